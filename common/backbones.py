@@ -1,0 +1,141 @@
+"""Pretrained networks by name, each with the preprocessing and the image size that it was trained with."""
+
+import dataclasses
+import inspect
+import pathlib
+from collections.abc import Callable
+
+import keras
+
+from common import config as configuration
+from common import demo, errors
+
+# https://keras.io/api/applications/: every other network there was trained at 224.
+IMAGE_SIZES = {
+    "Xception": 299, "InceptionV3": 299, "InceptionResNetV2": 299, "NASNetLarge": 331,
+    "EfficientNetB1": 240, "EfficientNetB2": 260, "EfficientNetB3": 300, "EfficientNetB4": 380,
+    "EfficientNetB5": 456, "EfficientNetB6": 528, "EfficientNetB7": 600,
+    "EfficientNetV2B1": 240, "EfficientNetV2B2": 260, "EfficientNetV2B3": 300,
+    "EfficientNetV2S": 384, "EfficientNetV2M": 480, "EfficientNetV2L": 480,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A network without its classifier, and what belongs to it.
+
+    Attributes:
+        name: as given, `VGG16` or `MobileNetV2:0.35`.
+        weights: `imagenet`, `demo`, `none` or a path.
+        model: a functional Keras model, (batch, image_size, image_size, 3) to a feature map.
+        preprocess: RGB 0–255 (array, tensor or Keras tensor) to what `model` expects.
+        image_size: height and width in pixels.
+    """
+
+    name: str
+    weights: str
+    model: keras.Model
+    preprocess: Callable
+    image_size: int
+
+
+def choose(config, default: str) -> Backbone:
+    """The backbone that the flags ask for; unless they say otherwise `demo` for demo data, else `default`
+    with ImageNet weights."""
+    name = config.backbone or ("demo" if config.data == "demo" else default)
+    weights = config.weights or ("demo" if config.data == "demo" else "imagenet")
+    return load(name, weights, config.image_size)
+
+
+def load(name: str, weights: str, image_size: int | None = None) -> Backbone:
+    """Builds a backbone and loads its weights.
+
+    Args:
+        name: `demo` or a name in `keras.applications`, with `:alpha` (the width multiplier) where it has one.
+        weights: `imagenet`, `demo` (the demo backbone's own), `none` (random) or a weights file.
+        image_size: pixels a side; by default what the network was trained at.
+
+    Raises:
+        UserError: unknown name, weights that do not exist, do not fit or cannot be downloaded.
+    """
+    if name == "demo":
+        size = image_size or demo.IMAGE_SIZE
+        build, preprocess = demo.vgg16_narrow, demo.preprocess
+    else:
+        size = image_size or IMAGE_SIZES.get(name.partition(":")[0], 224)
+        build, preprocess = _application(name, weights)
+    try:
+        model = build(input_shape=(size, size, 3))
+        _load_weights(model, name, weights)
+    except errors.UserError:
+        raise
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        raise errors.UserError(_explained(error, name, weights)) from error
+    return Backbone(name, weights, model, preprocess, size)
+
+
+def names() -> list[str]:
+    """What `--backbone` takes: `demo` and every network of `keras.applications`."""
+    return ["demo", *sorted(_constructors())]
+
+
+def _constructors() -> dict[str, tuple[Callable, Callable]]:
+    """Name → (constructor, preprocess_input), found in the modules of `keras.applications`."""
+    found = {}
+    for module in vars(keras.applications).values():
+        if hasattr(module, "preprocess_input"):
+            for name, thing in vars(module).items():
+                if name[0].isupper() and callable(thing):
+                    found.setdefault(name, (thing, module.preprocess_input))
+    return found
+
+
+def _application(name: str, weights: str) -> tuple[Callable, Callable]:
+    """A function of `input_shape` that builds the network, and its preprocessing."""
+    base_name, _, alpha = name.partition(":")
+    constructors = _constructors()
+    if base_name not in constructors:
+        hint = configuration.suggestion(base_name, names()) or f"; there are {', '.join(names())}"
+        raise errors.UserError(f"unknown --backbone {base_name!r}{hint}")
+    constructor, preprocess = constructors[base_name]
+    options = {"include_top": False, "weights": "imagenet" if weights == "imagenet" else None}
+    if alpha:
+        options["alpha"] = _alpha(base_name, alpha, constructor)
+    return lambda input_shape: constructor(input_shape=input_shape, **options), preprocess
+
+
+def _alpha(name: str, alpha: str, constructor: Callable) -> float:
+    """The width multiplier after the colon."""
+    if "alpha" not in inspect.signature(constructor).parameters:
+        raise errors.UserError(f"--backbone {name} has no width multiplier: leave :{alpha} away")
+    try:
+        return float(alpha)
+    except ValueError:
+        raise errors.UserError(f"--backbone {name}:{alpha}: the width multiplier must be a number") from None
+
+
+def _load_weights(model: keras.Model, name: str, weights: str) -> None:
+    """Loads the demo's weights or a file; ImageNet's were loaded by the constructor."""
+    if weights == "demo" and name != "demo":
+        raise errors.UserError(f"--weights demo belong to --backbone demo; for {name} take imagenet, none or a file")
+    if weights == "imagenet" and name == "demo":
+        raise errors.UserError("--backbone demo has no ImageNet weights: take --weights demo, or another backbone")
+    if weights in ("imagenet", "none"):
+        return
+    path = demo.WEIGHTS_PATH if weights == "demo" else pathlib.Path(weights).expanduser()
+    if not path.is_file():
+        raise errors.UserError(f"--weights {weights}: no such file; give imagenet, demo, none or a weights file")
+    model.load_weights(path)
+
+
+def _explained(error: Exception, name: str, weights: str) -> str:
+    """What to do about an error that Keras raised while building or loading."""
+    message = str(error)
+    if "URL fetch failure" in message:
+        folder = pathlib.Path(keras.config.keras_home()) / "models"
+        url = next((word for word in message.split() if word.startswith("http")), "")
+        return (
+            f"the ImageNet weights of {name} could not be downloaded (no network?): fetch {url} elsewhere and put "
+            f"it into {folder}, or give --weights FILE, or --weights none for random ones"
+        )
+    return f"--backbone {name} --weights {weights}: {message.splitlines()[0] if message else type(error).__name__}"

@@ -1,0 +1,371 @@
+"""From `--data` to splits that cannot leak: sources, the split, its checks, its generators.
+
+Everything is made from lists of photos. A group (a patient, a camera, a burst of the same scene) is never
+divided, and neither are copies of one file.
+"""
+
+import collections
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from common import demo, errors, files, generators, images, scan, tfds_export
+
+SPLIT_NAMES = ("train", "validation", "test")
+FOLDER_SPLITS = {
+    "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+DEFAULT_FRACTION = 0.2
+DEMO_TEST_FRACTION = 0.6
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One photo: its file, its class, and, where they are known, its group and its given split."""
+
+    path: str
+    label: str
+    group: str = ""
+    split: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """Who trains, who chooses, who judges.
+
+    Attributes:
+        source: the `--data` that it came from.
+        class_names: sorted; a class's index is its place here.
+        train, validation, test: lists of samples.
+        quality: what the scan found (`scan.summarise`), plus `skipped`, for the report.
+    """
+
+    source: str
+    class_names: tuple[str, ...]
+    train: list[Sample]
+    validation: list[Sample]
+    test: list[Sample]
+    quality: dict
+
+    def labels(self, split: str) -> np.ndarray:
+        """Class indices of a split's photos, int64 (n,)."""
+        index = {name: i for i, name in enumerate(self.class_names)}
+        return np.array([index[sample.label] for sample in getattr(self, split)], dtype="int64")
+
+    def paths(self, split: str) -> list[str]:
+        """The files of a split's photos."""
+        return [sample.path for sample in getattr(self, split)]
+
+    def groups(self, split: str) -> list[str]:
+        """The groups of a split's photos, "" where a photo has none."""
+        return [sample.group for sample in getattr(self, split)]
+
+    def generators(self, image_size, preprocess, batch_size, seed, augmentation=None, first_epoch=0):
+        """`train_generator, val_generator, test_generator`; arguments as in `common.generators`."""
+        shape = {"num_classes": len(self.class_names), "image_size": image_size, "batch_size": batch_size}
+        train_generator = generators.training_batches(
+            self.paths("train"), self.labels("train"), **shape, seed=seed, preprocess=preprocess,
+            augmentation=augmentation, first_epoch=first_epoch,
+        )  # fmt: skip
+        val_generator, test_generator = (
+            generators.evaluation_batches(self.paths(split), self.labels(split), **shape, preprocess=preprocess)
+            for split in ("validation", "test")
+        )
+        return train_generator, val_generator, test_generator
+
+    def class_weights(self) -> dict[int, float]:
+        """Weights that make every class count alike in training: n / (classes x photos of the class)."""
+        counts = np.bincount(self.labels("train"), minlength=len(self.class_names))
+        return {i: float(len(self.train) / (len(counts) * count)) for i, count in enumerate(counts)}
+
+    def summary(self) -> dict:
+        """The `data` section of results.json."""
+        per_split = {
+            name: dict(sorted(collections.Counter(sample.label for sample in getattr(self, name)).items()))
+            for name in SPLIT_NAMES
+        }
+        sizes = {name: len(getattr(self, name)) for name in SPLIT_NAMES}
+        names = {"source": self.source, "class_names": list(self.class_names)}
+        return names | sizes | {"per_split": per_split} | self.quality
+
+
+def load(config, directory: pathlib.Path) -> Splits:
+    """Reads the source, scans every file, splits, checks and writes `split.csv` into `directory`.
+
+    A `split.csv` that is there already (a resumed run) is used as it stands.
+
+    Args:
+        config: a `common.config.SharedConfig`.
+        directory: the run directory; `skipped.csv` is written there too where photos are left out.
+
+    Raises:
+        UserError: nothing usable at `--data`, unusable photos without `--skip-bad`, or a leak.
+    """
+    split_csv = directory / "split.csv"
+    resumed = split_csv.is_file()
+    samples = read_csv(split_csv) if resumed else read_source(config.data, config.cache_directory)
+    cache = None if config.no_cache else config.cache_directory
+    facts = scan.scan([sample.path for sample in samples], cache)
+    usable = scan.apply(samples, facts, config.skip_bad, directory / "skipped.csv")
+    contents = {path: fact.sha256 for path, fact in facts.items()}
+    if not resumed:
+        usable = split(
+            usable, units_of(usable, contents), config.seed if config.split_seed is None else config.split_seed,
+            config.validation_fraction or DEFAULT_FRACTION,
+            config.test_fraction or (DEMO_TEST_FRACTION if config.data == "demo" else DEFAULT_FRACTION),
+        )  # fmt: skip
+    check_leaks(usable, contents)
+    if not resumed:
+        write_csv(split_csv, usable)
+    quality = scan.summarise(facts) | {"skipped": len(samples) - len(usable)}
+    sides = {name: [sample for sample in usable if sample.split == name] for name in SPLIT_NAMES}
+    return Splits(config.data, tuple(sorted({sample.label for sample in usable})), **sides, quality=quality)
+
+
+# Sources ------------------------------------------------------------------------------------------------------
+
+
+def read_source(source: str, cache_directory: pathlib.Path) -> list[Sample]:
+    """The photos behind `--data`, not yet opened.
+
+    Args:
+        source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), or a
+            CSV file with the columns path,label[,group][,split].
+        cache_directory: where the demo's drawn photos and exported TFDS photos are put.
+
+    Raises:
+        UserError: nothing there, or not laid out as expected.
+    """
+    if source == "demo":
+        return read_folder(demo_folder(cache_directory))
+    if source.startswith("tfds:"):
+        return read_folder(tfds_export.export(source.removeprefix("tfds:"), cache_directory / "tfds"))
+    path = pathlib.Path(source).expanduser()
+    if path.is_dir():
+        return read_folder(path)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return read_csv(path)
+    if path.exists():
+        raise errors.UserError(f"--data {source}: neither a folder nor a .csv file")
+    raise errors.UserError(f"--data {source}: no such file or folder; give a folder of class folders, a CSV, "
+                           "tfds:NAME or demo")
+
+
+def demo_folder(cache_directory: pathlib.Path) -> pathlib.Path:
+    """The folder of the demo's photos, drawn at the first call."""
+    folder = cache_directory / "demo"
+    demo.write_photos(folder)
+    return folder
+
+
+def read_folder(folder: pathlib.Path) -> list[Sample]:
+    """Photos in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
+
+    Raises:
+        UserError: no class folders, fewer than two classes, or a class folder without photos.
+    """
+    folder = folder.absolute()
+    subfolders = _visible_folders(folder)
+    given = [subfolder for subfolder in subfolders if subfolder.name.lower() in FOLDER_SPLITS]
+    if given and len(given) == len(subfolders):
+        samples = [
+            dataclasses.replace(sample, split=FOLDER_SPLITS[subfolder.name.lower()])
+            for subfolder in given for sample in _read_class_folders(subfolder)
+        ]  # fmt: skip
+    else:
+        samples = _read_class_folders(folder)
+    if len({sample.label for sample in samples}) < 2:
+        raise errors.UserError(f"{folder}: a classifier needs at least two class folders with photos in it, "
+                               "such as daisy/ and rose/")
+    return samples
+
+
+def _read_class_folders(folder: pathlib.Path) -> list[Sample]:
+    samples = []
+    for class_folder in _visible_folders(folder):
+        paths = sorted(path for path in class_folder.rglob("*") if is_photo(path))
+        if not paths:
+            raise errors.UserError(f"{class_folder}: no photos in this class folder; fill it or remove it "
+                                   f"(photos end in {' '.join(sorted(images.EXTENSIONS))})")
+        samples += [Sample(str(path), class_folder.name) for path in paths]
+    return samples
+
+
+def _visible_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def is_photo(path: pathlib.Path) -> bool:
+    """Whether the file is named like a photo and not hidden."""
+    return path.suffix.lower() in images.EXTENSIONS and not path.name.startswith(".")
+
+
+def read_csv(path: pathlib.Path) -> list[Sample]:
+    """Photos from a CSV with the columns path,label[,group][,split]; relative paths start at the CSV's folder.
+
+    Raises:
+        UserError: a column or a value is missing, a split has another name, or a path stands there twice.
+    """
+    folder = path.absolute().parent
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        missing = {"path", "label"} - set(reader.fieldnames or ())
+        if missing:
+            raise errors.UserError(f"{path}: no column {' and '.join(sorted(missing))}; its first line must name the "
+                                   "columns path,label[,group][,split]")
+        samples = [_sample_of_row(row, folder, f"{path}, line {reader.line_num}") for row in reader]
+    repeated = [name for name, count in collections.Counter(sample.path for sample in samples).items() if count > 1]
+    if repeated:
+        raise errors.UserError(f"{path}: {repeated[0]} is listed more than once")
+    if len({sample.label for sample in samples}) < 2:
+        raise errors.UserError(f"{path}: a classifier needs at least two classes")
+    return samples
+
+
+def _sample_of_row(row: dict, folder: pathlib.Path, place: str) -> Sample:
+    values = {name: (row.get(name) or "").strip() for name in ("path", "label", "group", "split")}
+    if not values["path"] or not values["label"]:
+        raise errors.UserError(f"{place}: path or label is empty")
+    if values["split"] and values["split"].lower() not in FOLDER_SPLITS:
+        raise errors.UserError(f"{place}: split is {values['split']!r}, must be train, validation or test")
+    values["split"] = FOLDER_SPLITS.get(values["split"].lower(), "")
+    return Sample(**values | {"path": str(folder / pathlib.Path(values["path"]).expanduser())})
+
+
+def write_csv(path: pathlib.Path, samples: Iterable[Sample]) -> None:
+    """Writes samples as path,label,group,split; `read_csv` takes the file as a source again."""
+    columns = [field.name for field in dataclasses.fields(Sample)]
+    files.write_csv(path, columns, [dataclasses.astuple(sample) for sample in samples])
+
+
+# Splits -------------------------------------------------------------------------------------------------------
+
+
+def split(
+    samples: list[Sample], units: dict[str, str], seed: int, validation_fraction: float, test_fraction: float
+) -> list[Sample]:
+    """Puts every photo on one side: stratified by class, whole groups, copies of one file together.
+
+    scikit-learn's `StratifiedGroupKFold` makes folds of equal size only, and may leave a rare class out of a
+    fold. Here every side gets its fraction of every class and at least one group of each; groups are dealt out
+    from the largest to the smallest (Sechidis et al. 2011, iterative stratification, uses the same greedy need).
+
+    Splits that the source gives are kept; a missing validation or test side is taken from the training photos.
+
+    Args:
+        samples: usable photos.
+        units: path → name of the unit that must stay on one side (`units_of`).
+        seed: fixes the split.
+        validation_fraction, test_fraction: of all photos, each in 0–1.
+
+    Raises:
+        UserError: a class has too few groups for three sides, or the fractions leave nothing to train on.
+    """
+    if validation_fraction + test_fraction >= 1:
+        raise errors.UserError("--validation-fraction and --test-fraction must leave some photos to train on")
+    given = {sample.split for sample in samples}
+    if given == {""}:
+        fractions = {"train": 1 - validation_fraction - test_fraction, "validation": validation_fraction,
+                     "test": test_fraction}  # fmt: skip
+        return _deal_out(samples, units, seed, fractions)
+    if "" in given or "train" not in given:
+        raise errors.UserError("--data gives splits to some photos only, or none to train on; give all or none")
+    for side, fraction in (("test", test_fraction), ("validation", validation_fraction)):
+        if side not in given:
+            train = [sample for sample in samples if sample.split == "train"]
+            dealt = {s.path: s for s in _deal_out(train, units, seed, {"train": 1 - fraction, side: fraction})}
+            samples = [dealt.get(sample.path, sample) for sample in samples]
+    return samples
+
+
+def units_of(samples: list[Sample], contents: dict[str, str]) -> dict[str, str]:
+    """Path → the unit that must stay on one side: photos that share a group or their content, also through others.
+
+    Args:
+        samples: the photos.
+        contents: path → sha256 of the file.
+    """
+    parent: dict[tuple, tuple] = {}
+
+    def root(key):
+        while parent.setdefault(key, key) != key:
+            parent[key] = key = parent[parent[key]]
+        return key
+
+    for sample in samples:
+        content = root(("content", contents[sample.path]))
+        if sample.group:
+            parent[content] = root(("group", sample.group))
+    return {sample.path: " ".join(root(("content", contents[sample.path]))) for sample in samples}
+
+
+def _deal_out(samples, unit_of: dict[str, str], seed: int, fractions: dict[str, float]) -> list[Sample]:
+    """Gives every sample one of the sides named in `fractions`."""
+    members = collections.defaultdict(list)
+    for sample in samples:
+        members[unit_of[sample.path]].append(sample)
+    units = list(members.values())
+    order = np.random.default_rng(seed).permutation(len(units))
+    units = sorted((units[i] for i in order), key=len, reverse=True)
+    needs = _needs(samples, units, fractions)
+    open_needs = {side: dict(need) for side, need in needs.items()}
+    side_of = {}
+    for unit in units:
+        labels = collections.Counter(sample.label for sample in unit)
+
+        def urgency(side, labels=labels):
+            return sum(n * open_needs[side][label] / needs[side][label] for label, n in labels.items())
+
+        side = max(fractions, key=urgency)
+        for label, count in labels.items():
+            open_needs[side][label] -= count
+        side_of.update((sample.path, side) for sample in unit)
+    dealt = [dataclasses.replace(sample, split=side_of[sample.path]) for sample in samples]
+    _check_every_class(dealt, fractions)
+    return dealt
+
+
+def _needs(samples, units, fractions) -> dict[str, dict[str, float]]:
+    """How many photos of each class every side should get: its fraction, at least one, the rest trains."""
+    counts = collections.Counter(sample.label for sample in samples)
+    groups = collections.Counter(label for unit in units for label in {sample.label for sample in unit})
+    poor = sorted(label for label in counts if groups[label] < len(fractions))
+    if poor:
+        raise errors.UserError(f"class {poor[0]!r} has only {groups[poor[0]]} independent photos or groups, but each of "
+                               f"{', '.join(fractions)} needs one; add photos or remove the class")
+    others = [side for side in fractions if side != "train"]
+    needs = {side: {label: max(1, round(fractions[side] * n)) for label, n in counts.items()} for side in others}
+    train = {label: max(1, n - sum(needs[side][label] for side in others)) for label, n in counts.items()}
+    return {"train": train} | needs
+
+
+def _check_every_class(samples, sides) -> None:
+    """Refuses a split in which a class is missing on a side: large groups can bring that about."""
+    present = {(sample.split, sample.label) for sample in samples}
+    for label in sorted({sample.label for sample in samples}):
+        for side in sides:
+            if (side, label) not in present:
+                raise errors.UserError(f"no group of class {label!r} fits into {side}: its groups are too large or too "
+                                       "few; try another --split-seed or other fractions")
+
+
+def check_leaks(samples: list[Sample], contents: dict[str, str]) -> None:
+    """Stops when a group or a file's content stands on two sides.
+
+    Raises:
+        UserError: names the group or two of the files.
+    """
+    side_of_group: dict[str, str] = {}
+    first_of_content: dict[str, Sample] = {}
+    for sample in samples:
+        if sample.group and side_of_group.setdefault(sample.group, sample.split) != sample.split:
+            raise errors.UserError(f"leak: group {sample.group!r} is both in {side_of_group[sample.group]} and in "
+                                   f"{sample.split}; a group must stay on one side")
+        first = first_of_content.setdefault(contents[sample.path], sample)
+        if first.split != sample.split:
+            raise errors.UserError(f"leak: {first.path} ({first.split}) and {sample.path} ({sample.split}) are the same "
+                                   "file; remove one")

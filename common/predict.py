@@ -1,0 +1,65 @@
+"""A finished run's model on new photos."""
+
+import pathlib
+import sys
+
+import numpy as np
+import tqdm
+
+from common import data, errors, files, generators, images, runs
+
+
+def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_size: int = 32) -> int:
+    """Prints `path  class  probability` for each photo; what is not a photo gets a line on stderr.
+
+    Args:
+        run: the directory of a finished run, or its model.keras.
+        names: photo files; a folder stands for the photos in it.
+        csv: where to write path,label,probability and a column for each class, or None.
+        batch_size: photos at a time.
+
+    Returns:
+        The exit code: 0, or 2 when a file was refused.
+
+    Raises:
+        UserError: no model there, no files given.
+    """
+    paths = _photos_of(names)
+    model, class_names = runs.load_model(run)
+    image_size = model.get_layer("preprocessing").output.shape[1]
+    rows, refused = [], 0
+    for start in tqdm.trange(0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size):
+        photos = {path: pixels for path in paths[start : start + batch_size] if (pixels := _read(path, image_size)) is not None}
+        refused += len(paths[start : start + batch_size]) - len(photos)
+        if photos:
+            probabilities = model.predict_on_batch(np.stack(list(photos.values())))
+            rows += [_row(path, p, class_names) for path, p in zip(photos, probabilities, strict=True)]
+    for path, label, probability, *_ in rows:
+        print(f"{path}\t{label}\t{probability}")
+    if csv:
+        files.write_csv(csv, ["path", "label", "probability", *(f"p_{name}" for name in class_names)], rows)
+    return 2 if refused else 0
+
+
+def _photos_of(names) -> list[pathlib.Path]:
+    paths = []
+    for name in names:
+        paths += sorted(filter(data.is_photo, name.rglob("*"))) if name.is_dir() else [name]
+    if not paths:
+        raise errors.UserError("no photos given: python -m recipes predict RUN FILE…")
+    return paths
+
+
+def _read(path: pathlib.Path, image_size: int) -> np.ndarray | None:
+    """A photo as the model's `Resizing` layer would make it; a refusal is printed and gives None."""
+    try:
+        # Resized here, not in the model: a batch needs photos of one size.
+        return generators.resize(images.read(path), image_size).numpy()
+    except images.ImageError as error:
+        print(f"{path}: {error}", file=sys.stderr)
+        return None
+
+
+def _row(path: pathlib.Path, probabilities: np.ndarray, class_names: list[str]) -> list:
+    best = int(probabilities.argmax())
+    return [path, class_names[best], f"{probabilities[best]:.4f}", *(f"{p:.6g}" for p in probabilities)]

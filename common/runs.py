@@ -1,0 +1,365 @@
+"""A run's directory: what is written there while it trains, how it goes on after an interruption, its cost.
+
+`runs/<recipe>/<UTC time>_seed<seed>/` holds config.json, split.csv, history.csv, results.json, model.keras,
+predictions.csv, figures/ and report.html; while it trains also checkpoint.npz and best_<epoch>.npz.
+"""
+
+import csv
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import pathlib
+import platform
+import shlex
+import sys
+import threading
+import time
+import zipfile
+
+import keras
+import numpy as np
+import psutil
+
+from common import config as configuration
+from common import data, device, errors, files, surgery
+
+VERSIONED_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "keras-recipes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a recipe's `run` returns: the run directory and the content of its results.json."""
+
+    directory: pathlib.Path
+    results: dict
+
+
+class Run:
+    """One run: its directory, its clock, and where it stands when it is resumed.
+
+    Attributes:
+        config: the settings, those of the interrupted run when `--resume` was given.
+        directory: the run directory.
+        first_epoch: 0, or the epoch after the last finished one; `epochs` when the training was over.
+    """
+
+    def __init__(self, recipe: str, config):
+        """Makes a new run directory, or opens the one that `config.resume` names.
+
+        Raises:
+            UserError: the directory to resume is not an interrupted run of this recipe.
+        """
+        self.recipe = recipe
+        self.started = time.perf_counter()
+        self.memory = PeakMemory()
+        self.memory.start()
+        if config.resume:
+            self.directory = config.resume.expanduser()
+            self.config = self._interrupted_config(config)
+        else:
+            self.config = config
+            self.directory = self._new_directory()
+        self.checkpoint = Checkpoint.read(self.directory)
+        self.first_epoch = self._first_epoch()
+        self.earlier_seconds = self.checkpoint.seconds if self.checkpoint else 0.0
+
+    def _first_epoch(self) -> int:
+        if not self.checkpoint:
+            return 0
+        return self.config.epochs if self.checkpoint.finished else self.checkpoint.epoch + 1
+
+    def _interrupted_config(self, config):
+        path = self.directory / "config.json"
+        if not path.is_file():
+            raise errors.UserError(f"--resume {config.resume}: no config.json there, so it is not a run directory")
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["recipe"] != self.recipe:
+            raise errors.UserError(f"--resume {config.resume}: that is a run of {stored['recipe']}, not of {self.recipe}")
+        if (self.directory / "results.json").is_file():
+            raise errors.UserError(f"--resume {config.resume}: that run is finished, see its report.html")
+        return configuration.from_dict(type(config), stored["config"])
+
+    def _new_directory(self) -> pathlib.Path:
+        now = datetime.datetime.now(datetime.UTC)
+        stem = f"{now:%Y-%m-%dT%H-%M-%SZ}_seed{self.config.seed}"
+        for attempt in range(1, 1000):
+            name = stem if attempt == 1 else f"{stem}_{attempt}"
+            directory = self.config.out.expanduser() / self.recipe / name
+            try:
+                directory.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise errors.UserError(f"--out {self.config.out}: {error.strerror}; choose another folder") from error
+            return directory
+        raise errors.UserError(f"--out {self.config.out}: too many runs started in the same second")
+
+    def write_config(self, **resolved) -> None:
+        """Writes config.json: the settings with the defaults filled in, the versions, the command."""
+        self.config = dataclasses.replace(self.config, **resolved)
+        files.write_json(self.directory / "config.json", {
+            "recipe": self.recipe,
+            "command": command(),
+            "config": configuration.to_dict(self.config),
+            "versions": versions(),
+            "device": device.description(),
+            "started": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        })  # fmt: skip
+
+    def seconds(self) -> float:
+        """Wall time of this run so far, with the sessions before an interruption."""
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+    def cost(self, model: keras.Model) -> dict:
+        """The `cost` section of results.json."""
+        history = read_history(self.directory)
+        trainable, frozen = surgery.count_parameters(model)
+        return {
+            "seconds": round(self.seconds(), 2),
+            "seconds_per_epoch": round(float(np.median([row["seconds"] for row in history])), 3) if history else None,
+            "epochs": len(history),
+            "peak_memory_bytes": self.memory.peak,
+            "trainable_parameters": trainable,
+            "total_parameters": trainable + frozen,
+            "prefix_seconds": 0.0,
+            "cache_bytes": 0,
+        }
+
+    def finish(self, results: dict) -> Result:
+        """Writes results.json, the mark of a finished run, and removes the checkpoint."""
+        results = {"recipe": self.recipe, "seed": self.config.seed} | results | {"versions": versions()}
+        files.write_json(self.directory / "results.json", results)
+        for path in [self.directory / Checkpoint.NAME, *self.directory.glob("best_*.npz")]:
+            path.unlink(missing_ok=True)
+        self.memory.stop()
+        return Result(self.directory, results)
+
+
+@dataclasses.dataclass
+class Checkpoint:
+    """The state after an epoch; together with the config it is all that the next epoch depends on."""
+
+    NAME = "checkpoint.npz"
+
+    epoch: int
+    best_epoch: int
+    best_loss: float
+    seconds: float
+    finished: bool
+    values: list[np.ndarray]
+
+    @classmethod
+    def read(cls, directory: pathlib.Path) -> "Checkpoint | None":
+        """The checkpoint of a run directory, None when no epoch was finished."""
+        path = directory / cls.NAME
+        if not path.is_file():
+            return None
+        with np.load(path) as stored:
+            state = json.loads(str(stored["state"]))
+            return cls(**state, values=[stored[f"value_{i}"] for i in range(len(stored.files) - 1)])
+
+    def write(self, directory: pathlib.Path) -> None:
+        """Writes the checkpoint; a half-written one never replaces a good one."""
+        state = {key: value for key, value in vars(self).items() if key != "values"}
+        arrays = {f"value_{i}": value for i, value in enumerate(self.values)}
+        with files.replacing(directory / self.NAME) as temporary:
+            np.savez(temporary, state=json.dumps(state), **arrays)
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Stops when the validation loss no longer falls, and keeps the weights of the best epoch.
+
+    Keras's callback of that name with a memory on disk: after every epoch it appends to history.csv and writes
+    everything that the next epoch depends on (weights, the optimizer's state, dropout's random state, the best
+    epoch), so that a killed run goes on as if nothing had happened.
+
+    Args:
+        run: the run that is recorded.
+        patience: epochs without a new best validation loss before the training stops.
+    """
+
+    def __init__(self, run: Run, patience: int):
+        super().__init__()
+        self.run, self.patience = run, patience
+        checkpoint = run.checkpoint
+        self.best_epoch = checkpoint.best_epoch if checkpoint else -1
+        self.best_loss = checkpoint.best_loss if checkpoint else float("inf")
+        self.epoch_started = 0.0
+
+    def on_train_begin(self, logs=None):
+        self.model.optimizer.build(self.model.trainable_variables)
+        trim_history(self.run.directory, self.run.first_epoch)
+        if self.run.checkpoint:
+            for variable, value in zip(self._state(), self.run.checkpoint.values, strict=True):
+                variable.assign(value)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch, **logs, "learning_rate": float(self.model.optimizer.learning_rate)}
+        row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
+        if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
+            kept = f"; the state after epoch {epoch} is kept, see --resume" if epoch else ""
+            raise errors.UserError(
+                f"the loss became {logs['loss']} in epoch {epoch + 1}: lower --learning-rate"
+                f"{'' if self.run.config.precision == 'float32' else ' or take --precision float32'}{kept}"
+            )
+        append_history(self.run.directory, row)
+        if logs["val_loss"] < self.best_loss:
+            self.best_epoch, self.best_loss = epoch, float(logs["val_loss"])
+            self._write_best(epoch)
+        self.model.stop_training = epoch - self.best_epoch >= self.patience
+        self._write_checkpoint(epoch)
+
+    def on_train_end(self, logs=None):
+        with np.load(self._best_path(self.best_epoch)) as best:
+            for i, variable in enumerate(surgery.moving_variables(self.model)):
+                variable.assign(best[f"arr_{i}"])
+
+    def _state(self):
+        return surgery.moving_variables(self.model) + list(self.model.optimizer.variables)
+
+    def _best_path(self, epoch: int) -> pathlib.Path:
+        return self.run.directory / f"best_{epoch:04d}.npz"
+
+    def _write_best(self, epoch: int) -> None:
+        with files.replacing(self._best_path(epoch)) as temporary:
+            np.savez(temporary, *[keras.ops.convert_to_numpy(v) for v in surgery.moving_variables(self.model)])
+
+    def _write_checkpoint(self, epoch: int) -> None:
+        """The best weights first, then the checkpoint that points to them, then the outdated best ones go."""
+        values = [keras.ops.convert_to_numpy(variable) for variable in self._state()]
+        finished = bool(self.model.stop_training)
+        state = Checkpoint(epoch, self.best_epoch, self.best_loss, self.run.seconds(), finished, values)
+        state.write(self.run.directory)
+        for path in self.run.directory.glob("best_*.npz"):
+            if path != self._best_path(self.best_epoch):
+                path.unlink()
+
+
+def summary(result: Result) -> str:
+    """The table that a run ends with: validation and test side by side, the cost, and where the report is."""
+    rows = [("", "validation", "test")]
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
+        rows.append((name.replace("_", " "), *(f"{result.results[split][name]:.3f}" for split in ("validation", "test"))))
+    low, high = result.results["test"]["accuracy_interval"]
+    rows.append(("95 % interval of accuracy", "", f"{low:.3f} – {high:.3f}"))
+    rows.append(("photos", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
+    cost = result.results["cost"]
+    lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
+    lines.append(f"{cost['epochs']} epochs, {cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 2**20:,.0f} MB of memory, "
+                 f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained")
+    return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
+
+
+# History ------------------------------------------------------------------------------------------------------
+
+
+def append_history(directory: pathlib.Path, row: dict) -> None:
+    """Adds one epoch to history.csv; the first one writes the column names."""
+    path = directory / "history.csv"
+    new = not path.is_file()
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def read_history(directory: pathlib.Path) -> list[dict[str, float]]:
+    """The epochs of history.csv, an empty list when there is none."""
+    path = directory / "history.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def trim_history(directory: pathlib.Path, epochs: int) -> None:
+    """Drops the epochs after the checkpoint: a kill between the two writes leaves one too many."""
+    path = directory / "history.csv"
+    if path.is_file():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        with files.replacing(path) as temporary:
+            temporary.write_text("".join(lines[: epochs + 1]) if epochs else "", encoding="utf-8")
+        if not epochs:
+            path.unlink()
+
+
+# Predictions and the saved model --------------------------------------------------------------------------------
+
+
+def write_predictions(directory: pathlib.Path, splits: data.Splits, probabilities: np.ndarray) -> None:
+    """Writes predictions.csv: the test photos with their true and predicted class and all probabilities."""
+    names = splits.class_names
+    rows = []
+    for sample, row in zip(splits.test, probabilities, strict=True):
+        predicted = names[int(row.argmax())]
+        rows.append([sample.path, sample.label, predicted, f"{row.max():.6f}", int(predicted == sample.label),
+                     *(f"{p:.6g}" for p in row)])  # fmt: skip
+    columns = ["path", "label", "predicted", "confidence", "correct", *(f"p_{name}" for name in names)]
+    files.write_csv(directory / "predictions.csv", columns, rows)
+
+
+def save_model(directory: pathlib.Path, model: keras.Model, class_names) -> None:
+    """Writes model.keras, with the class names as `class_names.json` inside the same archive."""
+    with files.replacing(directory / "model.keras") as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
+
+
+def load_model(directory: pathlib.Path) -> tuple[keras.Model, list[str]]:
+    """The model of a finished run, taking RGB 0–255 of any size, and its class names.
+
+    Raises:
+        UserError: there is no model.keras, or it cannot be read.
+    """
+    path = directory / "model.keras" if directory.is_dir() else directory
+    if not path.is_file():
+        raise errors.UserError(f"{directory}: no model.keras there; give the directory of a finished run")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            class_names = json.loads(archive.read("class_names.json"))
+        return keras.saving.load_model(path, compile=False), class_names
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise errors.UserError(f"{path}: not a model file of these recipes ({str(error).splitlines()[0]})") from error
+
+
+# Cost and surroundings ------------------------------------------------------------------------------------------
+
+
+class PeakMemory(threading.Thread):
+    """Watches this process's resident memory, ten times a second; `peak` is its maximum in bytes."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.process = psutil.Process()
+        self.peak = self.process.memory_info().rss
+        self.stopped = threading.Event()
+
+    def run(self):
+        while not self.stopped.wait(0.1):
+            self.peak = max(self.peak, self.process.memory_info().rss)
+
+    def stop(self):
+        """Ends the watching."""
+        self.stopped.set()
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in VERSIONED_PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def command() -> str:
+    """The command line that started this process, as one would type it."""
+    return shlex.join(["python", *sys.argv])

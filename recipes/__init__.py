@@ -1,0 +1,1 @@
+"""Transfer-learning recipes for Keras 3: one scenario, one file. `python -m recipes` lists them."""

@@ -1,0 +1,75 @@
+"""`python -m recipes`: what there is, and what can be done with a finished run."""
+
+import ast
+import pathlib
+import sys
+from typing import Annotated
+
+import tyro
+
+COMMANDS = """
+commands:
+  python recipes/NAME.py --help                 a recipe's settings
+  python -m recipes predict RUN FILE…           class and probability of photos
+  python -m recipes report RUN                  draw a run's report again"""
+
+
+def list_recipes() -> None:
+    """Prints every recipe with the first line of its docstring; nothing heavy is imported for that."""
+    folder = pathlib.Path(__file__).parent
+    print("recipes:")
+    for path in sorted(folder.glob("[!_]*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        print(f"  {path.stem:<22} {docstring.splitlines()[0]}")
+    print(COMMANDS)
+
+
+def predict(
+    run: tyro.conf.Positional[pathlib.Path],
+    files: tyro.conf.Positional[tuple[pathlib.Path, ...]],
+    /,
+    csv: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    batch_size: int = 32,
+) -> int:
+    """Prints class and probability for each photo.
+
+    Args:
+        run: the directory of a finished run, or a model.keras.
+        files: photos, or folders of photos.
+        csv: also write path,label,probability and one column a class to this file.
+        batch_size: photos at a time.
+    """
+    from common import predict as prediction
+
+    return prediction.predict(run, files, csv, batch_size)
+
+
+def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
+    """Draws figures/ and report.html again from what stands in the run directory.
+
+    Args:
+        run: the directory of a finished run.
+    """
+    from common import grad_cam, runs
+    from common import report as reports
+
+    model, _ = runs.load_model(run)
+    reports.write(run, grad_cam.for_photos(model))
+    print(run / "report.html")
+    return 0
+
+
+def main() -> None:
+    """Lists the recipes, or runs a command; exit code 2 when a photo could not be read or the user erred."""
+    arguments = sys.argv[1:]
+    if not arguments:
+        return list_recipes()
+    from common import config
+
+    with config.reported_errors(debug="--debug" in arguments):
+        arguments = [argument for argument in arguments if argument != "--debug"]
+        sys.exit(config.command({"predict": predict, "report": report}, arguments))
+
+
+if __name__ == "__main__":
+    main()

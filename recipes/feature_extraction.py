@@ -1,0 +1,140 @@
+"""Feature extraction: a new head on a frozen, pretrained network.
+
+When to use it: always first. With a few hundred photos it is often the best, and it is the cheapest; whatever
+comes later (fine-tuning) starts from this head and has to beat it.
+
+Data: a folder with one folder of photos for each class (or a CSV with path,label[,group], or tfds:NAME):
+
+    photos/daisy/*.jpg
+    photos/rose/*.jpg
+
+Command:
+
+    python recipes/feature_extraction.py                                      # the demo, nothing is downloaded
+    python recipes/feature_extraction.py --data photos/                       # VGG16, ImageNet weights
+    python recipes/feature_extraction.py --data photos/ --backbone MobileNetV2 --head gap
+
+It mirrors two examples: VGG16 with Flatten, Dense 256 and softmax (`--head flatten`), and VGG16 with
+GlobalAveragePooling2D and softmax (`--head gap`), both frozen, with Adam and categorical cross-entropy.
+
+EXPECTED
+"""
+
+import dataclasses
+import sys
+from typing import Literal
+
+from common import backbones, config, data, device, evaluation, generators, grad_cam, report, runs, surgery
+
+import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(config.SharedConfig):
+    """A new head on a frozen, pretrained network."""
+
+    backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
+    head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights: better with few photos
+    hidden_units: int | None = None  # Dense units before the softmax; default 256 after flatten, none (0) after gap
+    dropout: float = 0.0  # before each Dense; 0.2 to 0.5 when training accuracy runs ahead of validation
+    l2: float = 0.0  # penalty on the head's weights; 1e-4 to 1e-2, for the same reason
+    epochs: int = 50  # an upper limit: early stopping ends the training
+    patience: int = 5  # epochs without a better validation loss before the training stops
+    learning_rate: float = 1e-3  # Adam's default, right for a new head on a frozen base
+    class_weights: bool = False  # rare classes count as much as common ones; for unbalanced data
+    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
+    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
+    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
+    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
+    freeze: bool = True  # False trains the base too; with --weights none that is training from scratch
+
+    def __post_init__(self):
+        super().__post_init__()
+        config.check(self.patience > 0, "patience", "must be above 0")
+        config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
+        config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
+        for name in ("l2", "rotation", "zoom", "contrast"):
+            config.check(getattr(self, name) >= 0, name, "must be 0 or above")
+
+
+def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
+    """The documentation's model: the base, Flatten (or global average pooling), Dense, softmax."""
+    if config.freeze:
+        surgery.freeze(base_model)
+    hidden_units = {"flatten": 256, "gap": 0}[config.head] if config.hidden_units is None else config.hidden_units
+    l2 = keras.regularizers.L2(config.l2) if config.l2 else None
+
+    x = base_model.output
+    x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
+    if hidden_units:
+        x = keras.layers.Dropout(config.dropout)(x) if config.dropout else x
+        x = keras.layers.Dense(hidden_units, activation="relu", kernel_regularizer=l2)(x)
+    x = keras.layers.Dropout(config.dropout)(x) if config.dropout else x
+    # float32 also under mixed precision: the softmax and the loss need the digits.
+    output = keras.layers.Dense(
+        num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
+    )(x)
+    return keras.Model(base_model.input, output, name="classifier")
+
+
+def run(config: Config) -> runs.Result:
+    """Trains the head, chooses the best epoch on validation, reads the test photos once, writes the report."""
+    record = runs.Run("feature_extraction", config)
+    config = record.config
+    strategy = device.set_up(config.seed, config.precision, config.deterministic)
+
+    # Data: who trains, who chooses, who judges.
+    splits = data.load(config, record.directory)
+
+    # Model: the pretrained base, frozen, and a new head.
+    with strategy.scope():
+        backbone = backbones.choose(config, default="VGG16")
+        model = build_model(backbone.model, len(splits.class_names), config)
+        model.compile(
+            optimizer=keras.optimizers.Adam(config.learning_rate),
+            loss="categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+    record.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size)
+    print(surgery.trainable_table(model), file=sys.stderr)
+
+    # Training: early stopping on the validation loss, the best epoch's weights are kept.
+    train_generator, val_generator, test_generator = splits.generators(
+        backbone.image_size,
+        backbone.preprocess,
+        config.batch_size,
+        config.seed,
+        generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast),
+        record.first_epoch,
+    )
+    model.fit(
+        train_generator,
+        shuffle=False,  # the generator shuffles
+        steps_per_epoch=generators.steps(len(splits.train), config.batch_size),
+        initial_epoch=record.first_epoch,
+        epochs=config.epochs,
+        validation_data=val_generator,
+        class_weight=splits.class_weights() if config.class_weights else None,
+        callbacks=[runs.EarlyStopping(record, config.patience)],
+    )
+
+    # Evaluation: the test photos are read here and nowhere else.
+    results = {"strategy": "feature_extraction" if config.freeze else "all_layers", "data": splits.summary()}
+    for split, generator in (("validation", val_generator), ("test", test_generator)):
+        probabilities = model.predict(generator, verbose=0)
+        results[split] = evaluation.evaluate(
+            probabilities, splits.labels(split), splits.class_names, splits.groups(split), config.seed
+        )
+    runs.write_predictions(record.directory, splits, probabilities)
+
+    # What stays: a model that takes raw pixels, the numbers, the pictures.
+    model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.image_size)
+    runs.save_model(record.directory, model_from_pixels, splits.class_names)
+    result = record.finish(results | {"cost": record.cost(model)})
+    report.write(record.directory, grad_cam.for_photos(model_from_pixels))
+    print(runs.summary(result))
+    return result
+
+
+if __name__ == "__main__":
+    config.main(Config, run, __doc__)

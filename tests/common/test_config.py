@@ -1,0 +1,80 @@
+import dataclasses
+import errno
+import pathlib
+
+import pytest
+
+from common import config, errors
+
+
+def test_defaults_and_flags():
+    parsed = config.parse(config.SharedConfig, ["--seed", "3", "--no-cache", "--out", "elsewhere"])
+    assert (parsed.seed, parsed.no_cache, parsed.out) == (3, True, pathlib.Path("elsewhere"))
+    assert parsed.data == "demo" and parsed.split_seed is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch-sise", "4"], "did you mean --batch-size?"),
+        (["--batch-size", "four"], "--batch-size"),
+        (["--precision", "float8"], "mixed_bfloat16"),
+        (["--batch-size", "0"], "--batch-size must be above 0"),
+        (["--test-fraction", "1.5"], "--test-fraction must be between 0 and 1"),
+        (["photos"], "unknown argument photos"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(arguments, message):
+    with pytest.raises(errors.UserError) as caught:
+        config.parse(config.SharedConfig, arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value) and "│" not in str(caught.value)
+
+
+def test_help_shows_the_rule_of_thumb(capsys):
+    with pytest.raises(SystemExit) as stop:
+        config.parse(config.SharedConfig, ["--help"])
+    assert not stop.value.code
+    assert "halve it when memory runs out" in capsys.readouterr().out
+
+
+def test_json_and_back():
+    original = config.SharedConfig(cache=pathlib.Path("somewhere"), resume=None, epochs=3)
+    assert config.from_dict(config.SharedConfig, config.to_dict(original)) == original
+    with pytest.raises(errors.UserError, match="another version"):
+        config.from_dict(config.SharedConfig, {"colour": "blue"})
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(errors.UserError("no such folder"), 2), (OSError(errno.ENOSPC, "No space left on device"), 2),
+     (KeyboardInterrupt(), 130)],
+)  # fmt: skip
+def test_exit_codes(raised, code, capsys):
+    with pytest.raises(SystemExit) as stop, config.reported_errors():
+        raise raised
+    assert stop.value.code == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(capsys):
+    with pytest.raises(SystemExit), config.reported_errors(debug=True):
+        raise errors.UserError("no such folder")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden():
+    with pytest.raises(ZeroDivisionError), config.reported_errors():
+        _ = 1 / 0
+
+
+def test_commands_are_suggested():
+    with pytest.raises(errors.UserError, match="did you mean predict"):
+        config.command({"predict": lambda: 0, "report": lambda: 0}, ["predikt"])
+
+
+def test_every_setting_is_explained_where_it_stands():
+    lines = pathlib.Path(config.__file__).read_text().splitlines()
+    for field in dataclasses.fields(config.SharedConfig):
+        line = next(line for line in lines if line.startswith(f"    {field.name}: "))
+        assert "  # " in line, field.name

@@ -1,0 +1,82 @@
+import keras
+import numpy as np
+import pytest
+
+from common import generators, surgery
+
+
+def small_network():
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="conv")(inputs)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Dropout(0.5, name="drop")(x)
+    return keras.Model(inputs, x, name="base")
+
+
+def with_head(base):
+    x = keras.layers.GlobalAveragePooling2D()(base.output)
+    return keras.Model(base.input, keras.layers.Dense(2, activation="softmax", name="head")(x), name="classifier")
+
+
+def train_a_step(model):
+    random = np.random.default_rng(0)
+    model.compile("sgd", "categorical_crossentropy")
+    model.fit(random.normal(size=(8, 8, 8, 3)), np.eye(2)[random.integers(0, 2, 8)], verbose=0)
+
+
+def test_a_frozen_base_does_not_move_not_even_its_batch_norm():
+    base = small_network()
+    surgery.freeze(base)
+    model = with_head(base)
+    before = [weight.numpy() for weight in base.weights]
+    head = model.get_layer("head").kernel.numpy()
+    train_a_step(model)
+    assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, base.weights, strict=True))
+    assert not np.array_equal(head, model.get_layer("head").kernel.numpy())
+
+
+def test_dropout_in_a_frozen_base_is_off_while_training():
+    base = small_network()
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+    assert not np.allclose(base(x, training=True), base(x, training=False))
+    surgery.freeze(base)
+    assert np.array_equal(base(x, training=True), base(x, training=False))
+
+
+def test_frozen_stochastic_depth_of_efficientnet_is_off_while_training():
+    base = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(32, 32, 3))
+    surgery.freeze(base)
+    x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    assert np.allclose(base(x, training=True), base(x, training=False))
+
+
+def test_table_and_counts():
+    base = small_network()
+    surgery.freeze(base)
+    model = with_head(base)
+    assert surgery.count_parameters(model) == (10, 112 + 16)
+    lines = surgery.trainable_table(model).splitlines()
+    assert [line.split()[-1] for line in lines] == ["trains", "no", "yes", "10"]
+    assert lines[1].startswith("conv … norm (2 layers)") and "6 x 6 x 4" in lines[1]
+
+
+def test_only_what_trains_is_moving():
+    base = small_network()
+    model = with_head(base)
+    everything = surgery.moving_variables(model)
+    assert len(everything) == 2 + 4 + 1 + 2  # conv, norm with its statistics, dropout's random state, head
+    surgery.freeze(base)
+    assert {v.path.split("/")[0] for v in surgery.moving_variables(model)} == {"head"}
+
+
+@pytest.mark.parametrize("module", ["vgg16", "densenet", "mobilenet_v2", "efficientnet"])
+def test_the_model_of_raw_pixels_loads_safely_and_agrees(module, tmp_path):
+    preprocess = getattr(keras.applications, module).preprocess_input
+    model = with_head(small_network())
+    raw = surgery.take_raw_pixels(model, preprocess, 8)
+    raw.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    photo = np.random.default_rng(0).integers(0, 256, (1, 31, 17, 3)).astype("uint8")
+    expected = model.predict(preprocess(generators.resize(photo, 8).numpy()), verbose=0)
+    assert np.allclose(loaded.predict(photo, verbose=0), expected, atol=1e-5)
+    assert not any(isinstance(layer, keras.layers.Lambda) for layer in surgery.leaf_layers(loaded))

@@ -1,0 +1,58 @@
+import json
+import socket
+
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from common import data, errors, tfds_export
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*arguments, **settings):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+
+
+def write_metadata(data_dir, name, splits):
+    """What TFDS stores beside a prepared set; its mock takes the split names from there."""
+    builder = tfds.builder(name)
+    folder = data_dir / name / str(builder.version)
+    folder.mkdir(parents=True)
+    info = {"name": name, "version": str(builder.version), "fileFormat": "tfrecord"}
+    info["splits"] = [{"name": split, "numBytes": "9", "shardLengths": ["40"]} for split in splits]
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    names = builder.info.features["label"].names or ["a", "b", "c"]
+    (folder / "label.labels.txt").write_text("\n".join(names))
+
+
+@pytest.mark.parametrize(("name", "splits"), [("tf_flowers", ["train"]), ("cifar10", ["train", "test"])])
+def test_photos_become_class_folders(name, splits, tmp_path):
+    write_metadata(tmp_path / "tfds", name, splits)
+    with tfds.testing.mock_data(num_examples=40, data_dir=str(tmp_path / "tfds")):
+        folder = tfds_export.export(name, tmp_path / "photos")
+        class_names = tfds.builder(name).info.features["label"].names
+    samples = data.read_folder(folder)
+    assert len(samples) == 40 * len(splits)
+    assert {sample.split for sample in samples} == (set(splits) if len(splits) > 1 else {""})
+    assert {sample.label for sample in samples} <= set(class_names)
+    assert all(Image.open(sample.path).mode == "RGB" for sample in samples)
+    assert tfds_export.export(name, tmp_path / "photos") == folder  # the second time without TFDS's data
+
+
+def test_without_a_network_it_is_one_line_at_once(no_network, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with pytest.raises(errors.UserError, match="no network.*run once where there is a network"):
+        tfds_export.export("tf_flowers", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("tf_flower", "did you mean tf_flowers"), ("tf_flowers:9.9.9", "3.0.1"), ("imdb_reviews", "not an image class")],
+)
+def test_a_mistake_is_explained(name, message, tmp_path):
+    with pytest.raises(errors.UserError, match=message):
+        tfds_export.export(name, tmp_path)
+    assert not list(tmp_path.rglob("*.jpg"))

@@ -1,0 +1,47 @@
+"""What several test files need: real data where it is, small made-up photos, and settings for quick runs."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import common  # noqa: F401  (imports TensorFlow quietly)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+    """The folder of real photos and weights; tests that need it are skipped where it is absent."""
+    folder = os.environ.get("REAL_DATA")
+    if not folder or not pathlib.Path(folder).is_dir():
+        pytest.skip("REAL_DATA is not set: no real photos and weights here")
+    return pathlib.Path(folder).resolve()
+
+
+@pytest.fixture
+def imagenet_weights(real_data, monkeypatch):
+    """Lets `weights="imagenet"` find the real weights without a network."""
+    monkeypatch.setenv("KERAS_HOME", str(real_data / "keras_home"))
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory) -> pathlib.Path:
+    """One cache for the whole session, so that the demo's photos are drawn once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def stripes(tmp_path) -> pathlib.Path:
+    """Class folders `across/` and `down/`, 15 striped JPEGs each, of different sizes and colours."""
+    random = np.random.default_rng(0)
+    for label in ("across", "down"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(15):
+            height, width = random.integers(40, 80, 2)
+            place = np.arange(height)[:, None] if label == "across" else np.arange(width)[None, :]
+            wave = np.sin(place * random.uniform(0.5, 1.0))[..., None] * np.ones((height, width, 1))
+            pixels = 128 + 60 * wave * random.uniform(0.5, 1, 3) + random.normal(0, 20, (height, width, 3))
+            picture = Image.fromarray(pixels.clip(0, 255).astype("uint8"))
+            picture.save(tmp_path / "photos" / label / f"{number:02d}.jpg", quality=90)
+    return tmp_path / "photos"
