@@ -59,8 +59,8 @@ def for_photos(model):
             (`surgery.take_raw_pixels`).
 
     Returns:
-        A function of a list of paths and a list of class indices to a list of uint8 pictures (height, width, 3)
-        and an array of heatmaps (height, width), both of the classifier's image size.
+        A function of a list of paths and a list of class indices to a list of uint8 pictures (height, width,
+        3) and an array of heatmaps (height, width), both of the classifier's image size.
     """
     preprocessing, classifier = model.get_layer("preprocessing"), model.get_layer("classifier")
     image_size = classifier.input_shape[1]

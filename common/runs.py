@@ -4,6 +4,7 @@
 predictions.csv, figures/ and report.html; while it trains also checkpoint.npz and best_<epoch>.npz.
 """
 
+import contextlib
 import csv
 import dataclasses
 import datetime
@@ -15,6 +16,7 @@ import shlex
 import sys
 import threading
 import time
+import weakref
 import zipfile
 
 import keras
@@ -92,6 +94,8 @@ class Run:
                 continue
             except OSError as error:
                 raise errors.UserError(f"--out {self.config.out}: {error.strerror}; choose another folder") from error
+            # A mistake in the flags shows after this; it should not leave empty directories behind.
+            weakref.finalize(self, _remove_if_empty, directory)
             return directory
         raise errors.UserError(f"--out {self.config.out}: too many runs started in the same second")
 
@@ -134,6 +138,11 @@ class Run:
             path.unlink(missing_ok=True)
         self.memory.stop()
         return Result(self.directory, results)
+
+
+def _remove_if_empty(directory: pathlib.Path) -> None:
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
 
 @dataclasses.dataclass

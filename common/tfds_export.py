@@ -1,5 +1,6 @@
 """Image classification sets of TensorFlow Datasets, written out as class folders."""
 
+import logging
 import pathlib
 import shutil
 import socket
@@ -27,6 +28,7 @@ def export(name: str, folder: pathlib.Path) -> pathlib.Path:
     """
     import tensorflow_datasets as tfds  # Takes two seconds, so only who asks for it pays.
 
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of every version that is not there yet.
     try:
         builder = tfds.builder(name)
     except Exception as error:  # TFDS raises DatasetNotFoundError and, for a bad version, AssertionError.

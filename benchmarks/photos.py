@@ -1,0 +1,52 @@
+"""Feature extraction on a folder of real photos: test accuracy and cost over seeds, one line a backbone.
+
+    python benchmarks/photos.py --data photos/ --backbones MobileNetV2 MobileNetV2:0.35 --head gap
+"""
+
+import dataclasses
+import pathlib
+import sys
+from typing import Literal
+
+import tables
+import tyro
+
+from recipes import feature_extraction
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Feature extraction on real photos, over seeds."""
+
+    data: str  # a folder of class folders
+    backbones: tuple[str, ...] = ("MobileNetV2", "MobileNetV2:0.35")  # names in keras.applications
+    head: Literal["flatten", "gap"] = "gap"  # as in the recipe
+    seeds: int = 3  # each with another split
+    out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
+
+
+def main(config: Config):
+    """Prints the table."""
+    rows = []
+    for backbone in config.backbones:
+        results = [
+            tables.run_quietly(
+                feature_extraction,
+                feature_extraction.Config(
+                    data=config.data, backbone=backbone, head=config.head, seed=seed, out=config.out
+                ),
+            )
+            for seed in range(config.seeds)
+        ]
+        accuracies = [result["test"]["accuracy"] for result in results]
+        print(f"{backbone}: {accuracies}", file=sys.stderr)
+        seconds = tables.median_and_range([result["cost"]["seconds"] for result in results], 0)
+        sizes = results[0]["data"]
+        photos = f"{sizes['train']} / {sizes['validation']} / {sizes['test']}"
+        rows.append([f"{backbone}, {config.head}", photos, tables.median_and_range(accuracies), seconds])
+    print(tables.markdown(["backbone, head", "train / validation / test", "test accuracy", "seconds"], rows))
+    print(tables.footer("python benchmarks/photos.py --data flowers/", config.seeds))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

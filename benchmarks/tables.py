@@ -1,0 +1,31 @@
+"""What the benchmarks share: runs over seeds, and a Markdown table with median and range."""
+
+import contextlib
+import statistics
+import sys
+
+from common import device
+
+
+def run_quietly(recipe, config) -> dict:
+    """The results of one run; what it prints goes to stderr, so that stdout holds the table alone."""
+    with contextlib.redirect_stdout(sys.stderr):
+        return recipe.run(config).results
+
+
+def median_and_range(values: list[float], digits: int = 3) -> str:
+    """`0.853 (0.840 – 0.871)`."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} – {max(values):.{digits}f})"
+
+
+def markdown(columns: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table, its columns aligned for the terminal too."""
+    widths = [max(len(str(row[i])) for row in [columns, *rows]) for i in range(len(columns))]
+    lines = [columns, ["-" * width for width in widths], *rows]
+    return "\n".join("| " + " | ".join(f"{cell!s:<{w}}" for cell, w in zip(line, widths, strict=True)) + " |"
+                     for line in lines)  # fmt: skip
+
+
+def footer(command: str, seeds: int) -> str:
+    """Says how a table was made."""
+    return f"\nmedian (range) over {seeds} seeds; {device.description()}; `{command}`"

@@ -1,0 +1,37 @@
+"""Downloads tf_flowers through TensorFlow Datasets and lays it out as class folders.
+
+    python data/flowers/prepare.py
+
+Expected: 3,670 photos in `data/flowers/photos/<class>/`, about 230 MB, a few minutes.
+"""
+
+import collections
+import pathlib
+import shutil
+
+from common import config, data, errors, tfds_export
+
+FOLDER = pathlib.Path(__file__).parent
+PHOTOS = {"dandelion": 898, "daisy": 633, "tulips": 799, "sunflowers": 699, "roses": 641}
+
+
+def prepare(folder: pathlib.Path = FOLDER, expected: dict[str, int] = PHOTOS) -> pathlib.Path:
+    """Puts the photos into `folder/photos` and checks how many there are of each class.
+
+    Raises:
+        UserError: no network, or the counts are wrong.
+    """
+    photos = folder / "photos"
+    if not photos.is_dir():
+        exported = tfds_export.export("tf_flowers", folder / ".unfinished")
+        exported.rename(photos)
+        shutil.rmtree(folder / ".unfinished")
+    counts = dict(collections.Counter(sample.label for sample in data.read_folder(photos)))
+    if counts != expected:
+        raise errors.UserError(f"{photos}: found {counts}, expected {expected}; remove the folder and start again")
+    return photos
+
+
+if __name__ == "__main__":
+    with config.reported_errors():
+        print(prepare())

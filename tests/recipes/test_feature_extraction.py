@@ -1,0 +1,288 @@
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from common import config, data, errors, predict, runs
+from recipes import feature_extraction
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def settings(photos, tmp_path, **changes):
+    quick = {"backbone": "demo", "weights": "demo", "image_size": 32, "epochs": 3, "batch_size": 8}
+    return feature_extraction.Config(
+        **{"data": str(photos), "out": tmp_path / "runs", "cache": tmp_path / "cache", **quick, **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run on striped photos; tests that only look share it."""
+    folder = tmp_path_factory.mktemp("finished")
+    random = np.random.default_rng(0)
+    for label, axis in (("across", 0), ("down", 1)):
+        (folder / "photos" / label).mkdir(parents=True)
+        for number in range(15):
+            size = random.integers(40, 80, 2)
+            wave = np.sin(np.indices(size)[axis] * random.uniform(0.5, 1))[..., None] * [1, 0.8, 0.6]
+            pixels = (128 + 70 * wave + random.normal(0, 15, (*size, 3))).clip(0, 255).astype("uint8")
+            Image.fromarray(pixels).save(folder / "photos" / label / f"{number}.jpg")
+    return feature_extraction.run(settings(folder / "photos", folder, epochs=15))
+
+
+def test_the_run_directory_is_complete(finished):
+    present = {path.name for path in finished.directory.iterdir()}
+    assert {"config.json", "split.csv", "history.csv", "results.json", "model.keras", "predictions.csv", "figures",
+            "report.html"} == present  # fmt: skip
+    results = json.loads((finished.directory / "results.json").read_text())
+    assert results == finished.results
+    assert set(results) == {"recipe", "seed", "strategy", "data", "validation", "test", "cost", "versions"}
+    assert results["data"]["class_names"] == ["across", "down"] and results["data"]["train"] == 18
+    assert results["cost"]["trainable_parameters"] < results["cost"]["total_parameters"]
+    resolved = json.loads((finished.directory / "config.json").read_text())["config"]
+    assert (resolved["backbone"], resolved["weights"], resolved["image_size"]) == ("demo", "demo", 32)
+
+
+def test_it_learns_which_way_the_stripes_go(finished):
+    assert finished.results["test"]["accuracy"] == 1.0
+
+
+def read_photos_as_anyone_would(paths):
+    return [np.array(ImageOps.exif_transpose(Image.open(path)).convert("RGB")) for path in paths]
+
+
+def test_the_saved_model_says_what_the_evaluation_said(finished):
+    """In a fresh process, with Keras and Pillow alone, photo by photo, on uint8 pixels of any size."""
+    code = """
+import csv, json, sys, zipfile, keras, numpy as np
+from PIL import Image
+model = keras.saving.load_model(sys.argv[1] + "/model.keras", safe_mode=True)
+names = json.loads(zipfile.ZipFile(sys.argv[1] + "/model.keras").read("class_names.json"))
+rows = list(csv.DictReader(open(sys.argv[1] + "/predictions.csv")))
+right = 0
+for row in rows:
+    pixels = np.array(Image.open(row["path"]).convert("RGB"))
+    probabilities = model.predict(pixels[None], verbose=0)[0]
+    assert pixels.dtype == "uint8" and names[probabilities.argmax()] == row["predicted"]
+    assert np.allclose(probabilities, [float(row["p_" + name]) for name in names], atol=1e-4)
+    right += row["label"] == row["predicted"]
+print(right / len(rows))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(finished.directory)], capture_output=True, text=True, cwd="/",
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert float(ended.stdout) == finished.results["test"]["accuracy"]
+
+
+def test_the_summary_shows_what_was_stored(finished):
+    text = runs.summary(finished)
+    assert f"{finished.results['test']['accuracy']:.3f}" in text and "report.html" in text
+
+
+def test_no_lambda_and_the_class_names_are_inside(finished):
+    model, names = runs.load_model(finished.directory)
+    assert names == ["across", "down"]
+    assert "Lambda" not in zipfile.ZipFile(finished.directory / "model.keras").read("config.json").decode()
+    assert model.input_shape == (None, None, None, 3)
+
+
+def test_predict_goes_on_after_what_is_not_a_photo(finished, tmp_path, capsys):
+    rows = list(csv.DictReader(open(finished.directory / "predictions.csv")))
+    (tmp_path / "notes.jpg").write_text("not a photo")
+    photos = [pathlib.Path(row["path"]) for row in rows]
+    code = predict.predict(finished.directory, [photos[0], tmp_path / "notes.jpg", *photos[1:]], tmp_path / "out.csv")
+    printed = capsys.readouterr()
+    assert code == 2 and len([line for line in printed.err.splitlines() if "notes.jpg" in line]) == 1
+    assert [line.split("\t")[1] for line in printed.out.splitlines()] == [row["predicted"] for row in rows]
+    written = list(csv.DictReader(open(tmp_path / "out.csv")))
+    assert [row["label"] for row in written] == [row["predicted"] for row in rows]
+    assert abs(float(written[0]["p_down"]) - float(rows[0]["p_down"])) < 1e-4
+
+
+def test_predict_refuses_what_is_not_a_run(tmp_path):
+    with pytest.raises(errors.UserError, match="no model.keras"):
+        predict.predict(tmp_path, [tmp_path / "photo.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("head", "classes", "trainable"), [("flatten", 5, 6_424_069), ("gap", 5, 512 * 5 + 5), ("gap", 3, 512 * 3 + 3)]
+)
+def test_the_documentation_model_layer_by_layer(head, classes, trainable):
+    """VGG16, include_top=False, at 224: 14,714,688 frozen parameters under the articles' two heads."""
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(224, 224, 3))
+    model = feature_extraction.build_model(base, classes, feature_extraction.Config(head=head))
+    heads = {"flatten": ["Flatten", "Dense", "Dense"], "gap": ["GlobalAveragePooling2D", "Dense"]}
+    assert [type(layer).__name__ for layer in model.layers[19:]] == heads[head]
+    assert [layer.name for layer in model.layers[:19]] == [layer.name for layer in base.layers]
+    assert not any(layer.trainable for layer in model.layers[:19])
+    assert all(layer.trainable for layer in model.layers[19:])
+    assert sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights) == 14_714_688
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == trainable
+    assert model.layers[-1].activation is keras.activations.softmax
+
+
+def test_every_setting_of_the_head_reaches_the_model():
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    config = feature_extraction.Config(head="gap", hidden_units=7, dropout=0.3, l2=0.01)
+    head = feature_extraction.build_model(base, 4, config).layers[19:]
+    assert [type(layer).__name__ for layer in head] == ["GlobalAveragePooling2D", "Dropout", "Dense", "Dropout", "Dense"]
+    assert head[1].rate == 0.3 and head[2].units == 7
+    assert float(head[2].kernel_regularizer(np.ones((2, 2)))) == pytest.approx(0.04)
+
+
+def test_the_softmax_is_float32_under_mixed_precision(stripes, tmp_path):
+    result = feature_extraction.run(settings(stripes, tmp_path, precision="mixed_bfloat16", epochs=1))
+    keras.config.set_dtype_policy("float32")
+    model, _ = runs.load_model(result.directory)
+    classifier = model.get_layer("classifier")
+    assert classifier.get_layer("probabilities").compute_dtype == "float32"
+    assert classifier.get_layer("block5_conv1").compute_dtype == "bfloat16"
+
+
+def metrics_and_weights(result):
+    model, _ = runs.load_model(result.directory)
+    kept = {split: result.results[split] for split in ("validation", "test")}
+    return kept, model.get_weights()
+
+
+OPTIONS = {"dropout": 0.3, "hidden_units": 16, "flip": True, "rotation": 10.0, "deterministic": True, "epochs": 4}
+
+
+def test_deterministic_runs_agree_bit_for_bit_and_another_seed_does_not(stripes, tmp_path):
+    (first, weights), (second, weights_again), (_, other) = (
+        metrics_and_weights(feature_extraction.run(settings(stripes, tmp_path, **OPTIONS, seed=seed)))
+        for seed in (1, 1, 2)
+    )
+    assert first == second
+    assert all(np.array_equal(a, b) for a, b in zip(weights, weights_again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights, other, strict=True))
+
+
+class Killed(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 3])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(epoch, stripes, tmp_path, monkeypatch):
+    undisturbed = feature_extraction.run(settings(stripes, tmp_path, **OPTIONS))
+    write = runs.Checkpoint.write
+
+    def write_and_die(self, directory):
+        write(self, directory)
+        if self.epoch == epoch:
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(runs.Checkpoint, "write", write_and_die)
+        feature_extraction.run(settings(stripes, tmp_path, **OPTIONS))
+    interrupted = max((tmp_path / "runs" / "feature_extraction").iterdir(), key=os.path.getctime)
+    assert not (interrupted / "results.json").exists()
+    resumed = feature_extraction.run(feature_extraction.Config(resume=interrupted))
+    for a, b in zip(metrics_and_weights(undisturbed)[1], metrics_and_weights(resumed)[1], strict=True):
+        assert np.array_equal(a, b)
+    assert resumed.results["test"] == undisturbed.results["test"]
+    histories = [runs.read_history(result.directory) for result in (undisturbed, resumed)]
+    losses = [[row["loss"] for row in history] for history in histories]
+    assert losses[0] == losses[1] and len(losses[0]) == 4
+
+
+def test_resume_refuses_a_finished_run_and_what_is_no_run(finished, tmp_path):
+    with pytest.raises(errors.UserError, match="finished"):
+        feature_extraction.run(feature_extraction.Config(resume=finished.directory))
+    with pytest.raises(errors.UserError, match="not a run directory"):
+        feature_extraction.run(feature_extraction.Config(resume=tmp_path))
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_the_training(stripes, tmp_path):
+    result = feature_extraction.run(settings(stripes, tmp_path, epochs=40, learning_rate=0.3, patience=2))
+    history = runs.read_history(result.directory)
+    best = min(history, key=lambda row: row["val_loss"])
+    assert len(history) == best["epoch"] + 1 + 2
+    assert result.results["validation"]["log_loss"] == pytest.approx(best["val_loss"], rel=1e-3, abs=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(stripes, tmp_path):
+    with pytest.raises(errors.UserError, match="lower --learning-rate"):
+        feature_extraction.run(settings(stripes, tmp_path, learning_rate=1e30, freeze=False))
+
+
+def test_training_from_scratch_moves_every_layer(stripes, tmp_path):
+    result = feature_extraction.run(settings(stripes, tmp_path, weights="none", freeze=False, epochs=1))
+    cost = result.results["cost"]
+    assert cost["trainable_parameters"] == cost["total_parameters"] and result.results["strategy"] == "all_layers"
+
+
+def test_class_weights_lift_the_rare_class(stripes, tmp_path):
+    for path in sorted((stripes / "down").iterdir())[5:]:
+        path.unlink()
+    means = {}
+    for weighted in (False, True):
+        result = feature_extraction.run(
+            settings(stripes, tmp_path, weights="none", class_weights=weighted, learning_rate=1e-2, epochs=2)
+        )
+        rows = list(csv.DictReader(open(result.directory / "predictions.csv")))
+        means[weighted] = np.mean([float(row["p_down"]) for row in rows])
+    assert means[True] > means[False]
+
+
+def shell(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+    )  # fmt: skip
+
+
+def test_from_the_shell_the_last_line_is_the_run_directory(stripes, tmp_path):
+    ended = shell("recipes/feature_extraction.py", "--data", stripes, "--backbone", "demo", "--weights", "demo",
+                  "--image-size", 32, "--epochs", 1, "--out", tmp_path / "runs", "--cache", tmp_path / "cache")  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    directory = pathlib.Path(ended.stdout.splitlines()[-1])
+    assert (directory / "report.html").is_file()
+    assert "Warning" not in ended.stderr and "oneDNN" not in ended.stderr and "E0000" not in ended.stderr
+    assert shell("-m", "recipes", "predict", directory, stripes / "down").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "nowhere"], "no such file or folder"),
+        (["--head", "gop"], "flatten"),
+        (["--backbone", "VGG61"], "did you mean VGG1"),
+        (["--data", "tfds:tf_flowers"], "no network"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+    ended = shell("recipes/feature_extraction.py", *arguments, "--out", tmp_path, TFDS_DATA_DIR=str(tmp_path),
+                  http_proxy="", https_proxy="")  # fmt: skip
+    lines = [line for line in ended.stderr.splitlines() if not line.startswith("device:")]
+    assert ended.returncode == 2 and message in lines[-1]
+    assert "Traceback" not in ended.stderr and len(lines) == 1
+    assert not list(tmp_path.glob("feature_extraction/*"))  # no empty run directories
+
+
+def test_real_photos(real_data, imagenet_weights, tmp_path):
+    """MobileNetV2:0.35 on 480 flowers. The README's median is 0.0 lower at most by chance of 160 test photos."""
+    result = feature_extraction.run(
+        feature_extraction.Config(
+            data=str(real_data / "flowers"), backbone="MobileNetV2:0.35", head="gap", epochs=15, out=tmp_path / "runs",
+            cache=tmp_path / "cache",
+        )
+    )  # fmt: skip
+    assert result.results["test"]["accuracy"] > 0.76
+
+
+def test_config_of_an_old_run_with_unknown_settings_is_refused(finished, tmp_path):
+    with pytest.raises(errors.UserError, match="another version"):
+        config.from_dict(feature_extraction.Config, {"heads": "gap"})
+    assert data.read_csv(finished.directory / "split.csv")

@@ -1,0 +1,29 @@
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def recipes(*arguments):
+    return subprocess.run([sys.executable, "-m", "recipes", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_list_has_every_recipe_with_a_line_and_loads_nothing_heavy():
+    ended = recipes()
+    names = {path.stem for path in (ROOT / "recipes").glob("[!_]*.py")}
+    lines = [line.split(maxsplit=1) for line in ended.stdout.splitlines() if line.startswith("  ")]
+    assert names <= {line[0] for line in lines if len(line) == 2 and len(line[1]) > 20}
+    code = "import sys, runpy; runpy.run_module('recipes', run_name='__main__'); sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0
+
+
+def test_mistakes_are_one_line():
+    for arguments, message in (
+        (["predikt"], "did you mean predict?"),
+        (["predict", "nowhere", "photo.jpg"], "no model.keras"),
+        (["predict"], "required"),
+    ):
+        ended = recipes(*arguments)
+        assert ended.returncode == 2 and message in ended.stderr, ended.stderr
+        assert ended.stdout == "" and len(ended.stderr.splitlines()) == 1
