@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import sys
 
 import keras
 import numpy as np
@@ -43,9 +44,9 @@ def pretrained(input_shape=(demo.IMAGE_SIZE, demo.IMAGE_SIZE, 3)) -> keras.Model
     return base
 
 
-def pretraining_classes():
-    """The module `data/demo/classes.py`, which is not in a package."""
-    spec = importlib.util.spec_from_file_location("demo_classes", demo.WEIGHTS_PATH.with_name("classes.py"))
+def load_script(name):
+    """A module of the folder `data/demo`, which is not a package."""
+    spec = importlib.util.spec_from_file_location(f"demo_{name}", demo.WEIGHTS_PATH.with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -215,11 +216,26 @@ def test_the_committed_weights_are_small_and_fit_every_input_size():
 
 
 def test_the_network_was_pretrained_on_other_classes():
-    classes = pretraining_classes()
+    classes = load_script("classes")
     assert len(classes.CLASS_NAMES) >= 24 and not set(classes.CLASS_NAMES) & set(demo.CLASS_NAMES)
     assert not set(classes.PAINTERS.values()) & set(demo.PAINTERS.values())
     for painter in classes.PAINTERS.values():
         assert demo.paint_photo(painter, np.random.default_rng(0), 32).std() > 5
+
+
+def test_folding_the_batch_norm_away_changes_nothing_that_is_computed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "classes", load_script("classes"))
+    prepare, random = load_script("prepare"), np.random.default_rng(0)
+    base = demo.vgg16_narrow((64, 64, 3))
+    twin = prepare.with_batch_norm(base)
+    for layer in twin.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([random.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    prepare.fold(twin, base)
+    photos = labelled_photos(range(1))[0][:, :64, :64]
+    expected = twin.predict(photos, verbose=0)
+    assert np.abs(expected).max() > 0
+    np.testing.assert_allclose(base.predict(photos, verbose=0), expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
 def test_pretrained_features_beat_random_ones():
