@@ -39,13 +39,17 @@ class SharedConfig:
     out: pathlib.Path = pathlib.Path("runs")  # the run directory is made below it
     resume: pathlib.Path | None = None  # a run directory that was interrupted: go on after its last epoch
     cache: pathlib.Path | None = None  # default: ~/.cache/keras_recipes
-    no_cache: bool = False  # neither read nor write cached results
+    no_cache: bool = False  # neither read nor write it: every epoch computes the frozen layers again
+    cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache; features lose digits
+    cache_limit: float = 20.0  # gigabytes that one run may add to the cache
+    views: int = 8  # augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow
     skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
     debug: bool = False  # show the traceback of an error
 
     def __post_init__(self):
-        for name in ("image_size", "batch_size", "epochs", "learning_rate"):
+        for name in ("image_size", "batch_size", "epochs", "learning_rate", "cache_limit"):
             check(getattr(self, name) is None or getattr(self, name) > 0, name, "must be above 0")
+        check(self.views >= 0, "views", "must be 0 or above")
         for name in ("validation_fraction", "test_fraction"):
             fraction = getattr(self, name)
             check(fraction is None or 0 < fraction < 1, name, "must be between 0 and 1")

@@ -7,6 +7,7 @@ divided, and neither are copies of one file.
 import collections
 import csv
 import dataclasses
+import hashlib
 import pathlib
 from collections.abc import Iterable
 
@@ -42,6 +43,7 @@ class Splits:
         class_names: sorted; a class's index is its place here.
         train, validation, test: lists of samples.
         quality: what the scan found (`scan.summarise`), plus `skipped`, for the report.
+        content_of: path → sha256 of the file.
     """
 
     source: str
@@ -50,6 +52,11 @@ class Splits:
     validation: list[Sample]
     test: list[Sample]
     quality: dict
+    content_of: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+
+    def contents(self, split: str) -> list[str]:
+        """The sha256 of the files of a split's photos."""
+        return [self.content_of[sample.path] for sample in getattr(self, split)]
 
     def labels(self, split: str) -> np.ndarray:
         """Class indices of a split's photos, int64 (n,)."""
@@ -123,7 +130,7 @@ def load(config, directory: pathlib.Path) -> Splits:
         write_csv(split_csv, usable)
     quality = scan.summarise(facts) | {"skipped": len(samples) - len(usable)}
     sides = {name: [sample for sample in usable if sample.split == name] for name in SPLIT_NAMES}
-    return Splits(config.data, tuple(sorted({sample.label for sample in usable})), **sides, quality=quality)
+    return Splits(config.data, tuple(sorted({sample.label for sample in usable})), **sides, quality=quality, content_of=contents)
 
 
 # Sources ------------------------------------------------------------------------------------------------------
@@ -157,7 +164,8 @@ def read_source(source: str, cache_directory: pathlib.Path) -> list[Sample]:
 
 def demo_folder(cache_directory: pathlib.Path) -> pathlib.Path:
     """The folder of the demo's photos, drawn at the first call."""
-    folder = cache_directory / "demo"
+    drawing = hashlib.sha256(pathlib.Path(demo.__file__).read_bytes()).hexdigest()[:8]
+    folder = cache_directory / "demo" / drawing  # photos drawn by an older version are not taken for these
     demo.write_photos(folder)
     return folder
 

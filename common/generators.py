@@ -64,14 +64,22 @@ def training_batches(
         return pixels, tf.one_hot(label, num_classes)
 
     def epoch_of(epoch):
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(names)), seed=tf.stack([seed, epoch]))
+        order = _order(len(names), seed, epoch)
         dataset = tf.data.Dataset.from_tensor_slices(
             (tf.gather(names, order), tf.gather(labels, order), order, tf.fill(tf.shape(order), epoch))
         )
         return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
 
-    epochs = tf.data.Dataset.counter(first_epoch, dtype=tf.int32)
-    return _preprocessed(epochs.flat_map(epoch_of), preprocess)
+    return _preprocessed(_epochs(first_epoch).flat_map(epoch_of), preprocess)
+
+
+def _epochs(first: int) -> tf.data.Dataset:
+    return tf.data.Dataset.counter(first, dtype=tf.int32)
+
+
+def _order(photos: int, seed: int, epoch):
+    """The order of an epoch: cached or not, the same seed shows the same photos in the same batches."""
+    return tf.random.experimental.stateless_shuffle(tf.range(photos), seed=tf.stack([seed, epoch]))
 
 
 def evaluation_batches(paths, labels, num_classes, image_size, batch_size, preprocess) -> tf.data.Dataset:
@@ -82,6 +90,74 @@ def evaluation_batches(paths, labels, num_classes, image_size, batch_size, prepr
 
     dataset = tf.data.Dataset.from_tensor_slices(_constants(paths, labels))
     return _preprocessed(dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size), preprocess)
+
+
+def photo_batches(paths, image_size, batch_size, preprocess, augmentation=None, seeds=None) -> tf.data.Dataset:
+    """The photos once, in the order given, without labels, on their way to the cache.
+
+    Args:
+        paths, image_size, batch_size, preprocess: as in `training_batches`.
+        augmentation: an `Augmentation`, or None.
+        seeds: two integers for each photo, used with `augmentation`.
+    """
+
+    def load(path, photo_seed):
+        pixels = _read_resized(path, image_size)
+        return augment(pixels, augmentation, photo_seed) if augmentation else pixels
+
+    names, _ = _constants(paths, [0] * len(paths))
+    seeds = tf.constant(seeds if augmentation else [(0, 0)] * len(paths), tf.int32)
+    dataset = tf.data.Dataset.from_tensor_slices((names, seeds))
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    return dataset.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def training_rows(views, labels, num_classes, batch_size, dtypes, shapes, seed, first_epoch=0) -> tf.data.Dataset:
+    """An endless stream of shuffled batches of cached features, in `training_batches`'s order.
+
+    Args:
+        views: for each augmented view a function of row numbers (n,) to a list of arrays (n, …); epoch e takes
+            view e modulo their number.
+        labels: class indices of the rows.
+        num_classes, batch_size, seed, first_epoch: as in `training_batches`.
+        dtypes, shapes: of the arrays' rows.
+    """
+    labels = tf.constant(list(labels), tf.int32)
+
+    def epoch_of(epoch):
+        order = _order(len(labels), seed, epoch)
+        batches = tf.data.Dataset.from_tensor_slices((order, tf.gather(labels, order))).batch(batch_size)
+        return batches.map(lambda numbers, batch: (numbers, batch, epoch % len(views)))
+
+    def load(numbers, batch, view):
+        rows = _rows(lambda numbers, view: views[view](numbers), [numbers, view], dtypes, shapes)
+        return rows, tf.one_hot(batch, num_classes)
+
+    return _epochs(first_epoch).flat_map(epoch_of).map(load, num_parallel_calls=2).prefetch(4)
+
+
+def evaluation_rows(read, labels, num_classes, batch_size, dtypes, shapes) -> tf.data.Dataset:
+    """Cached features once, in order; arguments as in `training_rows`."""
+
+    def load(numbers, batch):
+        return _rows(read, [numbers], dtypes, shapes), tf.one_hot(batch, num_classes)
+
+    labels = tf.constant(list(labels), tf.int32)
+    batches = tf.data.Dataset.from_tensor_slices((tf.range(len(labels)), labels)).batch(batch_size)
+    return batches.map(load, num_parallel_calls=2).prefetch(4)
+
+
+def _rows(read, arguments, dtypes, shapes):
+    """Calls `read` in the pipeline; one tensor for one array, else a tuple of tensors."""
+
+    def as_float32(*values):  # bfloat16 cannot leave a Python function, float16 may be the cache's choice
+        return [array.astype("float32") if array.dtype != "float32" else array for array in read(*values)]
+
+    tensors = tf.numpy_function(as_float32, arguments, [tf.float32] * len(dtypes), stateful=False)
+    for tensor, shape in zip(tensors, shapes, strict=True):
+        tensor.set_shape((None, *shape))
+    tensors = tuple(tf.cast(tensor, dtype) for tensor, dtype in zip(tensors, dtypes, strict=True))
+    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def steps(photos: int, batch_size: int) -> int:

@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 
 from common import config as configuration
-from common import data, device, errors, files, surgery
+from common import data, device, errors, files, frozen_prefix, surgery
 
 VERSIONED_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "keras-recipes")
 
@@ -115,7 +115,7 @@ class Run:
         """Wall time of this run so far, with the sessions before an interruption."""
         return self.earlier_seconds + time.perf_counter() - self.started
 
-    def cost(self, model: keras.Model) -> dict:
+    def cost(self, model: keras.Model, prefix: frozen_prefix.FrozenPrefix) -> dict:
         """The `cost` section of results.json."""
         history = read_history(self.directory)
         trainable, frozen = surgery.count_parameters(model)
@@ -126,8 +126,8 @@ class Run:
             "peak_memory_bytes": self.memory.peak,
             "trainable_parameters": trainable,
             "total_parameters": trainable + frozen,
-            "prefix_seconds": 0.0,
-            "cache_bytes": 0,
+            "prefix_seconds": round(prefix.seconds, 2),
+            "cache_bytes": prefix.cache_bytes,
         }
 
     def finish(self, results: dict) -> Result:

@@ -24,7 +24,7 @@ import dataclasses
 import sys
 from typing import Literal
 
-from common import backbones, config, data, device, evaluation, generators, grad_cam, report, runs, surgery
+from common import backbones, config, data, device, evaluation, frozen_prefix, generators, grad_cam, report, runs, surgery
 
 import keras  # isort: skip  (after common, which imports TensorFlow quietly)
 
@@ -90,24 +90,24 @@ def run(config: Config) -> runs.Result:
     with strategy.scope():
         backbone = backbones.choose(config, default="VGG16")
         model = build_model(backbone.model, len(splits.class_names), config)
-        model.compile(
+    record.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size)
+    print(surgery.trainable_table(model), file=sys.stderr)
+
+    # The frozen layers run once per photo, into a cache. What is trained is the part behind them, the very
+    # same layers; with --no-cache it is the whole model, with the same result.
+    augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
+    train_generator, val_generator, test_generator = prefix.generators(record.first_epoch)
+    with strategy.scope():
+        part = prefix.suffix
+        part.compile(
             optimizer=keras.optimizers.Adam(config.learning_rate),
             loss="categorical_crossentropy",
             metrics=["accuracy"],
         )
-    record.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size)
-    print(surgery.trainable_table(model), file=sys.stderr)
 
     # Training: early stopping on the validation loss, the best epoch's weights are kept.
-    train_generator, val_generator, test_generator = splits.generators(
-        backbone.image_size,
-        backbone.preprocess,
-        config.batch_size,
-        config.seed,
-        generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast),
-        record.first_epoch,
-    )
-    model.fit(
+    part.fit(
         train_generator,
         shuffle=False,  # the generator shuffles
         steps_per_epoch=generators.steps(len(splits.train), config.batch_size),
@@ -121,7 +121,7 @@ def run(config: Config) -> runs.Result:
     # Evaluation: the test photos are read here and nowhere else.
     results = {"strategy": "feature_extraction" if config.freeze else "all_layers", "data": splits.summary()}
     for split, generator in (("validation", val_generator), ("test", test_generator)):
-        probabilities = model.predict(generator, verbose=0)
+        probabilities = part.predict(generator, verbose=0)
         results[split] = evaluation.evaluate(
             probabilities, splits.labels(split), splits.class_names, splits.groups(split), config.seed
         )
@@ -130,7 +130,7 @@ def run(config: Config) -> runs.Result:
     # What stays: a model that takes raw pixels, the numbers, the pictures.
     model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.image_size)
     runs.save_model(record.directory, model_from_pixels, splits.class_names)
-    result = record.finish(results | {"cost": record.cost(model)})
+    result = record.finish(results | {"cost": record.cost(model, prefix)})
     report.write(record.directory, grad_cam.for_photos(model_from_pixels))
     print(runs.summary(result))
     return result

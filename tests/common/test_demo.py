@@ -235,7 +235,8 @@ def test_folding_the_batch_norm_away_changes_nothing_that_is_computed(monkeypatc
     photos = labelled_photos(range(1))[0][:, :64, :64]
     expected = twin.predict(photos, verbose=0)
     assert np.abs(expected).max() > 0
-    np.testing.assert_allclose(base.predict(photos, verbose=0), expected, rtol=1e-4, atol=1e-5 * expected.max())
+    folded = base.predict(photos, verbose=0)
+    np.testing.assert_allclose(folded, expected, rtol=1e-4, atol=1e-5 * expected.max())
 
 
 def test_pretrained_features_beat_random_ones():

@@ -1,0 +1,179 @@
+"""Rows of numbers on disk, by name: written in a stream, read at random, never wrong.
+
+A store is a folder of shard files. A shard is a line of JSON (the names of its rows, a checksum) and the rows, all
+of one length. Shards get their final name when they are complete, so a killed writer loses a few seconds of work;
+one whose size or checksum is wrong is removed, and its rows count as missing. Rows are read with `pread`, not by
+memory-mapping: the memory in use does not grow with the store, and a truncated file is an error, not a crash.
+"""
+
+import json
+import math
+import os
+import pathlib
+import sys
+import time
+import uuid
+import zlib
+
+import numpy as np
+
+from common import errors, files
+
+SHARD_BYTES = 64 * 2**20
+SHARD_SECONDS = 5.0  # what an interruption costs at most
+CHECKED_AT_ONCE = 4 * 2**20
+
+
+class FeatureStore:
+    """The rows of one prefix.
+
+    Attributes:
+        directory: the folder of the shards.
+        specification: (shape, dtype name) of each array in a row.
+        row_bytes: length of a row.
+    """
+
+    def __init__(self, directory: pathlib.Path, specification: list[tuple[tuple[int, ...], str]], about: dict):
+        """Opens the folder, made if need be, and checks every shard.
+
+        Args:
+            directory: where the shards are.
+            specification: (shape, dtype name) of each array in a row.
+            about: JSON-able; written to `about.json` for people and for `cut_of`.
+
+        Raises:
+            UserError: the folder cannot be made or written.
+        """
+        self.directory, self.specification = directory, specification
+        self.row_bytes = sum(math.prod(shape) * dtype_of(dtype).itemsize for shape, dtype in specification)
+        self.places: dict[str, tuple[int, int]] = {}  # name → (file descriptor, offset)
+        self.descriptors: list[int] = []
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            if not (directory / "about.json").is_file():
+                files.write_json(directory / "about.json", about)
+        except OSError as error:
+            raise errors.UserError(
+                f"the cache {directory} cannot be written ({error.strerror}): choose another with --cache DIR, or do "
+                "without by --no-cache"
+            ) from error
+        for path in sorted(directory.glob("*.shard")):
+            self._open(path)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def close(self) -> None:
+        """Closes the shard files."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors, self.places = [], {}
+
+    def __del__(self):
+        self.close()
+
+    def _open(self, path: pathlib.Path) -> None:
+        """Takes a shard's rows in, or removes a damaged one."""
+        descriptor = os.open(path, os.O_RDONLY)
+        with open(descriptor, "rb", closefd=False) as file:
+            header = _header_of(file.readline())
+            start = file.tell()
+            if not _is_sound(file, header, self.row_bytes):
+                print(f"cache: {path} is damaged; its {len(header.get('names', []))} rows are computed again", file=sys.stderr)
+                os.close(descriptor)
+                path.unlink()
+                return
+        self.descriptors.append(descriptor)
+        for number, name in enumerate(header["names"]):
+            self.places[name] = (descriptor, start + number * self.row_bytes)
+
+    def write(self, batches) -> None:
+        """Adds rows from an iterator of (names, arrays); arrays are (n, …) as in `specification`.
+
+        Raises:
+            OSError: the disk is full; what was complete until then stays.
+        """
+        names, rows, size, since = [], [], 0, time.monotonic()
+        for batch_names, arrays in batches:
+            names += batch_names
+            rows.append(self._packed(arrays))
+            size += rows[-1].nbytes
+            if size >= SHARD_BYTES or time.monotonic() - since > SHARD_SECONDS:
+                self._write_shard(names, rows)
+                names, rows, size, since = [], [], 0, time.monotonic()
+        if names:
+            self._write_shard(names, rows)
+
+    def _packed(self, arrays) -> np.ndarray:
+        """Arrays (n, …) side by side as bytes, uint8 (n, row_bytes)."""
+        parts = [
+            np.ascontiguousarray(np.asarray(array).astype(dtype_of(dtype), copy=False)).view("uint8").reshape(len(array), -1)
+            for array, (_, dtype) in zip(arrays, self.specification, strict=True)
+        ]
+        return np.concatenate(parts, axis=1)
+
+    def _write_shard(self, names: list[str], rows: list[np.ndarray]) -> None:
+        checksum = 0
+        for part in rows:
+            checksum = zlib.crc32(part, checksum)
+        header = json.dumps({"names": names, "row_bytes": self.row_bytes, "crc32": checksum}).encode() + b"\n"
+        path = self.directory / f"{uuid.uuid4().hex}.shard"
+        with files.replacing(path) as temporary, open(temporary, "wb") as file:
+            file.write(header)
+            for part in rows:
+                file.write(part)
+        self._open(path)
+
+    def reader(self, names: list[str]):
+        """A function of row numbers (n,) in `names` to the list of their arrays (n, …)."""
+        places = [self.places[name] for name in names]
+
+        def read(numbers) -> list[np.ndarray]:
+            packed = np.empty((len(numbers), self.row_bytes), "uint8")
+            for i, number in enumerate(numbers):
+                descriptor, offset = places[number]
+                if os.preadv(descriptor, [packed[i]], offset) != self.row_bytes:
+                    raise OSError(f"{self.directory}: a shard was cut off while it was in use; start again with --resume")
+            return self._unpacked(packed)
+
+        return read
+
+    def _unpacked(self, packed: np.ndarray) -> list[np.ndarray]:
+        arrays, start = [], 0
+        for shape, dtype in self.specification:
+            end = start + math.prod(shape) * dtype_of(dtype).itemsize
+            part = np.ascontiguousarray(packed[:, start:end])
+            arrays.append(part.view(dtype_of(dtype)).reshape(len(packed), *shape))
+            start = end
+        return arrays
+
+
+def dtype_of(name: str) -> np.dtype:
+    """A NumPy dtype by name, `bfloat16` included."""
+    if name == "bfloat16":
+        import ml_dtypes  # comes with TensorFlow
+
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)
+
+
+def _header_of(line: bytes) -> dict:
+    try:
+        header = json.loads(line)
+    except ValueError:
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
+def _is_sound(file, header: dict, row_bytes: int) -> bool:
+    """Whether the rest of the file has the length and the checksum that its header says."""
+    if header.get("row_bytes") != row_bytes or not isinstance(header.get("names"), list):
+        return False
+    length = checksum = 0
+    while part := file.read(CHECKED_AT_ONCE):
+        length += len(part)
+        checksum = zlib.crc32(part, checksum)
+    return length == row_bytes * len(header["names"]) and checksum == header.get("crc32")

@@ -1,0 +1,329 @@
+"""The frozen prefix: what never changes in training is computed once per photo, not once per epoch.
+
+In a functional model whose first layers are frozen, the *frontier* is the cut after which something trains or is
+random. The part before it, the prefix, runs once over the photos, in inference mode, into a cache on disk. What
+is trained is the part behind it, the suffix: the very same layer objects, so the whole model is trained too. The
+losses and weights are those of training the whole model, within float rounding.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+import sys
+import time
+
+import keras
+import numpy as np
+import tqdm
+
+from common import errors, feature_store, generators
+
+CACHE_VERSION = 1  # raise it when the same prefix would be stored otherwise
+
+
+@dataclasses.dataclass
+class Cut:
+    """A model in two parts.
+
+    Attributes:
+        tensors: the Keras tensors that cross the frontier, one or several.
+        prefix: from the model's input to `tensors`; None when nothing is frozen.
+        suffix: from `tensors` to the model's output, sharing the model's layers; the model itself when
+            nothing is frozen.
+    """
+
+    tensors: list
+    prefix: keras.Model | None
+    suffix: keras.Model
+
+
+def cut(model: keras.Model) -> Cut:
+    """Cuts a functional model at its frontier.
+
+    Everything goes into the prefix that is frozen, or has nothing to train and nothing random (pooling, flatten),
+    and depends on such layers only. So below a `GlobalAveragePooling2D` head the cache holds the pooled features.
+
+    Raises:
+        ValueError: nothing trains.
+    """
+    tensors = crossing_tensors(model, _computed_once(model))
+    if any(tensor is output for tensor in tensors for output in model.outputs):
+        raise ValueError("nothing trains: every layer of the model is frozen")
+    if len(tensors) == 1 and tensors[0] is model.inputs[0]:
+        return Cut(tensors, None, model)
+    return Cut(tensors, keras.Model(model.inputs, tensors), keras.Model(tensors, model.outputs[0]))
+
+
+def crossing_tensors(model: keras.Model, before: list) -> list:
+    """The tensors made by the operations in `before` that others use or that are the model's outputs."""
+    made = {id(tensor): tensor for operation in before for tensor in _flat(operation.output)}
+    inside = {id(operation) for operation in before}
+    used = [t for op in model.operations if id(op) not in inside for t in _flat(op.input)] + list(model.outputs)
+    return list({id(tensor): tensor for tensor in used if id(tensor) in made}.values())
+
+
+def _computed_once(model: keras.Model) -> list:
+    """The operations whose result for a photo never changes during the training."""
+    found, results = [], set()
+    for operation in model.operations:
+        inputs = [] if isinstance(operation, keras.layers.InputLayer) else _flat(operation.input)
+        if _is_fixed(operation) and all(id(tensor) in results for tensor in inputs):
+            found.append(operation)
+            results.update(id(tensor) for tensor in _flat(operation.output))
+    return found
+
+
+def _is_fixed(operation) -> bool:
+    """Frozen, or without weights and without a random state (a layer's `variables` hold both)."""
+    return not isinstance(operation, keras.layers.Layer) or not operation.trainable or not operation.variables
+
+
+def _flat(tensors) -> list:
+    return keras.tree.flatten(tensors)
+
+
+# What the cache's key covers ------------------------------------------------------------------------------------
+
+
+def fingerprint(prefix: keras.Model, preprocess, image_size: int, cache_dtype: str) -> str:
+    """A hash of everything but the photos that changes what the prefix computes.
+
+    The layers with their settings and precision, their weights, the preprocessing (by what it makes of probe
+    pixels), the image size and the precision of the cache. Names that Keras counts up do not matter.
+    """
+    digest = hashlib.sha256()
+    digest.update(json.dumps([CACHE_VERSION, image_size, cache_dtype, _architecture(prefix)], sort_keys=True).encode())
+    for weight in prefix.weights:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    probe = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype("float32")
+    digest.update(np.asarray(keras.ops.convert_to_numpy(preprocess(keras.ops.convert_to_tensor(probe)))).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _architecture(model: keras.Model):
+    """The model's config with layer names replaced by numbers and without what does not change its output."""
+    config = model.get_config()
+    numbers = {layer["name"]: f"layer {i}" for i, layer in enumerate(config["layers"])} | {config["name"]: "model"}
+
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items() if key not in ("trainable", "build_config")}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return numbers.get(value, value) if isinstance(value, str) else value
+
+    return json.loads(json.dumps(plain(config), default=str))
+
+
+# Photos through the prefix --------------------------------------------------------------------------------------
+
+
+class FrozenPrefix:
+    """A model cut at its frontier, and the photos of a run on the far side of it.
+
+    Attributes:
+        suffix: what to compile and fit: the part that trains, or the whole model where nothing is cached.
+        seconds: time spent on computing features.
+        cache_bytes: size of the features that this run uses.
+    """
+
+    def __init__(self, model: keras.Model, backbone, splits, config, augmentation=None):
+        """Computes the features of all photos that are not in the cache yet, with a progress bar.
+
+        Args:
+            model: functional, taking preprocessed photos, its layers frozen as they are to be trained.
+            backbone: a `backbones.Backbone`, for its preprocessing and image size.
+            splits: a `data.Splits`.
+            config: a `common.config.SharedConfig`.
+            augmentation: a `generators.Augmentation` for the training photos, or None. `config.views` augmented
+                views of each are cached and taken in turn; with 0 views every epoch draws new ones, uncached.
+
+        Raises:
+            UserError: the cache cannot be written, or would be larger than its limit or the free space.
+        """
+        self.backbone, self.splits, self.config, self.augmentation = backbone, splits, config, augmentation or None
+        self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
+        live = augmentation and config.views == 0
+        self.cut = None if config.no_cache or live else cut(model)
+        if self.cut and self.cut.prefix:
+            self.suffix = self.cut.suffix
+            started = time.perf_counter()
+            self.store = self._filled_store()
+            self.seconds = time.perf_counter() - started
+
+    def generators(self, first_epoch: int = 0):
+        """`train_generator, val_generator, test_generator` for `suffix`, in the whole model's order."""
+        config, splits = self.config, self.splits
+        if not self.store:
+            return splits.generators(
+                self.backbone.image_size, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
+                first_epoch,
+            )  # fmt: skip
+        shape = {
+            "num_classes": len(splits.class_names),
+            "batch_size": config.batch_size,
+            "dtypes": [keras.backend.standardize_dtype(tensor.dtype) for tensor in self.cut.tensors],
+            "shapes": [tuple(tensor.shape[1:]) for tensor in self.cut.tensors],
+        }
+        views = [self.store.reader(self._row_names("train", view)) for view in self._views()]
+        train_generator = generators.training_rows(
+            views, splits.labels("train"), seed=config.seed, first_epoch=first_epoch, **shape
+        )
+        val_generator, test_generator = (
+            generators.evaluation_rows(self.store.reader(self._row_names(split)), splits.labels(split), **shape)
+            for split in ("validation", "test")
+        )
+        return train_generator, val_generator, test_generator
+
+    def _views(self) -> list[int | None]:
+        """The numbers of the augmented views of a training photo, [None] for the photo as it is."""
+        return list(range(self.config.views)) if self.augmentation else [None]
+
+    def _row_names(self, split: str, view: int | None = None) -> list[str]:
+        """Names of a split's rows: the file's content, and for a view what it was augmented with."""
+        contents = self.splits.contents(split)
+        if view is None:
+            return contents
+        marks = json.dumps([dataclasses.asdict(self.augmentation), self.config.seed, view])
+        return [f"{content}-{hashlib.sha256(marks.encode()).hexdigest()[:16]}" for content in contents]
+
+    def _work(self) -> dict[str, tuple[str, int | None]]:
+        """Row name → (path, view) for all that the run needs."""
+        work = {}
+        for split in ("train", "validation", "test"):
+            for view in self._views() if split == "train" else [None]:
+                items = [(path, view) for path in self.splits.paths(split)]
+                work.update(zip(self._row_names(split, view), items, strict=True))
+        return work
+
+    def _filled_store(self) -> feature_store.FeatureStore:
+        """Opens the features of this prefix and computes the missing ones."""
+        store = self._open(self.cut.tensors)
+        work = self._work()
+        missing = {name: item for name, item in work.items() if name not in store}
+        self.cache_bytes = len(work) * store.row_bytes
+        if missing:
+            self._check_size(store, len(missing))
+            source = self._source(missing, store)
+            start = f"from {source.directory.name[:8]}" if source else "from the photos"
+            shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.cut.tensors)
+            print(
+                f"frozen prefix: {len(self.cut.prefix.layers)} layers, once per photo, {start}; {len(missing)} of "
+                f"{len(work)} to do, {shapes} each, {len(missing) * store.row_bytes / 2**20:,.0f} MB in "
+                f"{store.directory}", file=sys.stderr,
+            )  # fmt: skip
+            with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit="photo") as progress:
+                batches = self._from_features(source, missing) if source else self._from_photos(missing)
+                store.write(_counted(batches, progress))
+        return store
+
+    def _open(self, tensors: list) -> feature_store.FeatureStore:
+        """The store of the prefix that ends in `tensors`."""
+        dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors]
+        if self.config.cache_dtype == "float16":
+            dtypes = ["float16" if dtype == "float32" else dtype for dtype in dtypes]
+        about = {"backbone": self.backbone.name, "weights": self.backbone.weights, "image_size": self.backbone.image_size,
+                 "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors]}  # fmt: skip
+        specification = [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
+        return feature_store.FeatureStore(self._directory(tensors), specification, about)
+
+    def _directory(self, tensors: list) -> pathlib.Path:
+        prefix = keras.Model(self.model.inputs, tensors)
+        key = fingerprint(prefix, self.backbone.preprocess, self.backbone.image_size, self.config.cache_dtype)
+        return self.config.cache_directory / "features" / key
+
+    def _check_size(self, store, missing: int) -> None:
+        """Refuses what does not fit, before the work."""
+        needed = missing * store.row_bytes
+        advice = "take another --cache, --cache-dtype float16, fewer --views, or --no-cache"
+        if needed > self.config.cache_limit * 1e9:
+            raise errors.UserError(
+                f"the features need {needed / 1e9:.1f} GB, more than --cache-limit {self.config.cache_limit:g}: raise it, "
+                f"or {advice}"
+            )
+        free = shutil.disk_usage(store.directory).free
+        if needed > free:
+            raise errors.UserError(f"the features need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: {advice}")
+
+    def _from_photos(self, work: dict[str, tuple[str, int | None]]):
+        """Yields (names, features) batch by batch, photos first as they are, then augmented."""
+        prefix = self.cut.prefix
+        for augmented in (False, True):
+            items = {name: item for name, item in work.items() if (item[1] is not None) == augmented}
+            names = list(items)
+            if not names:
+                continue
+            batches = generators.photo_batches(
+                [path for path, _ in items.values()], self.backbone.image_size, self.config.batch_size,
+                self.backbone.preprocess, self.augmentation if augmented else None,
+                [_view_seed(self.config.seed, name) for name in names],
+            )  # fmt: skip
+            yield from _through(prefix, names, batches)
+
+    def _source(self, work, own) -> feature_store.FeatureStore | None:
+        """A store of the same network cut further out that has all the photos, the smallest such."""
+        found = []
+        for path in self.config.cache_directory.glob("features/*/about.json"):
+            tensors = _tensors_at(self.model, json.loads(path.read_text(encoding="utf-8"))["tensors"])
+            if path.parent == own.directory or not tensors or self._directory(tensors) != path.parent:
+                continue
+            try:
+                bridge = keras.Model(tensors, self.cut.tensors)
+            except ValueError:  # not between the input and our cut
+                continue
+            store = self._open(tensors)
+            if all(name in store for name in work):
+                store.bridge = bridge
+                found.append(store)
+        return min(found, key=lambda store: len(store.bridge.layers), default=None)
+
+    def _from_features(self, source, work):
+        """Yields (names, features) computed from the features of a cut further out."""
+        names = list(work)
+        read = source.reader(names)
+        size = self.config.batch_size
+        batches = (read(range(start, min(start + size, len(names)))) for start in range(0, len(names), size))
+        yield from _through(source.bridge, names, batches)
+
+
+def _through(model: keras.Model, names: list[str], batches):
+    """Yields (names, outputs) for batches of inputs; inference mode."""
+    start = 0
+    for batch in batches:
+        outputs = model.predict_on_batch(batch)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        yield names[start : start + len(outputs[0])], outputs
+        start += len(outputs[0])
+
+
+def _counted(batches, progress):
+    for names, arrays in batches:
+        yield names, arrays
+        progress.update(len(names))
+
+
+def _view_seed(seed: int, name: str) -> tuple[int, int]:
+    """Two integers from the run's seed and the row's name, which holds the photo's content and the view."""
+    return seed, int(hashlib.sha256(name.encode()).hexdigest()[:7], 16)
+
+
+def _address(model: keras.Model, tensor) -> tuple[int, int]:
+    """Where in the model a tensor is made: the operation's number and the number among its outputs."""
+    for number, operation in enumerate(model.operations):
+        for place, output in enumerate(_flat(operation.output)):
+            if output is tensor:
+                return number, place
+    raise ValueError(f"{tensor.name} is not made in {model.name}")
+
+
+def _tensors_at(model: keras.Model, addresses: list) -> list | None:
+    """The tensors at addresses written by another run, None when this model has no such place or shape."""
+    found = []
+    for number, place, _, shape in addresses:
+        outputs = _flat(model.operations[number].output) if number < len(model.operations) else []
+        if place >= len(outputs) or list(outputs[place].shape[1:]) != shape:
+            return None
+        found.append(outputs[place])
+    return found
