@@ -2,13 +2,14 @@
 
 import dataclasses
 import inspect
+import os
 import pathlib
 from collections.abc import Callable
 
 import keras
 
 from common import config as configuration
-from common import demo, errors
+from common import demo, errors, generators
 
 # https://keras.io/api/applications/: every other network there was trained at 224.
 IMAGE_SIZES = {
@@ -30,6 +31,7 @@ class Backbone:
         model: a functional Keras model, (batch, image_size, image_size, 3) to a feature map.
         preprocess: RGB 0–255 (array, tensor or Keras tensor) to what `model` expects.
         image_size: height and width in pixels.
+        resize: the layer that brings photos of any size to that size.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Backbone:
     model: keras.Model
     preprocess: Callable
     image_size: int
+    resize: keras.layers.Resizing
 
 
 def choose(config, default: str) -> Backbone:
@@ -44,16 +47,17 @@ def choose(config, default: str) -> Backbone:
     with ImageNet weights."""
     name = config.backbone or ("demo" if config.data == "demo" else default)
     weights = config.weights or ("demo" if config.data == "demo" else "imagenet")
-    return load(name, weights, config.image_size)
+    return load(name, weights, config.image_size, config.aspect)
 
 
-def load(name: str, weights: str, image_size: int | None = None) -> Backbone:
+def load(name: str, weights: str, image_size: int | None = None, aspect: str = "crop") -> Backbone:
     """Builds a backbone and loads its weights.
 
     Args:
         name: `demo` or a name in `keras.applications`, with `:alpha` (the width multiplier) where it has one.
         weights: `imagenet`, `demo` (the demo backbone's own), `none` (random) or a weights file.
         image_size: pixels a side; by default what the network was trained at.
+        aspect: `crop`, `squash` or `pad`, see `generators.resizing`.
 
     Raises:
         UserError: unknown name, weights that do not exist, do not fit or cannot be downloaded.
@@ -71,7 +75,7 @@ def load(name: str, weights: str, image_size: int | None = None) -> Backbone:
         raise
     except Exception as error:  # Keras raises a bare Exception when a download fails.
         raise errors.UserError(_explained(error, name, weights)) from error
-    return Backbone(name, weights, model, preprocess, size)
+    return Backbone(name, weights, model, preprocess, size, generators.resizing(size, aspect))
 
 
 def names() -> list[str]:
@@ -132,7 +136,7 @@ def _explained(error: Exception, name: str, weights: str) -> str:
     """What to do about an error that Keras raised while building or loading."""
     message = str(error)
     if "URL fetch failure" in message:
-        folder = pathlib.Path(keras.config.keras_home()) / "models"
+        folder = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
         url = next((word for word in message.split() if word.startswith("http")), "")
         return (
             f"the ImageNet weights of {name} could not be downloaded (no network?): fetch {url} elsewhere and put "

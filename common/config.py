@@ -27,6 +27,7 @@ class SharedConfig:
     backbone: str | None = None  # demo, or a name in keras.applications, with :alpha where it has one
     weights: str | None = None  # imagenet, demo, none or a file; default: demo for demo data, else imagenet
     image_size: int | None = None  # pixels a side; default: what the backbone was trained at
+    aspect: Literal["crop", "squash", "pad"] = "crop"  # photos to squares: crop keeps shapes, squash the borders
     batch_size: int = 32  # halve it when memory runs out; 16 to 64 rarely changes the result
     epochs: int = 50  # an upper limit: early stopping ends the training
     learning_rate: float = 1e-3  # Adam's default, right for a new head on a frozen base

@@ -71,9 +71,9 @@ class Splits:
         """The groups of a split's photos, "" where a photo has none."""
         return [sample.group for sample in getattr(self, split)]
 
-    def generators(self, image_size, preprocess, batch_size, seed, augmentation=None, first_epoch=0):
+    def generators(self, resize, preprocess, batch_size, seed, augmentation=None, first_epoch=0):
         """`train_generator, val_generator, test_generator`; arguments as in `common.generators`."""
-        shape = {"num_classes": len(self.class_names), "image_size": image_size, "batch_size": batch_size}
+        shape = {"num_classes": len(self.class_names), "resize": resize, "batch_size": batch_size}
         train_generator = generators.training_batches(
             self.paths("train"), self.labels("train"), **shape, seed=seed, preprocess=preprocess,
             augmentation=augmentation, first_epoch=first_epoch,

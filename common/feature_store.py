@@ -116,7 +116,7 @@ class FeatureStore:
         return np.concatenate(parts, axis=1)
 
     def _write_shard(self, names: list[str], rows: list[np.ndarray]) -> None:
-        checksum = 0
+        checksum = _start_of_checksum(names)
         for part in rows:
             checksum = zlib.crc32(part, checksum)
         header = json.dumps({"names": names, "row_bytes": self.row_bytes, "crc32": checksum}).encode() + b"\n"
@@ -168,11 +168,16 @@ def _header_of(line: bytes) -> dict:
     return header if isinstance(header, dict) else {}
 
 
+def _start_of_checksum(names: list[str]) -> int:
+    """A damaged name would give one photo's features to another, so the names are covered too."""
+    return zlib.crc32("\n".join(map(str, names)).encode())
+
+
 def _is_sound(file, header: dict, row_bytes: int) -> bool:
     """Whether the rest of the file has the length and the checksum that its header says."""
     if header.get("row_bytes") != row_bytes or not isinstance(header.get("names"), list):
         return False
-    length = checksum = 0
+    length, checksum = 0, _start_of_checksum(header["names"])
     while part := file.read(CHECKED_AT_ONCE):
         length += len(part)
         checksum = zlib.crc32(part, checksum)

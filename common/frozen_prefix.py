@@ -87,18 +87,20 @@ def _flat(tensors) -> list:
 # What the cache's key covers ------------------------------------------------------------------------------------
 
 
-def fingerprint(prefix: keras.Model, preprocess, image_size: int, cache_dtype: str) -> str:
+def fingerprint(prefix: keras.Model, backbone, cache_dtype: str) -> str:
     """A hash of everything but the photos that changes what the prefix computes.
 
-    The layers with their settings and precision, their weights, the preprocessing (by what it makes of probe
-    pixels), the image size and the precision of the cache. Names that Keras counts up do not matter.
+    The layers with their settings and precision, their weights, the resizing, the preprocessing (by what it makes
+    of probe pixels) and the precision of the cache. Names that Keras counts up do not matter.
     """
     digest = hashlib.sha256()
-    digest.update(json.dumps([CACHE_VERSION, image_size, cache_dtype, _architecture(prefix)], sort_keys=True).encode())
+    resizing = {key: value for key, value in backbone.resize.get_config().items() if key != "name"}
+    settings = [CACHE_VERSION, cache_dtype, resizing, _architecture(prefix)]
+    digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     for weight in prefix.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     probe = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype("float32")
-    digest.update(np.asarray(keras.ops.convert_to_numpy(preprocess(keras.ops.convert_to_tensor(probe)))).tobytes())
+    digest.update(np.asarray(keras.ops.convert_to_numpy(backbone.preprocess(keras.ops.convert_to_tensor(probe)))).tobytes())
     return digest.hexdigest()[:32]
 
 
@@ -158,7 +160,7 @@ class FrozenPrefix:
         config, splits = self.config, self.splits
         if not self.store:
             return splits.generators(
-                self.backbone.image_size, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
+                self.backbone.resize, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
                 first_epoch,
             )  # fmt: skip
         shape = {
@@ -231,7 +233,7 @@ class FrozenPrefix:
 
     def _directory(self, tensors: list) -> pathlib.Path:
         prefix = keras.Model(self.model.inputs, tensors)
-        key = fingerprint(prefix, self.backbone.preprocess, self.backbone.image_size, self.config.cache_dtype)
+        key = fingerprint(prefix, self.backbone, self.config.cache_dtype)
         return self.config.cache_directory / "features" / key
 
     def _check_size(self, store, missing: int) -> None:
@@ -256,7 +258,7 @@ class FrozenPrefix:
             if not names:
                 continue
             batches = generators.photo_batches(
-                [path for path, _ in items.values()], self.backbone.image_size, self.config.batch_size,
+                [path for path, _ in items.values()], self.backbone.resize, self.config.batch_size,
                 self.backbone.preprocess, self.augmentation if augmented else None,
                 [_view_seed(self.config.seed, name) for name in names],
             )  # fmt: skip

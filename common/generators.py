@@ -8,6 +8,7 @@ import dataclasses
 import math
 import os
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -35,7 +36,7 @@ class Augmentation:
 
 
 def training_batches(
-    paths, labels, num_classes, image_size, batch_size, seed, preprocess, augmentation=None, first_epoch=0
+    paths, labels, num_classes, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0
 ) -> tf.data.Dataset:
     """An endless stream of shuffled training batches, one epoch after the other.
 
@@ -43,7 +44,7 @@ def training_batches(
         paths: photo files.
         labels: their class indices.
         num_classes: length of the one-hot labels.
-        image_size: height and width in pixels.
+        resize: the layer of `resizing`.
         batch_size: photos in a batch; an epoch's last batch may be smaller, batches do not cross epochs.
         seed: fixes the order and the augmentation of every epoch.
         preprocess: called on float32 batches of RGB 0–255.
@@ -58,7 +59,7 @@ def training_batches(
     names, labels = _constants(paths, labels)
 
     def load(path, label, photo, epoch):
-        pixels = _read_resized(path, image_size)
+        pixels = _read_resized(path, resize)
         if augmentation:
             pixels = augment(pixels, augmentation, _photo_seed(seed, epoch, photo))
         return pixels, tf.one_hot(label, num_classes)
@@ -82,27 +83,27 @@ def _order(photos: int, seed: int, epoch):
     return tf.random.experimental.stateless_shuffle(tf.range(photos), seed=tf.stack([seed, epoch]))
 
 
-def evaluation_batches(paths, labels, num_classes, image_size, batch_size, preprocess) -> tf.data.Dataset:
+def evaluation_batches(paths, labels, num_classes, resize, batch_size, preprocess) -> tf.data.Dataset:
     """The photos once, in the order given, not augmented; arguments as in `training_batches`."""
 
     def load(path, label):
-        return _read_resized(path, image_size), tf.one_hot(label, num_classes)
+        return _read_resized(path, resize), tf.one_hot(label, num_classes)
 
     dataset = tf.data.Dataset.from_tensor_slices(_constants(paths, labels))
     return _preprocessed(dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size), preprocess)
 
 
-def photo_batches(paths, image_size, batch_size, preprocess, augmentation=None, seeds=None) -> tf.data.Dataset:
+def photo_batches(paths, resize, batch_size, preprocess, augmentation=None, seeds=None) -> tf.data.Dataset:
     """The photos once, in the order given, without labels, on their way to the cache.
 
     Args:
-        paths, image_size, batch_size, preprocess: as in `training_batches`.
+        paths, resize, batch_size, preprocess: as in `training_batches`.
         augmentation: an `Augmentation`, or None.
         seeds: two integers for each photo, used with `augmentation`.
     """
 
     def load(path, photo_seed):
-        pixels = _read_resized(path, image_size)
+        pixels = _read_resized(path, resize)
         return augment(pixels, augmentation, photo_seed) if augmentation else pixels
 
     names, _ = _constants(paths, [0] * len(paths))
@@ -165,9 +166,18 @@ def steps(photos: int, batch_size: int) -> int:
     return math.ceil(photos / batch_size)
 
 
-def resize(pixels, image_size: int):
-    """Bilinear with antialiasing, squashed to a square: what the saved model's `Resizing` layer does."""
-    return tf.image.resize(pixels, (image_size, image_size), method="bilinear", antialias=True)
+def resizing(image_size: int, aspect: str) -> keras.layers.Resizing:
+    """The layer that every photo goes through, here and inside the saved model: bilinear, antialiased.
+
+    Args:
+        image_size: height and width in pixels.
+        aspect: `crop` cuts the longer side, `squash` distorts, `pad` adds black borders.
+    """
+    # float32 also under mixed precision: the photos are the same whatever the network computes in.
+    return keras.layers.Resizing(
+        image_size, image_size, antialias=True, crop_to_aspect_ratio=aspect == "crop",
+        pad_to_aspect_ratio=aspect == "pad", dtype="float32",
+    )  # fmt: skip
 
 
 def _constants(paths, labels):
@@ -175,12 +185,12 @@ def _constants(paths, labels):
     return tf.constant([os.fsencode(path) for path in paths]), tf.constant(list(labels), tf.int32)
 
 
-def _read_resized(path, image_size):
-    """A photo file as float32 (image_size, image_size, 3), RGB 0–255."""
+def _read_resized(path, resize):
+    """A photo file as float32 (height, width, 3) of the layer `resize`, RGB 0–255."""
     # Pillow decodes without holding Python's lock, so the parallel map does run in parallel.
     pixels = tf.numpy_function(lambda name: images.read(os.fsdecode(name)), [path], tf.uint8, stateful=False)
     pixels.set_shape((None, None, 3))
-    return tf.ensure_shape(resize(pixels, image_size), (image_size, image_size, 3))
+    return tf.ensure_shape(resize(tf.cast(pixels, tf.float32)), (resize.height, resize.width, 3))
 
 
 def _preprocessed(batches, preprocess):

@@ -12,7 +12,6 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from common import generators
 from common import images as photos
 
 BATCH_SIZE = 8  # the activations of all layers are kept for a batch: about 60 MB per photo for VGG16 at 224
@@ -63,10 +62,10 @@ def for_photos(model):
         3) and an array of heatmaps (height, width), both of the classifier's image size.
     """
     preprocessing, classifier = model.get_layer("preprocessing"), model.get_layer("classifier")
-    image_size = classifier.input_shape[1]
+    resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
 
     def explain(paths, class_indices):
-        pictures = [generators.resize(photos.read(path), image_size).numpy() for path in paths]
+        pictures = [np.array(resize(photos.read(path).astype("float32"))) for path in paths]
         maps = heatmaps(classifier, preprocessing.predict(np.stack(pictures), verbose=0), class_indices)
         return [picture.round().astype("uint8") for picture in pictures], maps
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import tqdm
 
-from common import data, errors, files, generators, images, runs
+from common import data, errors, files, images, runs
 
 
 def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_size: int = 32) -> int:
@@ -26,10 +26,10 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
     """
     paths = _photos_of(names)
     model, class_names = runs.load_model(run)
-    image_size = model.get_layer("preprocessing").output.shape[1]
+    resize = next(layer for layer in model.get_layer("preprocessing").layers if layer.name.startswith("resizing"))
     rows, refused = [], 0
     for start in tqdm.trange(0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size):
-        photos = {path: pixels for path in paths[start : start + batch_size] if (pixels := _read(path, image_size)) is not None}
+        photos = {path: pixels for path in paths[start : start + batch_size] if (pixels := _read(path, resize)) is not None}
         refused += len(paths[start : start + batch_size]) - len(photos)
         if photos:
             probabilities = model.predict_on_batch(np.stack(list(photos.values())))
@@ -50,11 +50,11 @@ def _photos_of(names) -> list[pathlib.Path]:
     return paths
 
 
-def _read(path: pathlib.Path, image_size: int) -> np.ndarray | None:
+def _read(path: pathlib.Path, resize) -> np.ndarray | None:
     """A photo as the model's `Resizing` layer would make it; a refusal is printed and gives None."""
     try:
         # Resized here, not in the model: a batch needs photos of one size.
-        return generators.resize(images.read(path), image_size).numpy()
+        return np.array(resize(images.read(path).astype("float32")))
     except images.ImageError as error:
         print(f"{path}: {error}", file=sys.stderr)
         return None

@@ -61,22 +61,20 @@ def count_parameters(model: keras.Model) -> tuple[int, int]:
     return trainable, model.count_params() - trainable
 
 
-def take_raw_pixels(classifier: keras.Model, preprocess: Callable, image_size: int) -> keras.Model:
+def take_raw_pixels(classifier: keras.Model, preprocess: Callable, resize: keras.layers.Layer) -> keras.Model:
     """The classifier behind its own resizing and preprocessing.
 
     Args:
         classifier: takes preprocessed (batch, image_size, image_size, 3), gives probabilities.
         preprocess: RGB 0–255 to what the classifier takes.
-        image_size: height and width in pixels.
+        resize: the layer that photos were brought to size with (`generators.resizing`).
 
     Returns:
         A model of RGB 0–255 photos of any size, (batch, height, width, 3), uint8 or float, sharing the
         classifier's layers. It holds no `Lambda`, so it loads in Keras's safe mode, without this repository.
     """
     photos = keras.Input((None, None, 3), name="photos")
-    # float32 also when the classifier computes in half precision: the test photos were prepared so.
-    resizing = keras.layers.Resizing(image_size, image_size, antialias=True, dtype="float32")
-    preprocessing = keras.Model(photos, preprocess(resizing(photos)), name="preprocessing")
+    preprocessing = keras.Model(photos, preprocess(resize(photos)), name="preprocessing")
     pixels = keras.Input((None, None, 3), name="pixels")
     return keras.Model(pixels, classifier(preprocessing(pixels)), name="from_raw_pixels")
 

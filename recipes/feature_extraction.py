@@ -38,8 +38,8 @@ class Config(config.SharedConfig):
     hidden_units: int | None = None  # Dense units before the softmax; default 256 after flatten, none (0) after gap
     dropout: float = 0.0  # before each Dense; 0.2 to 0.5 when training accuracy runs ahead of validation
     l2: float = 0.0  # penalty on the head's weights; 1e-4 to 1e-2, for the same reason
-    epochs: int = 50  # an upper limit: early stopping ends the training
-    patience: int = 5  # epochs without a better validation loss before the training stops
+    epochs: int = 200  # an upper limit: early stopping ends the training
+    patience: int = 10  # epochs without a better validation loss before the training stops
     learning_rate: float = 1e-3  # Adam's default, right for a new head on a frozen base
     class_weights: bool = False  # rare classes count as much as common ones; for unbalanced data
     flip: bool = False  # mirror training photos left to right; not where the side carries meaning
@@ -128,7 +128,7 @@ def run(config: Config) -> runs.Result:
     runs.write_predictions(record.directory, splits, probabilities)
 
     # What stays: a model that takes raw pixels, the numbers, the pictures.
-    model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.image_size)
+    model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize)
     runs.save_model(record.directory, model_from_pixels, splits.class_names)
     result = record.finish(results | {"cost": record.cost(model, prefix)})
     report.write(record.directory, grad_cam.for_photos(model_from_pixels))

@@ -5,7 +5,7 @@ from PIL import Image
 
 from common import generators
 
-SHAPE = {"num_classes": 10, "image_size": 8, "batch_size": 4}
+SHAPE = {"num_classes": 10, "resize": generators.resizing(8, "squash"), "batch_size": 4}
 
 
 def unchanged(x):
@@ -113,5 +113,14 @@ def test_contrast_keeps_the_mean_and_the_range(picture):
 
 
 def test_resizing_is_antialiased():
-    chequered = np.indices((64, 64)).sum(0)[..., None] % 2 * 255 * np.ones(3)
-    assert np.abs(generators.resize(chequered, 8).numpy() - 127.5).max() < 10
+    chequered = np.indices((64, 64)).sum(0)[..., None] % 2 * 255.0 * np.ones(3)
+    assert np.abs(np.array(generators.resizing(8, "squash")(chequered)) - 127.5).max() < 10
+
+
+def test_a_photo_that_is_not_square_is_cropped_squashed_or_padded():
+    photo = np.zeros((20, 40, 3), "float32")
+    photo[:, :10] = 255  # the left quarter is white
+    left = {aspect: np.array(generators.resizing(10, aspect)(photo))[5, 0, 0] for aspect in ("crop", "squash", "pad")}
+    assert left["crop"] == 0 and np.isclose(left["squash"], 255)
+    padded = np.array(generators.resizing(10, "pad")(photo))
+    assert padded[0].max() == 0 and padded[5, 0, 0] == 255

@@ -73,10 +73,10 @@ def test_only_what_trains_is_moving():
 def test_the_model_of_raw_pixels_loads_safely_and_agrees(module, tmp_path):
     preprocess = getattr(keras.applications, module).preprocess_input
     model = with_head(small_network())
-    raw = surgery.take_raw_pixels(model, preprocess, 8)
+    raw = surgery.take_raw_pixels(model, preprocess, generators.resizing(8, "crop"))
     raw.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     photo = np.random.default_rng(0).integers(0, 256, (1, 31, 17, 3)).astype("uint8")
-    expected = model.predict(preprocess(generators.resize(photo, 8).numpy()), verbose=0)
+    expected = model.predict(preprocess(np.array(generators.resizing(8, "crop")(photo.astype("float32")))), verbose=0)
     assert np.allclose(loaded.predict(photo, verbose=0), expected, atol=1e-5)
     assert not any(isinstance(layer, keras.layers.Lambda) for layer in surgery.leaf_layers(loaded))

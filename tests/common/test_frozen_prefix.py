@@ -1,0 +1,238 @@
+"""Cached against uncached: the frozen prefix must change nothing but the time."""
+
+import dataclasses
+import os
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from common import backbones, config, data, errors, frozen_prefix, generators, surgery
+
+EPOCHS = 3
+
+
+def classifier(base, pooling=True):
+    x = keras.layers.GlobalAveragePooling2D()(base.output) if pooling else keras.layers.Flatten()(base.output)
+    x = keras.layers.Dropout(0.2, seed=1)(x)
+    return keras.Model(base.input, keras.layers.Dense(2, activation="softmax", dtype="float32")(x))
+
+
+def unfreeze_from(model, base, layer_name):
+    """Everything up to the layer frozen, what comes after it trains but for batch norm."""
+    surgery.freeze(base)
+    names = [layer.name for layer in base.layers]
+    for layer in base.layers[names.index(layer_name) + 1 :]:
+        layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+
+
+@pytest.fixture
+def settings(stripes, tmp_path):
+    return config.SharedConfig(data=str(stripes), cache=tmp_path / "cache", batch_size=4, seed=3)
+
+
+@pytest.fixture
+def splits(settings, tmp_path):
+    (tmp_path / "run").mkdir()
+    return data.load(settings, tmp_path / "run")
+
+
+def trained(name, image_size, cut_at, splits, settings, optimizer=None, augmentation=None, pooling=True):
+    """Losses of three epochs and all weights, whole or cut at the frontier as `settings` say."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    backbone = backbones.load(name, "none", image_size)
+    model = classifier(backbone.model, pooling)
+    unfreeze_from(model, backbone.model, cut_at or backbone.model.layers[-1].name)
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, settings, augmentation)
+    train_generator, val_generator, _ = prefix.generators()
+    part = prefix.suffix
+    part.compile(optimizer or keras.optimizers.SGD(1e-3, momentum=0.9), "categorical_crossentropy")
+    history = part.fit(
+        train_generator, epochs=EPOCHS, steps_per_epoch=generators.steps(len(splits.train), settings.batch_size),
+        validation_data=val_generator, verbose=0, shuffle=False,
+    ).history  # fmt: skip
+    return np.array([history["loss"], history["val_loss"]]), model.get_weights(), prefix
+
+
+def assert_equal(cached, whole):
+    (losses, weights, prefix), (whole_losses, whole_weights, no_prefix) = cached, whole
+    assert prefix.store is not None and no_prefix.store is None
+    assert np.allclose(losses, whole_losses, rtol=1e-5)
+    for a, b in zip(weights, whole_weights, strict=True):
+        assert np.allclose(a, b, atol=1e-5)
+
+
+# The last of each three is inside a branched block, where more than one tensor crosses.
+CUTS = [
+    ("VGG16", 32, ["block2_conv1", "block3_pool", "block4_conv3", "block5_pool"]),
+    ("MobileNetV2:0.35", 32, ["block_5_add", "block_12_project_BN", "block_14_depthwise"]),
+    ("ResNet50", 32, ["conv3_block4_out", "conv5_block3_out", "conv4_block3_1_relu"]),
+    ("InceptionV3", 75, ["mixed4", "mixed8", "conv2d_60"]),
+    ("EfficientNetB0", 32, ["block4a_project_bn", "block6d_add", "block5b_se_reduce"]),
+    ("DenseNet121", 32, ["pool3_relu", "relu", "conv4_block5_1_relu"]),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size", "cut_at"), [(name, size, cut) for name, size, cuts in CUTS for cut in cuts])
+def test_training_behind_the_cache_is_training_the_whole_model(name, size, cut_at, splits, settings):
+    whole = trained(name, size, cut_at, splits, dataclasses.replace(settings, no_cache=True))
+    assert_equal(trained(name, size, cut_at, splits, settings), whole)
+
+
+@pytest.mark.parametrize("pooling", [True, False])
+def test_a_head_on_a_frozen_base(pooling, splits, settings):
+    whole = trained("demo", 32, None, splits, dataclasses.replace(settings, no_cache=True), pooling=pooling)
+    cached = trained("demo", 32, None, splits, settings, pooling=pooling)
+    assert_equal(cached, whole)
+    assert [tuple(tensor.shape[1:]) for tensor in cached[2].cut.tensors] == [(80,)]  # pooled or flattened: 1 x 1 x 80
+
+
+def test_a_layer_of_a_branched_block_lets_two_tensors_cross(splits, settings):
+    _, _, prefix = trained("MobileNetV2:0.35", 32, "block_14_depthwise", splits, settings)
+    assert len(prefix.cut.tensors) == 2
+
+
+def test_nothing_frozen_means_no_prefix_and_nothing_trained_is_an_error():
+    model = classifier(backbones.load("demo", "none", 32).model)
+    assert frozen_prefix.cut(model).prefix is None and frozen_prefix.cut(model).suffix is model
+    model.trainable = False
+    with pytest.raises(ValueError, match="nothing trains"):
+        frozen_prefix.cut(model)
+
+
+def test_a_random_layer_is_not_cached_unless_it_is_frozen():
+    inputs = keras.Input((8,))
+    frozen = keras.layers.Dense(4, name="first")
+    x = keras.layers.Dropout(0.5, name="drop")(frozen(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(x))
+    frozen.trainable = False
+    assert [layer.name for layer in frozen_prefix.cut(model).prefix.layers][-1] == "first"
+    surgery.freeze(keras.Model(inputs, x))
+    assert [layer.name for layer in frozen_prefix.cut(model).prefix.layers][-1] == "drop"
+
+
+def test_a_second_run_computes_nothing(splits, settings, monkeypatch):
+    first = trained("demo", 32, None, splits, settings)
+    monkeypatch.setattr(generators, "photo_batches", None)
+    second = trained("demo", 32, None, splits, settings)
+    assert np.array_equal(first[0], second[0])
+
+
+def features(splits, settings, name="demo", size=32, cut_at=None, augmentation=None):
+    keras.utils.set_random_seed(0)
+    backbone = backbones.load(name, "demo" if name == "demo" else "none", size, settings.aspect)
+    model = classifier(backbone.model)
+    unfreeze_from(model, backbone.model, cut_at or backbone.model.layers[-1].name)
+    return frozen_prefix.FrozenPrefix(model, backbone, splits, settings, augmentation)
+
+
+def count_of_computed(monkeypatch, *arguments, **settings):
+    """How many photos go through the network (or half of it)."""
+    computed = []
+    through = frozen_prefix._through
+
+    def counted(model, names, batches):
+        computed.extend(names)
+        yield from through(model, names, batches)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(frozen_prefix, "_through", counted)
+        features(*arguments, **settings)
+    return len(computed)
+
+
+def test_what_changes_the_features_misses_the_cache(splits, settings, monkeypatch, stripes, tmp_path):
+    augmentation = generators.Augmentation(flip=True, rotation=10)
+    two_views = dataclasses.replace(settings, views=2)
+    assert count_of_computed(monkeypatch, splits, settings) == 30
+    assert count_of_computed(monkeypatch, splits, settings) == 0
+    assert count_of_computed(monkeypatch, splits, settings, size=48) == 30
+    assert count_of_computed(monkeypatch, splits, dataclasses.replace(settings, aspect="pad")) == 30
+    assert count_of_computed(monkeypatch, splits, dataclasses.replace(settings, cache_dtype="float16")) == 30
+    # Other weights and another preprocessing.
+    load = backbones.load
+    monkeypatch.setattr(backbones, "load", lambda *a: _moved(load(*a)))
+    assert count_of_computed(monkeypatch, splits, settings) == 30
+    monkeypatch.setattr(backbones, "load", lambda *a: dataclasses.replace(load(*a), preprocess=lambda x: x / 255))
+    assert count_of_computed(monkeypatch, splits, settings) == 30
+    monkeypatch.setattr(backbones, "load", load)
+    # Augmented views: validation and test photos are there already.
+    assert count_of_computed(monkeypatch, splits, two_views, augmentation=augmentation) == 2 * 18
+    assert count_of_computed(monkeypatch, splits, two_views, augmentation=augmentation) == 0
+    assert count_of_computed(monkeypatch, splits, dataclasses.replace(two_views, seed=4), augmentation=augmentation) == 36
+    stronger = dataclasses.replace(augmentation, rotation=20)
+    assert count_of_computed(monkeypatch, splits, two_views, augmentation=stronger) == 36
+
+
+def _moved(backbone):
+    kernel = backbone.model.get_layer("block3_conv1").kernel
+    kernel.assign(kernel + 1e-3)
+    return backbone
+
+
+def test_a_renamed_folder_hits_the_cache_and_a_changed_photo_misses_it(stripes, settings, tmp_path, monkeypatch):
+    def splits_of(folder, name):
+        (tmp_path / name).mkdir()
+        return data.load(dataclasses.replace(settings, data=str(folder)), tmp_path / name)
+
+    features(splits_of(stripes, "one"), settings)
+    stripes.rename(tmp_path / "renamed")
+    splits = splits_of(tmp_path / "renamed", "two")
+    assert count_of_computed(monkeypatch, splits, settings) == 0
+    path = splits.paths("train")[0]
+    ImageOps.mirror(Image.open(path)).save(path)
+    assert count_of_computed(monkeypatch, splits_of(tmp_path / "renamed", "three"), settings) == 1
+
+
+def test_a_cut_further_in_is_computed_from_a_cut_further_out(splits, settings, tmp_path, monkeypatch):
+    outer = features(splits, settings, cut_at="block4_pool")
+    monkeypatch.setattr(generators, "photo_batches", None)  # no photo is read again
+    inner = features(splits, settings, cut_at="block5_pool")
+    assert inner.store.directory != outer.store.directory
+    monkeypatch.undo()
+    fresh = features(splits, dataclasses.replace(settings, cache=tmp_path / "other"), cut_at="block5_pool")
+    names = splits.contents("test")
+    assert np.allclose(inner.store.reader(names)(range(6))[0], fresh.store.reader(names)(range(6))[0], atol=1e-5)
+
+
+def test_views_are_taken_in_turn(splits, settings):
+    settings = dataclasses.replace(settings, views=2)
+    prefix = features(splits, settings, augmentation=generators.Augmentation(rotation=30, contrast=0.5))
+    train_generator, _, _ = prefix.generators()
+    steps = generators.steps(len(splits.train), settings.batch_size)
+    epochs = [np.sort(np.concatenate([x for x, _ in train_generator.skip(steps * e).take(steps)]), 0) for e in range(3)]
+    assert np.array_equal(epochs[0], epochs[2]) and not np.allclose(epochs[0], epochs[1])
+
+
+def test_float16_halves_the_cache_and_hardly_changes_the_features(splits, settings):
+    exact = features(splits, settings)
+    half = features(splits, dataclasses.replace(settings, cache_dtype="float16"))
+    assert half.cache_bytes * 2 == exact.cache_bytes
+    names = splits.contents("test")
+    a, b = (prefix.store.reader(names)(range(6))[0].astype("float32") for prefix in (exact, half))
+    assert np.allclose(a, b, rtol=2e-3, atol=1e-3) and not np.array_equal(a, b)
+
+
+def test_too_large_a_cache_is_refused_before_the_work(splits, settings):
+    with pytest.raises(errors.UserError, match="GB, more than --cache-limit"):
+        features(splits, dataclasses.replace(settings, cache_limit=1e-6))
+
+
+def test_a_damaged_shard_is_computed_again_and_the_result_is_right(splits, settings, capsys, monkeypatch):
+    before = trained("demo", 32, None, splits, settings)
+    shard = next(before[2].store.directory.glob("*.shard"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    shard.write_bytes(content)
+    after = trained("demo", 32, None, splits, settings)
+    assert "damaged" in capsys.readouterr().err and np.array_equal(before[0], after[0])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_cache_is_one_line(splits, settings, tmp_path):
+    (tmp_path / "cache").chmod(0o500)
+    with pytest.raises(errors.UserError, match="--cache DIR"):
+        features(splits, settings)
