@@ -50,14 +50,14 @@ def choose(config, default: str) -> Backbone:
     return load(name, weights, config.image_size, config.aspect)
 
 
-def load(name: str, weights: str, image_size: int | None = None, aspect: str = "crop") -> Backbone:
+def load(name: str, weights: str, image_size: int | None = None, aspect: str = "squash") -> Backbone:
     """Builds a backbone and loads its weights.
 
     Args:
         name: `demo` or a name in `keras.applications`, with `:alpha` (the width multiplier) where it has one.
         weights: `imagenet`, `demo` (the demo backbone's own), `none` (random) or a weights file.
         image_size: pixels a side; by default what the network was trained at.
-        aspect: `crop`, `squash` or `pad`, see `generators.resizing`.
+        aspect: `squash`, `crop` or `pad`, see `generators.resizing`.
 
     Raises:
         UserError: unknown name, weights that do not exist, do not fit or cannot be downloaded.

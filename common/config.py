@@ -27,14 +27,14 @@ class SharedConfig:
     backbone: str | None = None  # demo, or a name in keras.applications, with :alpha where it has one
     weights: str | None = None  # imagenet, demo, none or a file; default: demo for demo data, else imagenet
     image_size: int | None = None  # pixels a side; default: what the backbone was trained at
-    aspect: Literal["crop", "squash", "pad"] = "crop"  # photos to squares: crop keeps shapes, squash the borders
+    aspect: Literal["squash", "crop", "pad"] = "squash"  # photos to squares; crop if borders do not matter
     batch_size: int = 32  # halve it when memory runs out; 16 to 64 rarely changes the result
     epochs: int = 50  # an upper limit: early stopping ends the training
     learning_rate: float = 1e-3  # Adam's default, right for a new head on a frozen base
     seed: int = 0  # weights, order and augmentation; one seed says little, report at least three
     split_seed: int | None = None  # which photos are test photos; default: the same as --seed
-    validation_fraction: float | None = None  # of all photos; default 0.2
-    test_fraction: float | None = None  # of all photos; default 0.2 (demo 0.6: 20 photos a class train)
+    validation_fraction: float | None = None  # of all photos; default 0.15 (demo 0.2)
+    test_fraction: float | None = None  # of all photos; default 0.15 (demo 0.6: 20 photos a class train)
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"  # mixed pays on GPUs only
     deterministic: bool = False  # the same weights bit for bit, somewhat slower on a GPU
     out: pathlib.Path = pathlib.Path("runs")  # the run directory is made below it

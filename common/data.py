@@ -20,8 +20,8 @@ FOLDER_SPLITS = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-DEFAULT_FRACTION = 0.2
-DEMO_TEST_FRACTION = 0.6
+DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.15}
+DEMO_FRACTIONS = {"validation": 0.2, "test": 0.6}  # 20 photos of each class train, enough to test on stay
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +120,11 @@ def load(config, directory: pathlib.Path) -> Splits:
     usable = scan.apply(samples, facts, config.skip_bad, directory / "skipped.csv")
     contents = {path: fact.sha256 for path, fact in facts.items()}
     if not resumed:
+        seed = config.seed if config.split_seed is None else config.split_seed
+        fractions = DEMO_FRACTIONS if config.data == "demo" else DEFAULT_FRACTIONS
         usable = split(
-            usable, units_of(usable, contents), config.seed if config.split_seed is None else config.split_seed,
-            config.validation_fraction or DEFAULT_FRACTION,
-            config.test_fraction or (DEMO_TEST_FRACTION if config.data == "demo" else DEFAULT_FRACTION),
+            usable, units_of(usable, contents), seed, config.validation_fraction or fractions["validation"],
+            config.test_fraction or fractions["test"],
         )  # fmt: skip
     check_leaks(usable, contents)
     if not resumed:

@@ -15,9 +15,13 @@ Command:
     python recipes/feature_extraction.py --data photos/ --backbone MobileNetV2 --head gap
 
 It mirrors two examples: VGG16 with Flatten, Dense 256 and softmax (`--head flatten`), and VGG16 with
-GlobalAveragePooling2D and softmax (`--head gap`), both frozen, with Adam and categorical cross-entropy.
+GlobalAveragePooling2D and softmax (`--head gap`), both frozen, with Adam and categorical cross-entropy. One thing is
+added: dropout of 0.3 on the pooled features. Without it Adam fits 480 training photos to the last one; on eight splits
+of 800 flowers that no table here shows, MobileNetV2 gets 0.860 with it and 0.845 without (0.35 wide: 0.868 both).
+`--head gap --dropout 0` is the example to the letter.
 
-EXPECTED
+Expected: on 800 flowers (560 train) with MobileNetV2 a test accuracy of 0.867 (0.825 – 0.925, ten seeds), in 4 seconds on
+two CPU cores, 25 the first time; on the demo 0.783 (0.739 – 0.836, five seeds), in 9 seconds.
 """
 
 import dataclasses
@@ -36,7 +40,7 @@ class Config(config.SharedConfig):
     backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
     head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights: better with few photos
     hidden_units: int | None = None  # Dense units before the softmax; default 256 after flatten, none (0) after gap
-    dropout: float = 0.0  # before each Dense; 0.2 to 0.5 when training accuracy runs ahead of validation
+    dropout: float | None = None  # before each Dense; default 0 after flatten, 0.3 after gap, see above
     l2: float = 0.0  # penalty on the head's weights; 1e-4 to 1e-2, for the same reason
     epochs: int = 200  # an upper limit: early stopping ends the training
     patience: int = 10  # epochs without a better validation loss before the training stops
@@ -52,7 +56,7 @@ class Config(config.SharedConfig):
         super().__post_init__()
         config.check(self.patience > 0, "patience", "must be above 0")
         config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
-        config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
+        config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         for name in ("l2", "rotation", "zoom", "contrast"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
 
@@ -62,14 +66,15 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
     if config.freeze:
         surgery.freeze(base_model)
     hidden_units = {"flatten": 256, "gap": 0}[config.head] if config.hidden_units is None else config.hidden_units
+    dropout = {"flatten": 0.0, "gap": 0.3}[config.head] if config.dropout is None else config.dropout
     l2 = keras.regularizers.L2(config.l2) if config.l2 else None
 
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
     if hidden_units:
-        x = keras.layers.Dropout(config.dropout)(x) if config.dropout else x
+        x = keras.layers.Dropout(dropout)(x) if dropout else x
         x = keras.layers.Dense(hidden_units, activation="relu", kernel_regularizer=l2)(x)
-    x = keras.layers.Dropout(config.dropout)(x) if config.dropout else x
+    x = keras.layers.Dropout(dropout)(x) if dropout else x
     # float32 also under mixed precision: the softmax and the loss need the digits.
     output = keras.layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"

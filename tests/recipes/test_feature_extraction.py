@@ -121,7 +121,7 @@ def test_predict_refuses_what_is_not_a_run(tmp_path):
 def test_the_documentation_model_layer_by_layer(head, classes, trainable):
     """VGG16, include_top=False, at 224: 14,714,688 frozen parameters under the articles' two heads."""
     base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(224, 224, 3))
-    model = feature_extraction.build_model(base, classes, feature_extraction.Config(head=head))
+    model = feature_extraction.build_model(base, classes, feature_extraction.Config(head=head, dropout=0))
     heads = {"flatten": ["Flatten", "Dense", "Dense"], "gap": ["GlobalAveragePooling2D", "Dense"]}
     assert [type(layer).__name__ for layer in model.layers[19:]] == heads[head]
     assert [layer.name for layer in model.layers[:19]] == [layer.name for layer in base.layers]
@@ -130,6 +130,13 @@ def test_the_documentation_model_layer_by_layer(head, classes, trainable):
     assert sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights) == 14_714_688
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == trainable
     assert model.layers[-1].activation is keras.activations.softmax
+
+
+def test_pooled_features_are_dropped_out_by_default_and_flattened_ones_are_not():
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    for head, dropouts in (("gap", [0.3]), ("flatten", [])):
+        model = feature_extraction.build_model(base, 4, feature_extraction.Config(head=head))
+        assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == dropouts
 
 
 def test_every_setting_of_the_head_reaches_the_model():
