@@ -1,6 +1,6 @@
 """Feature extraction on a folder of real photos: test accuracy and cost over seeds, one line a backbone.
 
-    python benchmarks/photos.py --data photos/ --backbones MobileNetV2 MobileNetV2:0.35 --head gap
+python benchmarks/photos.py --data photos/ --backbones MobileNetV2 MobileNetV2:0.35 --head gap
 """
 
 import dataclasses

@@ -16,6 +16,12 @@ import tyro
 
 from common import errors
 
+OS_ADVICE = {
+    errno.ENOSPC: "free some space, or choose another --out and --cache",
+    errno.EDQUOT: "free some space, or choose another --out and --cache",
+    errno.EACCES: "change its permissions, or choose another --out and --cache",
+    errno.EROFS: "choose another --out and --cache",
+}
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
 
 
@@ -98,9 +104,10 @@ def reported_errors(debug: bool = False):
         print("\nstopped by you", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        advice = OS_ADVICE.get(error.errno)
+        if not advice:
             raise
-        fail(f"{error.filename or 'a file'}: {error.strerror}: free some space or choose another --out", debug)
+        fail(f"{error.filename or 'writing'}: {error.strerror}; {advice}", debug)
 
 
 def fail(message: str, debug: bool = False) -> None:
@@ -184,8 +191,13 @@ def from_dict(config_class: type, values: dict[str, Any]) -> Any:
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     unknown = sorted(set(values) - set(fields))
     if unknown:
-        raise errors.UserError(f"the run's config.json has unknown settings ({', '.join(unknown)}): another version wrote it")
+        raise errors.UserError(
+            f"the run's config.json has unknown settings ({', '.join(unknown)}): another version wrote it"
+        )
     paths = {name for name, field in fields.items() if "Path" in str(field.type)}
-    return config_class(**{
-        name: pathlib.Path(value) if name in paths and value is not None else value for name, value in values.items()
-    })
+    return config_class(
+        **{
+            name: pathlib.Path(value) if name in paths and value is not None else value
+            for name, value in values.items()
+        }
+    )

@@ -131,7 +131,9 @@ def load(config, directory: pathlib.Path) -> Splits:
         write_csv(split_csv, usable)
     quality = scan.summarise(facts) | {"skipped": len(samples) - len(usable)}
     sides = {name: [sample for sample in usable if sample.split == name] for name in SPLIT_NAMES}
-    return Splits(config.data, tuple(sorted({sample.label for sample in usable})), **sides, quality=quality, content_of=contents)
+    return Splits(
+        config.data, tuple(sorted({sample.label for sample in usable})), **sides, quality=quality, content_of=contents
+    )
 
 
 # Sources ------------------------------------------------------------------------------------------------------
@@ -159,8 +161,9 @@ def read_source(source: str, cache_directory: pathlib.Path) -> list[Sample]:
         return read_csv(path)
     if path.exists():
         raise errors.UserError(f"--data {source}: neither a folder nor a .csv file")
-    raise errors.UserError(f"--data {source}: no such file or folder; give a folder of class folders, a CSV, "
-                           "tfds:NAME or demo")
+    raise errors.UserError(
+        f"--data {source}: no such file or folder; give a folder of class folders, a CSV, tfds:NAME or demo"
+    )
 
 
 def demo_folder(cache_directory: pathlib.Path) -> pathlib.Path:
@@ -188,8 +191,9 @@ def read_folder(folder: pathlib.Path) -> list[Sample]:
     else:
         samples = _read_class_folders(folder)
     if len({sample.label for sample in samples}) < 2:
-        raise errors.UserError(f"{folder}: a classifier needs at least two class folders with photos in it, "
-                               "such as daisy/ and rose/")
+        raise errors.UserError(
+            f"{folder}: a classifier needs at least two class folders with photos in it, such as daisy/ and rose/"
+        )
     return samples
 
 
@@ -198,8 +202,10 @@ def _read_class_folders(folder: pathlib.Path) -> list[Sample]:
     for class_folder in _visible_folders(folder):
         paths = sorted(path for path in class_folder.rglob("*") if is_photo(path))
         if not paths:
-            raise errors.UserError(f"{class_folder}: no photos in this class folder; fill it or remove it "
-                                   f"(photos end in {' '.join(sorted(images.EXTENSIONS))})")
+            raise errors.UserError(
+                f"{class_folder}: no photos in this class folder; fill it or remove it "
+                f"(photos end in {' '.join(sorted(images.EXTENSIONS))})"
+            )
         samples += [Sample(str(path), class_folder.name) for path in paths]
     return samples
 
@@ -224,8 +230,10 @@ def read_csv(path: pathlib.Path) -> list[Sample]:
         reader = csv.DictReader(file)
         missing = {"path", "label"} - set(reader.fieldnames or ())
         if missing:
-            raise errors.UserError(f"{path}: no column {' and '.join(sorted(missing))}; its first line must name the "
-                                   "columns path,label[,group][,split]")
+            raise errors.UserError(
+                f"{path}: no column {' and '.join(sorted(missing))}; its first line must name the "
+                "columns path,label[,group][,split]"
+            )
         samples = [_sample_of_row(row, folder, f"{path}, line {reader.line_num}") for row in reader]
     repeated = [name for name, count in collections.Counter(sample.path for sample in samples).items() if count > 1]
     if repeated:
@@ -344,8 +352,10 @@ def _needs(samples, units, fractions) -> dict[str, dict[str, float]]:
     groups = collections.Counter(label for unit in units for label in {sample.label for sample in unit})
     poor = sorted(label for label in counts if groups[label] < len(fractions))
     if poor:
-        raise errors.UserError(f"class {poor[0]!r} has only {groups[poor[0]]} independent photos or groups, but each of "
-                               f"{', '.join(fractions)} needs one; add photos or remove the class")
+        raise errors.UserError(
+            f"class {poor[0]!r} has only {groups[poor[0]]} independent photos or groups, but each of "
+            f"{', '.join(fractions)} needs one; add photos or remove the class"
+        )
     others = [side for side in fractions if side != "train"]
     needs = {side: {label: max(1, round(fractions[side] * n)) for label, n in counts.items()} for side in others}
     train = {label: max(1, n - sum(needs[side][label] for side in others)) for label, n in counts.items()}
@@ -358,8 +368,10 @@ def _check_every_class(samples, sides) -> None:
     for label in sorted({sample.label for sample in samples}):
         for side in sides:
             if (side, label) not in present:
-                raise errors.UserError(f"no group of class {label!r} fits into {side}: its groups are too large or too "
-                                       "few; try another --split-seed or other fractions")
+                raise errors.UserError(
+                    f"no group of class {label!r} fits into {side}: its groups are too large or too "
+                    "few; try another --split-seed or other fractions"
+                )
 
 
 def check_leaks(samples: list[Sample], contents: dict[str, str]) -> None:
@@ -372,9 +384,12 @@ def check_leaks(samples: list[Sample], contents: dict[str, str]) -> None:
     first_of_content: dict[str, Sample] = {}
     for sample in samples:
         if sample.group and side_of_group.setdefault(sample.group, sample.split) != sample.split:
-            raise errors.UserError(f"leak: group {sample.group!r} is both in {side_of_group[sample.group]} and in "
-                                   f"{sample.split}; a group must stay on one side")
+            raise errors.UserError(
+                f"leak: group {sample.group!r} is both in {side_of_group[sample.group]} and in "
+                f"{sample.split}; a group must stay on one side"
+            )
         first = first_of_content.setdefault(contents[sample.path], sample)
         if first.split != sample.split:
-            raise errors.UserError(f"leak: {first.path} ({first.split}) and {sample.path} ({sample.split}) are the same "
-                                   "file; remove one")
+            raise errors.UserError(
+                f"leak: {first.path} ({first.split}) and {sample.path} ({sample.split}) are the same file; remove one"
+            )

@@ -149,11 +149,19 @@ def paint_butterfly(pen: Pen, random: np.random.Generator):
 def paint_fish(pen: Pen, random: np.random.Generator):
     height, fork, fin = random.uniform(0.34, 0.6), random.uniform(0.3, 0.55), random.uniform(0.2, 0.4)
     pen.polygon([(0.4, 0), (0.98, -fork), (0.82, 0), (0.98, fork)], pen.trim)
-    pen.blob([(-0.35, -0.7 * height), (0.05, -height - fin), (0.4, -0.3 * height),
-              (0, -0.5 * height)], pen.trim)
+    pen.blob([(-0.35, -0.7 * height), (0.05, -height - fin), (0.4, -0.3 * height), (0, -0.5 * height)], pen.trim)
     pen.blob([(-0.1, 0.6 * height), (0.15, height + fin * 0.7), (0.3, 0.4 * height)], pen.trim)
-    pen.blob([(-0.95, 0.05), (-0.45, -0.85 * height), (0.1, -0.8 * height), (0.6, 0), (0.1, 0.8 * height),
-              (-0.45, 0.85 * height)], pen.body)
+    pen.blob(
+        [
+            (-0.95, 0.05),
+            (-0.45, -0.85 * height),
+            (0.1, -0.8 * height),
+            (0.6, 0),
+            (0.1, 0.8 * height),
+            (-0.45, 0.85 * height),
+        ],
+        pen.body,
+    )
     for x in np.linspace(-0.15, 0.25, random.integers(0, 4)):
         pen.stroke([(x, -0.55 * height), (x + 0.07, 0), (x, 0.55 * height)], 0.07, pen.detail)
     pen.stroke([(-0.42, -0.5 * height), (-0.33, 0), (-0.42, 0.5 * height)], 0.05, pen.ink)
@@ -164,8 +172,7 @@ def paint_fish(pen: Pen, random: np.random.Generator):
 def paint_mushroom(pen: Pen, random: np.random.Generator):
     width, dome, stem = random.uniform(0.7, 0.98), random.uniform(0.6, 0.95), random.uniform(0.17, 0.32)
     brim, foot = random.uniform(-0.1, 0.15), stem * random.uniform(1.1, 1.6)
-    pen.blob([(-stem, brim), (stem, brim), (stem, 0.5), (foot, 0.9), (0, 0.95), (-foot, 0.9),
-              (-stem, 0.5)], pen.trim)
+    pen.blob([(-stem, brim), (stem, brim), (stem, 0.5), (foot, 0.9), (0, 0.95), (-foot, 0.9), (-stem, 0.5)], pen.trim)
     pen.ellipse(0, brim, width * 0.8, 0.14, pen.ink)
     pen.polygon([*arc(0, brim, width, dome, 180, 360), *arc(0, brim, width, 0.12, 180, 0)], pen.body)
     for x in np.linspace(-0.62, 0.62, random.integers(2, 5)):
@@ -177,14 +184,16 @@ def paint_sailboat(pen: Pen, random: np.random.Generator):
     bow, deck, mast = random.uniform(0.8, 1.0), random.uniform(0.3, 0.5), random.uniform(-0.15, 0.15)
     top, jib = random.uniform(-1.0, -0.8), random.uniform(0.5, 0.8)
     pen.stroke([(mast, top), (mast, deck)], 0.07, pen.ink, curved=False)
-    pen.polygon(smooth([(mast + 0.06, top + 0.05), (mast + 0.45, -0.2),
-                        (bow * 0.85, deck - 0.12)], closed=False).tolist()
-                + [(mast + 0.06, deck - 0.12)], pen.trim)
+    pen.polygon(
+        smooth([(mast + 0.06, top + 0.05), (mast + 0.45, -0.2), (bow * 0.85, deck - 0.12)], closed=False).tolist()
+        + [(mast + 0.06, deck - 0.12)],
+        pen.trim,
+    )
     pen.polygon([(mast - 0.07, top + 0.25), (mast - 0.07, deck - 0.12), (-jib, deck - 0.12)], pen.detail)
     keel = deck + random.uniform(0.3, 0.45)
-    pen.blob([(-bow * 0.9, deck), (0, deck), (bow, deck), (bow * 0.62, keel), (0, keel + 0.04),
-              (-bow * 0.6, keel)],
-             pen.body)
+    pen.blob(
+        [(-bow * 0.9, deck), (0, deck), (bow, deck), (bow * 0.62, keel), (0, keel + 0.04), (-bow * 0.6, keel)], pen.body
+    )
     if random.random() < 0.5:
         pen.polygon([(mast, top), (mast - 0.28, top + 0.08), (mast, top + 0.16)], pen.body)
 
@@ -192,8 +201,20 @@ def paint_sailboat(pen: Pen, random: np.random.Generator):
 def paint_snail(pen: Pen, random: np.random.Generator):
     radius, x, y = random.uniform(0.48, 0.62), random.uniform(0.1, 0.25), random.uniform(-0.15, 0.0)
     head = random.uniform(-0.45, -0.2)
-    pen.blob([(0.98, 0.65), (0.3, 0.4), (-0.35, 0.35), (-0.5, head), (-0.75, head - 0.1), (-0.92, head + 0.1),
-              (-0.8, 0.4), (-0.7, 0.66), (0.2, 0.7)], pen.trim)
+    pen.blob(
+        [
+            (0.98, 0.65),
+            (0.3, 0.4),
+            (-0.35, 0.35),
+            (-0.5, head),
+            (-0.75, head - 0.1),
+            (-0.92, head + 0.1),
+            (-0.8, 0.4),
+            (-0.7, 0.66),
+            (0.2, 0.7),
+        ],
+        pen.trim,
+    )
     for tip in (-0.95, -0.62):
         pen.stroke([((tip - 0.75) / 2, head), (tip, head - 0.42)], 0.07, pen.trim)
         pen.ellipse(tip, head - 0.44, 0.06, 0.06, pen.ink)
@@ -206,8 +227,10 @@ def paint_snail(pen: Pen, random: np.random.Generator):
 def paint_teapot(pen: Pen, random: np.random.Generator):
     width, height, lip = random.uniform(0.48, 0.6), random.uniform(0.42, 0.58), random.uniform(-0.45, -0.25)
     pen.stroke(arc(width * 0.9, 0.08, 0.42, height * 0.72, -95, 95), 0.13, pen.trim)
-    pen.blob([(-width * 0.7, 0.4), (-width * 0.8, 0.0), (-0.78, lip + 0.15), (-0.98, lip), (-0.8, lip - 0.06),
-              (-0.68, 0.1)], pen.trim)
+    pen.blob(
+        [(-width * 0.7, 0.4), (-width * 0.8, 0.0), (-0.78, lip + 0.15), (-0.98, lip), (-0.8, lip - 0.06), (-0.68, 0.1)],
+        pen.trim,
+    )
     pen.ellipse(0, 0.12, width, height, pen.body)
     pen.box(-width * 0.55, 0.12 + height * 0.8, width * 0.55, 0.18 + height, pen.trim)
     pen.polygon(arc(0, 0.16 - height * 0.85, width * 0.6, random.uniform(0.12, 0.24), 180, 360), pen.detail)
@@ -565,7 +588,11 @@ def vgg16_narrow(input_shape: tuple[int, int, int] = (IMAGE_SIZE, IMAGE_SIZE, 3)
     for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
         for index in range(1, convolutions + 1):
             x = keras.layers.Conv2D(
-                filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
+                filters,
+                3,
+                padding="same",
+                activation="relu",
+                kernel_initializer="he_normal",
                 name=f"block{block}_conv{index}",
             )(x)
         x = keras.layers.MaxPooling2D(2, strides=2, name=f"block{block}_pool")(x)

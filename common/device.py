@@ -42,8 +42,10 @@ def _grow_memory(gpu) -> None:
 
 def description() -> str:
     """What computes, in words: `2 CPU cores, no GPU, float32`."""
-    gpus = [tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
-            for gpu in tf.config.list_physical_devices("GPU")]
+    gpus = [
+        tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+        for gpu in tf.config.list_physical_devices("GPU")
+    ]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     found = f"{len(gpus)} x {gpus[0]}" if gpus else "no GPU"
     return f"{cores} CPU cores, {found}, {keras.config.dtype_policy().name}"

@@ -207,7 +207,7 @@ def _bootstrap_counts(units, seed, resamples):
 
 def _metrics_of_sums(sums, num_classes):
     """The metrics of each resample, (resamples,) each; macro averages run over the classes it drew."""
-    hits, true, guessed = (sums[:, num_classes * part:num_classes * (part + 1)] for part in range(3))
+    hits, true, guessed = (sums[:, num_classes * part : num_classes * (part + 1)] for part in range(3))
     present = true > 0
     size = true.sum(axis=1)
     recall = hits / np.where(present, true, 1)

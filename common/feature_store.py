@@ -82,7 +82,10 @@ class FeatureStore:
             header = _header_of(file.readline())
             start = file.tell()
             if not _is_sound(file, header, self.row_bytes):
-                print(f"cache: {path} is damaged; its {len(header.get('names', []))} rows are computed again", file=sys.stderr)
+                print(
+                    f"cache: {path} is damaged; its {len(header.get('names', []))} rows are computed again",
+                    file=sys.stderr,
+                )
                 os.close(descriptor)
                 path.unlink()
                 return
@@ -110,7 +113,9 @@ class FeatureStore:
     def _packed(self, arrays) -> np.ndarray:
         """Arrays (n, …) side by side as bytes, uint8 (n, row_bytes)."""
         parts = [
-            np.ascontiguousarray(np.asarray(array).astype(dtype_of(dtype), copy=False)).view("uint8").reshape(len(array), -1)
+            np.ascontiguousarray(np.asarray(array).astype(dtype_of(dtype), copy=False))
+            .view("uint8")
+            .reshape(len(array), -1)
             for array, (_, dtype) in zip(arrays, self.specification, strict=True)
         ]
         return np.concatenate(parts, axis=1)
@@ -136,7 +141,9 @@ class FeatureStore:
             for i, number in enumerate(numbers):
                 descriptor, offset = places[number]
                 if os.preadv(descriptor, [packed[i]], offset) != self.row_bytes:
-                    raise OSError(f"{self.directory}: a shard was cut off while it was in use; start again with --resume")
+                    raise OSError(
+                        f"{self.directory}: a shard was cut off while it was in use; start again with --resume"
+                    )
             return self._unpacked(packed)
 
         return read

@@ -100,7 +100,9 @@ def fingerprint(prefix: keras.Model, backbone, cache_dtype: str) -> str:
     for weight in prefix.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     probe = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype("float32")
-    digest.update(np.asarray(keras.ops.convert_to_numpy(backbone.preprocess(keras.ops.convert_to_tensor(probe)))).tobytes())
+    digest.update(
+        np.asarray(keras.ops.convert_to_numpy(backbone.preprocess(keras.ops.convert_to_tensor(probe)))).tobytes()
+    )
     return digest.hexdigest()[:32]
 
 
@@ -209,25 +211,33 @@ class FrozenPrefix:
         if missing:
             self._check_size(store, len(missing))
             source = self._source(missing, store)
-            start = f"from {source.directory.name[:8]}" if source else "from the photos"
-            shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.cut.tensors)
-            print(
-                f"frozen prefix: {len(self.cut.prefix.layers)} layers, once per photo, {start}; {len(missing)} of "
-                f"{len(work)} to do, {shapes} each, {len(missing) * store.row_bytes / 2**20:,.0f} MB in "
-                f"{store.directory}", file=sys.stderr,
-            )  # fmt: skip
+            self._say(store, source, len(missing), len(work))
             with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit="photo") as progress:
                 batches = self._from_features(source, missing) if source else self._from_photos(missing)
                 store.write(_counted(batches, progress))
         return store
+
+    def _say(self, store, source, missing: int, total: int) -> None:
+        """What is going to be computed, and the space that it takes."""
+        start = f"from {source.directory.name[:8]}" if source else "from the photos"
+        shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.cut.tensors)
+        print(
+            f"frozen prefix: {len(self.cut.prefix.layers)} layers, once per photo, {start}; {missing} of {total} to do, "
+            f"{shapes} each, {missing * store.row_bytes / 1e6:,.1f} MB in {store.directory}",
+            file=sys.stderr,
+        )
 
     def _open(self, tensors: list) -> feature_store.FeatureStore:
         """The store of the prefix that ends in `tensors`."""
         dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors]
         if self.config.cache_dtype == "float16":
             dtypes = ["float16" if dtype == "float32" else dtype for dtype in dtypes]
-        about = {"backbone": self.backbone.name, "weights": self.backbone.weights, "image_size": self.backbone.image_size,
-                 "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors]}  # fmt: skip
+        about = {
+            "backbone": self.backbone.name,
+            "weights": self.backbone.weights,
+            "image_size": self.backbone.image_size,
+            "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
+        }
         specification = [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
         return feature_store.FeatureStore(self._directory(tensors), specification, about)
 

@@ -84,9 +84,7 @@ _LOOKS_LIKE = tuple(
 )
 
 # The first bytes of the formats that Pillow is given, for files too broken to be opened.
-_OURS = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|RIFF.{4}WEBP|GIF8|BM.{4}\0{4}|II[*+]\0|MM\0[*+]|.{4}ftypavi[fs]", re.DOTALL
-)
+_OURS = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF.{4}WEBP|GIF8|BM.{4}\0{4}|II[*+]\0|MM\0[*+]|.{4}ftypavi[fs]", re.DOTALL)
 
 
 class ImageError(errors.UserError):
@@ -249,9 +247,7 @@ def _check_header(image):
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(f"{width:,} x {height:,} pixels, ")
     if min(width, height) < MIN_SIDE:
-        raise ImageError(
-            f"too small: {width} x {height} pixels, needs at least {MIN_SIDE} on each side; remove it"
-        )
+        raise ImageError(f"too small: {width} x {height} pixels, needs at least {MIN_SIDE} on each side; remove it")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format == "TIFF":
         raise ImageError(f"several pages: {frames}; save the one that you mean as JPEG or PNG")

@@ -28,8 +28,12 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
     model, class_names = runs.load_model(run)
     resize = next(layer for layer in model.get_layer("preprocessing").layers if layer.name.startswith("resizing"))
     rows, refused = [], 0
-    for start in tqdm.trange(0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size):
-        photos = {path: pixels for path in paths[start : start + batch_size] if (pixels := _read(path, resize)) is not None}
+    for start in tqdm.trange(
+        0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size
+    ):
+        photos = {
+            path: pixels for path in paths[start : start + batch_size] if (pixels := _read(path, resize)) is not None
+        }
         refused += len(paths[start : start + batch_size]) - len(photos)
         if photos:
             probabilities = model.predict_on_batch(np.stack(list(photos.values())))

@@ -275,9 +275,7 @@ def _best_epoch(history):
 def _confusion_matrix(run):
     test = run.results["test"]
     alt = f"Confusion matrix of {len(run.class_names)} classes; the most frequent mix-ups are listed below"
-    return _figure(
-        run, "confusion_matrix", alt, figures.confusion_matrix, test["confusion_matrix"], run.class_names
-    )
+    return _figure(run, "confusion_matrix", alt, figures.confusion_matrix, test["confusion_matrix"], run.class_names)
 
 
 def _mix_ups(run):

@@ -77,7 +77,9 @@ class Run:
             raise errors.UserError(f"--resume {config.resume}: no config.json there, so it is not a run directory")
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["recipe"] != self.recipe:
-            raise errors.UserError(f"--resume {config.resume}: that is a run of {stored['recipe']}, not of {self.recipe}")
+            raise errors.UserError(
+                f"--resume {config.resume}: that is a run of {stored['recipe']}, not of {self.recipe}"
+            )
         if (self.directory / "results.json").is_file():
             raise errors.UserError(f"--resume {config.resume}: that run is finished, see its report.html")
         return configuration.from_dict(type(config), stored["config"])
@@ -252,14 +254,18 @@ def summary(result: Result) -> str:
     """The table that a run ends with: validation and test side by side, the cost, and where the report is."""
     rows = [("", "validation", "test")]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
-        rows.append((name.replace("_", " "), *(f"{result.results[split][name]:.3f}" for split in ("validation", "test"))))
+        rows.append(
+            (name.replace("_", " "), *(f"{result.results[split][name]:.3f}" for split in ("validation", "test")))
+        )
     low, high = result.results["test"]["accuracy_interval"]
     rows.append(("95 % interval of accuracy", "", f"{low:.3f} – {high:.3f}"))
     rows.append(("photos", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
     cost = result.results["cost"]
     lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
-    lines.append(f"{cost['epochs']} epochs, {cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 2**20:,.0f} MB of memory, "
-                 f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained")
+    lines.append(
+        f"{cost['epochs']} epochs, {cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 2**20:,.0f} MB of memory, "
+        f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
+    )
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
 
 

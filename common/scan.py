@@ -221,10 +221,7 @@ def find_problems(
     for copies in _copies(samples, facts):
         _judge_copies(samples, copies, reasons)
     _judge_classes(samples, facts, minimum_per_class, reasons)
-    return [
-        Problem(samples[index].path, samples[index].label, " | ".join(reasons[index]))
-        for index in sorted(reasons)
-    ]
+    return [Problem(samples[index].path, samples[index].label, " | ".join(reasons[index])) for index in sorted(reasons)]
 
 
 def _copies(samples, facts):
@@ -337,8 +334,7 @@ def _print_list(problems):
 def printable(path: str) -> str:
     """Returns a path fit for one line of a terminal: a newline in a name shows as \\n."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in path
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in path
     )
 
 

@@ -11,7 +11,8 @@ COMMANDS = """
 commands:
   python recipes/NAME.py --help                 a recipe's settings
   python -m recipes predict RUN FILE…           class and probability of photos
-  python -m recipes report RUN                  draw a run's report again"""
+  python -m recipes report RUN                  draw a run's report again
+  python -m recipes cache [--clear]             list what is cached, or clear it"""
 
 
 def list_recipes() -> None:
@@ -59,6 +60,21 @@ def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     return 0
 
 
+def cache(cache: pathlib.Path | None = None, clear: bool = False) -> int:
+    """Lists what stands in the cache, or clears it.
+
+    Args:
+        cache: its folder; default ~/.cache/keras_recipes.
+        clear: remove it; the next run computes again what it needs.
+    """
+    from common import cache as contents
+    from common import config
+
+    directory = (cache or config.default_cache_directory()).expanduser()
+    print(f"freed {contents.clear(directory) / 1e6:,.1f} MB" if clear else contents.table(directory))
+    return 0
+
+
 def main() -> None:
     """Lists the recipes, or runs a command; exit code 2 when a photo could not be read or the user erred."""
     arguments = sys.argv[1:]
@@ -68,7 +84,7 @@ def main() -> None:
 
     with config.reported_errors(debug="--debug" in arguments):
         arguments = [argument for argument in arguments if argument != "--debug"]
-        sys.exit(config.command({"predict": predict, "report": report}, arguments))
+        sys.exit(config.command({"predict": predict, "report": report, "cache": cache}, arguments))
 
 
 if __name__ == "__main__":

@@ -20,15 +20,27 @@ added: dropout of 0.3 on the pooled features. Without it Adam fits 480 training 
 of 800 flowers that no table here shows, MobileNetV2 gets 0.860 with it and 0.845 without (0.35 wide: 0.868 both).
 `--head gap --dropout 0` is the example to the letter.
 
-Expected: on 800 flowers (560 train) with MobileNetV2 a test accuracy of 0.867 (0.825 – 0.925, ten seeds), in 4 seconds on
-two CPU cores, 25 the first time; on the demo 0.783 (0.739 – 0.836, five seeds), in 9 seconds.
+Expected: on 800 flowers (560 train) with MobileNetV2 a test accuracy of 0.867 (0.825 – 0.925, ten seeds), in 4
+seconds on two CPU cores, 25 the first time; on the demo 0.783 (0.739 – 0.836, five seeds), in 9 seconds.
 """
 
 import dataclasses
 import sys
 from typing import Literal
 
-from common import backbones, config, data, device, evaluation, frozen_prefix, generators, grad_cam, report, runs, surgery
+from common import (
+    backbones,
+    config,
+    data,
+    device,
+    evaluation,
+    frozen_prefix,
+    generators,
+    grad_cam,
+    report,
+    runs,
+    surgery,
+)
 
 import keras  # isort: skip  (after common, which imports TensorFlow quietly)
 
@@ -123,7 +135,7 @@ def run(config: Config) -> runs.Result:
         callbacks=[runs.EarlyStopping(record, config.patience)],
     )
 
-    # Evaluation: the test photos are read here and nowhere else.
+    # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": "feature_extraction" if config.freeze else "all_layers", "data": splits.summary()}
     for split, generator in (("validation", val_generator), ("test", test_generator)):
         probabilities = part.predict(generator, verbose=0)

@@ -1,5 +1,6 @@
 """What several test files need: real data where it is, small made-up photos, and settings for quick runs."""
 
+import json
 import os
 import pathlib
 
@@ -45,3 +46,20 @@ def stripes(tmp_path) -> pathlib.Path:
             picture = Image.fromarray(pixels.clip(0, 255).astype("uint8"))
             picture.save(tmp_path / "photos" / label / f"{number:02d}.jpg", quality=90)
     return tmp_path / "photos"
+
+
+@pytest.fixture
+def tfds_metadata(tmp_path):
+    """Writes what TFDS stores beside a prepared set below `tmp_path/tfds`; its mock takes the split names from there."""
+    import tensorflow_datasets as tfds
+
+    def write(name, splits):
+        builder = tfds.builder(name)
+        folder = tmp_path / "tfds" / name / str(builder.version)
+        folder.mkdir(parents=True)
+        info = {"name": name, "version": str(builder.version), "fileFormat": "tfrecord"}
+        info["splits"] = [{"name": split, "numBytes": "9", "shardLengths": ["40"]} for split in splits]
+        (folder / "dataset_info.json").write_text(json.dumps(info))
+        (folder / "label.labels.txt").write_text("\n".join(builder.info.features["label"].names or "abc"))
+
+    return write

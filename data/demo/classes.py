@@ -14,8 +14,7 @@ def paint_bird(pen, random):
     for x in (-0.1, 0.12):
         pen.stroke([(x, 0.3), (x - 0.05, 0.9)], 0.06, pen.ink)
     pen.polygon([(-0.7, -0.4), (-1.0, -0.25), (-0.7, -0.18)], pen.detail)
-    pen.blob([(-0.75, -0.35), (-0.5, -0.62), (-0.2, -0.3), (0.6, 0.1), (0.1, belly),
-              (-0.5, belly * 0.8)], pen.body)
+    pen.blob([(-0.75, -0.35), (-0.5, -0.62), (-0.2, -0.3), (0.6, 0.1), (0.1, belly), (-0.5, belly * 0.8)], pen.body)
     pen.blob([(-0.2, -0.1), (0.5, 0.05), (0.15, 0.3)], pen.trim)
     pen.ellipse(-0.52, -0.35, 0.06, 0.06, pen.ink)
 
@@ -23,8 +22,7 @@ def paint_bird(pen, random):
 def paint_duck(pen, random):
     neck = random.uniform(-0.75, -0.45)
     pen.polygon([(-0.65, neck), (-1.0, neck + 0.18), (-0.6, neck + 0.2)], pen.detail)
-    pen.blob([(-0.65, 0.1), (0, 0.1), (0.6, 0.15), (0.95, -0.15), (0.8, 0.5), (0.2, 0.75),
-              (-0.5, 0.6)], pen.body)
+    pen.blob([(-0.65, 0.1), (0, 0.1), (0.6, 0.15), (0.95, -0.15), (0.8, 0.5), (0.2, 0.75), (-0.5, 0.6)], pen.body)
     pen.stroke([(-0.45, neck), (-0.35, -0.1), (-0.4, 0.35)], 0.3, pen.body)
     pen.ellipse(-0.48, neck, 0.26, 0.24, pen.body)
     pen.blob([(-0.1, 0.2), (0.65, 0.2), (0.2, 0.55)], pen.trim)
@@ -101,21 +99,31 @@ def paint_bee(pen, random):
 
 
 def paint_whale(pen, random):
-    pen.blob([(-0.95, 0.15), (-0.7, -0.35), (-0.1, -0.4), (0.45, 0), (0.75, -0.3), (0.9, -0.1), (0.7, 0.3),
-              (0.1, 0.6), (-0.65, 0.55)], pen.body)
+    pen.blob(
+        [
+            (-0.95, 0.15),
+            (-0.7, -0.35),
+            (-0.1, -0.4),
+            (0.45, 0),
+            (0.75, -0.3),
+            (0.9, -0.1),
+            (0.7, 0.3),
+            (0.1, 0.6),
+            (-0.65, 0.55),
+        ],
+        pen.body,
+    )
     pen.blob([(0.72, -0.2), (0.5, -0.65), (0.78, -0.5), (1.0, -0.6), (0.9, -0.2)], pen.body)
     pen.stroke([(-0.85, 0.4), (-0.4, 0.52), (0.1, 0.48)], 0.12, pen.trim)
     for side in (1, -1):
-        pen.stroke([(-0.35, -0.4), (-0.35 + 0.05 * side, -0.75),
-                    (-0.35 + 0.25 * side, -0.8)], 0.06, pen.detail)
+        pen.stroke([(-0.35, -0.4), (-0.35 + 0.05 * side, -0.75), (-0.35 + 0.25 * side, -0.8)], 0.06, pen.detail)
     pen.ellipse(-0.6, 0.05, 0.06, 0.06, pen.ink)
 
 
 def paint_octopus(pen, random):
     sway = random.uniform(-0.2, 0.2)
     for x in np.linspace(-0.45, 0.45, 6):
-        pen.stroke([(x, 0), (x * 1.7 + sway, 0.45), (x * 1.4 - sway, 0.7),
-                    (x * 2 + sway, 0.92)], 0.13, pen.trim)
+        pen.stroke([(x, 0), (x * 1.7 + sway, 0.45), (x * 1.4 - sway, 0.7), (x * 2 + sway, 0.92)], 0.13, pen.trim)
     pen.ellipse(0, -0.35, random.uniform(0.48, 0.6), 0.58, pen.body)
     for side in (1, -1):
         pen.ellipse(0.2 * side, -0.15, 0.12, 0.14, pen.detail)
@@ -188,11 +196,21 @@ def paint_flower(pen, random):
 def paint_tulip(pen, random):
     pen.stroke([(0, 0), (random.uniform(-0.1, 0.1), 0.5), (0, 1)], 0.09, pen.trim)
     for side in (1, -1):
-        pen.blob([(0, 0.95), (0.3 * side, 0.5), (0.55 * side, random.uniform(-0.1, 0.2)),
-                  (0.2 * side, 0.8)], pen.trim)
-    pen.polygon([(-0.42, -0.9), (-0.2, -0.5), (0, -0.95), (0.2, -0.5), (0.42, -0.9), (0.42, -0.2),
-                 (0.2, 0.05),
-                 (-0.2, 0.05), (-0.42, -0.2)], pen.body)
+        pen.blob([(0, 0.95), (0.3 * side, 0.5), (0.55 * side, random.uniform(-0.1, 0.2)), (0.2 * side, 0.8)], pen.trim)
+    pen.polygon(
+        [
+            (-0.42, -0.9),
+            (-0.2, -0.5),
+            (0, -0.95),
+            (0.2, -0.5),
+            (0.42, -0.9),
+            (0.42, -0.2),
+            (0.2, 0.05),
+            (-0.2, 0.05),
+            (-0.42, -0.2),
+        ],
+        pen.body,
+    )
     pen.stroke([(-0.12, -0.5), (-0.08, 0)], 0.06, pen.detail)
 
 
@@ -224,8 +242,19 @@ def paint_cactus(pen, random):
 
 def paint_apple(pen, random):
     width = random.uniform(0.65, 0.8)
-    pen.blob([(0, -0.38), (width * 0.7, -0.5), (width, 0), (0.4, 0.8), (0, 0.7), (-0.4, 0.8), (-width, 0),
-              (-width * 0.7, -0.5)], pen.body)
+    pen.blob(
+        [
+            (0, -0.38),
+            (width * 0.7, -0.5),
+            (width, 0),
+            (0.4, 0.8),
+            (0, 0.7),
+            (-0.4, 0.8),
+            (-width, 0),
+            (-width * 0.7, -0.5),
+        ],
+        pen.body,
+    )
     pen.stroke([(0, -0.35), (0.08, -0.8)], 0.09, pen.ink)
     pen.blob([(0.08, -0.6), (0.35, -0.9), (0.65, -0.8), (0.35, -0.6)], pen.trim)
     pen.ellipse(-width * 0.5, -0.1, 0.1, 0.16, pen.detail)
@@ -233,9 +262,20 @@ def paint_apple(pen, random):
 
 def paint_pear(pen, random):
     waist = random.uniform(0.22, 0.34)
-    pen.blob([(0, -0.7), (waist, -0.5), (waist + 0.05, -0.1), (0.6, 0.4), (0.3, 0.85), (-0.3, 0.85),
-              (-0.6, 0.4),
-              (-waist - 0.05, -0.1), (-waist, -0.5)], pen.body)
+    pen.blob(
+        [
+            (0, -0.7),
+            (waist, -0.5),
+            (waist + 0.05, -0.1),
+            (0.6, 0.4),
+            (0.3, 0.85),
+            (-0.3, 0.85),
+            (-0.6, 0.4),
+            (-waist - 0.05, -0.1),
+            (-waist, -0.5),
+        ],
+        pen.body,
+    )
     pen.stroke([(0, -0.65), (-0.1, -0.98)], 0.08, pen.ink)
     pen.ellipse(0.2, 0.35, 0.1, 0.16, pen.detail)
 
@@ -259,9 +299,10 @@ def paint_carrot(pen, random):
 
 
 def paint_strawberry(pen, random):
-    pen.blob([(0, -0.5), (0.55, -0.5), (0.65, -0.1), (0.3, 0.6), (0, 0.9), (-0.3, 0.6), (-0.65, -0.1),
-              (-0.55, -0.5)],
-             pen.body)
+    pen.blob(
+        [(0, -0.5), (0.55, -0.5), (0.65, -0.1), (0.3, 0.6), (0, 0.9), (-0.3, 0.6), (-0.65, -0.1), (-0.55, -0.5)],
+        pen.body,
+    )
     for x, y in ((-0.3, -0.1), (0.3, -0.1), (0, 0.05), (-0.2, 0.3), (0.2, 0.3), (0, 0.55)):
         pen.ellipse(x, y, 0.05, 0.07, pen.detail)
     radius = np.resize([0.6, 0.25], 12) * random.uniform(0.9, 1.1)
@@ -305,9 +346,18 @@ def paint_mug(pen, random):
 def paint_bottle(pen, random):
     width, shoulder = random.uniform(0.27, 0.4), random.uniform(-0.3, 0)
     pen.box(-0.12, -0.85, 0.12, shoulder, pen.body)
-    pen.blob([(-0.12, shoulder - 0.15), (0.12, shoulder - 0.15), (width, shoulder + 0.25), (width, 0.85),
-              (0, 0.95),
-              (-width, 0.85), (-width, shoulder + 0.25)], pen.body)
+    pen.blob(
+        [
+            (-0.12, shoulder - 0.15),
+            (0.12, shoulder - 0.15),
+            (width, shoulder + 0.25),
+            (width, 0.85),
+            (0, 0.95),
+            (-width, 0.85),
+            (-width, shoulder + 0.25),
+        ],
+        pen.body,
+    )
     pen.box(-0.15, -0.98, 0.15, -0.8, pen.ink)
     pen.box(-width, 0.25, width, 0.65, pen.detail)
 
@@ -316,9 +366,9 @@ def paint_wine_glass(pen, random):
     width = random.uniform(0.4, 0.55)
     pen.stroke([(0, 0.1), (0, 0.85)], 0.09, pen.trim)
     pen.ellipse(0, 0.88, 0.42, 0.1, pen.trim)
-    pen.polygon(np.concatenate([[(-width * 0.85, -0.9),
-                                 (width * 0.85, -0.9)], arc(0, -0.4, width, 0.6, 0, 180)]),
-                pen.detail)
+    pen.polygon(
+        np.concatenate([[(-width * 0.85, -0.9), (width * 0.85, -0.9)], arc(0, -0.4, width, 0.6, 0, 180)]), pen.detail
+    )
     pen.polygon(arc(0, -0.4, width * 0.92, 0.52, 0, 180), pen.body)
 
 
@@ -368,8 +418,19 @@ def paint_bell(pen, random):
     flare = random.uniform(0.6, 0.85)
     pen.ellipse(0, 0.7, 0.17, 0.2, pen.ink)
     pen.stroke(arc(0, -0.8, 0.13, 0.13), 0.08, pen.trim)
-    pen.blob([(0, -0.72), (0.35, -0.5), (0.45, 0.15), (flare, 0.62), (0, 0.66), (-flare, 0.62), (-0.45, 0.15),
-              (-0.35, -0.5)], pen.body)
+    pen.blob(
+        [
+            (0, -0.72),
+            (0.35, -0.5),
+            (0.45, 0.15),
+            (flare, 0.62),
+            (0, 0.66),
+            (-flare, 0.62),
+            (-0.45, 0.15),
+            (-0.35, -0.5),
+        ],
+        pen.body,
+    )
     pen.stroke([(-flare * 0.8, 0.5), (0, 0.56), (flare * 0.8, 0.5)], 0.1, pen.detail)
 
 
@@ -406,9 +467,10 @@ def paint_guitar(pen, random):
     waist = random.uniform(0.25, 0.33)
     pen.stroke([(0, 0), (0, -0.75)], 0.14, pen.trim)
     pen.box(-0.13, -0.98, 0.13, -0.72, pen.ink)
-    pen.blob([(0, -0.15), (0.33, 0.0), (waist, 0.3), (0.5, 0.7), (0, 0.98), (-0.5, 0.7), (-waist, 0.3),
-              (-0.33, 0.0)],
-             pen.body)
+    pen.blob(
+        [(0, -0.15), (0.33, 0.0), (waist, 0.3), (0.5, 0.7), (0, 0.98), (-0.5, 0.7), (-waist, 0.3), (-0.33, 0.0)],
+        pen.body,
+    )
     pen.ellipse(0, 0.3, 0.15, 0.15, pen.ink)
     pen.stroke([(-0.18, 0.7), (0.18, 0.7)], 0.08, pen.detail)
 
@@ -416,8 +478,17 @@ def paint_guitar(pen, random):
 def paint_hat(pen, random):
     crown, width = random.uniform(-0.8, -0.4), random.uniform(0.4, 0.55)
     pen.ellipse(0, 0.5, 0.98, 0.26, pen.trim)
-    pen.polygon(np.concatenate([[(-width, 0.45)], arc(0, crown + 0.2, width * 0.85, 0.22, 180, 360),
-                                [(width, 0.45)], arc(0, 0.45, width, 0.15, 0, 180)]), pen.body)
+    pen.polygon(
+        np.concatenate(
+            [
+                [(-width, 0.45)],
+                arc(0, crown + 0.2, width * 0.85, 0.22, 180, 360),
+                [(width, 0.45)],
+                arc(0, 0.45, width, 0.15, 0, 180),
+            ]
+        ),
+        pen.body,
+    )
     pen.stroke([(-width * 0.95, 0.3), (0, 0.42), (width * 0.95, 0.3)], 0.16, pen.detail)
 
 
@@ -450,8 +521,10 @@ def paint_windmill(pen, random):
     for angle in np.radians(start + np.arange(blades) * 360 / blades):
         along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
         middle = np.array([0, -0.3])
-        pen.polygon([middle, middle + 0.66 * along, middle + 0.66 * along + 0.2 * across, middle + 0.2 * along
-                     + 0.2 * across], pen.detail)
+        pen.polygon(
+            [middle, middle + 0.66 * along, middle + 0.66 * along + 0.2 * across, middle + 0.2 * along + 0.2 * across],
+            pen.detail,
+        )
 
 
 def paint_lighthouse(pen, random):
@@ -479,8 +552,7 @@ def paint_bicycle(pen, random):
     radius = random.uniform(0.33, 0.42)
     for x in (-0.55, 0.55):
         pen.stroke(arc(x, 0.4, radius, radius), 0.08, pen.ink)
-    pen.stroke([(-0.55, 0.4), (-0.25, -0.2), (0.35, -0.2), (0.0, 0.4),
-                (-0.55, 0.4)], 0.09, pen.body, curved=False)
+    pen.stroke([(-0.55, 0.4), (-0.25, -0.2), (0.35, -0.2), (0.0, 0.4), (-0.55, 0.4)], 0.09, pen.body, curved=False)
     pen.stroke([(0.0, 0.4), (-0.3, -0.4)], 0.09, pen.body)
     pen.stroke([(0.55, 0.4), (0.3, -0.5), (0.5, -0.6)], 0.09, pen.body, curved=False)
     pen.stroke([(-0.42, -0.42), (-0.18, -0.42)], 0.12, pen.trim)
@@ -505,8 +577,9 @@ def paint_airplane(pen, random):
     for part in (wing, tail):
         pen.polygon(part, pen.trim)
         pen.polygon(mirror(part), pen.trim)
-    pen.blob([(0, -0.98), (0.15, -0.6), (0.13, 0.4), (0.03, 0.95), (-0.03, 0.95), (-0.13, 0.4),
-              (-0.15, -0.6)], pen.body)
+    pen.blob(
+        [(0, -0.98), (0.15, -0.6), (0.13, 0.4), (0.03, 0.95), (-0.03, 0.95), (-0.13, 0.4), (-0.15, -0.6)], pen.body
+    )
     pen.ellipse(0, -0.68, 0.08, 0.12, pen.ink)
 
 
@@ -530,8 +603,18 @@ def paint_balloon(pen, random):
     width = random.uniform(0.58, 0.7)
     for side in (1, -1):
         pen.stroke([(width * 0.6 * side, 0.2), (0.15 * side, 0.72)], 0.04, pen.ink)
-    pen.blob([(0, -0.98), (width, -0.6), (width * 0.95, -0.1), (0.2, 0.5), (-0.2, 0.5), (-width * 0.95, -0.1),
-              (-width, -0.6)], pen.body)
+    pen.blob(
+        [
+            (0, -0.98),
+            (width, -0.6),
+            (width * 0.95, -0.1),
+            (0.2, 0.5),
+            (-0.2, 0.5),
+            (-width * 0.95, -0.1),
+            (-width, -0.6),
+        ],
+        pen.body,
+    )
     pen.blob([(0, -0.98), (0.28, -0.5), (0.12, 0.5), (-0.12, 0.5), (-0.28, -0.5)], pen.detail)
     pen.box(-0.18, 0.7, 0.18, 0.98, pen.trim)
 
@@ -541,8 +624,7 @@ def paint_kite(pen, random):
     tail = [(0, 0.4), (0.15, 0.6), (-0.1, 0.78), (0.1, 0.98)]
     pen.stroke(tail, 0.06, pen.ink)
     for x, y in tail[1:]:
-        pen.polygon([(x - 0.13, y - 0.08), (x + 0.13, y + 0.08), (x + 0.13, y - 0.08),
-                     (x - 0.13, y + 0.08)], pen.trim)
+        pen.polygon([(x - 0.13, y - 0.08), (x + 0.13, y + 0.08), (x + 0.13, y - 0.08), (x - 0.13, y + 0.08)], pen.trim)
     pen.polygon([(0, -0.98), (width, middle), (0, 0.42), (-width, middle)], pen.body)
     pen.polygon([(0, -0.98), (width, middle), (0, middle)], pen.detail)
     pen.polygon([(0, 0.42), (-width, middle), (0, middle)], pen.detail)
@@ -576,8 +658,6 @@ def paint_heart(pen, random):
 
 
 PAINTERS: dict[str, demo.Painter] = {
-    name.removeprefix("paint_"): painter
-    for name, painter in list(globals().items())
-    if name.startswith("paint_")
+    name.removeprefix("paint_"): painter for name, painter in list(globals().items()) if name.startswith("paint_")
 }
 CLASS_NAMES: tuple[str, ...] = tuple(PAINTERS)

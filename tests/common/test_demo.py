@@ -110,8 +110,10 @@ def test_wrong_arguments_are_refused(arguments):
 
 
 def digest(folder) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.glob("*/*"))}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.glob("*/*"))
+    }
 
 
 def test_photos_are_written_into_class_folders_the_same_each_time(tmp_path):

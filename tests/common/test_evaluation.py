@@ -151,9 +151,7 @@ def test_bootstrap_equals_brute_force():
     probabilities, labels = random_answers(120, 3)
     result = evaluation.evaluate(probabilities, labels, names(3), seed=3, resamples=200)
     drawn = np.random.default_rng(3).integers(120, size=(200, 120))
-    f1 = [
-        metrics.f1_score(labels[row], probabilities[row].argmax(axis=1), average="macro") for row in drawn
-    ]
+    f1 = [metrics.f1_score(labels[row], probabilities[row].argmax(axis=1), average="macro") for row in drawn]
     assert result["macro_f1_interval"] == pytest.approx(np.quantile(f1, [0.025, 0.975]).tolist())
     loss = [metrics.log_loss(labels[row], probabilities[row], labels=range(3)) for row in drawn]
     assert result["log_loss_interval"] == pytest.approx(np.quantile(loss, [0.025, 0.975]).tolist())

@@ -162,7 +162,9 @@ def test_what_changes_the_features_misses_the_cache(splits, settings, monkeypatc
     # Augmented views: validation and test photos are there already.
     assert count_of_computed(monkeypatch, splits, two_views, augmentation=augmentation) == 2 * 18
     assert count_of_computed(monkeypatch, splits, two_views, augmentation=augmentation) == 0
-    assert count_of_computed(monkeypatch, splits, dataclasses.replace(two_views, seed=4), augmentation=augmentation) == 36
+    assert (
+        count_of_computed(monkeypatch, splits, dataclasses.replace(two_views, seed=4), augmentation=augmentation) == 36
+    )
     stronger = dataclasses.replace(augmentation, rotation=20)
     assert count_of_computed(monkeypatch, splits, two_views, augmentation=stronger) == 36
 

@@ -342,9 +342,7 @@ def test_too_large_a_file_is_not_read(write, monkeypatch):
 
 
 def test_missing_folder_pipe_and_link(tmp_path):
-    assert problem(tmp_path / "none.jpg") == (
-        "missing: there is no such file; correct the path or remove the entry"
-    )
+    assert problem(tmp_path / "none.jpg") == ("missing: there is no such file; correct the path or remove the entry")
     (tmp_path / "folder.jpg").mkdir()
     assert "a folder" in problem(tmp_path / "folder.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")

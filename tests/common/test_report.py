@@ -352,8 +352,6 @@ def test_durations(seconds, words):
     assert report._duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == words
 
 
-@pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 bytes"), (3_276_800, "3.28 MB"), (1.5e9, "1.5 GB"), (None, "–")]
-)
+@pytest.mark.parametrize(("count", "words"), [(0, "0 bytes"), (3_276_800, "3.28 MB"), (1.5e9, "1.5 GB"), (None, "–")])
 def test_sizes(count, words):
     assert report._size(count).replace("\N{NO-BREAK SPACE}", " ") == words

@@ -202,9 +202,7 @@ def test_processes_at_the_same_time_do_not_damage_the_cache(tmp_path, capfd):
     paths = save_photos(tmp_path / "photos", 20)
     # Fork, as TensorFlow's import would take each new process seconds; Pillow is all that they use.
     context = multiprocessing.get_context("fork")
-    processes = [
-        context.Process(target=scan_often, args=(order, tmp_path / "cache")) for order in (paths, paths[::-1])
-    ]
+    processes = [context.Process(target=scan_often, args=(order, tmp_path / "cache")) for order in (paths, paths[::-1])]
     for process in processes:
         process.start()
     for process in processes:

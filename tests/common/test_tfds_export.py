@@ -1,4 +1,3 @@
-import json
 import socket
 
 import pytest
@@ -16,21 +15,9 @@ def no_network(monkeypatch):
     monkeypatch.setattr(socket, "create_connection", refuse)
 
 
-def write_metadata(data_dir, name, splits):
-    """What TFDS stores beside a prepared set; its mock takes the split names from there."""
-    builder = tfds.builder(name)
-    folder = data_dir / name / str(builder.version)
-    folder.mkdir(parents=True)
-    info = {"name": name, "version": str(builder.version), "fileFormat": "tfrecord"}
-    info["splits"] = [{"name": split, "numBytes": "9", "shardLengths": ["40"]} for split in splits]
-    (folder / "dataset_info.json").write_text(json.dumps(info))
-    names = builder.info.features["label"].names or ["a", "b", "c"]
-    (folder / "label.labels.txt").write_text("\n".join(names))
-
-
 @pytest.mark.parametrize(("name", "splits"), [("tf_flowers", ["train"]), ("cifar10", ["train", "test"])])
-def test_photos_become_class_folders(name, splits, tmp_path):
-    write_metadata(tmp_path / "tfds", name, splits)
+def test_photos_become_class_folders(name, splits, tfds_metadata, tmp_path):
+    tfds_metadata(name, splits)
     with tfds.testing.mock_data(num_examples=40, data_dir=str(tmp_path / "tfds")):
         folder = tfds_export.export(name, tmp_path / "photos")
         class_names = tfds.builder(name).info.features["label"].names

@@ -143,7 +143,13 @@ def test_every_setting_of_the_head_reaches_the_model():
     base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     config = feature_extraction.Config(head="gap", hidden_units=7, dropout=0.3, l2=0.01)
     head = feature_extraction.build_model(base, 4, config).layers[19:]
-    assert [type(layer).__name__ for layer in head] == ["GlobalAveragePooling2D", "Dropout", "Dense", "Dropout", "Dense"]
+    assert [type(layer).__name__ for layer in head] == [
+        "GlobalAveragePooling2D",
+        "Dropout",
+        "Dense",
+        "Dropout",
+        "Dense",
+    ]
     assert head[1].rate == 0.3 and head[2].units == 7
     assert float(head[2].kernel_regularizer(np.ones((2, 2)))) == pytest.approx(0.04)
 

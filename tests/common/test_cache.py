@@ -1,0 +1,18 @@
+from common import cache, files
+
+
+def test_entries_are_described_and_only_they_are_cleared(tmp_path):
+    store = tmp_path / "features" / "abc"
+    store.mkdir(parents=True)
+    about = {"backbone": "VGG16", "weights": "imagenet", "image_size": 224, "tensors": [[18, 0, "pool", [7, 7, 512]]]}
+    files.write_json(store / "about.json", about)
+    (store / "1.shard").write_bytes(bytes(2_000_000))
+    (tmp_path / "scan").mkdir()
+    (tmp_path / "scan" / "x.json").write_bytes(bytes(1000))
+    (tmp_path / "mine.txt").touch()
+    text = cache.table(tmp_path)
+    assert "VGG16, imagenet, at 224 pixels: 7 x 7 x 512 a photo" in text.splitlines()[0]
+    assert text.splitlines()[-1].strip().startswith("2.0 MB")
+    assert cache.clear(tmp_path) > 2_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert cache.entries(tmp_path) == []

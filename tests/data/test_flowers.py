@@ -1,0 +1,29 @@
+import importlib.util
+import pathlib
+
+import pytest
+import tensorflow_datasets as tfds
+
+from common import errors
+
+PREPARE = pathlib.Path(__file__).parents[2] / "data" / "flowers" / "prepare.py"
+
+
+@pytest.fixture
+def flowers():
+    specification = importlib.util.spec_from_file_location("flowers_prepare", PREPARE)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_photos_are_laid_out_and_counted(flowers, tfds_metadata, tmp_path):
+    tfds_metadata("tf_flowers", ["train"])
+    with tfds.testing.mock_data(num_examples=40, data_dir=str(tmp_path / "tfds")):
+        with pytest.raises(errors.UserError, match="expected {'dandelion': 898"):
+            flowers.prepare(tmp_path)
+    photos = tmp_path / "photos"
+    counts = {folder.name: len(list(folder.iterdir())) for folder in photos.iterdir()}
+    assert sum(counts.values()) == 40
+    assert flowers.prepare(tmp_path, counts) == photos  # laid out already: only counted
+    assert sum(flowers.PHOTOS.values()) == 3670
