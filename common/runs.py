@@ -43,7 +43,7 @@ class Run:
     Attributes:
         config: the settings, those of the interrupted run when `--resume` was given.
         directory: the run directory.
-        first_epoch: 0, or the epoch after the last finished one; `epochs` when the training was over.
+        finished_stages: names of the training stages that are over.
     """
 
     def __init__(self, recipe: str, config):
@@ -63,13 +63,15 @@ class Run:
             self.config = config
             self.directory = self._new_directory()
         self.checkpoint = Checkpoint.read(self.directory)
-        self.first_epoch = self._first_epoch()
+        self.finished_stages = list(self.checkpoint.finished_stages) if self.checkpoint else []
         self.earlier_seconds = self.checkpoint.seconds if self.checkpoint else 0.0
 
-    def _first_epoch(self) -> int:
-        if not self.checkpoint:
-            return 0
-        return self.config.epochs if self.checkpoint.finished else self.checkpoint.epoch + 1
+    def first_epoch(self, stage: str, epochs: int) -> int:
+        """Where a stage starts: at 0, after its last finished epoch, or at `epochs` when it is over."""
+        if stage in self.finished_stages:
+            return epochs
+        resumed = self.checkpoint and self.checkpoint.stage == stage
+        return self.checkpoint.epoch + 1 if resumed else 0
 
     def _interrupted_config(self, config):
         path = self.directory / "config.json"
@@ -153,11 +155,12 @@ class Checkpoint:
 
     NAME = "checkpoint.npz"
 
+    stage: str
+    finished_stages: list[str]
     epoch: int
     best_epoch: int
     best_loss: float
     seconds: float
-    finished: bool
     values: list[np.ndarray]
 
     @classmethod
@@ -188,28 +191,39 @@ class EarlyStopping(keras.callbacks.Callback):
     Args:
         run: the run that is recorded.
         patience: epochs without a new best validation loss before the training stops.
+        epochs: the `epochs` of `fit`.
+        stage: name of this part of the training; one name for each `fit` of a run.
+        baseline: validation loss of the weights that the stage starts from. Where no epoch is better, these
+            weights come back. None: the first epoch is kept however bad it is.
     """
 
-    def __init__(self, run: Run, patience: int):
+    def __init__(self, run: Run, patience: int, epochs: int, stage: str, baseline: float | None = None):
         super().__init__()
-        self.run, self.patience = run, patience
-        checkpoint = run.checkpoint
-        self.best_epoch = checkpoint.best_epoch if checkpoint else -1
-        self.best_loss = checkpoint.best_loss if checkpoint else float("inf")
+        self.run, self.patience, self.stage, self.epochs = run, patience, stage, epochs
+        self.first_epoch, self.over = run.first_epoch(stage, epochs), stage in run.finished_stages
+        stored = run.checkpoint if run.checkpoint and run.checkpoint.stage == stage else None
+        self.checkpoint, self.baseline = stored, baseline
+        self.best_epoch = stored.best_epoch if stored else -1
+        self.best_loss = stored.best_loss if stored else float("inf")
         self.epoch_started = 0.0
 
     def on_train_begin(self, logs=None):
+        if self.over:
+            return
         self.model.optimizer.build(self.model.trainable_variables)
-        trim_history(self.run.directory, self.run.first_epoch)
-        if self.run.checkpoint:
-            for variable, value in zip(self._state(), self.run.checkpoint.values, strict=True):
+        trim_history(self.run.directory, self.run.finished_stages, self.stage, self.first_epoch)
+        if self.checkpoint:
+            for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
                 variable.assign(value)
+        elif self.baseline is not None:
+            self.best_loss = self.baseline
+            self._write_best()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_started = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch, **logs, "learning_rate": float(self.model.optimizer.learning_rate)}
+        row = {"stage": self.stage, "epoch": epoch, **logs, "learning_rate": _learning_rate(self.model.optimizer)}
         row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
             kept = f"; the state after epoch {epoch} is kept, see --resume" if epoch else ""
@@ -218,36 +232,53 @@ class EarlyStopping(keras.callbacks.Callback):
                 f"{'' if self.run.config.precision == 'float32' else ' or take --precision float32'}{kept}"
             )
         append_history(self.run.directory, row)
-        if logs["val_loss"] < self.best_loss:
+        if logs["val_loss"] < self.best_loss or self.best_epoch < 0 and self.baseline is None:
             self.best_epoch, self.best_loss = epoch, float(logs["val_loss"])
-            self._write_best(epoch)
-        self.model.stop_training = epoch - self.best_epoch >= self.patience
+            self._write_best()
+        self.model.stop_training = epoch - max(self.best_epoch, 0) >= self.patience
         self._write_checkpoint(epoch)
 
     def on_train_end(self, logs=None):
-        with np.load(self._best_path(self.best_epoch)) as best:
+        if self.over and not self.checkpoint:  # A later stage has begun since: only the best one is left.
+            (path,) = self.run.directory.glob(f"best_{self.stage}_*.npz")
+        else:
+            path = self._best_path()
+            self._remove_all_but(path)
+        with np.load(path) as best:
             for i, variable in enumerate(surgery.moving_variables(self.model)):
                 variable.assign(best[f"arr_{i}"])
+        if not self.over:
+            self.run.finished_stages.append(self.stage)
+
+    def _remove_all_but(self, best: pathlib.Path) -> None:
+        for path in self.run.directory.glob(f"best_{self.stage}_*.npz"):
+            if path != best:
+                path.unlink()
 
     def _state(self):
         return surgery.moving_variables(self.model) + list(self.model.optimizer.variables)
 
-    def _best_path(self, epoch: int) -> pathlib.Path:
-        return self.run.directory / f"best_{epoch:04d}.npz"
+    def _best_path(self) -> pathlib.Path:
+        return self.run.directory / f"best_{self.stage}_{self.best_epoch + 1:04d}.npz"
 
-    def _write_best(self, epoch: int) -> None:
-        with files.replacing(self._best_path(epoch)) as temporary:
+    def _write_best(self) -> None:
+        with files.replacing(self._best_path()) as temporary:
             np.savez(temporary, *[keras.ops.convert_to_numpy(v) for v in surgery.moving_variables(self.model)])
 
     def _write_checkpoint(self, epoch: int) -> None:
         """The best weights first, then the checkpoint that points to them, then the outdated best ones go."""
+        finished = list(self.run.finished_stages)
+        if self.model.stop_training or epoch + 1 == self.epochs:
+            finished.append(self.stage)
         values = [keras.ops.convert_to_numpy(variable) for variable in self._state()]
-        finished = bool(self.model.stop_training)
-        state = Checkpoint(epoch, self.best_epoch, self.best_loss, self.run.seconds(), finished, values)
+        state = Checkpoint(self.stage, finished, epoch, self.best_epoch, self.best_loss, self.run.seconds(), values)
         state.write(self.run.directory)
-        for path in self.run.directory.glob("best_*.npz"):
-            if path != self._best_path(self.best_epoch):
-                path.unlink()
+        self._remove_all_but(self._best_path())
+
+
+def _learning_rate(optimizer) -> float:
+    """The rate in use; of several optimizers the highest."""
+    return max(float(single.learning_rate) for single in getattr(optimizer, "optimizers", [optimizer]))
 
 
 def summary(result: Result) -> str:
@@ -283,24 +314,28 @@ def append_history(directory: pathlib.Path, row: dict) -> None:
         writer.writerow(row)
 
 
-def read_history(directory: pathlib.Path) -> list[dict[str, float]]:
-    """The epochs of history.csv, an empty list when there is none."""
+def read_history(directory: pathlib.Path) -> list[dict]:
+    """The epochs of history.csv, an empty list when there is none: `stage` is text, all else are numbers."""
     path = directory / "history.csv"
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        rows = list(csv.DictReader(file))
+    return [{name: value if name == "stage" else float(value) for name, value in row.items()} for row in rows]
 
 
-def trim_history(directory: pathlib.Path, epochs: int) -> None:
-    """Drops the epochs after the checkpoint: a kill between the two writes leaves one too many."""
+def trim_history(directory: pathlib.Path, finished_stages: list[str], stage: str, epochs: int) -> None:
+    """Drops what was written after the checkpoint: a kill between the two writes leaves an epoch too many."""
     path = directory / "history.csv"
-    if path.is_file():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        with files.replacing(path) as temporary:
-            temporary.write_text("".join(lines[: epochs + 1]) if epochs else "", encoding="utf-8")
-        if not epochs:
-            path.unlink()
+    if not path.is_file():
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    kept = [row for row in rows if row[0] in finished_stages or (row[0] == stage and int(row[1]) < epochs)]
+    if kept:
+        files.write_csv(path, header, kept)
+    else:
+        path.unlink()
 
 
 # Predictions and the saved model --------------------------------------------------------------------------------

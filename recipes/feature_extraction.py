@@ -114,7 +114,8 @@ def run(config: Config) -> runs.Result:
     # same layers; with --no-cache it is the whole model, with the same result.
     augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
-    train_generator, val_generator, test_generator = prefix.generators(record.first_epoch)
+    first_epoch = record.first_epoch("head", config.epochs)
+    train_generator, val_generator, test_generator = prefix.generators(first_epoch)
     with strategy.scope():
         part = prefix.suffix
         part.compile(
@@ -128,11 +129,11 @@ def run(config: Config) -> runs.Result:
         train_generator,
         shuffle=False,  # the generator shuffles
         steps_per_epoch=generators.steps(len(splits.train), config.batch_size),
-        initial_epoch=record.first_epoch,
+        initial_epoch=first_epoch,
         epochs=config.epochs,
         validation_data=val_generator,
         class_weight=splits.class_weights() if config.class_weights else None,
-        callbacks=[runs.EarlyStopping(record, config.patience)],
+        callbacks=[runs.EarlyStopping(record, config.patience, config.epochs, stage="head")],
     )
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.

@@ -227,7 +227,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_training(stripes, tmp_path
 
 def test_a_loss_that_is_not_finite_stops_the_run(stripes, tmp_path):
     with pytest.raises(errors.UserError, match="lower --learning-rate"):
-        feature_extraction.run(settings(stripes, tmp_path, learning_rate=1e30, freeze=False))
+        feature_extraction.run(settings(stripes, tmp_path, l2=3e38))
 
 
 def test_training_from_scratch_moves_every_layer(stripes, tmp_path):
