@@ -77,7 +77,8 @@ def test_a_leak_stops_the_run():
 
 
 def settings(photos, cache, **changes):
-    return config.SharedConfig(data=str(photos), cache=cache, **changes)
+    fractions = {"validation_fraction": 0.2, "test_fraction": 0.2}
+    return config.SharedConfig(data=str(photos), cache=cache, **fractions | changes)
 
 
 def test_a_folder_becomes_splits_and_a_csv(stripes, tmp_path):

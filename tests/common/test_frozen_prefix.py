@@ -29,7 +29,9 @@ def unfreeze_from(model, base, layer_name):
 
 @pytest.fixture
 def settings(stripes, tmp_path):
-    return config.SharedConfig(data=str(stripes), cache=tmp_path / "cache", batch_size=4, seed=3)
+    return config.SharedConfig(
+        data=str(stripes), cache=tmp_path / "cache", batch_size=4, seed=3, validation_fraction=0.2, test_fraction=0.2
+    )
 
 
 @pytest.fixture

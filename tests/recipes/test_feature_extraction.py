@@ -18,7 +18,15 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def settings(photos, tmp_path, **changes):
-    quick = {"backbone": "demo", "weights": "demo", "image_size": 32, "epochs": 3, "batch_size": 8}
+    quick = {
+        "backbone": "demo",
+        "weights": "demo",
+        "image_size": 32,
+        "epochs": 3,
+        "batch_size": 8,
+        "validation_fraction": 0.2,
+        "test_fraction": 0.2,
+    }
     return feature_extraction.Config(
         **{"data": str(photos), "out": tmp_path / "runs", "cache": tmp_path / "cache", **quick, **changes}
     )
