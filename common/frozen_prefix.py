@@ -222,7 +222,7 @@ class FrozenPrefix:
         start = f"from {source.directory.name[:8]}" if source else "from the photos"
         shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.cut.tensors)
         print(
-            f"frozen prefix: {len(self.cut.prefix.layers)} layers, once per photo, {start}; {missing} of {total} to do, "
+            f"frozen prefix: {len(self.cut.prefix.layers)} layers, once a photo, {start}; {missing} of {total} to do, "
             f"{shapes} each, {missing * store.row_bytes / 1e6:,.1f} MB in {store.directory}",
             file=sys.stderr,
         )
@@ -252,8 +252,8 @@ class FrozenPrefix:
         advice = "take another --cache, --cache-dtype float16, fewer --views, or --no-cache"
         if needed > self.config.cache_limit * 1e9:
             raise errors.UserError(
-                f"the features need {needed / 1e9:.1f} GB, more than --cache-limit {self.config.cache_limit:g}: raise it, "
-                f"or {advice}"
+                f"the features need {needed / 1e9:.1f} GB, more than --cache-limit {self.config.cache_limit:g}: "
+                f"raise it, or {advice}"
             )
         free = shutil.disk_usage(store.directory).free
         if needed > free:

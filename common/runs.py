@@ -98,8 +98,8 @@ class Run:
                 continue
             except OSError as error:
                 raise errors.UserError(f"--out {self.config.out}: {error.strerror}; choose another folder") from error
-            # A mistake in the flags shows after this; it should not leave empty directories behind.
-            weakref.finalize(self, _remove_if_empty, directory)
+            # A mistake in the flags may show after this; it should not leave directories behind.
+            weakref.finalize(self, _remove_unused, directory)
             return directory
         raise errors.UserError(f"--out {self.config.out}: too many runs started in the same second")
 
@@ -119,7 +119,7 @@ class Run:
         """Wall time of this run so far, with the sessions before an interruption."""
         return self.earlier_seconds + time.perf_counter() - self.started
 
-    def cost(self, model: keras.Model, prefix: frozen_prefix.FrozenPrefix) -> dict:
+    def cost(self, model: keras.Model, *prefixes: frozen_prefix.FrozenPrefix) -> dict:
         """The `cost` section of results.json."""
         history = read_history(self.directory)
         trainable, frozen = surgery.count_parameters(model)
@@ -130,8 +130,8 @@ class Run:
             "peak_memory_bytes": self.memory.peak,
             "trainable_parameters": trainable,
             "total_parameters": trainable + frozen,
-            "prefix_seconds": round(prefix.seconds, 2),
-            "cache_bytes": prefix.cache_bytes,
+            "prefix_seconds": round(sum(prefix.seconds for prefix in prefixes), 2),
+            "cache_bytes": sum(prefix.cache_bytes for prefix in prefixes),
         }
 
     def finish(self, results: dict) -> Result:
@@ -144,9 +144,12 @@ class Run:
         return Result(self.directory, results)
 
 
-def _remove_if_empty(directory: pathlib.Path) -> None:
+def _remove_unused(directory: pathlib.Path) -> None:
+    """Removes a run directory in which no training was set up; a list of bad photos stays."""
     with contextlib.suppress(OSError):
-        directory.rmdir()
+        if {path.name for path in directory.iterdir()} <= {"split.csv"}:
+            (directory / "split.csv").unlink(missing_ok=True)
+            directory.rmdir()
 
 
 @dataclasses.dataclass

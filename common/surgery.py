@@ -2,9 +2,18 @@
 
 import itertools
 import math
+import re
+import weakref
 from collections.abc import Callable
 
 import keras
+
+from common import config as configuration
+from common import errors
+
+BLOCK = re.compile(r"block_?\d+[a-z]?(?=_|$)|conv\d+_block\d+|conv_[dp]w_\d+|stage_\d+_block_\d+")
+
+_rates = weakref.WeakKeyDictionary()  # dropout layers → the rate that they had before they were frozen
 
 
 def freeze(model: keras.Model) -> None:
@@ -17,7 +26,88 @@ def freeze(model: keras.Model) -> None:
     for layer in leaf_layers(model):
         layer.trainable = False
         if isinstance(layer, keras.layers.Dropout):
+            _rates.setdefault(layer, layer.rate)
             layer.rate = 0.0
+
+
+def unfreeze(model: keras.Model, first: int, batch_norm: str = "frozen") -> None:
+    """Freezes the layers before number `first` and lets the others train.
+
+    Args:
+        model: a flat functional network, freshly frozen or not.
+        first: number of the first layer that trains, counted as in `model.layers`.
+        batch_norm: `frozen` keeps batch norm in inference mode, weights and statistics fixed (with few photos
+            a batch says little about them, https://keras.io/guides/transfer_learning/); `adapt` trains it too.
+    """
+    freeze(model)
+    for layer in model.layers[first:]:
+        layer.trainable = batch_norm == "adapt" or not isinstance(layer, keras.layers.BatchNormalization)
+        if isinstance(layer, keras.layers.Dropout) and layer in _rates:
+            layer.rate = _rates[layer]
+
+
+def blocks(model: keras.Model) -> dict[str, int]:
+    """Block name → number of its first layer, by the names that `keras.applications` gives its layers.
+
+    `block5` (VGG16, Xception), `conv5_block3` (ResNet, DenseNet), `block_16` (MobileNetV2), `conv_pw_13` (MobileNet),
+    `block7a` (EfficientNet), `stage_3_block_2` (ConvNeXt), `mixed8` (Inception, whose blocks end in that layer).
+    """
+    found: dict[str, int] = {}
+    start = 0
+    for number, layer in enumerate(model.layers):
+        if re.fullmatch(r"mixed\d+", layer.name):
+            found[layer.name], start = start, number + 1
+        elif re.match(r"(?:input|zero)", layer.name) and not found:
+            start = number + 1
+        elif match := BLOCK.search(layer.name):
+            found.setdefault(match.group(), number)
+    return found
+
+
+def layer_number(model: keras.Model, where: str) -> int:
+    """The number of a layer given by number, name or block (then its first layer).
+
+    Raises:
+        UserError: there is none such; the closest name is suggested.
+    """
+    names = {layer.name: number for number, layer in enumerate(model.layers)}
+    places = blocks(model) | names
+    if where in places:
+        return places[where]
+    if where.isdigit() and int(where) < len(model.layers):
+        return int(where)
+    if where.isdigit():
+        raise errors.UserError(f"there is no layer {where}: the backbone has the layers 0 to {len(names) - 1}")
+    hint = configuration.suggestion(where, list(places)) or "; `python -m recipes layers BACKBONE` shows them all"
+    raise errors.UserError(f"there is no layer or block {where!r}{hint}")
+
+
+def check_same_score(before: float, after: float) -> None:
+    """Stops when unfreezing alone has changed the validation loss by more than 1e-4 (relative above 1).
+
+    Raises:
+        UserError: it has, so the two stages do not train the same model.
+    """
+    if abs(before - after) > 1e-4 * max(1.0, abs(before)):
+        raise errors.UserError(
+            f"the validation loss went from {before:.5f} to {after:.5f} by unfreezing alone, before any weight moved; "
+            "compare with a run under --no-cache"
+        )
+
+
+def layer_table(model: keras.Model) -> str:
+    """Every layer with its number, name, block, output and parameters."""
+    starts = sorted((number, name) for name, number in blocks(model).items())
+    rows = [("number", "layer", "block", "output", "parameters")]
+    for number, layer in enumerate(model.layers):
+        block = next((name for start, name in reversed(starts) if start <= number), "")
+        shape = " x ".join(str(size) for size in layer.output.shape[1:])
+        rows.append((str(number), layer.name, block, shape, f"{layer.count_params():,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join(
+        "  ".join([f"{row[0]:>{widths[0]}}", *(f"{row[i]:<{widths[i]}}" for i in (1, 2, 3)), f"{row[4]:>{widths[4]}}"])
+        for row in rows
+    )
 
 
 def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import common  # noqa: F401  (imports TensorFlow quietly)
+# Keras looks for its home once, while it is imported.
+if os.environ.get("REAL_DATA"):
+    os.environ.setdefault("KERAS_HOME", str(pathlib.Path(os.environ["REAL_DATA"]).resolve() / "keras_home"))
+
+import common  # noqa: E402, F401  (imports TensorFlow quietly)
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +22,6 @@ def real_data() -> pathlib.Path:
     if not folder or not pathlib.Path(folder).is_dir():
         pytest.skip("REAL_DATA is not set: no real photos and weights here")
     return pathlib.Path(folder).resolve()
-
-
-@pytest.fixture
-def imagenet_weights(real_data, monkeypatch):
-    """Lets `weights="imagenet"` find the real weights without a network."""
-    monkeypatch.setenv("KERAS_HOME", str(real_data / "keras_home"))
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +48,7 @@ def stripes(tmp_path) -> pathlib.Path:
 
 @pytest.fixture
 def tfds_metadata(tmp_path):
-    """Writes what TFDS stores beside a prepared set below `tmp_path/tfds`; its mock takes the split names from there."""
+    """Writes below `tmp_path/tfds` what TFDS stores beside a prepared set; its mock takes the splits from there."""
     import tensorflow_datasets as tfds
 
     def write(name, splits):

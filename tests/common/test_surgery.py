@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from common import generators, surgery
+from common import backbones, errors, generators, surgery
 
 
 def small_network():
@@ -80,3 +80,56 @@ def test_the_model_of_raw_pixels_loads_safely_and_agrees(module, tmp_path):
     expected = model.predict(preprocess(np.array(generators.resizing(8, "crop")(photo.astype("float32")))), verbose=0)
     assert np.allclose(loaded.predict(photo, verbose=0), expected, atol=1e-5)
     assert not any(isinstance(layer, keras.layers.Lambda) for layer in surgery.leaf_layers(loaded))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "last", "first_layer"),
+    [
+        ("VGG16", 32, "block5", "block5_conv1"),
+        ("ResNet50", 32, "conv5_block3", "conv5_block3_1_conv"),
+        ("MobileNetV2:0.35", 32, "block_16", "block_16_expand"),
+        ("EfficientNetB0", 32, "block7a", "block7a_expand_conv"),
+        ("DenseNet121", 32, "conv5_block16", "conv5_block16_0_bn"),
+        ("MobileNet:0.25", 32, "conv_pw_13", "conv_pw_13"),
+    ],
+)
+def test_blocks_are_found_by_name(name, size, last, first_layer):
+    model = backbones.load(name, "none", size).model
+    blocks = surgery.blocks(model)
+    assert list(blocks)[-1] == last and model.layers[blocks[last]].name == first_layer
+    assert surgery.layer_number(model, last) == surgery.layer_number(model, first_layer)
+    assert list(blocks.values()) == sorted(blocks.values())
+
+
+def test_a_layer_is_found_by_number_name_or_block_and_else_suggested():
+    base = keras.applications.VGG16(include_top=False, weights=None)
+    assert [surgery.layer_number(base, where) for where in ("15", "block5_conv1", "block5")] == [15, 15, 15]
+    with pytest.raises(errors.UserError, match="did you mean block5_conv1?"):
+        surgery.layer_number(base, "block5_convl")
+    assert surgery.layer_table(base).splitlines()[16].split()[:3] == ["15", "block5_conv1", "block5"]
+
+
+def test_unfreezing_leaves_batch_norm_frozen_unless_it_is_to_adapt():
+    base = small_network()
+    surgery.unfreeze(base, 1)
+    assert [layer.trainable for layer in base.layers[1:]] == [True, False, True]
+    assert base.get_layer("drop").rate == 0.5
+    surgery.unfreeze(base, 1, "adapt")
+    assert base.get_layer("norm").trainable
+    surgery.unfreeze(base, 2)
+    assert not base.get_layer("conv").trainable
+
+
+def test_dropout_comes_back_with_its_own_rate():
+    base = small_network()
+    surgery.freeze(base)
+    surgery.freeze(base)
+    assert base.get_layer("drop").rate == 0.0
+    surgery.unfreeze(base, 1)
+    assert base.get_layer("drop").rate == 0.5
+
+
+def test_the_joined_score_may_not_change():
+    surgery.check_same_score(0.5, 0.50005)
+    with pytest.raises(errors.UserError, match="before any weight moved"):
+        surgery.check_same_score(0.5, 0.51)

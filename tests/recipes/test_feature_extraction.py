@@ -279,11 +279,12 @@ def test_from_the_shell_the_last_line_is_the_run_directory(stripes, tmp_path):
     [
         (["--data", "nowhere"], "no such file or folder"),
         (["--head", "gop"], "flatten"),
-        (["--backbone", "VGG61"], "did you mean VGG1"),
+        (["--data", "STRIPES", "--backbone", "VGG61"], "did you mean VGG1"),
         (["--data", "tfds:tf_flowers"], "no network"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, stripes, tmp_path):
+    arguments = [stripes if argument == "STRIPES" else argument for argument in arguments]
     ended = shell("recipes/feature_extraction.py", *arguments, "--out", tmp_path, TFDS_DATA_DIR=str(tmp_path),
                   http_proxy="", https_proxy="")  # fmt: skip
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("device:")]
@@ -292,15 +293,19 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
     assert not list(tmp_path.glob("feature_extraction/*"))  # no empty run directories
 
 
-def test_real_photos(real_data, imagenet_weights, tmp_path):
-    """MobileNetV2:0.35 on 480 flowers. The README's median is 0.0 lower at most by chance of 160 test photos."""
+def test_real_photos(real_data, tmp_path):
+    """MobileNetV2:0.35 on 560 flowers: ten seeds had 0.842 to 0.892, seed 0 had 0.850 of 120 test photos."""
     result = feature_extraction.run(
         feature_extraction.Config(
-            data=str(real_data / "flowers"), backbone="MobileNetV2:0.35", head="gap", epochs=15, out=tmp_path / "runs",
+            data=str(real_data / "flowers"),
+            backbone="MobileNetV2:0.35",
+            weights="imagenet",
+            head="gap",
+            out=tmp_path / "runs",
             cache=tmp_path / "cache",
         )
-    )  # fmt: skip
-    assert result.results["test"]["accuracy"] > 0.76
+    )
+    assert result.results["test"]["accuracy"] > 0.85 - 3 * (0.85 * 0.15 / 120) ** 0.5
 
 
 def test_config_of_an_old_run_with_unknown_settings_is_refused(finished, tmp_path):

@@ -1,0 +1,195 @@
+"""Partial unfreezing: train the head, then fine-tune the last block with it.
+
+When to use it: when feature extraction has converged and there are enough photos to move more than a head (some
+hundred), or when the photos look unlike the ones that the network was pretrained on.
+
+Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
+
+Command:
+
+    python recipes/partial_unfreezing.py                                   # the demo, nothing is downloaded
+    python recipes/partial_unfreezing.py --data photos/                    # VGG16 from layer 15, block5_conv1
+    python recipes/partial_unfreezing.py --data photos/ --backbone MobileNetV2 --head gap --unfreeze-from block_16
+    python -m recipes layers ResNet50                                      # what --unfreeze-from may name
+
+It mirrors the example that freezes VGG16's layers up to 15 and trains the rest. Stage 1 trains the head to
+convergence; stage 2 unfreezes, at a learning rate 10 to 100 times lower. The frozen layers before the cut run once
+per photo, for both stages.
+
+EXPECTED
+"""
+
+import dataclasses
+import sys
+from typing import Literal
+
+from common import (
+    backbones,
+    config,
+    data,
+    device,
+    errors,
+    evaluation,
+    frozen_prefix,
+    generators,
+    grad_cam,
+    report,
+    runs,
+    surgery,
+)
+
+import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(config.SharedConfig):
+    """Train the head, then fine-tune the network from a layer on."""
+
+    backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
+    unfreeze_from: str | None = None  # number, name or block of the first layer that trains; default: last block
+    head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights: better with few photos
+    hidden_units: int | None = None  # Dense units before the softmax; default 256 after flatten, none (0) after gap
+    dropout: float | None = None  # before each Dense; default 0 after flatten, 0.3 after gap
+    epochs: int = 200  # of the head, an upper limit: early stopping ends the training
+    patience: int = 10  # epochs of the head without a better validation loss before it stops
+    learning_rate: float = 1e-3  # of the head: Adam's default
+    fine_tuning_epochs: int = 30  # an upper limit, of the second stage
+    fine_tuning_patience: int = 5  # its epochs without a better validation loss before it stops
+    fine_tuning_rate: float = 3e-5  # 10 to 100 times below the head's: pretrained weights are worth keeping
+    warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing
+    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
+    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
+    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
+    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
+    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("patience", "fine_tuning_epochs", "fine_tuning_patience", "fine_tuning_rate"):
+            config.check(getattr(self, name) > 0, name, "must be above 0")
+        config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
+        config.check(
+            self.fine_tuning_rate <= self.learning_rate / 10,
+            "fine_tuning_rate",
+            "must be 10 times below --learning-rate",
+        )
+        for name in ("warm_up", "rotation", "zoom", "contrast"):
+            config.check(getattr(self, name) >= 0, name, "must be 0 or above")
+
+
+def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
+    """The base, Flatten (or global average pooling), Dense, softmax."""
+    hidden_units = {"flatten": 256, "gap": 0}[config.head] if config.hidden_units is None else config.hidden_units
+    dropout = {"flatten": 0.0, "gap": 0.3}[config.head] if config.dropout is None else config.dropout
+    x = base_model.output
+    x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
+    if hidden_units:
+        x = keras.layers.Dropout(dropout)(x) if dropout else x
+        x = keras.layers.Dense(hidden_units, activation="relu")(x)
+    x = keras.layers.Dropout(dropout)(x) if dropout else x
+    # float32 also under mixed precision: the softmax and the loss need the digits.
+    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(base_model.input, output, name="classifier")
+
+
+def warmed_up(rate: float, steps: int):
+    """A learning rate that rises in a straight line over `steps` steps and then stays."""
+    return keras.optimizers.schedules.PolynomialDecay(rate / 100, steps, end_learning_rate=rate) if steps else rate
+
+
+def first_unfrozen(base_model: keras.Model, config: Config) -> int:
+    """The number of the layer that fine-tuning starts at; without a flag the last block's first."""
+    blocks = surgery.blocks(base_model)
+    if config.unfreeze_from is None and not blocks:
+        raise errors.UserError(f"the layers of {base_model.name} are not named by blocks: give --unfreeze-from")
+    return surgery.layer_number(base_model, config.unfreeze_from or max(blocks, key=blocks.get))
+
+
+def run(config: Config) -> runs.Result:
+    """Trains the head, then the head and the last layers; keeps what validates best; reads the test photos once."""
+    record = runs.Run("partial_unfreezing", config)
+    config = record.config
+    strategy = device.set_up(config.seed, config.precision, config.deterministic)
+
+    # Data and model.
+    splits = data.load(config, record.directory)
+    with strategy.scope():
+        backbone = backbones.choose(config, default="VGG16")
+        model = build_model(backbone.model, len(splits.class_names), config)
+    first = first_unfrozen(backbone.model, config)
+    first_name = backbone.model.layers[first].name
+    record.write_config(
+        backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, unfreeze_from=first_name
+    )
+
+    # The layers that never train run once per photo, up to the cut; the rest of the base, frozen in stage 1, is
+    # computed from there.
+    augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
+    surgery.unfreeze(backbone.model, first, config.batch_norm)
+    unfrozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
+    surgery.freeze(backbone.model)
+    frozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
+
+    # Stage 1: the head, on the frozen base, to convergence.
+    print(surgery.trainable_table(model), file=sys.stderr)
+    steps = generators.steps(len(splits.train), config.batch_size)
+    stopping = runs.EarlyStopping(record, config.patience, config.epochs, stage="head")
+    train_generator, val_generator, _ = frozen.generators(stopping.first_epoch)
+    with strategy.scope():
+        optimizer = keras.optimizers.Adam(config.learning_rate)
+        frozen.suffix.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    frozen.suffix.fit(
+        train_generator,
+        shuffle=False,  # the generator shuffles
+        steps_per_epoch=steps,
+        initial_epoch=stopping.first_epoch,
+        epochs=config.epochs,
+        validation_data=val_generator,
+        callbacks=[stopping],
+    )
+    head_loss = frozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)["loss"]
+
+    # Stage 2: the head and the last layers, slowly. Before any weight moves the joined model must score as the
+    # head did; where no epoch is better on validation, the head's result is kept.
+    surgery.unfreeze(backbone.model, first, config.batch_norm)
+    print(surgery.trainable_table(model), file=sys.stderr)
+    stopping = runs.EarlyStopping(
+        record, config.fine_tuning_patience, config.fine_tuning_epochs, stage="fine_tuning", baseline=head_loss
+    )
+    train_generator, val_generator, test_generator = unfrozen.generators(stopping.first_epoch)
+    with strategy.scope():
+        optimizer = keras.optimizers.Adam(warmed_up(config.fine_tuning_rate, config.warm_up * steps))
+        unfrozen.suffix.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    if config.batch_norm == "frozen":
+        joined_loss = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)["loss"]
+        surgery.check_same_score(head_loss, joined_loss)
+    unfrozen.suffix.fit(
+        train_generator,
+        shuffle=False,
+        steps_per_epoch=steps,
+        initial_epoch=stopping.first_epoch,
+        epochs=config.fine_tuning_epochs,
+        validation_data=val_generator,
+        callbacks=[stopping],
+    )
+
+    # Evaluation: here, and nowhere else, the test photos are compared with their labels.
+    results = {"strategy": f"head, then from {first_name}", "data": splits.summary()}
+    for split, generator in (("validation", val_generator), ("test", test_generator)):
+        probabilities = unfrozen.suffix.predict(generator, verbose=0)
+        results[split] = evaluation.evaluate(
+            probabilities, splits.labels(split), splits.class_names, splits.groups(split), config.seed
+        )
+    runs.write_predictions(record.directory, splits, probabilities)
+
+    # What stays: a model that takes raw pixels, the numbers, the pictures.
+    model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize)
+    runs.save_model(record.directory, model_from_pixels, splits.class_names)
+    result = record.finish(results | {"cost": record.cost(model, unfrozen, frozen)})
+    report.write(record.directory, grad_cam.for_photos(model_from_pixels))
+    print(runs.summary(result))
+    return result
+
+
+if __name__ == "__main__":
+    config.main(Config, run, __doc__)

@@ -1,0 +1,129 @@
+import os
+
+import keras
+import numpy as np
+import pytest
+
+from common import backbones, errors, frozen_prefix, runs
+from recipes import feature_extraction, partial_unfreezing
+
+
+def settings(photos, tmp_path, **changes):
+    quick = {
+        "backbone": "demo",
+        "weights": "demo",
+        "image_size": 32,
+        "epochs": 2,
+        "fine_tuning_epochs": 3,
+        "batch_size": 8,
+    }
+    return partial_unfreezing.Config(
+        **{"data": str(photos), "out": tmp_path / "runs", "cache": tmp_path / "cache", **quick, **changes}
+    )
+
+
+def weights_of(result):
+    model, _ = runs.load_model(result.directory)
+    classifier = model.get_layer("classifier")
+    return {layer.name: layer.get_weights() for layer in classifier.layers if layer.get_weights()}
+
+
+def test_what_is_unfrozen_moves_and_what_is_frozen_does_not(stripes, tmp_path):
+    result = partial_unfreezing.run(settings(stripes, tmp_path, learning_rate=1e-2, fine_tuning_rate=1e-3, warm_up=2))
+    before = backbones.load("demo", "demo", 32).model
+    for name, weights in weights_of(result).items():
+        if name.startswith("block"):
+            same = all(np.array_equal(a, b) for a, b in zip(weights, before.get_layer(name).get_weights(), strict=True))
+            assert same == (not name.startswith("block5")), name
+    assert result.results["strategy"] == "head, then from block5_conv1"
+    history = runs.read_history(result.directory)
+    assert [row["stage"] for row in history] == ["head"] * 2 + ["fine_tuning"] * 3
+    assert history[2]["learning_rate"] < history[4]["learning_rate"] == pytest.approx(1e-3)  # warm-up
+
+
+def test_cached_and_whole_give_the_same_model(stripes, tmp_path):
+    cached, whole = (
+        partial_unfreezing.run(settings(stripes, tmp_path, no_cache=no_cache)) for no_cache in (False, True)
+    )
+    assert cached.results["test"]["accuracy"] == whole.results["test"]["accuracy"]
+    for layer, same_layer in zip(weights_of(cached).values(), weights_of(whole).values(), strict=True):
+        for a, b in zip(layer, same_layer, strict=True):
+            assert np.allclose(a, b, atol=1e-4)  # Adam divides by small numbers, which magnifies rounding
+
+
+def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
+    result = partial_unfreezing.run(settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, epochs=1))
+    history = runs.read_history(result.directory)
+    best = min(history, key=lambda row: row["val_loss"])
+    assert result.results["validation"]["log_loss"] <= best["val_loss"] * 1.001 + 1e-6
+
+
+def test_a_score_that_changes_by_unfreezing_alone_stops_the_run(stripes, tmp_path, monkeypatch):
+    generators = frozen_prefix.FrozenPrefix.generators
+
+    def disturbed(self, first_epoch=0):
+        self.model.get_layer("block5_conv3").bias.assign_add(np.full(80, 0.5, "float32"))
+        return generators(self, first_epoch)
+
+    monkeypatch.setattr(frozen_prefix.FrozenPrefix, "generators", disturbed)
+    with pytest.raises(errors.UserError, match="by unfreezing alone"):
+        partial_unfreezing.run(settings(stripes, tmp_path))
+
+
+class Killed(Exception):
+    """Stands for a power cut."""
+
+
+@pytest.mark.parametrize(("stage", "epoch"), [("head", 0), ("head", 1), ("fine_tuning", 0), ("fine_tuning", 2)])
+def test_a_killed_run_goes_on_in_its_stage(stage, epoch, stripes, tmp_path, monkeypatch):
+    options = {"deterministic": True, "head": "gap"}  # with dropout
+    undisturbed = partial_unfreezing.run(settings(stripes, tmp_path, **options))
+    write = runs.Checkpoint.write
+
+    def write_and_die(self, directory):
+        write(self, directory)
+        if (self.stage, self.epoch) == (stage, epoch):
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(runs.Checkpoint, "write", write_and_die)
+        partial_unfreezing.run(settings(stripes, tmp_path, **options))
+    interrupted = max((tmp_path / "runs" / "partial_unfreezing").iterdir(), key=os.path.getctime)
+    resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
+    assert resumed.results["test"] == undisturbed.results["test"]
+    losses = [[row["loss"] for row in runs.read_history(run.directory)] for run in (undisturbed, resumed)]
+    assert losses[0] == losses[1] and len(losses[0]) == 5
+    for layer, same_layer in zip(weights_of(undisturbed).values(), weights_of(resumed).values(), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(layer, same_layer, strict=True))
+
+
+@pytest.mark.parametrize("where", ["15", "block5_conv1", "block5", None])
+def test_number_name_and_block_mean_the_same_layer_of_vgg16(where):
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    assert partial_unfreezing.first_unfrozen(base, partial_unfreezing.Config(unfreeze_from=where)) == 15
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unfreeze_from": "block6"}, "did you mean block"),
+        ({"unfreeze_from": "19"}, "layers 0 to 18"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_refused(changes, message, stripes, tmp_path):
+    with pytest.raises(errors.UserError, match=message):
+        partial_unfreezing.run(settings(stripes, tmp_path, **changes))
+
+
+def test_a_fine_tuning_rate_near_the_heads_is_refused():
+    with pytest.raises(errors.UserError, match="10 times below"):
+        partial_unfreezing.Config(fine_tuning_rate=5e-4)
+
+
+def test_the_head_is_that_of_feature_extraction():
+    """The two recipes say it each for themselves; they must not drift apart."""
+    base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
+    for head in ("flatten", "gap"):
+        ours = partial_unfreezing.build_model(base, 3, partial_unfreezing.Config(head=head)).layers[19:]
+        theirs = feature_extraction.build_model(base, 3, feature_extraction.Config(head=head)).layers[19:]
+        assert [type(layer) for layer in ours] == [type(layer) for layer in theirs]
