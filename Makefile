@@ -13,7 +13,9 @@ test: $(INSTALLED)
 
 benchmarks: $(INSTALLED)
 	@$(VENV)/bin/python benchmarks/demo_transfer.py
-	@$(VENV)/bin/python benchmarks/photos.py
+	@$(VENV)/bin/python benchmarks/frozen_prefix.py
+	@$(VENV)/bin/python data/flowers/prepare.py
+	@$(VENV)/bin/python benchmarks/photos.py --seeds 10
 
 # Made again when the requirements change; a failed install leaves no mark and is tried again.
 $(INSTALLED): requirements.txt setup.cfg pyproject.toml

@@ -23,7 +23,7 @@ def main():
     """Prints the table."""
     with tempfile.TemporaryDirectory() as out:
         pretrained = feature_extraction.Config(out=pathlib.Path(out))
-        scratch = dataclasses.replace(pretrained, weights="none", freeze=False, epochs=100, patience=20)
+        scratch = dataclasses.replace(pretrained, weights="none", train_base=True, epochs=100, patience=20)
         rates = [dataclasses.replace(scratch, learning_rate=rate) for rate in SCRATCH_LEARNING_RATES]
         rows = [row("pretrained base, new head", [pretrained]), row("from scratch, all layers", rates)]
     print(tables.markdown(["demo, 120 training photos, 6 classes", "test accuracy", "epochs", "seconds"], rows))

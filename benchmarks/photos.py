@@ -18,7 +18,7 @@ from recipes import feature_extraction
 class Config:
     """Feature extraction on real photos, over seeds."""
 
-    data: str  # a folder of class folders
+    data: str = "data/flowers/photos"  # a folder of class folders; data/flowers/prepare.py makes this one
     backbones: tuple[str, ...] = ("MobileNetV2", "MobileNetV2:0.35")  # names in keras.applications
     head: Literal["flatten", "gap"] = "gap"  # as in the recipe
     seeds: int = 3  # each with another split
@@ -45,7 +45,7 @@ def main(config: Config):
         photos = f"{sizes['train']} / {sizes['validation']} / {sizes['test']}"
         rows.append([f"{backbone}, {config.head}", photos, tables.median_and_range(accuracies), seconds])
     print(tables.markdown(["backbone, head", "train / validation / test", "test accuracy", "seconds"], rows))
-    print(tables.footer("python benchmarks/photos.py --data flowers/", config.seeds))
+    print(tables.footer(f"python benchmarks/photos.py --seeds {config.seeds}", config.seeds))
 
 
 if __name__ == "__main__":

@@ -16,3 +16,4 @@ with quiet.start_up_chatter_hidden():
     import tensorflow
 
     tensorflow.config.list_physical_devices()  # Without a GPU, CUDA complains at the first look.
+    tensorflow.get_logger().setLevel("ERROR")  # It warns of retracing, which a run of several models needs.

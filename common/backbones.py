@@ -83,6 +83,18 @@ def names() -> list[str]:
     return ["demo", *sorted(_constructors())]
 
 
+def check_name(name: str | None) -> None:
+    """Refuses an unknown network at once, before the photos are read.
+
+    Raises:
+        UserError: the closest known name is suggested.
+    """
+    base_name = (name or "demo").partition(":")[0]
+    if base_name not in names():
+        hint = configuration.suggestion(base_name, names()) or f"; there are {', '.join(names())}"
+        raise errors.UserError(f"unknown --backbone {base_name!r}{hint}")
+
+
 def _constructors() -> dict[str, tuple[Callable, Callable]]:
     """Name → (constructor, preprocess_input), found in the modules of `keras.applications`."""
     found = {}
@@ -97,11 +109,8 @@ def _constructors() -> dict[str, tuple[Callable, Callable]]:
 def _application(name: str, weights: str) -> tuple[Callable, Callable]:
     """A function of `input_shape` that builds the network, and its preprocessing."""
     base_name, _, alpha = name.partition(":")
-    constructors = _constructors()
-    if base_name not in constructors:
-        hint = configuration.suggestion(base_name, names()) or f"; there are {', '.join(names())}"
-        raise errors.UserError(f"unknown --backbone {base_name!r}{hint}")
-    constructor, preprocess = constructors[base_name]
+    check_name(name)
+    constructor, preprocess = _constructors()[base_name]
     options = {"include_top": False, "weights": "imagenet" if weights == "imagenet" else None}
     if alpha:
         options["alpha"] = _alpha(base_name, alpha, constructor)
@@ -137,7 +146,7 @@ def _explained(error: Exception, name: str, weights: str) -> str:
     message = str(error)
     if "URL fetch failure" in message:
         folder = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
-        url = next((word for word in message.split() if word.startswith("http")), "")
+        url = next((word.rstrip(":") for word in message.split() if word.startswith("http")), "")
         return (
             f"the ImageNet weights of {name} could not be downloaded (no network?): fetch {url} elsewhere and put "
             f"it into {folder}, or give --weights FILE, or --weights none for random ones"

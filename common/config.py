@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import difflib
 import errno
+import functools
 import io
 import os
 import pathlib
@@ -143,8 +144,26 @@ def command(commands: dict[str, Callable], arguments: list[str]) -> Any:
     if arguments[0] not in commands and not arguments[0].startswith("-"):
         hint = suggestion(arguments[0], list(commands)) or f"; there are {', '.join(commands)}"
         raise errors.UserError(f"unknown command {arguments[0]}{hint}")
+    # Only the parsing is done while tyro's complaints are held back; the command itself speaks freely.
     with _one_line_errors():
-        return tyro.extras.subcommand_cli_from_dict(commands, args=arguments, config=OPTIONS)
+        deferred = {name: _deferred(function) for name, function in commands.items()}
+        chosen = tyro.extras.subcommand_cli_from_dict(
+            deferred,
+            args=arguments,
+            prog="python -m recipes",
+            config=(*OPTIONS, tyro.conf.PositionalMetavarFromFieldName),
+        )
+    return chosen()
+
+
+def _deferred(function: Callable) -> Callable:
+    """A function of the same signature that remembers the call instead of making it."""
+
+    @functools.wraps(function)
+    def remember(*arguments, **settings):
+        return functools.partial(function, *arguments, **settings)
+
+    return remember
 
 
 @contextlib.contextmanager

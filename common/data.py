@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import hashlib
 import pathlib
+import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -118,6 +119,9 @@ def load(config, directory: pathlib.Path) -> Splits:
     cache = None if config.no_cache else config.cache_directory
     facts = scan.scan([sample.path for sample in samples], cache)
     usable = scan.apply(samples, facts, config.skip_bad, directory / "skipped.csv")
+    if len(usable) < len(samples):
+        left_out = len(samples) - len(usable)
+        print(f"data: {left_out} of {len(samples)} photos left out, see {directory / 'skipped.csv'}", file=sys.stderr)
     contents = {path: fact.sha256 for path, fact in facts.items()}
     if not resumed:
         seed = config.seed if config.split_seed is None else config.split_seed
@@ -293,6 +297,7 @@ def split(
         raise errors.UserError("--data gives splits to some photos only, or none to train on; give all or none")
     for side, fraction in (("test", test_fraction), ("validation", validation_fraction)):
         if side not in given:
+            print(f"data: no {side} photos given, so {fraction:.0%} of the training photos are taken", file=sys.stderr)
             train = [sample for sample in samples if sample.split == "train"]
             dealt = {s.path: s for s in _deal_out(train, units, seed, {"train": 1 - fraction, side: fraction})}
             samples = [dealt.get(sample.path, sample) for sample in samples]

@@ -24,7 +24,7 @@ import numpy as np
 import psutil
 
 from common import config as configuration
-from common import data, device, errors, files, frozen_prefix, surgery
+from common import backbones, data, device, errors, files, frozen_prefix, surgery
 
 VERSIONED_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "keras-recipes")
 
@@ -50,8 +50,9 @@ class Run:
         """Makes a new run directory, or opens the one that `config.resume` names.
 
         Raises:
-            UserError: the directory to resume is not an interrupted run of this recipe.
+            UserError: the directory to resume is not an interrupted run of this recipe, or the backbone is unknown.
         """
+        backbones.check_name(config.backbone)
         self.recipe = recipe
         self.started = time.perf_counter()
         self.memory = PeakMemory()
@@ -84,6 +85,13 @@ class Run:
             )
         if (self.directory / "results.json").is_file():
             raise errors.UserError(f"--resume {config.resume}: that run is finished, see its report.html")
+        changed = [
+            f"--{field.name.replace('_', '-')}"
+            for field in dataclasses.fields(config)
+            if field.name not in ("resume", "debug") and getattr(config, field.name) != field.default
+        ]
+        if changed:
+            raise errors.UserError(f"--resume takes all settings from the run: leave {', '.join(changed)} away")
         return configuration.from_dict(type(config), stored["config"])
 
     def _new_directory(self) -> pathlib.Path:
@@ -400,6 +408,11 @@ class PeakMemory(threading.Thread):
     def stop(self):
         """Ends the watching."""
         self.stopped.set()
+
+
+def verbosity() -> int:
+    """`verbose` for `fit`: a bar where somebody watches, a line an epoch in a log file."""
+    return 1 if sys.stdout.isatty() else 2
 
 
 def versions() -> dict[str, str]:

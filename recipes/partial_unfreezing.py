@@ -108,7 +108,7 @@ def first_unfrozen(base_model: keras.Model, config: Config) -> int:
 def run(config: Config) -> runs.Result:
     """Trains the head, then the head and the last layers; keeps what validates best; reads the test photos once."""
     record = runs.Run("partial_unfreezing", config)
-    config = record.config
+    config = record.config  # that of the interrupted run when --resume is given
     strategy = device.set_up(config.seed, config.precision, config.deterministic)
 
     # Data and model.
@@ -140,6 +140,7 @@ def run(config: Config) -> runs.Result:
         frozen.suffix.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
     frozen.suffix.fit(
         train_generator,
+        verbose=runs.verbosity(),
         shuffle=False,  # the generator shuffles
         steps_per_epoch=steps,
         initial_epoch=stopping.first_epoch,
@@ -165,6 +166,7 @@ def run(config: Config) -> runs.Result:
         surgery.check_same_score(head_loss, joined_loss)
     unfrozen.suffix.fit(
         train_generator,
+        verbose=runs.verbosity(),
         shuffle=False,
         steps_per_epoch=steps,
         initial_epoch=stopping.first_epoch,
@@ -175,12 +177,15 @@ def run(config: Config) -> runs.Result:
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": f"head, then from {first_name}", "data": splits.summary()}
-    for split, generator in (("validation", val_generator), ("test", test_generator)):
-        probabilities = unfrozen.suffix.predict(generator, verbose=0)
+    probabilities = {
+        "validation": unfrozen.suffix.predict(val_generator, verbose=0),
+        "test": unfrozen.suffix.predict(test_generator, verbose=0),
+    }
+    for split, predicted in probabilities.items():
         results[split] = evaluation.evaluate(
-            probabilities, splits.labels(split), splits.class_names, splits.groups(split), config.seed
+            predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed
         )
-    runs.write_predictions(record.directory, splits, probabilities)
+    runs.write_predictions(record.directory, splits, probabilities["test"])
 
     # What stays: a model that takes raw pixels, the numbers, the pictures.
     model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize)

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -225,6 +226,12 @@ def test_resume_refuses_a_finished_run_and_what_is_no_run(finished, tmp_path):
         feature_extraction.run(feature_extraction.Config(resume=tmp_path))
 
 
+def test_resume_refuses_other_settings(finished, tmp_path):
+    shutil.copy(finished.directory / "config.json", tmp_path)
+    with pytest.raises(errors.UserError, match="leave --learning-rate, --seed away|leave --seed, --learning-rate away"):
+        feature_extraction.run(feature_extraction.Config(resume=tmp_path, learning_rate=0.1, seed=5))
+
+
 def test_the_best_epoch_is_kept_and_patience_ends_the_training(stripes, tmp_path):
     result = feature_extraction.run(settings(stripes, tmp_path, epochs=40, learning_rate=0.3, patience=2))
     history = runs.read_history(result.directory)
@@ -239,7 +246,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(stripes, tmp_path):
 
 
 def test_training_from_scratch_moves_every_layer(stripes, tmp_path):
-    result = feature_extraction.run(settings(stripes, tmp_path, weights="none", freeze=False, epochs=1))
+    result = feature_extraction.run(settings(stripes, tmp_path, weights="none", train_base=True, epochs=1))
     cost = result.results["cost"]
     assert cost["trainable_parameters"] == cost["total_parameters"] and result.results["strategy"] == "all_layers"
 
@@ -272,6 +279,9 @@ def test_from_the_shell_the_last_line_is_the_run_directory(stripes, tmp_path):
     assert (directory / "report.html").is_file()
     assert "Warning" not in ended.stderr and "oneDNN" not in ended.stderr and "E0000" not in ended.stderr
     assert shell("-m", "recipes", "predict", directory, stripes / "down").returncode == 0
+    refused = shell("-m", "recipes", "predict", directory, "nowhere.jpg", stripes / "down" / "01.jpg")
+    assert refused.returncode == 2 and "nowhere.jpg: missing" in refused.stderr
+    assert len(refused.stdout.splitlines()) == 1 and "01.jpg" in refused.stdout
 
 
 @pytest.mark.parametrize(
@@ -279,12 +289,11 @@ def test_from_the_shell_the_last_line_is_the_run_directory(stripes, tmp_path):
     [
         (["--data", "nowhere"], "no such file or folder"),
         (["--head", "gop"], "flatten"),
-        (["--data", "STRIPES", "--backbone", "VGG61"], "did you mean VGG1"),
+        (["--backbone", "VGG61"], "did you mean VGG1"),
         (["--data", "tfds:tf_flowers"], "no network"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, stripes, tmp_path):
-    arguments = [stripes if argument == "STRIPES" else argument for argument in arguments]
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, message, tmp_path):
     ended = shell("recipes/feature_extraction.py", *arguments, "--out", tmp_path, TFDS_DATA_DIR=str(tmp_path),
                   http_proxy="", https_proxy="")  # fmt: skip
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("device:")]
