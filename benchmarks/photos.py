@@ -1,6 +1,9 @@
-"""Feature extraction on a folder of real photos: test accuracy and cost over seeds, one line a backbone.
+"""A recipe on a folder of real photos: test accuracy and cost over seeds, one line a backbone.
 
-python benchmarks/photos.py --data photos/ --backbones MobileNetV2 MobileNetV2:0.35 --head gap
+After `python data/flowers/prepare.py`, or with `--data` of your own:
+
+    python benchmarks/photos.py --seeds 10
+    python benchmarks/photos.py --recipe partial_unfreezing
 """
 
 import dataclasses
@@ -11,15 +14,16 @@ from typing import Literal
 import tables
 import tyro
 
-from recipes import feature_extraction
+from recipes import feature_extraction, partial_unfreezing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Feature extraction on real photos, over seeds."""
+    """A recipe on real photos, over seeds."""
 
     data: str = "data/flowers/photos"  # a folder of class folders; data/flowers/prepare.py makes this one
     backbones: tuple[str, ...] = ("MobileNetV2", "MobileNetV2:0.35")  # names in keras.applications
+    recipe: Literal["feature_extraction", "partial_unfreezing"] = "feature_extraction"  # what is measured
     head: Literal["flatten", "gap"] = "gap"  # as in the recipe
     seeds: int = 3  # each with another split
     out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
@@ -27,14 +31,13 @@ class Config:
 
 def main(config: Config):
     """Prints the table."""
+    recipe = {"feature_extraction": feature_extraction, "partial_unfreezing": partial_unfreezing}[config.recipe]
     rows = []
     for backbone in config.backbones:
         results = [
             tables.run_quietly(
-                feature_extraction,
-                feature_extraction.Config(
-                    data=config.data, backbone=backbone, head=config.head, seed=seed, out=config.out
-                ),
+                recipe,
+                recipe.Config(data=config.data, backbone=backbone, head=config.head, seed=seed, out=config.out),
             )
             for seed in range(config.seeds)
         ]
