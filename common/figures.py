@@ -221,7 +221,8 @@ def reliability_diagram(bins, *, theme):
     upper.bar(centres[~few], accuracy[~few], width * 0.92, color=theme.train, label="accuracy of the bin")
     dashed = {"linestyle": (0, (3, 3)), "linewidth": 1.2}
     upper.plot([0, 1], [0, 1], color=theme.muted, label="perfect calibration", **dashed)
-    gaps = upper.vlines(confidence, accuracy, confidence, linewidth=2.2, color=theme.validation, zorder=3)
+    ends = confidence[~few], accuracy[~few], confidence[~few]  # a gap from a handful of photos would only mislead
+    gaps = upper.vlines(*ends, linewidth=2.2, color=theme.validation, zorder=3)
     gaps.set_label("gap to mean confidence")
     upper.set(ylim=(0, 1), ylabel="accuracy")
     lower.bar(centres, counts[filled], width * 0.92, color=theme.muted)

@@ -23,8 +23,8 @@ import keras
 import numpy as np
 import psutil
 
-from common import config as configuration
 from common import backbones, data, device, errors, files, frozen_prefix, surgery
+from common import config as configuration
 
 VERSIONED_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "keras-recipes")
 

@@ -16,9 +16,9 @@ It mirrors the example that freezes VGG16's layers up to 15 and trains the rest.
 convergence; stage 2 unfreezes, at a learning rate 10 to 100 times lower. The frozen layers before the cut run once
 per photo, for both stages.
 
-Expected: on 800 flowers (560 train, 120 test) with MobileNetV2 from block_16 on a test accuracy of 0.875 (0.817 – 0.883,
-three seeds; the head alone 0.867), in 20 seconds on two CPU cores; on the demo 0.806 (0.753 – 0.842, five seeds; the head
-alone 0.783), in 10 seconds.
+Expected: on 800 flowers (560 train, 120 test) with MobileNetV2 from block_16 on a test accuracy of 0.875 (0.817 –
+0.883, three seeds; the head alone 0.867), in 20 seconds on two CPU cores; on the demo 0.806 (0.753 – 0.842, five seeds;
+the head alone 0.783), in 10 seconds.
 """
 
 import dataclasses

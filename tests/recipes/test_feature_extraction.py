@@ -195,9 +195,8 @@ class Killed(Exception):
     """Stands for a power cut."""
 
 
-@pytest.mark.parametrize("epoch", [0, 2, 3])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(epoch, stripes, tmp_path, monkeypatch):
-    undisturbed = feature_extraction.run(settings(stripes, tmp_path, **OPTIONS))
+def killed_after(epoch, photos, tmp_path, monkeypatch):
+    """The directory of a run that died right after the checkpoint of an epoch."""
     write = runs.Checkpoint.write
 
     def write_and_die(self, directory):
@@ -207,16 +206,22 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(epoch, stripes, tmp_pat
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(runs.Checkpoint, "write", write_and_die)
-        feature_extraction.run(settings(stripes, tmp_path, **OPTIONS))
-    interrupted = max((tmp_path / "runs" / "feature_extraction").iterdir(), key=os.path.getctime)
-    assert not (interrupted / "results.json").exists()
-    resumed = feature_extraction.run(feature_extraction.Config(resume=interrupted))
-    for a, b in zip(metrics_and_weights(undisturbed)[1], metrics_and_weights(resumed)[1], strict=True):
-        assert np.array_equal(a, b)
-    assert resumed.results["test"] == undisturbed.results["test"]
-    histories = [runs.read_history(result.directory) for result in (undisturbed, resumed)]
-    losses = [[row["loss"] for row in history] for history in histories]
-    assert losses[0] == losses[1] and len(losses[0]) == 4
+        feature_extraction.run(settings(photos, tmp_path, **OPTIONS))
+    return max((tmp_path / "runs" / "feature_extraction").iterdir(), key=os.path.getctime)
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(stripes, tmp_path, monkeypatch):
+    undisturbed = feature_extraction.run(settings(stripes, tmp_path, **OPTIONS))
+    for epoch in (0, 2, 3):
+        interrupted = killed_after(epoch, stripes, tmp_path, monkeypatch)
+        assert not (interrupted / "results.json").exists()
+        resumed = feature_extraction.run(feature_extraction.Config(resume=interrupted))
+        for a, b in zip(metrics_and_weights(undisturbed)[1], metrics_and_weights(resumed)[1], strict=True):
+            assert np.array_equal(a, b)
+        assert resumed.results["test"] == undisturbed.results["test"]
+        histories = [runs.read_history(result.directory) for result in (undisturbed, resumed)]
+        losses = [[row["loss"] for row in history] for history in histories]
+        assert losses[0] == losses[1] and len(losses[0]) == 4
 
 
 def test_resume_refuses_a_finished_run_and_what_is_no_run(finished, tmp_path):

@@ -74,10 +74,8 @@ class Killed(Exception):
     """Stands for a power cut."""
 
 
-@pytest.mark.parametrize(("stage", "epoch"), [("head", 0), ("head", 1), ("fine_tuning", 0), ("fine_tuning", 2)])
-def test_a_killed_run_goes_on_in_its_stage(stage, epoch, stripes, tmp_path, monkeypatch):
-    options = {"deterministic": True, "head": "gap"}  # with dropout
-    undisturbed = partial_unfreezing.run(settings(stripes, tmp_path, **options))
+def killed_after(stage, epoch, config, monkeypatch):
+    """The directory of a run that died right after the checkpoint of an epoch of a stage."""
     write = runs.Checkpoint.write
 
     def write_and_die(self, directory):
@@ -87,14 +85,21 @@ def test_a_killed_run_goes_on_in_its_stage(stage, epoch, stripes, tmp_path, monk
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(runs.Checkpoint, "write", write_and_die)
-        partial_unfreezing.run(settings(stripes, tmp_path, **options))
-    interrupted = max((tmp_path / "runs" / "partial_unfreezing").iterdir(), key=os.path.getctime)
-    resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
-    assert resumed.results["test"] == undisturbed.results["test"]
-    losses = [[row["loss"] for row in runs.read_history(run.directory)] for run in (undisturbed, resumed)]
-    assert losses[0] == losses[1] and len(losses[0]) == 5
-    for layer, same_layer in zip(weights_of(undisturbed).values(), weights_of(resumed).values(), strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(layer, same_layer, strict=True))
+        partial_unfreezing.run(config)
+    return max((config.out / "partial_unfreezing").iterdir(), key=os.path.getctime)
+
+
+def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
+    config = settings(stripes, tmp_path, deterministic=True, head="gap")  # with dropout
+    undisturbed = partial_unfreezing.run(config)
+    for stage, epoch in (("head", 0), ("head", 1), ("fine_tuning", 0), ("fine_tuning", 2)):
+        interrupted = killed_after(stage, epoch, config, monkeypatch)
+        resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
+        assert resumed.results["test"] == undisturbed.results["test"]
+        losses = [[row["loss"] for row in runs.read_history(run.directory)] for run in (undisturbed, resumed)]
+        assert losses[0] == losses[1] and len(losses[0]) == 5
+        for layer, same_layer in zip(weights_of(undisturbed).values(), weights_of(resumed).values(), strict=True):
+            assert all(np.array_equal(a, b) for a, b in zip(layer, same_layer, strict=True))
 
 
 @pytest.mark.parametrize("where", ["15", "block5_conv1", "block5", None])
