@@ -69,7 +69,7 @@ def test_imagenet_weights_without_a_network_are_one_clear_line(tmp_path, monkeyp
 
 @pytest.mark.parametrize(
     "name",
-    ["Xception", "InceptionV3", "EfficientNetB1", "EfficientNetV2B2", "EfficientNetV2S", "MobileNetV3Small", "VGG16"],
+    ["Xception", "InceptionV3", "EfficientNetB1", "EfficientNetV2B2", "EfficientNetV2S", "VGG16"],
 )
 def test_default_image_sizes_are_those_of_keras(name):
     constructor, _ = backbones._constructors()[name]
