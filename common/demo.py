@@ -133,7 +133,7 @@ class Pen:
 
 
 def paint_butterfly(pen: Pen, random: np.random.Generator):
-    """Draws a butterfly, its shape varied by the pen\'s random numbers."""
+    """Draws a butterfly; `random` varies its shape."""
     reach, lift, drop = random.uniform(0.75, 1.0), random.uniform(0.6, 0.95), random.uniform(0.55, 0.9)
     upper = np.array([(0.05, 0.0), (0.3, -0.55 * lift), (reach, -lift), (reach, -0.35 * lift), (0.6, 0.05)])
     lower = np.array([(0.05, 0.0), (0.6, 0.05), (0.75 * reach, 0.4), (0.5 * reach, drop), (0.15, 0.45)])
@@ -148,7 +148,7 @@ def paint_butterfly(pen: Pen, random: np.random.Generator):
 
 
 def paint_fish(pen: Pen, random: np.random.Generator):
-    """Draws a fish, its shape varied by the pen\'s random numbers."""
+    """Draws a fish; `random` varies its shape."""
     height, fork, fin = random.uniform(0.34, 0.6), random.uniform(0.3, 0.55), random.uniform(0.2, 0.4)
     pen.polygon([(0.4, 0), (0.98, -fork), (0.82, 0), (0.98, fork)], pen.trim)
     pen.blob([(-0.35, -0.7 * height), (0.05, -height - fin), (0.4, -0.3 * height), (0, -0.5 * height)], pen.trim)
@@ -172,7 +172,7 @@ def paint_fish(pen: Pen, random: np.random.Generator):
 
 
 def paint_mushroom(pen: Pen, random: np.random.Generator):
-    """Draws a mushroom, its shape varied by the pen\'s random numbers."""
+    """Draws a mushroom; `random` varies its shape."""
     width, dome, stem = random.uniform(0.7, 0.98), random.uniform(0.6, 0.95), random.uniform(0.17, 0.32)
     brim, foot = random.uniform(-0.1, 0.15), stem * random.uniform(1.1, 1.6)
     pen.blob([(-stem, brim), (stem, brim), (stem, 0.5), (foot, 0.9), (0, 0.95), (-foot, 0.9), (-stem, 0.5)], pen.trim)
@@ -184,7 +184,7 @@ def paint_mushroom(pen: Pen, random: np.random.Generator):
 
 
 def paint_sailboat(pen: Pen, random: np.random.Generator):
-    """Draws a sailboat, its shape varied by the pen\'s random numbers."""
+    """Draws a sailboat; `random` varies its shape."""
     bow, deck, mast = random.uniform(0.8, 1.0), random.uniform(0.3, 0.5), random.uniform(-0.15, 0.15)
     top, jib = random.uniform(-1.0, -0.8), random.uniform(0.5, 0.8)
     pen.stroke([(mast, top), (mast, deck)], 0.07, pen.ink, curved=False)
@@ -203,7 +203,7 @@ def paint_sailboat(pen: Pen, random: np.random.Generator):
 
 
 def paint_snail(pen: Pen, random: np.random.Generator):
-    """Draws a snail, its shape varied by the pen\'s random numbers."""
+    """Draws a snail; `random` varies its shape."""
     radius, x, y = random.uniform(0.48, 0.62), random.uniform(0.1, 0.25), random.uniform(-0.15, 0.0)
     head = random.uniform(-0.45, -0.2)
     pen.blob(
@@ -230,7 +230,7 @@ def paint_snail(pen: Pen, random: np.random.Generator):
 
 
 def paint_teapot(pen: Pen, random: np.random.Generator):
-    """Draws a teapot, its shape varied by the pen\'s random numbers."""
+    """Draws a teapot; `random` varies its shape."""
     width, height, lip = random.uniform(0.48, 0.6), random.uniform(0.42, 0.58), random.uniform(-0.45, -0.25)
     pen.stroke(arc(width * 0.9, 0.08, 0.42, height * 0.72, -95, 95), 0.13, pen.trim)
     pen.blob(
