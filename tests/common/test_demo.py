@@ -130,9 +130,9 @@ def test_another_seed_shares_no_photo(tmp_path):
 
 
 def test_a_complete_folder_is_left_alone(tmp_path, monkeypatch):
-    demo.write_photos(tmp_path / "photos", per_class=2, size=32)
+    before = digest(demo.write_photos(tmp_path / "photos", per_class=2, size=32))
     monkeypatch.setattr(demo, "draw", lambda *_: pytest.fail("drawn again"))
-    demo.write_photos(tmp_path / "photos", per_class=2, size=32)
+    assert digest(demo.write_photos(tmp_path / "photos", per_class=2, size=32)) == before
 
 
 def test_a_run_that_dies_leaves_nothing(tmp_path, monkeypatch):

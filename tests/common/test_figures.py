@@ -84,14 +84,17 @@ def test_confusion_matrix_is_readable_from_few_to_many_classes(num_classes):
 
 
 def test_confusion_matrix_with_an_absent_class():
-    figures.confusion_matrix([[3, 1], [0, 0]], ["present", "absent"])
+    assert opened(figures.confusion_matrix([[3, 1], [0, 0]], ["present", "absent"])).width > 100
 
 
 @pytest.mark.parametrize("name", ["US$ 1 $", "$\\frac{$", "a\\b_{c}^2", "", "雛菊", "<script>"])
 def test_names_are_not_taken_for_formulas(name):
-    figures.confusion_matrix(confusion(2), [name, "other"])
-    figures.photo_sheet([np.zeros((8, 8, 3), "uint8")], [name])
-    figures.learning_curve(history(4, [name] * 2 + ["other"] * 2), "loss")
+    drawn = [
+        figures.confusion_matrix(confusion(2), [name, "other"]),
+        figures.photo_sheet([np.zeros((8, 8, 3), "uint8")], [name]),
+        figures.learning_curve(history(4, [name] * 2 + ["other"] * 2), "loss"),
+    ]
+    assert all(opened(figure).width > 100 for figure in drawn)
 
 
 def test_reliability_diagram():
@@ -101,7 +104,7 @@ def test_reliability_diagram():
 
 
 def test_reliability_diagram_of_a_single_photo():
-    figures.reliability_diagram(evaluation.reliability([[1.0, 0.0]], [0]))
+    assert opened(figures.reliability_diagram(evaluation.reliability([[1.0, 0.0]], [0]))).width > 100
 
 
 def test_bins_of_few_photos_are_pale():

@@ -374,7 +374,7 @@ def test_whatever_a_plugin_throws_is_an_image_error(write, monkeypatch, thrown):
         raise thrown
 
     monkeypatch.setattr(PIL.ImageFile.ImageFile, "load", throw)
-    problem(write(encoded(noise(), "BMP")))
+    assert problem(write(encoded(noise(), "BMP")))
 
 
 def test_odd_metadata_say_nothing_on_the_terminal(write, capfd, recwarn):
