@@ -27,7 +27,7 @@ def main():
         rates = [dataclasses.replace(scratch, learning_rate=rate) for rate in SCRATCH_LEARNING_RATES]
         rows = [row("pretrained base, new head", [pretrained]), row("from scratch, all layers", rates)]
     print(tables.markdown(["demo, 120 training photos, 6 classes", "test accuracy", "epochs", "seconds"], rows))
-    print(tables.footer("python benchmarks/demo_transfer.py", SEEDS))
+    print(tables.footer(f"{SEEDS} seeds"))
 
 
 def row(name: str, candidates: list) -> list[str]:

@@ -96,7 +96,7 @@ def main(benchmark: Config) -> None:
                f"{benchmark.epochs} epochs", "seconds", "faster"]  # fmt: skip
     print(tables.markdown(columns, rows))
     print(f"\nlargest difference of a final weight: {difference:.1e}")
-    print(tables.footer("python benchmarks/frozen_prefix.py", benchmark.repeats).replace("seeds", "repeats"))
+    print(tables.footer(f"{benchmark.repeats} repeats"))
 
 
 def ratios(seconds: dict[str, list[float]], way: str) -> list[float]:

@@ -48,7 +48,7 @@ def main(config: Config):
         photos = f"{sizes['train']} / {sizes['validation']} / {sizes['test']}"
         rows.append([f"{backbone}, {config.head}", photos, tables.median_and_range(accuracies), seconds])
     print(tables.markdown(["backbone, head", "train / validation / test", "test accuracy", "seconds"], rows))
-    print(tables.footer(f"python benchmarks/photos.py --seeds {config.seeds}", config.seeds))
+    print(tables.footer(f"{config.seeds} seeds"))
 
 
 if __name__ == "__main__":

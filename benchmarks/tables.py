@@ -4,7 +4,7 @@ import contextlib
 import statistics
 import sys
 
-from common import device
+from common import device, runs
 
 
 def run_quietly(recipe, config) -> dict:
@@ -26,6 +26,6 @@ def markdown(columns: list[str], rows: list[list[str]]) -> str:
                      for line in lines)  # fmt: skip
 
 
-def footer(command: str, seeds: int) -> str:
-    """Says how a table was made."""
-    return f"\nmedian (range) over {seeds} seeds; {device.description()}; `{command}`"
+def footer(repeats: str) -> str:
+    """Says how the table was made; `repeats` is such as `3 seeds`."""
+    return f"\nmedian (range) over {repeats}; {device.description()}; `{runs.command()}`"

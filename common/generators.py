@@ -172,7 +172,7 @@ def resizing(image_size: int, aspect: str) -> keras.layers.Resizing:
     Args:
         image_size: height and width in pixels.
         aspect: `squash` distorts, as Keras's own loaders do by default; `crop` cuts the longer side, `pad` adds black
-            borders. On 800 flowers squash and crop are within a point of each other, either way round; pad is worse.
+            borders.
     """
     # float32 also under mixed precision: the photos are the same whatever the network computes in.
     return keras.layers.Resizing(

@@ -6,7 +6,6 @@ none) and `.split` ("" unless the data source itself gives it).
 """
 
 import collections
-import csv
 import dataclasses
 import hashlib
 import json
@@ -339,14 +338,9 @@ def printable(path: str) -> str:
 
 
 def _write_csv(problems, path):
-    # File names are bytes to Linux; "surrogateescape" writes back those that are not UTF-8.
-    options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary, open(temporary, "w", **options) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "label", "reason"])
-            writer.writerows(dataclasses.astuple(problem) for problem in problems)
+        files.write_csv(path, ["path", "label", "reason"], map(dataclasses.astuple, problems))
     except OSError as error:
         message = f"{path} cannot be written ({error.strerror}); choose another --out"
         raise errors.UserError(message) from error
