@@ -103,6 +103,8 @@ def _constructors() -> dict[str, tuple[Callable, Callable]]:
             for name, thing in vars(module).items():
                 if name[0].isupper() and callable(thing):
                     found.setdefault(name, (thing, module.preprocess_input))
+    for name in ("MobileNetV3Small", "MobileNetV3Large"):  # Their module has their preprocessing but not them.
+        found[name] = (getattr(keras.applications, name), keras.applications.mobilenet_v3.preprocess_input)
     return found
 
 

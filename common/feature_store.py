@@ -46,8 +46,7 @@ class FeatureStore:
         """
         self.directory, self.specification = directory, specification
         self.row_bytes = sum(math.prod(shape) * dtype_of(dtype).itemsize for shape, dtype in specification)
-        self.places: dict[str, tuple[int, int]] = {}  # name → (file descriptor, offset)
-        self.descriptors: list[int] = []
+        self.places: dict[str, tuple[pathlib.Path, int]] = {}  # name → (shard, offset)
         try:
             directory.mkdir(parents=True, exist_ok=True)
             if not (directory / "about.json").is_file():
@@ -66,32 +65,19 @@ class FeatureStore:
     def __len__(self) -> int:
         return len(self.places)
 
-    def close(self) -> None:
-        """Closes the shard files."""
-        for descriptor in self.descriptors:
-            os.close(descriptor)
-        self.descriptors, self.places = [], {}
-
-    def __del__(self):
-        self.close()
-
     def _open(self, path: pathlib.Path) -> None:
         """Takes a shard's rows in, or removes a damaged one."""
-        descriptor = os.open(path, os.O_RDONLY)
-        with open(descriptor, "rb", closefd=False) as file:
+        with open(path, "rb") as file:
             header = _header_of(file.readline())
             start = file.tell()
-            if not _is_sound(file, header, self.row_bytes):
-                print(
-                    f"cache: {path} is damaged; its {len(header.get('names', []))} rows are computed again",
-                    file=sys.stderr,
-                )
-                os.close(descriptor)
-                path.unlink()
-                return
-        self.descriptors.append(descriptor)
+            sound = _is_sound(file, header, self.row_bytes)
+        if not sound:
+            count = len(header.get("names", []))
+            print(f"cache: {path} is damaged; its {count} rows are computed again", file=sys.stderr)
+            path.unlink()
+            return
         for number, name in enumerate(header["names"]):
-            self.places[name] = (descriptor, start + number * self.row_bytes)
+            self.places[name] = (path, start + number * self.row_bytes)
 
     def write(self, batches) -> None:
         """Adds rows from an iterator of (names, arrays); arrays are (n, …) as in `specification`.
@@ -139,14 +125,20 @@ class FeatureStore:
         def read(numbers) -> list[np.ndarray]:
             packed = np.empty((len(numbers), self.row_bytes), "uint8")
             for i, number in enumerate(numbers):
-                descriptor, offset = places[number]
-                if os.preadv(descriptor, [packed[i]], offset) != self.row_bytes:
-                    raise OSError(
-                        f"{self.directory}: a shard was cut off while it was in use; start again with --resume"
-                    )
+                self._read_row(*places[number], packed[i])
             return self._unpacked(packed)
 
         return read
+
+    def _read_row(self, path: pathlib.Path, offset: int, row: np.ndarray) -> None:
+        """Reads one row; files are opened for each, because a large store has more shards than a process may open."""
+        try:
+            with open(path, "rb", buffering=0) as file:
+                length = os.preadv(file.fileno(), [row], offset)
+        except FileNotFoundError:
+            length = 0
+        if length != self.row_bytes:
+            raise OSError(f"{path} was cut off or removed while it was in use; start again with --resume")
 
     def _unpacked(self, packed: np.ndarray) -> list[np.ndarray]:
         arrays, start = [], 0

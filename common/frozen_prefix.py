@@ -8,6 +8,7 @@ losses and weights are those of training the whole model, within float rounding.
 
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import pathlib
 import shutil
@@ -18,9 +19,10 @@ import keras
 import numpy as np
 import tqdm
 
-from common import errors, feature_store, generators
+from common import errors, feature_store, generators, surgery
 
-CACHE_VERSION = 1  # raise it when the same prefix would be stored otherwise
+CACHE_VERSION = 2  # raise it when the same prefix would be stored otherwise
+COMPUTED_BY = ("keras", "tensorflow", "pillow")  # another version of these may decode, resize or compute otherwise
 
 
 @dataclasses.dataclass
@@ -46,14 +48,29 @@ def cut(model: keras.Model) -> Cut:
     and depends on such layers only. So below a `GlobalAveragePooling2D` head the cache holds the pooled features.
 
     Raises:
-        ValueError: nothing trains.
+        ValueError: nothing trains; a layer is applied more than once; a model inside the model is frozen in part.
     """
-    tensors = crossing_tensors(model, _computed_once(model))
-    if any(tensor is output for tensor in tensors for output in model.outputs):
+    if not model.trainable_weights:
         raise ValueError("nothing trains: every layer of the model is frozen")
+    _check_layout(model)
+    tensors = crossing_tensors(model, _computed_once(model))
     if len(tensors) == 1 and tensors[0] is model.inputs[0]:
         return Cut(tensors, None, model)
-    return Cut(tensors, keras.Model(model.inputs, tensors), keras.Model(tensors, model.outputs[0]))
+    outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
+    return Cut(tensors, keras.Model(model.inputs, tensors), keras.Model(tensors, outputs))
+
+
+def _check_layout(model: keras.Model) -> None:
+    """Refuses what cannot be cut by its operations' outputs, instead of computing it wrongly or slowly."""
+    for layer in model.get_config()["layers"]:
+        if len(layer["inbound_nodes"]) > 1:
+            raise ValueError(f"the layer {layer['name']} is applied more than once: train the whole model (no_cache)")
+    for layer in model.layers:
+        if hasattr(layer, "layers") and len({_is_fixed(leaf) for leaf in surgery.leaf_layers(layer)}) > 1:
+            raise ValueError(
+                f"{layer.name} is a model inside the model and frozen in part: build on {layer.name}.output "
+                "instead of calling it, or train the whole model (no_cache)"
+            )
 
 
 def crossing_tensors(model: keras.Model, before: list) -> list:
@@ -76,8 +93,19 @@ def _computed_once(model: keras.Model) -> list:
 
 
 def _is_fixed(operation) -> bool:
-    """Frozen, or without weights and without a random state (a layer's `variables` hold both)."""
-    return not isinstance(operation, keras.layers.Layer) or not operation.trainable or not operation.variables
+    """Whether what it makes of an input never changes: it has nothing that trains and nothing random."""
+    if not isinstance(operation, keras.layers.Layer):
+        return True
+    if hasattr(operation, "layers"):
+        return all(_is_fixed(leaf) for leaf in surgery.leaf_layers(operation))
+    return not (operation.trainable and operation.weights) and not _is_random(operation)
+
+
+def _is_random(layer: keras.layers.Layer) -> bool:
+    """Whether it acts at random while training, frozen or not: a rate above 0, or a seed and no rate (RandomFlip)."""
+    if any(hasattr(layer, name) for name in surgery.RATES):
+        return bool(surgery.random_rates(layer))
+    return any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
 
 
 def _flat(tensors) -> list:
@@ -91,11 +119,13 @@ def fingerprint(prefix: keras.Model, backbone, cache_dtype: str) -> str:
     """A hash of everything but the photos that changes what the prefix computes.
 
     The layers with their settings and precision, their weights, the resizing, the preprocessing (by what it makes
-    of probe pixels) and the precision of the cache. Names that Keras counts up do not matter.
+    of probe pixels), the precision of the cache and the versions of what computes. Names that Keras counts up do not
+    matter.
     """
     digest = hashlib.sha256()
     resizing = {key: value for key, value in backbone.resize.get_config().items() if key != "name"}
-    settings = [CACHE_VERSION, cache_dtype, resizing, _architecture(prefix)]
+    versions = [importlib.metadata.version(package) for package in COMPUTED_BY]
+    settings = [CACHE_VERSION, versions, cache_dtype, resizing, _architecture(prefix)]
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     for weight in prefix.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())

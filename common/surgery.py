@@ -11,9 +11,15 @@ import keras
 from common import config as configuration
 from common import errors
 
-BLOCK = re.compile(r"block_?\d+[a-z]?(?=_|$)|conv\d+_block\d+|conv_[dp]w_\d+|stage_\d+_block_\d+")
+# What layers of a block are called, and what the layer that ends one is called where the others have no such name.
+BLOCK = re.compile(
+    r"(?<!sampling_)block_?\d+[a-z]?(?=_|$)|conv\d+_block\d+|conv_[dp]w_\d+|stage_\d+_block_\d+|expanded_conv(?:_\d+)?"
+)
+BLOCK_END = re.compile(r"(mixed_?\d+[a-z]?)|(block\d+_\d+)_ac|(block8_10)_conv|((?:normal|reduction)_concat_\w+)")
 
-_rates = weakref.WeakKeyDictionary()  # dropout layers → the rate that they had before they were frozen
+# How strongly a layer acts at random while training: Dropout and its kin, GaussianNoise, StochasticDepth.
+RATES = ("rate", "stddev", "drop_path_rate")
+_rates = weakref.WeakKeyDictionary()  # layers → the rates that they had before they were frozen
 
 
 def freeze(model: keras.Model) -> None:
@@ -21,13 +27,20 @@ def freeze(model: keras.Model) -> None:
 
     A frozen `BatchNormalization` runs in inference mode in Keras, a frozen `Dropout` does not: since Keras 3.15
     not even `base(x, training=False)` switches it off during `fit`. EfficientNet has one in every block. So its
-    rate is set to 0, which is what a frozen network means.
+    rate is set to 0, which is what a frozen network means; likewise noise and stochastic depth.
     """
     for layer in leaf_layers(model):
         layer.trainable = False
-        if isinstance(layer, keras.layers.Dropout):
-            _rates.setdefault(layer, layer.rate)
-            layer.rate = 0.0
+        if rates := random_rates(layer):
+            _rates.setdefault(layer, rates)
+            for name in rates:
+                setattr(layer, name, 0.0)
+
+
+def random_rates(layer: keras.layers.Layer) -> dict[str, float]:
+    """The settings by which a layer acts at random while training, {} when it does not: {"rate": 0.2} for dropout."""
+    rates = {name: getattr(layer, name) for name in RATES if isinstance(getattr(layer, name, None), (int, float))}
+    return {name: rate for name, rate in rates.items() if rate > 0}
 
 
 def unfreeze(model: keras.Model, first: int, batch_norm: str = "frozen") -> None:
@@ -42,26 +55,39 @@ def unfreeze(model: keras.Model, first: int, batch_norm: str = "frozen") -> None
     freeze(model)
     for layer in model.layers[first:]:
         layer.trainable = batch_norm == "adapt" or not isinstance(layer, keras.layers.BatchNormalization)
-        if isinstance(layer, keras.layers.Dropout) and layer in _rates:
-            layer.rate = _rates[layer]
+        for name, rate in _rates.get(layer, {}).items():
+            setattr(layer, name, rate)
 
 
 def blocks(model: keras.Model) -> dict[str, int]:
     """Block name → number of its first layer, by the names that `keras.applications` gives its layers.
 
-    `block5` (VGG16, Xception), `conv5_block3` (ResNet, DenseNet), `block_16` (MobileNetV2), `conv_pw_13` (MobileNet),
-    `block7a` (EfficientNet), `stage_3_block_2` (ConvNeXt), `mixed8` (Inception, whose blocks end in that layer).
+    `block5` (VGG16, Xception), `conv5_block3` (ResNet, DenseNet), `block_16` (MobileNetV2), `expanded_conv_10`
+    (MobileNetV3), `conv_pw_13` (MobileNet), `block7a` (EfficientNet), `stage_3_block_2` (ConvNeXt); where a block is
+    named by the layer that it ends in: `mixed8` (InceptionV3), `block17_20` (InceptionResNetV2), `normal_concat_12`
+    (NASNet).
     """
+    ends = [(number, match) for number, layer in enumerate(model.layers) if (match := BLOCK_END.fullmatch(layer.name))]
+    if ends:
+        starts = [1, *(number + 1 for number, _ in ends)]  # layer 0 is the input
+        return {match[match.lastindex]: start for (_, match), start in zip(ends, starts, strict=False)}
     found: dict[str, int] = {}
-    start = 0
     for number, layer in enumerate(model.layers):
-        if re.fullmatch(r"mixed\d+", layer.name):
-            found[layer.name], start = start, number + 1
-        elif re.match(r"(?:input|zero)", layer.name) and not found:
-            start = number + 1
-        elif match := BLOCK.search(layer.name):
+        if match := BLOCK.search(layer.name):
             found.setdefault(match.group(), number)
     return found
+
+
+def last_blocks(model: keras.Model, count: int) -> list[tuple[str, int]]:
+    """The last `count` blocks from the output down, each with the number of its first layer.
+
+    Raises:
+        UserError: the layers are not named by blocks.
+    """
+    found = sorted(blocks(model).items(), key=lambda block: -block[1])
+    if not found:
+        raise errors.UserError(f"the layers of {model.name} are not named by blocks: give a layer's number or name")
+    return found[:count]
 
 
 def layer_number(model: keras.Model, where: str) -> int:

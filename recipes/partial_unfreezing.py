@@ -101,10 +101,10 @@ def warmed_up(rate: float, steps: int):
 
 def first_unfrozen(base_model: keras.Model, config: Config) -> int:
     """The number of the layer that fine-tuning starts at; without a flag the last block's first."""
-    blocks = surgery.blocks(base_model)
-    if config.unfreeze_from is None and not blocks:
-        raise errors.UserError(f"the layers of {base_model.name} are not named by blocks: give --unfreeze-from")
-    return surgery.layer_number(base_model, config.unfreeze_from or max(blocks, key=blocks.get))
+    if config.unfreeze_from:
+        return surgery.layer_number(base_model, config.unfreeze_from)
+    ((_, first),) = surgery.last_blocks(base_model, 1)
+    return first
 
 
 def run(config: Config) -> runs.Result:

@@ -17,6 +17,11 @@ def test_preprocessing_belongs_to_the_backbone(name):
     assert backbone.model.output_shape[1:3] == (2, 2)
 
 
+def test_every_network_of_keras_applications_is_known():
+    networks = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert set(backbones.names()) == networks | {"demo"}
+
+
 def test_the_demo_backbone_has_its_weights():
     pretrained, random = (backbones.load("demo", weights) for weights in ("demo", "none"))
     names = [layer.name for layer in pretrained.model.layers]

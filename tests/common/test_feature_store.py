@@ -1,6 +1,9 @@
 import errno
 import json
 import os
+import pathlib
+import resource
+import tempfile
 
 import numpy as np
 import pytest
@@ -106,6 +109,21 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
         open_store(tmp_path / "file" / "store")
 
 
+def test_a_read_only_cache_is_one_line():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o555)
+        user = os.geteuid()
+        if user == 0:  # root may write everywhere
+            os.seteuid(65534)
+        try:
+            with pytest.raises(errors.UserError, match="Permission denied.*--cache DIR"):
+                open_store(folder / "store")
+        finally:
+            os.seteuid(user)
+            folder.chmod(0o755)
+
+
 def test_a_shard_cut_off_in_use_is_an_error_and_not_a_wrong_number(tmp_path):
     store = open_store(tmp_path)
     store.write(batches(range(5)))
@@ -114,3 +132,18 @@ def test_a_shard_cut_off_in_use_is_an_error_and_not_a_wrong_number(tmp_path):
     os.truncate(path, path.stat().st_size - 1)
     with pytest.raises(OSError, match="cut off"):
         read([0])
+    path.unlink()
+    with pytest.raises(OSError, match="removed"):
+        read([0])
+
+
+def test_more_shards_than_a_process_may_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_store, "SHARD_BYTES", 1)
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    here = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (here + 10, limit[1]))
+    try:
+        open_store(tmp_path).write(batches(*([number] for number in range(50))))
+        check(open_store(tmp_path), range(50))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limit)

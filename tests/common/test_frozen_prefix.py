@@ -1,7 +1,7 @@
 """Cached against uncached: the frozen prefix must change nothing but the time."""
 
 import dataclasses
-import os
+import importlib.metadata
 
 import keras
 import numpy as np
@@ -117,6 +117,30 @@ def test_a_random_layer_is_not_cached_unless_it_is_frozen():
     assert [layer.name for layer in frozen_prefix.cut(model).prefix.layers][-1] == "drop"
 
 
+def test_a_random_layer_without_a_rate_is_never_cached():
+    inputs = keras.Input((8, 8, 3))
+    frozen = keras.layers.Conv2D(2, 3, name="first")
+    x = keras.layers.RandomFlip(name="flip")(frozen(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    surgery.freeze(keras.Model(inputs, x))
+    assert [layer.name for layer in frozen_prefix.cut(model).prefix.layers][-1] == "first"
+
+
+def test_what_cannot_be_cut_is_refused():
+    inputs = keras.Input((8,))
+    shared = keras.layers.Dense(8, name="shared")
+    with pytest.raises(ValueError, match="shared is applied more than once"):
+        frozen_prefix.cut(keras.Model(inputs, shared(shared(inputs))))
+    base = keras.Sequential([inputs, keras.layers.Dense(8), keras.layers.Dense(8)], name="base")
+    outer = keras.Input((8,))
+    model = keras.Model(outer, keras.layers.Dense(2)(base(outer)))
+    base.layers[0].trainable = False
+    with pytest.raises(ValueError, match="build on base.output"):
+        frozen_prefix.cut(model)
+    base.layers[1].trainable = False
+    assert [layer.name for layer in frozen_prefix.cut(model).prefix.layers][-1] == "base"
+
+
 def test_a_second_run_computes_nothing(splits, settings, monkeypatch):
     first = trained("demo", 32, None, splits, settings)
     monkeypatch.setattr(generators, "photo_batches", None)
@@ -162,6 +186,11 @@ def test_what_changes_the_features_misses_the_cache(splits, settings, monkeypatc
     monkeypatch.setattr(backbones, "load", lambda *a: dataclasses.replace(load(*a), preprocess=lambda x: x / 255))
     assert count_of_computed(monkeypatch, splits, settings) == 30
     monkeypatch.setattr(backbones, "load", load)
+    # Another version of what decodes and computes.
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version(name) + (name == "pillow") * ".1")
+    assert count_of_computed(monkeypatch, splits, settings) == 30
+    monkeypatch.setattr(importlib.metadata, "version", version)
     # Augmented views: validation and test photos are there already.
     assert count_of_computed(monkeypatch, splits, two_views, augmentation=augmentation) == 2 * 18
     assert count_of_computed(monkeypatch, splits, two_views, augmentation=augmentation) == 0
@@ -234,10 +263,3 @@ def test_a_damaged_shard_is_computed_again_and_the_result_is_right(splits, setti
     shard.write_bytes(content)
     after = trained("demo", 32, None, splits, settings)
     assert "damaged" in capsys.readouterr().err and np.array_equal(before[0], after[0])
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_cache_is_one_line(splits, settings, tmp_path):
-    (tmp_path / "cache").chmod(0o500)
-    with pytest.raises(errors.UserError, match="--cache DIR"):
-        features(splits, settings)

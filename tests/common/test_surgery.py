@@ -50,6 +50,19 @@ def test_frozen_stochastic_depth_of_efficientnet_is_off_while_training():
     assert np.allclose(base(x, training=True), base(x, training=False))
 
 
+@pytest.mark.parametrize(
+    "layer", [keras.layers.GaussianNoise(1.0), keras.layers.SpatialDropout2D(0.5), keras.layers.GaussianDropout(0.5)]
+)
+def test_frozen_noise_is_off_while_training_and_comes_back(layer):
+    inputs = keras.Input((8, 8, 3))
+    base = keras.Model(inputs, layer(inputs))
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
+    surgery.freeze(base)
+    assert np.array_equal(base(x, training=True), x)
+    surgery.unfreeze(base, 0)
+    assert not np.allclose(base(x, training=True), x)
+
+
 def test_table_and_counts():
     base = small_network()
     surgery.freeze(base)
@@ -91,6 +104,8 @@ def test_the_model_of_raw_pixels_loads_safely_and_agrees(module, tmp_path):
         ("EfficientNetB0", 32, "block7a", "block7a_expand_conv"),
         ("DenseNet121", 32, "conv5_block16", "conv5_block16_0_bn"),
         ("MobileNet:0.25", 32, "conv_pw_13", "conv_pw_13"),
+        ("MobileNetV3Small", 32, "expanded_conv_10", "expanded_conv_10_expand"),
+        ("ConvNeXtTiny", 32, "stage_3_block_2", "convnext_tiny_stage_3_block_2_depthwise_conv"),
     ],
 )
 def test_blocks_are_found_by_name(name, size, last, first_layer):
@@ -99,6 +114,14 @@ def test_blocks_are_found_by_name(name, size, last, first_layer):
     assert list(blocks)[-1] == last and model.layers[blocks[last]].name == first_layer
     assert surgery.layer_number(model, last) == surgery.layer_number(model, first_layer)
     assert list(blocks.values()) == sorted(blocks.values())
+
+
+def test_blocks_that_are_named_by_their_last_layer():
+    model = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(75, 75, 3))
+    blocks = surgery.blocks(model)
+    assert list(blocks) == [f"mixed{number}" for number in range(11)]
+    assert model.layers[blocks["mixed10"] - 1].name == "mixed9"
+    assert surgery.last_blocks(model, 2) == [("mixed10", blocks["mixed10"]), ("mixed9", blocks["mixed9"])]
 
 
 def test_a_layer_is_found_by_number_name_or_block_and_else_suggested():
