@@ -154,6 +154,46 @@ def _shade_stages(axes, stages, theme):
 
 
 @_png(colours=256)
+def stage_curve(stages, kept, *, theme):
+    """Draw what each training stage brought on validation, and its seconds below.
+
+    Args:
+        stages: a dict per stage with `stage`, `validation_loss`, `validation_accuracy`, `seconds`, and `blocks` where
+            stages differ by how many are unfrozen.
+        kept: name of the stage whose weights were kept.
+        theme: a `Theme`.
+    """
+    upright = len(stages) <= 5
+    figure, (upper, middle, lower) = _figure(4.8, 4.6, nrows=3, sharex=True, height_ratios=[2, 2, 1.1])
+    places = np.arange(len(stages))
+    best = next((place for place, row in enumerate(stages) if row["stage"] == kept), None)
+    for axes, metric in ((upper, "loss"), (middle, "accuracy")):
+        values = np.array([row[f"validation_{metric}"] for row in stages], float)
+        axes.plot(places, values, color=theme.validation, marker="o")
+        if best is not None:
+            axes.plot(best, values[best], marker="o", markersize=8, markerfacecolor=theme.background,
+                      markeredgewidth=2, color=theme.validation, linestyle="", zorder=4)  # fmt: skip
+        axes.margins(y=0.15)
+        axes.set_ylabel(f"validation\n{metric}")
+    middle.yaxis.set_major_formatter(PERCENT)
+    seconds = [row["seconds"] for row in stages]
+    lower.bar(places, seconds, 0.5, color=theme.muted)
+    for place, value in zip(places, seconds, strict=True):
+        where = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center"}
+        lower.annotate(f"{value:,.3g}", (place, value), fontsize=7.5, **where)
+    lower.set(ylabel="seconds", ylim=(0, max(max(seconds), 0.1) * 1.35), xlim=(-0.6, len(stages) - 0.4))
+    lower.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
+    names = [_short(row["stage"].replace("_", " ", 1)) for row in stages]
+    if "blocks" in stages[0]:
+        gap = "\n" if upright else "  "
+        names = [f"{row['blocks']}{gap}{name}" for row, name in zip(stages, names, strict=True)]
+        lower.set_xlabel("blocks unfrozen")
+    lower.set_xticks(places, names, rotation=0 if upright else 90, parse_math=False)
+    figure.align_ylabels()
+    return figure
+
+
+@_png(colours=256)
 def confusion_matrix(matrix, class_names, *, theme):
     """Draw a (k, k) matrix of counts, rows = true classes; the colour is the share of the row, 0..1."""
     matrix = np.asarray(matrix)

@@ -53,6 +53,7 @@ def write(run_directory, heatmap_function=None):
         samples=_sample_photos(run),
         curves=_learning_curves(run),
         best_epoch=_best_epoch(run.history),
+        stages=_stage_curve(run),
         confusion=_confusion_matrix(run),
         mix_ups=_mix_ups(run),
         reliability=_reliability_diagram(run),
@@ -264,6 +265,15 @@ def _learning_curves(run):
                 figures.learning_curve, run.history, metric, best)
         for metric in metrics
     ]  # fmt: skip
+
+
+def _stage_curve(run):
+    stages = run.results.get("stages", [])
+    if len(stages) < 2:
+        return None
+    kept = run.results.get("kept_stage")
+    alt = f"Validation loss, validation accuracy and seconds of {len(stages)} training stages; the table has the numbers"
+    return _figure(run, "stages", alt, figures.stage_curve, stages, kept)
 
 
 def _best_epoch(history):

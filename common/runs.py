@@ -142,6 +142,25 @@ class Run:
             "cache_bytes": sum(prefix.cache_bytes for prefix in prefixes),
         }
 
+    def stage(self, name: str, model: keras.Model, prefix: frozen_prefix.FrozenPrefix, score: dict) -> dict:
+        """A row of the `stages` section of results.json: what a training stage brought on validation, and its cost.
+
+        Args:
+            name: of the stage, as in history.csv.
+            model: with the layers trainable that the stage trained.
+            prefix: the features that it trained on; their seconds count as the stage's.
+            score: `loss` and `accuracy` on the validation photos, after the stage.
+        """
+        seconds = [row["seconds"] for row in read_history(self.directory) if row["stage"] == name]
+        return {
+            "stage": name,
+            "validation_loss": round(score["loss"], 4),
+            "validation_accuracy": round(score["accuracy"], 4),
+            "epochs": len(seconds),
+            "seconds": round(prefix.seconds + sum(seconds), 1),
+            "trainable_parameters": surgery.count_parameters(model)[0],
+        }
+
     def finish(self, results: dict) -> Result:
         """Writes results.json, the mark of a finished run, and removes the checkpoint."""
         results = {"recipe": self.recipe, "seed": self.config.seed} | results | {"versions": versions()}
@@ -219,9 +238,9 @@ class EarlyStopping(keras.callbacks.Callback):
         self.epoch_started = 0.0
 
     def on_train_begin(self, logs=None):
+        self.model.optimizer.build(self.model.trainable_variables)  # MultiOptimizer ends even an empty `fit` only built
         if self.over:
             return
-        self.model.optimizer.build(self.model.trainable_variables)
         trim_history(self.run.directory, self.run.finished_stages, self.stage, self.first_epoch)
         if self.checkpoint:
             for variable, value in zip(self._state(), self.checkpoint.values, strict=True):

@@ -90,6 +90,12 @@ def last_blocks(model: keras.Model, count: int) -> list[tuple[str, int]]:
     return found[:count]
 
 
+def depths(model: keras.Model) -> list[int]:
+    """For each layer the number of its block counted from the output: 1 for the last block."""
+    starts = list(blocks(model).values())
+    return [1 + sum(start > number for start in starts) for number in range(len(model.layers))]
+
+
 def layer_number(model: keras.Model, where: str) -> int:
     """The number of a layer given by number, name or block (then its first layer).
 
@@ -119,6 +125,11 @@ def check_same_score(before: float, after: float) -> None:
             f"the validation loss went from {before:.5f} to {after:.5f} by unfreezing alone, before any weight moved; "
             "compare with a run under --no-cache"
         )
+
+
+def is_better(loss: float, than: float) -> bool:
+    """Whether a loss is lower by more than the rounding between two graphs of the same weights."""
+    return loss < than - 1e-5 * max(1e-3, than)
 
 
 def layer_table(model: keras.Model) -> str:

@@ -58,8 +58,10 @@ class Config(config.SharedConfig):
     fine_tuning_epochs: int = 30  # an upper limit, of the second stage
     fine_tuning_patience: int = 5  # its epochs without a better validation loss before it stops
     fine_tuning_rate: float = 3e-5  # 10 to 100 times below the head's: pretrained weights are worth keeping
+    rate_decay: float = 1.0  # each block learns this many times as fast as the one above it; 0.4 in ULMFiT, 1 is off
     warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
+    list_layers: bool = False  # print the backbone's layers and blocks, which --unfreeze-from takes, and stop
     flip: bool = False  # mirror training photos left to right; not where the side carries meaning
     rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
     zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
@@ -70,6 +72,7 @@ class Config(config.SharedConfig):
         for name in ("patience", "fine_tuning_epochs", "fine_tuning_patience", "fine_tuning_rate"):
             config.check(getattr(self, name) > 0, name, "must be above 0")
         config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
+        config.check(0 < self.rate_decay <= 1, "rate_decay", "must be above 0 and at most 1")
         config.check(
             self.fine_tuning_rate <= self.learning_rate / 10,
             "fine_tuning_rate",
@@ -94,9 +97,25 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
     return keras.Model(base_model.input, output, name="classifier")
 
 
-def warmed_up(rate: float, steps: int):
-    """A learning rate that rises in a straight line over `steps` steps and then stays."""
-    return keras.optimizers.schedules.PolynomialDecay(rate / 100, steps, end_learning_rate=rate) if steps else rate
+def optimizer(base_model: keras.Model, steps: int, config: Config) -> keras.optimizers.Optimizer:
+    """Adam for stage 2: the rate rises over `warm_up` epochs, and falls from block to block towards the input.
+
+    With `rate_decay` below 1 the head learns at `fine_tuning_rate`, the last block at that times `rate_decay`, the
+    block before it at that times its square … (discriminative rates, Howard and Ruder 2018,
+    https://arxiv.org/abs/1801.06146); each has an Adam of its own.
+    """
+
+    def adam(rate):
+        warm_up = config.warm_up * steps
+        schedule = keras.optimizers.schedules.PolynomialDecay(rate / 100, max(warm_up, 1), end_learning_rate=rate)
+        return keras.optimizers.Adam(schedule if warm_up else rate)
+
+    if config.rate_decay == 1:
+        return adam(config.fine_tuning_rate)
+    depths = surgery.depths(base_model)
+    depth_of = {id(v): depth for layer, depth in zip(base_model.layers, depths, strict=True) for v in layer.variables}
+    optimizers = [adam(config.fine_tuning_rate * config.rate_decay**depth) for depth in range(max(depths) + 1)]
+    return keras.optimizers.MultiOptimizer(lambda variable: optimizers[depth_of.get(id(variable), 0)])
 
 
 def first_unfrozen(base_model: keras.Model, config: Config) -> int:
@@ -109,6 +128,10 @@ def first_unfrozen(base_model: keras.Model, config: Config) -> int:
 
 def run(config: Config) -> runs.Result:
     """Trains the head, then the head and the last layers; keeps what validates best; reads the test photos once."""
+    if config.list_layers:
+        name = config.backbone or ("demo" if config.data == "demo" else "VGG16")
+        print(surgery.layer_table(backbones.load(name, "none").model))
+        sys.exit()
     record = runs.Run("partial_unfreezing", config)
     config = record.config  # that of the interrupted run when --resume is given
     strategy = device.set_up(config.seed, config.precision, config.deterministic)
@@ -138,8 +161,8 @@ def run(config: Config) -> runs.Result:
     stopping = runs.EarlyStopping(record, config.patience, config.epochs, stage="head")
     train_generator, val_generator, _ = frozen.generators(stopping.first_epoch)
     with strategy.scope():
-        optimizer = keras.optimizers.Adam(config.learning_rate)
-        frozen.suffix.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+        adam = keras.optimizers.Adam(config.learning_rate)
+        frozen.suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy"])
     frozen.suffix.fit(
         train_generator,
         verbose=runs.verbosity(),
@@ -150,22 +173,23 @@ def run(config: Config) -> runs.Result:
         validation_data=val_generator,
         callbacks=[stopping],
     )
-    head_loss = frozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)["loss"]
+    head_score = frozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
+    stages = [record.stage("head", model, frozen, head_score)]
 
     # Stage 2: the head and the last layers, slowly. Before any weight moves the joined model must score as the
     # head did; where no epoch is better on validation, the head's result is kept.
     surgery.unfreeze(backbone.model, first, config.batch_norm)
     print(surgery.trainable_table(model), file=sys.stderr)
     stopping = runs.EarlyStopping(
-        record, config.fine_tuning_patience, config.fine_tuning_epochs, stage="fine_tuning", baseline=head_loss
+        record, config.fine_tuning_patience, config.fine_tuning_epochs, stage="fine_tuning", baseline=head_score["loss"]
     )
     train_generator, val_generator, test_generator = unfrozen.generators(stopping.first_epoch)
     with strategy.scope():
-        optimizer = keras.optimizers.Adam(warmed_up(config.fine_tuning_rate, config.warm_up * steps))
-        unfrozen.suffix.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+        slow = optimizer(backbone.model, steps, config)
+        unfrozen.suffix.compile(slow, loss="categorical_crossentropy", metrics=["accuracy"])
     if config.batch_norm == "frozen":
         joined_loss = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)["loss"]
-        surgery.check_same_score(head_loss, joined_loss)
+        surgery.check_same_score(head_score["loss"], joined_loss)
     unfrozen.suffix.fit(
         train_generator,
         verbose=runs.verbosity(),
@@ -177,8 +201,12 @@ def run(config: Config) -> runs.Result:
         callbacks=[stopping],
     )
 
+    score = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
+    stages.append(record.stage("fine_tuning", model, unfrozen, score))
+
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
-    results = {"strategy": f"head, then from {first_name}", "data": splits.summary()}
+    results = {"strategy": f"head, then from {first_name}", "data": splits.summary(), "stages": stages}
+    results["kept_stage"] = "fine_tuning" if surgery.is_better(score["loss"], head_score["loss"]) else "head"
     probabilities = {
         "validation": unfrozen.suffix.predict(val_generator, verbose=0),
         "test": unfrozen.suffix.predict(test_generator, verbose=0),

@@ -75,6 +75,18 @@ def test_stages_are_shaded():
     assert white[0] - white[1] > 0.2 * area
 
 
+@pytest.mark.parametrize("count", [1, 4, 17])
+def test_stage_curve_of_few_and_many_stages(count):
+    stages = [
+        {"stage": f"from_conv4_block{number}", "blocks": number, "validation_loss": 1 / (number + 1),
+         "validation_accuracy": 0.8, "seconds": 10.0 * number}
+        for number in range(count)
+    ]  # fmt: skip
+    assert opened(figures.stage_curve(stages, "from_conv4_block0")).size == (960, 920)
+    without_blocks = [{name: value for name, value in row.items() if name != "blocks"} for row in stages]
+    assert opened(figures.stage_curve(without_blocks, None)).size == (960, 920)
+
+
 @pytest.mark.parametrize("num_classes", [2, 5, 20, 21, 60])
 def test_confusion_matrix_is_readable_from_few_to_many_classes(num_classes):
     names = [f"a class with a rather long name {index}" for index in range(num_classes)]

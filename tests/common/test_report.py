@@ -303,11 +303,22 @@ def test_only_what_must_be_there(tmp_path):
         del results["data"][name]
     del results["strategy"], results["cost"]["prefix_seconds"]
     results["cost"]["seconds_per_epoch"] = None
-    results["stages"] = [{"name": "head", "epochs": 5}, {"name": "fine_tuning", "epochs": 2}]
     files.write_json(run / "results.json", results)
     (run / "split.csv").unlink()
     text = page_of(run).text
-    assert "Notes on the files" not in text and "fine_tuning" in text
+    assert "Notes on the files" not in text and "Stages" not in text
+
+
+def test_stages_are_drawn_and_listed(tmp_path):
+    run = make_run(tmp_path, ["daisy", "rose"], photos=False)
+    results = json.loads((run / "results.json").read_text())
+    row = {"validation_loss": 0.512, "validation_accuracy": 0.875, "seconds": 12.5, "epochs": 5, "trainable_parameters": 2050}
+    results["stages"] = [{"stage": "head", "blocks": 0} | row, {"stage": "from_block5", "blocks": 1} | row]
+    results["kept_stage"] = "from_block5"
+    files.write_json(run / "results.json", results)
+    text = page_of(run).text
+    assert "Kept: from block5" in text and "0.512" in text and "2,050" in text
+    assert Image.open(run / "figures" / "stages.png").width == 960
 
 
 def test_an_absent_class_is_shown_as_such(tmp_path):

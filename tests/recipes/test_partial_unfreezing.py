@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from common import backbones, errors, frozen_prefix, runs
-from recipes import feature_extraction, partial_unfreezing
+from recipes import feature_extraction, gradual_unfreezing, partial_unfreezing
 
 
 def settings(photos, tmp_path, **changes):
@@ -36,9 +36,33 @@ def test_what_is_unfrozen_moves_and_what_is_frozen_does_not(stripes, tmp_path):
             same = all(np.array_equal(a, b) for a, b in zip(weights, before.get_layer(name).get_weights(), strict=True))
             assert same == (not name.startswith("block5")), name
     assert result.results["strategy"] == "head, then from block5_conv1"
+    assert [row["stage"] for row in result.results["stages"]] == ["head", "fine_tuning"]
     history = runs.read_history(result.directory)
     assert [row["stage"] for row in history] == ["head"] * 2 + ["fine_tuning"] * 3
     assert history[2]["learning_rate"] < history[4]["learning_rate"] == pytest.approx(1e-3)  # warm-up
+
+
+def test_rates_fall_with_depth(stripes, tmp_path):
+    """Adam's first step moves a weight by the learning rate, whatever its gradient (Kingma and Ba, 2015)."""
+    changes = {"unfreeze_from": "block3", "rate_decay": 0.5, "warm_up": 0, "fine_tuning_epochs": 1, "batch_size": 32}
+    result = partial_unfreezing.run(settings(stripes, tmp_path, **changes, epochs=1, seed=1))
+    assert result.results["kept_stage"] == "fine_tuning"
+    before, after = backbones.load("demo", "demo", 32).model, weights_of(result)
+    moved = {
+        name: max(float(np.abs(a - b).max()) for a, b in zip(weights, before.get_layer(name).get_weights(), strict=True))
+        for name, weights in after.items() if name.startswith("block")
+    }  # fmt: skip
+    for block, depth in (("block5", 1), ("block4", 2), ("block3", 3)):
+        assert moved[f"{block}_conv1"] == pytest.approx(3e-5 * 0.5**depth, rel=0.02)
+    assert moved["block2_conv1"] == 0.0
+    assert runs.read_history(result.directory)[-1]["learning_rate"] == pytest.approx(3e-5)
+
+
+def test_layers_are_listed_without_a_run(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        partial_unfreezing.run(partial_unfreezing.Config(list_layers=True, out=tmp_path))
+    assert not ended.value.code and not list(tmp_path.iterdir())
+    assert "block5_conv1" in capsys.readouterr().out
 
 
 def test_cached_and_whole_give_the_same_model(stripes, tmp_path):
@@ -90,9 +114,9 @@ def killed_after(stage, epoch, config, monkeypatch):
 
 
 def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
-    config = settings(stripes, tmp_path, deterministic=True, head="gap")  # with dropout
+    config = settings(stripes, tmp_path, deterministic=True, head="gap", rate_decay=0.5)  # with dropout
     undisturbed = partial_unfreezing.run(config)
-    for stage, epoch in (("head", 0), ("head", 1), ("fine_tuning", 0), ("fine_tuning", 2)):
+    for stage, epoch in (("head", 1), ("fine_tuning", 0), ("fine_tuning", 2)):
         interrupted = killed_after(stage, epoch, config, monkeypatch)
         resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
         assert resumed.results["test"] == undisturbed.results["test"]
@@ -125,10 +149,11 @@ def test_a_fine_tuning_rate_near_the_heads_is_refused():
         partial_unfreezing.Config(fine_tuning_rate=5e-4)
 
 
-def test_the_head_is_that_of_feature_extraction():
-    """The two recipes say it each for themselves; they must not drift apart."""
+@pytest.mark.parametrize("recipe", [partial_unfreezing, gradual_unfreezing])
+def test_the_head_is_that_of_feature_extraction(recipe):
+    """The recipes say it each for themselves; they must not drift apart."""
     base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     for head in ("flatten", "gap"):
-        ours = partial_unfreezing.build_model(base, 3, partial_unfreezing.Config(head=head)).layers[19:]
+        ours = recipe.build_model(base, 3, recipe.Config(head=head)).layers[19:]
         theirs = feature_extraction.build_model(base, 3, feature_extraction.Config(head=head)).layers[19:]
         assert [type(layer) for layer in ours] == [type(layer) for layer in theirs]
