@@ -1,23 +1,30 @@
-"""Ten epochs of VGG16 feature extraction: the documentation's code against the frozen prefix, side by side.
+"""What the frozen prefix saves: the documentation's code, the Keras guide's, plain PyTorch and ours, side by side.
 
     python benchmarks/frozen_prefix.py
-    python benchmarks/frozen_prefix.py --photos 250 --epochs 10 --repeats 3
+    python benchmarks/frozen_prefix.py --ways documentation guide pytorch ours --epochs 1 5 10 30 --repeats 1
+    python benchmarks/frozen_prefix.py --measure efficiency
+    python benchmarks/frozen_prefix.py --measure growth
 
-Both train the same model (VGG16 at 224 with random weights, Flatten, Dense 256, softmax; Adam) on the same noise
-photos from JPEG files, in one process, in turn; the time of ours contains the extraction. Ratios are medians.
+All ways train the same model from the same weights (VGG16 with random weights, Flatten, Dense 256, softmax; Adam)
+on the same batches of the same noise photos, in one process, in turn; the time runs from the JPEG files to the trained
+weights. The others hold the photos in memory, as `train_images` in the articles. Ratios are medians over the repeats.
 """
 
 import dataclasses
+import json
 import pathlib
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from typing import Literal
 
 import tables
 import tyro
 
-from common import backbones, config, data, frozen_prefix, generators
+from common import backbones, config, data, frozen_prefix, generators, runs, surgery
 
 import keras  # isort: skip
 import numpy as np
@@ -25,15 +32,220 @@ from PIL import Image
 
 from recipes import feature_extraction
 
+Task = Literal["feature_extraction", "layer_15"]
+FIRST_TRAINED = {"feature_extraction": 19, "layer_15": 15}  # number of VGG16's first layer that trains
+SIZES = (250, 1000, 4000)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The documentation's feature extraction against the frozen prefix."""
+    """What the frozen prefix saves."""
 
-    photos: int = 120  # of two classes; 70 % train, 15 % validate
-    epochs: int = 10  # of training
+    measure: Literal["speed", "efficiency", "growth"] = "speed"  # what is measured
+    ways: tuple[Literal["documentation", "guide", "pytorch", "ours"], ...] = ("documentation", "ours")  # to compare
+    tasks: tuple[Task, ...] = ("feature_extraction", "layer_15")  # what trains
+    photos: int = 120  # of two classes; 15 % of them validate
+    epochs: tuple[int, ...] = (1, 5, 10)  # the time is taken after each of these
+    optimizer: Literal["adam", "sgd"] = "adam"  # the articles take adam; sgd, with momentum, magnifies no rounding
     repeats: int = 3  # of each, in turn
     image_size: int = 224  # pixels a side
+    folder: pathlib.Path | None = None  # growth measures itself in a process for each size: its photos
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What every way is given: photos on disk, the settings, the initial weights."""
+
+    task: str
+    splits: data.Splits
+    settings: config.SharedConfig
+    epochs: int
+    optimizer: str
+    initial: list[np.ndarray]
+
+    def compile(self, model: keras.Model) -> None:
+        """As in the articles, or with `SGD(1e-3, momentum=0.9)`."""
+        optimizer = {"adam": keras.optimizers.Adam(), "sgd": keras.optimizers.SGD(1e-3, momentum=0.9)}[self.optimizer]
+        model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+
+
+class Clock(keras.callbacks.Callback):
+    """Seconds since it was made, at the end of every epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.started, self.seconds = time.perf_counter(), []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds.append(time.perf_counter() - self.started)
+
+
+class InMemory(keras.utils.PyDataset):
+    """`train_images, train_labels` in batches, in the order of the recipes, so that all ways see the same batches."""
+
+    def __init__(self, photos, labels, settings):
+        super().__init__()
+        self.photos, self.labels, self.settings, self.epoch = photos, labels, settings, 0
+
+    def __len__(self):
+        return generators.steps(len(self.photos), self.settings.batch_size)
+
+    def __getitem__(self, step):
+        order = np.array(generators.epoch_order(len(self.photos), self.settings.seed, self.epoch))
+        chosen = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
+        return self.photos[chosen], self.labels[chosen]
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+
+# The ways: each returns the seconds after every epoch and the final weights -----------------------------------------
+
+
+def documentation(work: Work) -> tuple[list[float], list[np.ndarray]]:
+    """The articles' code, line by line."""
+    base_model = keras.applications.VGG16(include_top=False, weights=None, input_shape=_shape(work))
+    x = keras.layers.Flatten()(base_model.output)
+    x = keras.layers.Dense(256, activation="relu")(x)
+    output = keras.layers.Dense(2, activation="softmax")(x)
+    model = keras.Model(inputs=base_model.input, outputs=output)
+    for layer in base_model.layers[: FIRST_TRAINED[work.task]]:
+        layer.trainable = False
+    return _fitted(model, work)
+
+
+def guide(work: Work) -> tuple[list[float], list[np.ndarray]]:
+    """https://keras.io/guides/transfer_learning/: the base as a layer, called with `training=False`."""
+    base_model = keras.applications.VGG16(include_top=False, weights=None, input_shape=_shape(work))
+    for layer in base_model.layers[: FIRST_TRAINED[work.task]]:
+        layer.trainable = False
+    inputs = keras.Input(shape=_shape(work))
+    x = base_model(inputs, training=False)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(256, activation="relu")(x)
+    return _fitted(keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x)), work)
+
+
+def _fitted(model, work):
+    model.set_weights(work.initial)
+    work.compile(model)
+    clock = Clock()
+    (train, train_labels), validation = (_in_memory(work, split) for split in ("train", "validation"))
+    train_generator = InMemory(train, train_labels, work.settings)
+    model.fit(train_generator, epochs=work.epochs, validation_data=validation, verbose=0, shuffle=False,
+              callbacks=[clock])  # fmt: skip
+    return clock.seconds, model.get_weights()
+
+
+def pytorch(work: Work) -> tuple[list[float], list[np.ndarray]]:
+    """The same in plain PyTorch 2."""
+    import torch_vgg16  # PyTorch is not among the requirements
+
+    clock = Clock()
+    train, validation = (_in_memory(work, split) for split in ("train", "validation"))
+    batches = InMemory(*train, work.settings)
+    return torch_vgg16.fit(
+        batches, validation, work.initial, FIRST_TRAINED[work.task], work.epochs, work.optimizer,
+        lambda: clock.on_epoch_end(0), clock.seconds,
+    )  # fmt: skip
+
+
+def ours(work: Work) -> tuple[list[float], list[np.ndarray]]:
+    """The frozen prefix, as the recipes use it."""
+    backbone = backbones.load("VGG16", "none", work.settings.image_size)
+    model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config())
+    surgery.unfreeze(backbone.model, FIRST_TRAINED[work.task])
+    model.set_weights(work.initial)
+    clock = Clock()
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, work.splits, work.settings)
+    train_generator, val_generator, _ = prefix.generators()
+    work.compile(prefix.suffix)
+    prefix.suffix.fit(
+        train_generator, epochs=work.epochs, validation_data=val_generator, verbose=0, shuffle=False,
+        steps_per_epoch=generators.steps(len(work.splits.train), work.settings.batch_size), callbacks=[clock],
+    )  # fmt: skip
+    return clock.seconds, model.get_weights()
+
+
+def _shape(work):
+    return (work.settings.image_size, work.settings.image_size, 3)
+
+
+def _in_memory(work, split):
+    """Photos as VGG16 takes them, float32 (n, height, width, 3), and their one-hot labels."""
+    resize = generators.resizing(work.settings.image_size, "squash")
+    batches = generators.photo_batches(
+        work.splits.paths(split), resize, work.settings.batch_size, keras.applications.vgg16.preprocess_input
+    )
+    return np.concatenate([np.array(batch) for batch in batches]), np.eye(2, dtype="float32")[work.splits.labels(split)]
+
+
+# Speed --------------------------------------------------------------------------------------------------------------
+
+
+def measure_speed(benchmark: Config, folder: pathlib.Path) -> None:
+    """Prints the seconds of every way after so many epochs, how many times faster than the documentation's code it
+    is, and how far its final weights are from that code's."""
+    functions = {"documentation": documentation, "guide": guide, "pytorch": pytorch, "ours": ours}
+    names = {"documentation": "the documentation's code", "guide": "the Keras guide", "pytorch": "plain PyTorch",
+             "ours": "ours, photos never seen", "again": "ours, features in the cache"}  # fmt: skip
+    splits, settings = photos_of(benchmark, folder)
+    rows = []
+    for task in benchmark.tasks:
+        taken, weights = {}, {}
+        for repeat in range(benchmark.repeats):
+            for way in [*benchmark.ways, *(["again"] if "ours" in benchmark.ways else [])]:
+                cache = folder / f"cache-{task}-{repeat}"
+                own = dataclasses.replace(settings, cache=cache)
+                work = Work(task, splits, own, max(benchmark.epochs), benchmark.optimizer, initial())
+                keras.utils.clear_session()
+                seconds, weights[way] = functions[way.replace("again", "ours")](work)
+                taken.setdefault(way, []).append([seconds[epoch - 1] for epoch in benchmark.epochs])
+                print(f"{task}, {way}: {', '.join(f'{s:.1f}' for s in taken[way][-1])} s", file=sys.stderr)
+        rows += [
+            [task.replace("_", " "), names[way], *cells(taken[way], taken.get("documentation")),
+             f"{largest_difference(weights[way], weights.get('documentation', weights[way])):.1e}"]
+            for way in taken
+        ]  # fmt: skip
+    sizes = f"VGG16 at {benchmark.image_size}, {len(splits.train)} + {len(splits.validation)} photos"
+    columns = [sizes, "", *(f"{epochs} epochs" for epochs in benchmark.epochs), "weights differ by"]
+    print(tables.markdown(columns, rows))
+    print(tables.footer(f"{benchmark.repeats} repeats"))
+
+
+def initial() -> list[np.ndarray]:
+    """The weights that every way starts from."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    base_model = keras.applications.VGG16(include_top=False, weights=None, input_shape=(224, 224, 3))
+    return feature_extraction.build_model(base_model, 2, feature_extraction.Config()).get_weights()
+
+
+def cells(seconds: list[list[float]], slow: list[list[float]] | None) -> list[str]:
+    """`12.3 s, 8.1x` for each number of epochs, medians over the repeats, with the range of the ratio."""
+    found = []
+    for column in range(len(seconds[0])):
+        median = statistics.median(row[column] for row in seconds)
+        ratios = [b[column] / a[column] for a, b in zip(seconds, slow or seconds, strict=True)]
+        spread = f" ({min(ratios):.1f} – {max(ratios):.1f})" if len(ratios) > 1 and max(ratios) > 1 else ""
+        found.append(f"{median:.1f} s, {statistics.median(ratios):.1f}x{spread}")
+    return found
+
+
+def largest_difference(weights: list[np.ndarray], others: list[np.ndarray]) -> float:
+    """Of any weight."""
+    return max(float(np.abs(a - b).max()) for a, b in zip(weights, others, strict=True))
+
+
+def photos_of(benchmark: Config, folder: pathlib.Path) -> tuple[data.Splits, config.SharedConfig]:
+    """Noise photos on disk, none of them for a test, and the settings to read them."""
+    draw_photos(folder / "photos", benchmark.photos)
+    settings = config.SharedConfig(
+        data=str(folder / "photos"), cache=folder / "cache", image_size=benchmark.image_size, cache_limit=100
+    )
+    (folder / "run").mkdir()
+    splits = data.load(settings, folder / "run")
+    return dataclasses.replace(splits, train=splits.train + splits.test, test=[]), settings
 
 
 def draw_photos(folder: pathlib.Path, count: int) -> None:
@@ -42,66 +254,118 @@ def draw_photos(folder: pathlib.Path, count: int) -> None:
     for number in range(count):
         pixels = random.integers(0, 200 + 55 * (number % 2), (240, 320, 3)).astype("uint8")
         path = folder / ("bright" if number % 2 else "dark") / f"{number:05d}.jpg"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
 
 
-def train(splits, settings, epochs: int) -> tuple[dict[str, float], list[np.ndarray]]:
-    """Seconds, of which extraction and second run, and the final weights."""
-    keras.utils.clear_session()
-    keras.utils.set_random_seed(0)
-    backbone = backbones.load("VGG16", "none", settings.image_size)
-    model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config())
-    started = time.perf_counter()
-    prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, settings)
-    train_generator, val_generator, _ = prefix.generators()
-    prefix.suffix.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-    prefix.suffix.fit(
-        train_generator,
-        epochs=epochs,
-        steps_per_epoch=generators.steps(len(splits.train), settings.batch_size),
-        validation_data=val_generator,
-        verbose=0,
-        shuffle=False,
-    )
-    return {"seconds": time.perf_counter() - started, "extraction": prefix.seconds}, model.get_weights()
+# Efficiency ---------------------------------------------------------------------------------------------------------
 
 
-def main(benchmark: Config) -> None:
-    """Prints the table and the largest difference of the final weights."""
-    ways = {"documentation": {"no_cache": True}, "frozen prefix": {}, "frozen prefix, second run": {}}
-    seconds = {way: [] for way in ways}
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        (folder / "photos").mkdir()
-        draw_photos(folder / "photos", benchmark.photos)
-        for repeat in range(benchmark.repeats):
-            weights = {}
-            (folder / f"run{repeat}").mkdir()
-            shared = config.SharedConfig(
-                data=str(folder / "photos"), cache=folder / f"cache{repeat}", image_size=benchmark.image_size
-            )
-            splits = data.load(shared, folder / f"run{repeat}")
-            for way, change in ways.items():
-                cost, weights[way] = train(splits, dataclasses.replace(shared, **change), benchmark.epochs)
-                seconds[way].append(cost["seconds"])
-                print(f"{way}: {cost['seconds']:.1f} s, extraction {cost['extraction']:.1f} s", file=sys.stderr)
-            pairs = zip(weights["documentation"], weights["frozen prefix"], strict=True)
-            difference = max(float(np.abs(a - b).max()) for a, b in pairs)
-    rows = [
-        [way, tables.median_and_range(values, 1), f"{statistics.median(ratios(seconds, way)):.1f}x"]
-        for way, values in seconds.items()
-    ]
-    columns = [f"VGG16 at {benchmark.image_size}, {len(splits.train)} + {len(splits.validation)} photos, "
-               f"{benchmark.epochs} epochs", "seconds", "faster"]  # fmt: skip
+def measure_efficiency(benchmark: Config, folder: pathlib.Path) -> None:
+    """Prints how near it comes to what the machine can do: extraction to `base.predict` on an array in memory, the
+    training of the suffix to a bare loop of `train_on_batch` on arrays in memory."""
+    splits, settings = photos_of(benchmark, folder)
+    photos = [path for split in ("train", "validation") for path in splits.paths(split)]
+    rates = {
+        row: ([], []) for row in ("extraction, photos/s", *(f"{task} suffix, photos/s" for task in benchmark.tasks))
+    }
+    for repeat in range(benchmark.repeats):
+        settings = dataclasses.replace(settings, cache=folder / f"cache{repeat}")
+        for task in benchmark.tasks:
+            work = Work(task, splits, settings, 6, benchmark.optimizer, initial())
+            keras.utils.clear_session()
+            backbone = backbones.load("VGG16", "none", benchmark.image_size)
+            model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config())
+            surgery.unfreeze(backbone.model, FIRST_TRAINED[task])
+            prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, settings)
+            if task == "feature_extraction":
+                ours, bare = rates["extraction, photos/s"]
+                ours.append(len(photos) / prefix.seconds)
+                array, _ = _in_memory(work, "train")
+                backbone.model.predict(array[:32], verbose=0)
+                bare.append(len(array) / timed(lambda: backbone.model.predict(array, batch_size=32, verbose=0)))  # noqa: B023
+            ours, bare = rates[f"{task} suffix, photos/s"]
+            for found, seconds in zip((ours, bare), suffix_seconds(prefix, work), strict=True):
+                found.append(len(splits.train) / seconds)
+            print({name: [round(values[-1], 1) for values in pair if values] for name, pair in rates.items()},
+                  file=sys.stderr)  # fmt: skip
+    rows = []
+    for name, (ours, bare) in rates.items():
+        shares = [a / b for a, b in zip(ours, bare, strict=True)]
+        rows.append([name, *(tables.median_and_range(values, 1) for values in (ours, bare)),
+                     tables.median_and_range(shares, 2)])  # fmt: skip
+    columns = [f"VGG16 at {benchmark.image_size}, {len(photos)} photos", "ours", "the machine", "share"]
     print(tables.markdown(columns, rows))
-    print(f"\nlargest difference of a final weight: {difference:.1e}")
     print(tables.footer(f"{benchmark.repeats} repeats"))
 
 
-def ratios(seconds: dict[str, list[float]], way: str) -> list[float]:
-    """How many times faster than the documentation's code, repeat by repeat."""
-    return [slow / fast for slow, fast in zip(seconds["documentation"], seconds[way], strict=True)]
+def suffix_seconds(prefix: frozen_prefix.FrozenPrefix, work: Work) -> tuple[float, float]:
+    """Median seconds of an epoch, by `fit` on cached rows and by `train_on_batch` on arrays in memory."""
+    steps = generators.steps(len(work.splits.train), work.settings.batch_size)
+    train_generator, _, _ = prefix.generators()
+    arrays = [(np.array(x), np.array(y)) for x, y in train_generator.take(steps)]
+    work.compile(prefix.suffix)
+    clock = Clock()
+    prefix.suffix.fit(train_generator, steps_per_epoch=steps, epochs=work.epochs, verbose=0, shuffle=False,
+                      callbacks=[clock])  # fmt: skip
+
+    def bare_epoch():
+        for x, y in arrays:
+            prefix.suffix.train_on_batch(x, y)
+
+    bare_epoch()
+    bare = [timed(bare_epoch) for _ in range(work.epochs - 1)]
+    return statistics.median(np.diff(clock.seconds)), statistics.median(bare)
+
+
+def timed(function: Callable) -> float:
+    """Seconds of a call."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+# Growth -------------------------------------------------------------------------------------------------------------
+
+
+def measure_growth(benchmark: Config, folder: pathlib.Path) -> None:
+    """Prints seconds and peak memory of an extraction for more and more photos, each in a process of its own."""
+    rows = []
+    for size in SIZES:
+        draw_photos(folder / str(size), size)
+        command = [sys.executable, __file__, "--measure", "growth", "--folder", str(folder / str(size))]
+        ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found = json.loads(ended.stdout.splitlines()[-1])
+        rows.append(
+            [f"{size:,}", f"{found['seconds']:.1f}", f"{found['cache'] / 1e6:,.0f}", f"{found['peak'] / 2**20:,.0f}"]
+        )
+        print(rows[-1], file=sys.stderr)
+    print(tables.markdown(["photos", "seconds", "cache, MB", "peak memory, MiB"], rows))
+    print(tables.footer("1 run of each size, MobileNetV2:0.35 at 224, cut before block_6"))
+
+
+def extract(folder: pathlib.Path) -> None:
+    """One extraction; prints its seconds, the size of the features and the peak of this process's memory."""
+    settings = config.SharedConfig(data=str(folder), cache=folder.parent / f"cache-{folder.name}", image_size=224)
+    run = folder.parent / f"run-{folder.name}"
+    run.mkdir()
+    splits = data.load(settings, run)
+    backbone = backbones.load("MobileNetV2:0.35", "none", settings.image_size)
+    model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config(head="gap"))
+    surgery.unfreeze(backbone.model, surgery.layer_number(backbone.model, "block_6"))
+    memory = runs.PeakMemory()
+    memory.start()
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, settings)
+    print(json.dumps({"seconds": prefix.seconds, "cache": prefix.cache_bytes, "peak": memory.peak}))
+
+
+def main(benchmark: Config) -> None:
+    """Measures what is asked for."""
+    if benchmark.folder:
+        return extract(benchmark.folder)
+    measure = {"speed": measure_speed, "efficiency": measure_efficiency, "growth": measure_growth}
+    with tempfile.TemporaryDirectory() as name:
+        measure[benchmark.measure](benchmark, pathlib.Path(name))
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def stage_curve(stages, kept, *, theme):
     names = [_short(row["stage"].replace("_", " ", 1)) for row in stages]
     if "blocks" in stages[0]:
         gap = "\n" if upright else "  "
-        names = [f"{row['blocks']}{gap}{name}" for row, name in zip(stages, names, strict=True)]
+        names = [f"{row['blocks']}{gap}{name.removeprefix('from ')}" for row, name in zip(stages, names, strict=True)]
         lower.set_xlabel("blocks unfrozen")
     lower.set_xticks(places, names, rotation=0 if upright else 90, parse_math=False)
     figure.align_ylabels()

@@ -65,7 +65,7 @@ def training_batches(
         return pixels, tf.one_hot(label, num_classes)
 
     def epoch_of(epoch):
-        order = _order(len(names), seed, epoch)
+        order = epoch_order(len(names), seed, epoch)
         dataset = tf.data.Dataset.from_tensor_slices(
             (tf.gather(names, order), tf.gather(labels, order), order, tf.fill(tf.shape(order), epoch))
         )
@@ -78,7 +78,7 @@ def _epochs(first: int) -> tf.data.Dataset:
     return tf.data.Dataset.counter(first, dtype=tf.int32)
 
 
-def _order(photos: int, seed: int, epoch):
+def epoch_order(photos: int, seed: int, epoch):
     """The order of an epoch: cached or not, the same seed shows the same photos in the same batches."""
     return tf.random.experimental.stateless_shuffle(tf.range(photos), seed=tf.stack([seed, epoch]))
 
@@ -126,7 +126,7 @@ def training_rows(views, labels, num_classes, batch_size, dtypes, shapes, seed, 
     labels = tf.constant(list(labels), tf.int32)
 
     def epoch_of(epoch):
-        order = _order(len(labels), seed, epoch)
+        order = epoch_order(len(labels), seed, epoch)
         batches = tf.data.Dataset.from_tensor_slices((order, tf.gather(labels, order))).batch(batch_size)
         return batches.map(lambda numbers, batch: (numbers, batch, epoch % len(views)))
 

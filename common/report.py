@@ -272,7 +272,9 @@ def _stage_curve(run):
     if len(stages) < 2:
         return None
     kept = run.results.get("kept_stage")
-    alt = f"Validation loss, validation accuracy and seconds of {len(stages)} training stages; the table has the numbers"
+    alt = (
+        f"Validation loss, validation accuracy and seconds of {len(stages)} training stages; the table has the numbers"
+    )
     return _figure(run, "stages", alt, figures.stage_curve, stages, kept)
 
 

@@ -189,7 +189,7 @@ class Checkpoint:
     finished_stages: list[str]
     epoch: int
     best_epoch: int
-    best_loss: float
+    best_value: float
     seconds: float
     values: list[np.ndarray]
 
@@ -212,7 +212,7 @@ class Checkpoint:
 
 
 class EarlyStopping(keras.callbacks.Callback):
-    """Stops when the validation loss no longer falls, and keeps the weights of the best epoch.
+    """Keeps the weights of the epoch that validates best, and stops when none has been better for a while.
 
     Keras's callback of that name with a memory on disk: after every epoch it appends to history.csv and writes
     everything that the next epoch depends on (weights, the optimizer's state, dropout's random state, the best
@@ -220,22 +220,45 @@ class EarlyStopping(keras.callbacks.Callback):
 
     Args:
         run: the run that is recorded.
-        patience: epochs without a new best validation loss before the training stops.
+        patience: epochs without a better one before the training stops. None: it goes on to the last, and only the last
+            counts. That is for a rate that falls to 0: there the last epoch is as good as any, and to choose one on
+            a few dozen validation photos would be choosing noise.
         epochs: the `epochs` of `fit`.
         stage: name of this part of the training; one name for each `fit` of a run.
-        baseline: validation loss of the weights that the stage starts from. Where no epoch is better, these
-            weights come back. None: the first epoch is kept however bad it is.
+        monitor: `loss` or `accuracy`, on the validation photos. Of the same accuracies the later one counts.
+        baseline: what `evaluate` made of the weights that the stage starts from, with `loss` and `accuracy`. Where
+            the stage brings nothing better, these weights come back. None: the first epoch is kept however bad it is.
+
+    Attributes:
+        improved: after `fit`, whether the stage's weights were kept rather than those that it started from.
     """
 
-    def __init__(self, run: Run, patience: int, epochs: int, stage: str, baseline: float | None = None):
+    def __init__(
+        self,
+        run: Run,
+        patience: int | None,
+        epochs: int,
+        stage: str,
+        monitor: str = "loss",
+        baseline: dict | None = None,
+    ):
         super().__init__()
-        self.run, self.patience, self.stage, self.epochs = run, patience, stage, epochs
+        self.run, self.patience, self.stage, self.epochs, self.monitor = run, patience, stage, epochs, monitor
         self.first_epoch, self.over = run.first_epoch(stage, epochs), stage in run.finished_stages
         stored = run.checkpoint if run.checkpoint and run.checkpoint.stage == stage else None
         self.checkpoint, self.baseline = stored, baseline
         self.best_epoch = stored.best_epoch if stored else -1
-        self.best_loss = stored.best_loss if stored else float("inf")
+        self.best_value = stored.best_value if stored else float("inf")
         self.epoch_started = 0.0
+
+    @property
+    def improved(self) -> bool:
+        """Whether the stage's weights were kept."""
+        return self.best_epoch >= 0
+
+    def _value(self, loss: float, accuracy: float) -> float:
+        """What is monitored, so that less is better."""
+        return loss if self.monitor == "loss" else 1.0 - accuracy
 
     def on_train_begin(self, logs=None):
         self.model.optimizer.build(self.model.trainable_variables)  # MultiOptimizer ends even an empty `fit` only built
@@ -246,7 +269,7 @@ class EarlyStopping(keras.callbacks.Callback):
             for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
                 variable.assign(value)
         elif self.baseline is not None:
-            self.best_loss = self.baseline
+            self.best_value = self._value(self.baseline["loss"], self.baseline["accuracy"])
             self._write_best()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -262,15 +285,20 @@ class EarlyStopping(keras.callbacks.Callback):
                 f"{'' if self.run.config.precision == 'float32' else ' or take --precision float32'}{kept}"
             )
         append_history(self.run.directory, row)
-        if logs["val_loss"] < self.best_loss or self.best_epoch < 0 and self.baseline is None:
-            self.best_epoch, self.best_loss = epoch, float(logs["val_loss"])
+        value = float(self._value(logs["val_loss"], logs["val_accuracy"]))
+        first = self.best_epoch < 0 and self.baseline is None
+        better = first or value < self.best_value or value == self.best_value and self.monitor == "accuracy"
+        if better and (self.patience is not None or epoch + 1 == self.epochs):
+            self.best_epoch, self.best_value = epoch, value
             self._write_best()
-        self.model.stop_training = epoch - max(self.best_epoch, 0) >= self.patience
+        if self.patience is not None:
+            self.model.stop_training = epoch - max(self.best_epoch, 0) >= self.patience
         self._write_checkpoint(epoch)
 
     def on_train_end(self, logs=None):
         if self.over and not self.checkpoint:  # A later stage has begun since: only the best one is left.
             (path,) = self.run.directory.glob(f"best_{self.stage}_*.npz")
+            self.best_epoch = int(path.stem.rpartition("_")[2]) - 1
         else:
             path = self._best_path()
             self._remove_all_but(path)
@@ -301,7 +329,7 @@ class EarlyStopping(keras.callbacks.Callback):
         if self.model.stop_training or epoch + 1 == self.epochs:
             finished.append(self.stage)
         values = [keras.ops.convert_to_numpy(variable) for variable in self._state()]
-        state = Checkpoint(self.stage, finished, epoch, self.best_epoch, self.best_loss, self.run.seconds(), values)
+        state = Checkpoint(self.stage, finished, epoch, self.best_epoch, self.best_value, self.run.seconds(), values)
         state.write(self.run.directory)
         self._remove_all_but(self._best_path())
 

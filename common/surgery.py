@@ -127,11 +127,6 @@ def check_same_score(before: float, after: float) -> None:
         )
 
 
-def is_better(loss: float, than: float) -> bool:
-    """Whether a loss is lower by more than the rounding between two graphs of the same weights."""
-    return loss < than - 1e-5 * max(1e-3, than)
-
-
 def layer_table(model: keras.Model) -> str:
     """Every layer with its number, name, block, output and parameters."""
     starts = sorted((number, name) for name, number in blocks(model).items())

@@ -1,7 +1,7 @@
 """Gradual unfreezing: block by block from the top, for as long as it pays.
 
 When to use it: when you do not know how much of the network to fine-tune. It starts from a converged head, unfreezes
-the last block, then the one before, watches the validation loss, and stops where the next block gains too little.
+the last block, then the one before, watches the validation photos, and stops where the next block gains too little.
 
 Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
 
@@ -47,16 +47,17 @@ class Config(config.SharedConfig):
     backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
     max_blocks: int = 3  # the most that are unfrozen; further down the features to cache grow, 1.6 MB a photo in VGG16
     blocks_per_stage: int = 1  # how many more train from stage to stage; 2 or 3 where blocks are many and small
-    min_improvement: float = 0.01  # relative, of the validation loss: a stage that gains less is the last; 0 never stops
+    monitor: Literal["accuracy", "loss"] = "accuracy"  # on validation; loss also punishes being sure and wrong
+    min_improvement: float = 0.01  # of the error or loss, relative: a stage that gains less is the last; 0: none is
     head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights: better with few photos
     hidden_units: int | None = None  # Dense units before the softmax; default 256 after flatten, none (0) after gap
     dropout: float | None = None  # before each Dense; default 0 after flatten, 0.3 after gap
+    l2: float = 0.0  # penalty on the head's weights; 1e-4 to 1e-2 when training accuracy runs ahead of validation
     epochs: int = 200  # of the head, an upper limit: early stopping ends the training
     patience: int = 10  # epochs of the head without a better validation loss before it stops
     learning_rate: float = 1e-3  # of the head: Adam's default
-    fine_tuning_epochs: int = 30  # of each further stage, an upper limit
-    fine_tuning_patience: int = 5  # its epochs without a better validation loss before it stops
-    fine_tuning_rate: float = 3e-5  # 10 to 100 times below the head's: pretrained weights are worth keeping
+    fine_tuning_epochs: int = 15  # of each further stage; its rate falls to nothing in the last
+    fine_tuning_rate: float = 1e-4  # 10 to 100 times below the head's: pretrained weights are worth keeping
     warm_up: int = 1  # epochs of each further stage in which its rate rises from nothing
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     flip: bool = False  # mirror training photos left to right; not where the side carries meaning
@@ -66,11 +67,11 @@ class Config(config.SharedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("max_blocks", "blocks_per_stage", "patience", "fine_tuning_epochs", "fine_tuning_patience",
-                     "fine_tuning_rate"):  # fmt: skip
+        for name in ("max_blocks", "blocks_per_stage", "patience", "fine_tuning_epochs", "fine_tuning_rate"):
             config.check(getattr(self, name) > 0, name, "must be above 0")
         config.check(self.blocks_per_stage <= self.max_blocks, "blocks_per_stage", "must be at most --max-blocks")
-        for name in ("min_improvement", "warm_up", "rotation", "zoom", "contrast"):
+        config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", "must be below --fine-tuning-epochs")
+        for name in ("l2", "min_improvement", "warm_up", "rotation", "zoom", "contrast"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
         config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         config.check(
@@ -93,14 +94,18 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
     """The base, Flatten (or global average pooling), Dense, softmax."""
     hidden_units = {"flatten": 256, "gap": 0}[config.head] if config.hidden_units is None else config.hidden_units
     dropout = {"flatten": 0.0, "gap": 0.3}[config.head] if config.dropout is None else config.dropout
+    l2 = keras.regularizers.L2(config.l2) if config.l2 else None
+
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
     if hidden_units:
         x = keras.layers.Dropout(dropout)(x) if dropout else x
-        x = keras.layers.Dense(hidden_units, activation="relu")(x)
+        x = keras.layers.Dense(hidden_units, activation="relu", kernel_regularizer=l2)(x)
     x = keras.layers.Dropout(dropout)(x) if dropout else x
     # float32 also under mixed precision: the softmax and the loss need the digits.
-    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    output = keras.layers.Dense(
+        num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
+    )(x)
     return keras.Model(base_model.input, output, name="classifier")
 
 
@@ -114,13 +119,22 @@ def plan(base_model: keras.Model, config: Config) -> list[Stage]:
 
 
 def optimizer(stage: Stage, steps: int, config: Config) -> keras.optimizers.Optimizer:
-    """Adam: at the head's rate, or at the low one, which rises from nothing in the first `warm_up` epochs."""
-    rate, warm_up = config.fine_tuning_rate, config.warm_up * steps
+    """Adam at the head's rate; for further stages at the low one, which rises over `warm_up` epochs and then falls to 0
+    along a cosine."""
     if stage.blocks == 0:
-        rate = config.learning_rate
-    elif warm_up:
-        rate = keras.optimizers.schedules.PolynomialDecay(rate / 100, warm_up, end_learning_rate=rate)
-    return keras.optimizers.Adam(rate)
+        return keras.optimizers.Adam(config.learning_rate)
+    rate, warm_up, total = config.fine_tuning_rate, config.warm_up * steps, config.fine_tuning_epochs * steps
+    start, target = (rate / 100, rate) if warm_up else (rate, None)
+    return keras.optimizers.Adam(
+        keras.optimizers.schedules.CosineDecay(start, total - warm_up, warmup_target=target, warmup_steps=warm_up)
+    )
+
+
+def pays(before: dict, after: dict, config: Config) -> bool:
+    """Whether the validation error (or loss) fell by more than `min_improvement` of what it was, so that it pays to
+    unfreeze more."""
+    was, became = (score["loss"] if config.monitor == "loss" else 1 - score["accuracy"] for score in (before, after))
+    return config.min_improvement == 0 or was - became > config.min_improvement * was
 
 
 def run(config: Config) -> runs.Result:
@@ -145,42 +159,40 @@ def run(config: Config) -> runs.Result:
         surgery.unfreeze(backbone.model, stage.first, config.batch_norm)
         prefixes[stage] = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
 
-    # Training: each stage goes on from the best weights so far, and the one that gains too little is the last.
+    # Training: each stage goes on from the best weights so far, and the one that gains too little is the last. The rate
+    # of a stage falls to 0, so it is its last epoch that counts, unless that validates worse than what it started from.
     steps = generators.steps(len(splits.train), config.batch_size)
-    rows, best, kept = [], None, stages[0]
+    rows, score, kept = [], None, stages[0]
     for stage in stages:
         surgery.unfreeze(backbone.model, stage.first, config.batch_norm)
         print(surgery.trainable_table(model), file=sys.stderr)
-        is_head = stage.blocks == 0
-        epochs = config.epochs if is_head else config.fine_tuning_epochs
-        patience = config.patience if is_head else config.fine_tuning_patience
-        stopping = runs.EarlyStopping(record, patience, epochs, stage=stage.name, baseline=best)
+        if stage.blocks == 0:
+            stopping = runs.EarlyStopping(record, config.patience, config.epochs, stage="head")
+        else:
+            stopping = runs.EarlyStopping(
+                record, None, config.fine_tuning_epochs, stage=stage.name, monitor=config.monitor, baseline=score
+            )
         train_generator, val_generator, test_generator = prefixes[stage].generators(stopping.first_epoch)
         part = prefixes[stage].suffix
         with strategy.scope():
             part.compile(optimizer(stage, steps, config), loss="categorical_crossentropy", metrics=["accuracy"])
-        if not is_head and config.batch_norm == "frozen":
+        if stage.blocks and config.batch_norm == "frozen":
             # Before any weight moves, the model with more unfrozen must score as the one before it did.
-            surgery.check_same_score(best, part.evaluate(val_generator, verbose=0, return_dict=True)["loss"])
+            surgery.check_same_score(score["loss"], part.evaluate(val_generator, verbose=0, return_dict=True)["loss"])
         part.fit(
             train_generator,
             verbose=runs.verbosity(),
             shuffle=False,  # the generator shuffles
             steps_per_epoch=steps,
             initial_epoch=stopping.first_epoch,
-            epochs=epochs,
+            epochs=stopping.epochs,
             validation_data=val_generator,
             callbacks=[stopping],
         )
-        score = part.evaluate(val_generator, verbose=0, return_dict=True)
+        before, score = score, part.evaluate(val_generator, verbose=0, return_dict=True)
         rows.append(record.stage(stage.name, model, prefixes[stage], score) | {"blocks": stage.blocks})
-        if is_head:
-            best = score["loss"]
-            continue
-        kept = stage if surgery.is_better(score["loss"], best) else kept
-        gain, best = max(best - score["loss"], 0.0), min(best, score["loss"])
-        print(f"{stage.name}: the validation loss fell by {gain:.4f} to {best:.4f}", file=sys.stderr)
-        if config.min_improvement and gain <= config.min_improvement * (best + gain):
+        kept = stage if stopping.improved else kept
+        if stage.blocks and not pays(before, score, config):
             break
     surgery.unfreeze(backbone.model, kept.first, config.batch_norm)
 

@@ -312,7 +312,13 @@ def test_only_what_must_be_there(tmp_path):
 def test_stages_are_drawn_and_listed(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose"], photos=False)
     results = json.loads((run / "results.json").read_text())
-    row = {"validation_loss": 0.512, "validation_accuracy": 0.875, "seconds": 12.5, "epochs": 5, "trainable_parameters": 2050}
+    row = {
+        "validation_loss": 0.512,
+        "validation_accuracy": 0.875,
+        "seconds": 12.5,
+        "epochs": 5,
+        "trainable_parameters": 2050,
+    }
     results["stages"] = [{"stage": "head", "blocks": 0} | row, {"stage": "from_block5", "blocks": 1} | row]
     results["kept_stage"] = "from_block5"
     files.write_json(run / "results.json", results)

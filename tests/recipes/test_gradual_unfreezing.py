@@ -41,7 +41,9 @@ def weights_of(result):
 def test_block_after_block_is_unfrozen_and_what_is_frozen_does_not_move(stripes, tmp_path, monkeypatch):
     read = []
     photo_batches = generators.photo_batches
-    monkeypatch.setattr(generators, "photo_batches", lambda paths, *a: read.append(len(paths)) or photo_batches(paths, *a))
+    monkeypatch.setattr(
+        generators, "photo_batches", lambda paths, *a: read.append(len(paths)) or photo_batches(paths, *a)
+    )
     result = gradual_unfreezing.run(settings(stripes, tmp_path, min_improvement=0.0))
     assert read == [30]  # every photo went through the network once, for all stages together
     rows = result.results["stages"]
@@ -57,13 +59,13 @@ def test_block_after_block_is_unfrozen_and_what_is_frozen_does_not_move(stripes,
 
 
 def test_it_stops_where_a_block_gains_too_little(stripes, tmp_path):
-    result = gradual_unfreezing.run(settings(stripes, tmp_path, min_improvement=1.0, max_blocks=5))
+    result = gradual_unfreezing.run(settings(stripes, tmp_path, min_improvement=1.0, max_blocks=5, monitor="loss"))
     head, first = result.results["stages"]
     assert first["validation_loss"] < head["validation_loss"] and result.results["kept_stage"] == "from_block5"
 
 
 def test_a_stage_that_harms_changes_nothing(stripes, tmp_path):
-    config = settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, warm_up=0, epochs=3)
+    config = settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, warm_up=0, epochs=3, monitor="loss")
     result = gradual_unfreezing.run(config)
     head, first = result.results["stages"]
     assert first["validation_loss"] == head["validation_loss"]
@@ -92,6 +94,24 @@ def test_the_plan_follows_the_blocks():
     ]  # fmt: skip
     by_two = gradual_unfreezing.plan(base, gradual_unfreezing.Config(max_blocks=9, blocks_per_stage=2))
     assert [stage.name for stage in by_two] == ["head", "from_block4", "from_block2"]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "before", "after", "least", "expected"),
+    [
+        ("accuracy", 0.80, 0.85, 0.2, True),  # the error falls by a quarter
+        ("accuracy", 0.80, 0.83, 0.2, False),
+        ("accuracy", 0.80, 0.80, 0.01, False),
+        ("accuracy", 1.00, 1.00, 0.01, False),
+        ("accuracy", 0.80, 0.80, 0.0, True),  # 0 goes on to the last block
+        ("loss", 0.50, 0.45, 0.05, True),
+        ("loss", 0.50, 0.49, 0.05, False),
+    ],
+)
+def test_what_pays(monitor, before, after, least, expected):
+    config = gradual_unfreezing.Config(monitor=monitor, min_improvement=least)
+    scores = [{"loss": 1.0, "accuracy": 0.5, monitor: value} for value in (before, after)]
+    assert gradual_unfreezing.pays(*scores, config) == expected
 
 
 def test_settings_are_checked():

@@ -29,7 +29,8 @@ def weights_of(result):
 
 
 def test_what_is_unfrozen_moves_and_what_is_frozen_does_not(stripes, tmp_path):
-    result = partial_unfreezing.run(settings(stripes, tmp_path, learning_rate=1e-2, fine_tuning_rate=1e-3, warm_up=2))
+    changes = {"learning_rate": 1e-2, "fine_tuning_rate": 1e-3, "warm_up": 2}
+    result = partial_unfreezing.run(settings(stripes, tmp_path, **changes))
     before = backbones.load("demo", "demo", 32).model
     for name, weights in weights_of(result).items():
         if name.startswith("block"):
@@ -39,12 +40,20 @@ def test_what_is_unfrozen_moves_and_what_is_frozen_does_not(stripes, tmp_path):
     assert [row["stage"] for row in result.results["stages"]] == ["head", "fine_tuning"]
     history = runs.read_history(result.directory)
     assert [row["stage"] for row in history] == ["head"] * 2 + ["fine_tuning"] * 3
-    assert history[2]["learning_rate"] < history[4]["learning_rate"] == pytest.approx(1e-3)  # warm-up
+    rising, highest, falling = (row["learning_rate"] for row in history[2:])
+    assert falling < rising < highest == pytest.approx(1e-3, rel=0.35)  # warm-up of two epochs, then to nothing
 
 
 def test_rates_fall_with_depth(stripes, tmp_path):
     """Adam's first step moves a weight by the learning rate, whatever its gradient (Kingma and Ba, 2015)."""
-    changes = {"unfreeze_from": "block3", "rate_decay": 0.5, "warm_up": 0, "fine_tuning_epochs": 1, "batch_size": 32}
+    changes = {
+        "unfreeze_from": "block3",
+        "rate_decay": 0.5,
+        "warm_up": 0,
+        "fine_tuning_epochs": 1,
+        "batch_size": 32,
+        "monitor": "loss",
+    }
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes, epochs=1, seed=1))
     assert result.results["kept_stage"] == "fine_tuning"
     before, after = backbones.load("demo", "demo", 32).model, weights_of(result)
@@ -53,9 +62,8 @@ def test_rates_fall_with_depth(stripes, tmp_path):
         for name, weights in after.items() if name.startswith("block")
     }  # fmt: skip
     for block, depth in (("block5", 1), ("block4", 2), ("block3", 3)):
-        assert moved[f"{block}_conv1"] == pytest.approx(3e-5 * 0.5**depth, rel=0.02)
+        assert moved[f"{block}_conv1"] == pytest.approx(1e-4 * 0.5**depth, rel=0.02)
     assert moved["block2_conv1"] == 0.0
-    assert runs.read_history(result.directory)[-1]["learning_rate"] == pytest.approx(3e-5)
 
 
 def test_layers_are_listed_without_a_run(tmp_path, capsys):
@@ -76,8 +84,11 @@ def test_cached_and_whole_give_the_same_model(stripes, tmp_path):
 
 
 def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
-    result = partial_unfreezing.run(settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, epochs=1))
-    history = runs.read_history(result.directory)
+    result = partial_unfreezing.run(
+        settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, epochs=1, monitor="loss")
+    )
+    assert result.results["kept_stage"] == "head"
+    history = [row for row in runs.read_history(result.directory) if row["stage"] == "head"]
     best = min(history, key=lambda row: row["val_loss"])
     assert result.results["validation"]["log_loss"] <= best["val_loss"] * 1.001 + 1e-6
 
@@ -149,11 +160,15 @@ def test_a_fine_tuning_rate_near_the_heads_is_refused():
         partial_unfreezing.Config(fine_tuning_rate=5e-4)
 
 
+def settings_of(layer):
+    return type(layer), {name: value for name, value in layer.get_config().items() if name != "name"}
+
+
 @pytest.mark.parametrize("recipe", [partial_unfreezing, gradual_unfreezing])
 def test_the_head_is_that_of_feature_extraction(recipe):
     """The recipes say it each for themselves; they must not drift apart."""
     base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))
     for head in ("flatten", "gap"):
-        ours = recipe.build_model(base, 3, recipe.Config(head=head)).layers[19:]
-        theirs = feature_extraction.build_model(base, 3, feature_extraction.Config(head=head)).layers[19:]
-        assert [type(layer) for layer in ours] == [type(layer) for layer in theirs]
+        ours = recipe.build_model(base, 3, recipe.Config(head=head, l2=0.01)).layers[19:]
+        theirs = feature_extraction.build_model(base, 3, feature_extraction.Config(head=head, l2=0.01)).layers[19:]
+        assert [settings_of(layer) for layer in ours] == [settings_of(layer) for layer in theirs]

@@ -1,0 +1,83 @@
+"""VGG16 with a head in plain PyTorch 2, for `frozen_prefix.py --ways pytorch`; `pip install torch` by hand."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # filters and convolutions
+
+
+class Classifier(torch.nn.Module):
+    """The layers of VGG16 (`include_top=False`), flatten, Linear 256, Linear 2."""
+
+    def __init__(self, initial: list[np.ndarray], first_trained: int):
+        """Takes Keras's weights, kernels (height, width, in, out); layers before `first_trained` of Keras's are frozen."""
+        super().__init__()
+        layers, trained, number, channels = [], [], 1, 3  # layer 0 of Keras is the input
+        for filters, convolutions in BLOCKS:
+            for _ in range(convolutions):
+                layers += [torch.nn.Conv2d(channels, filters, 3, padding=1), torch.nn.ReLU()]
+                trained.append(number >= first_trained)
+                number, channels = number + 1, filters
+            layers.append(torch.nn.MaxPool2d(2))
+            number += 1
+        self.features = torch.nn.Sequential(*layers)
+        size = initial[-4].shape[0]
+        self.head = torch.nn.Sequential(torch.nn.Linear(size, 256), torch.nn.ReLU(), torch.nn.Linear(256, 2))
+        convolutions = [layer for layer in self.features if isinstance(layer, torch.nn.Conv2d)]
+        self.weighted = [*convolutions, self.head[0], self.head[2]]
+        for layer, kernel, bias in zip(self.weighted, initial[::2], initial[1::2], strict=True):
+            layer.weight.data = torch.from_numpy(np.moveaxis(kernel, -1, 0).copy() if kernel.ndim == 2 else
+                                                 np.transpose(kernel, (3, 2, 0, 1)).copy())  # fmt: skip
+            layer.bias.data = torch.from_numpy(bias.copy())
+        for layer, trains in zip(convolutions, trained, strict=True):
+            layer.requires_grad_(trains)
+
+    def forward(self, photos):
+        """Logits (n, 2) of photos (n, 3, height, width); flattened in Keras's order, channels last."""
+        return self.head(self.features(photos).permute(0, 2, 3, 1).flatten(1))
+
+    def keras_weights(self) -> list[np.ndarray]:
+        """Kernels and biases in Keras's order and layout."""
+        found = []
+        for layer in self.weighted:
+            weight = layer.weight.detach().numpy()
+            found += [weight.T if weight.ndim == 2 else np.transpose(weight, (2, 3, 1, 0)), layer.bias.detach().numpy()]
+        return found
+
+
+def fit(batches, validation, initial, first_trained, epochs, optimizer, epoch_over: Callable, seconds: list[float]):
+    """Trains with Keras's settings of the optimizer, and validates after every epoch.
+
+    Args:
+        batches: a `keras.utils.PyDataset` of photos (n, height, width, 3) and one-hot labels.
+        validation: photos and one-hot labels.
+        initial, first_trained: see `Classifier`.
+        epochs: how many.
+        optimizer: `adam` or `sgd`.
+        epoch_over: called after each.
+        seconds: what it fills.
+
+    Returns:
+        `seconds`, and the final weights in Keras's layout.
+    """
+    model = Classifier(initial, first_trained)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = {
+        "adam": torch.optim.Adam(trained, lr=1e-3, eps=1e-7),
+        "sgd": torch.optim.SGD(trained, lr=1e-3, momentum=0.9),
+    }[optimizer]
+    loss_function = torch.nn.CrossEntropyLoss()
+    for _ in range(epochs):
+        for step in range(len(batches)):
+            photos, labels = (torch.from_numpy(array) for array in batches[step])
+            optimizer.zero_grad()
+            loss_function(model(photos.permute(0, 3, 1, 2)), labels).backward()
+            optimizer.step()
+        batches.on_epoch_end()
+        with torch.no_grad():
+            for start in range(0, len(validation[0]), 32):
+                model(torch.from_numpy(validation[0][start : start + 32]).permute(0, 3, 1, 2))
+        epoch_over()
+    return seconds, model.keras_weights()
