@@ -64,6 +64,11 @@ def evaluate(probabilities, labels, class_names, groups=None, seed=0, resamples=
     return {**scores, **intervals, "per_class": per_class, "confusion_matrix": matrix}
 
 
+def standard_error(accuracy, count):
+    """Return the standard error of an accuracy (0..1) that was measured on `count` independent samples."""
+    return (accuracy * (1 - accuracy) / count) ** 0.5
+
+
 def reliability(probabilities, labels, bins=CALIBRATION_BINS):
     """Compare confidence with accuracy in equal-width bins of the top label's probability (Guo et al., 2017).
 

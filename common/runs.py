@@ -228,6 +228,7 @@ class EarlyStopping(keras.callbacks.Callback):
         monitor: `loss` or `accuracy`, on the validation photos. Of the same accuracies the later one counts.
         baseline: what `evaluate` made of the weights that the stage starts from, with `loss` and `accuracy`. Where
             the stage brings nothing better, these weights come back. None: the first epoch is kept however bad it is.
+        margin: how much worse than the baseline still counts as no worse.
 
     Attributes:
         improved: after `fit`, whether the stage's weights were kept rather than those that it started from.
@@ -241,12 +242,13 @@ class EarlyStopping(keras.callbacks.Callback):
         stage: str,
         monitor: str = "loss",
         baseline: dict | None = None,
+        margin: float = 0.0,
     ):
         super().__init__()
         self.run, self.patience, self.stage, self.epochs, self.monitor = run, patience, stage, epochs, monitor
         self.first_epoch, self.over = run.first_epoch(stage, epochs), stage in run.finished_stages
         stored = run.checkpoint if run.checkpoint and run.checkpoint.stage == stage else None
-        self.checkpoint, self.baseline = stored, baseline
+        self.checkpoint, self.baseline, self.margin = stored, baseline, margin
         self.best_epoch = stored.best_epoch if stored else -1
         self.best_value = stored.best_value if stored else float("inf")
         self.epoch_started = 0.0
@@ -269,7 +271,7 @@ class EarlyStopping(keras.callbacks.Callback):
             for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
                 variable.assign(value)
         elif self.baseline is not None:
-            self.best_value = self._value(self.baseline["loss"], self.baseline["accuracy"])
+            self.best_value = self._value(self.baseline["loss"], self.baseline["accuracy"]) + self.margin
             self._write_best()
 
     def on_epoch_begin(self, epoch, logs=None):

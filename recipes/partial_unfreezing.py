@@ -185,12 +185,15 @@ def run(config: Config) -> runs.Result:
     stages = [record.stage("head", model, frozen, head_score)]
 
     # Stage 2: the head and the last layers, slowly. Before any weight moves the joined model must score as the
-    # head did. The rate falls to 0, so it is the last epoch that counts, unless it validates worse than the head.
+    # head did. The rate falls to 0, so it is the last epoch that counts; the head comes back where that validates
+    # worse, in accuracy by more than its standard error (on 30 photos one more wrong answer says nothing).
     surgery.unfreeze(backbone.model, first, config.batch_norm)
     print(surgery.trainable_table(model), file=sys.stderr)
+    noise = evaluation.standard_error(head_score["accuracy"], len(splits.validation))
     stopping = runs.EarlyStopping(
-        record, None, config.fine_tuning_epochs, stage="fine_tuning", monitor=config.monitor, baseline=head_score
-    )
+        record, None, config.fine_tuning_epochs, stage="fine_tuning", monitor=config.monitor, baseline=head_score,
+        margin=noise if config.monitor == "accuracy" else 0.0,
+    )  # fmt: skip
     train_generator, val_generator, test_generator = unfrozen.generators(stopping.first_epoch)
     with strategy.scope():
         slow = optimizer(backbone.model, steps, config)

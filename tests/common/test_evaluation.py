@@ -253,3 +253,10 @@ def test_rounded_probabilities_are_accepted():
     rounded = evaluation.evaluate(probabilities.round(5).astype("float32"), labels, names(5))
     exact = evaluation.evaluate(probabilities, labels, names(5))
     assert rounded["log_loss"] == pytest.approx(exact["log_loss"], rel=1e-3)
+
+
+def test_standard_error_of_an_accuracy():
+    assert evaluation.standard_error(0.9, 100) == pytest.approx(0.03)
+    assert evaluation.standard_error(1.0, 15) == 0
+    draws = np.random.default_rng(0).binomial(50, 0.8, 20_000) / 50
+    assert evaluation.standard_error(0.8, 50) == pytest.approx(draws.std(), rel=0.02)
