@@ -41,7 +41,7 @@ def difference(model: keras.Model, base: keras.Model, first: int, photos) -> tup
     """Relative difference between whole and cut, trained from layer `first` on, and how many tensors cross."""
     surgery.unfreeze(base, first)
     cut = frozen_prefix.cut(model)
-    crossing = cut.prefix(photos, training=False)
+    crossing = cut.prefix([photos], training=False)
     whole, joined = (np.array(x) for x in (model(photos, training=False), cut.suffix(crossing, training=False)))
     return float(np.abs(whole - joined).max() / np.abs(whole).max()), len(cut.tensors)
 

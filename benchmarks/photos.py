@@ -4,6 +4,7 @@ After `python data/flowers/prepare.py`, or with `--data` of your own:
 
     python benchmarks/photos.py --seeds 10
     python benchmarks/photos.py --recipe partial_unfreezing
+    python benchmarks/photos.py --recipe partial_unfreezing --cache-dtype float16
 """
 
 import dataclasses
@@ -14,7 +15,13 @@ from typing import Literal
 import tables
 import tyro
 
-from recipes import feature_extraction, partial_unfreezing
+from recipes import feature_extraction, gradual_unfreezing, partial_unfreezing
+
+RECIPES = {
+    "feature_extraction": feature_extraction,
+    "partial_unfreezing": partial_unfreezing,
+    "gradual_unfreezing": gradual_unfreezing,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,22 +30,20 @@ class Config:
 
     data: str = "data/flowers/photos"  # a folder of class folders; data/flowers/prepare.py makes this one
     backbones: tuple[str, ...] = ("MobileNetV2", "MobileNetV2:0.35")  # names in keras.applications
-    recipe: Literal["feature_extraction", "partial_unfreezing"] = "feature_extraction"  # what is measured
+    recipe: Literal["feature_extraction", "partial_unfreezing", "gradual_unfreezing"] = "feature_extraction"
     head: Literal["flatten", "gap"] = "gap"  # as in the recipe
+    cache_dtype: Literal["float32", "float16"] = "float32"  # as in the recipe
     seeds: int = 3  # each with another split
     out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
 
 
 def main(config: Config):
     """Prints the table."""
-    recipe = {"feature_extraction": feature_extraction, "partial_unfreezing": partial_unfreezing}[config.recipe]
-    rows = []
+    recipe, rows = RECIPES[config.recipe], []
     for backbone in config.backbones:
+        shared = {"data": config.data, "backbone": backbone, "head": config.head, "cache_dtype": config.cache_dtype}
         results = [
-            tables.run_quietly(
-                recipe,
-                recipe.Config(data=config.data, backbone=backbone, head=config.head, seed=seed, out=config.out),
-            )
+            tables.run_quietly(recipe, recipe.Config(**shared, seed=seed, out=config.out))
             for seed in range(config.seeds)
         ]
         accuracies = [result["test"]["accuracy"] for result in results]
@@ -46,8 +51,10 @@ def main(config: Config):
         seconds = tables.median_and_range([result["cost"]["seconds"] for result in results], 0)
         sizes = results[0]["data"]
         photos = f"{sizes['train']} / {sizes['validation']} / {sizes['test']}"
-        rows.append([f"{backbone}, {config.head}", photos, tables.median_and_range(accuracies), seconds])
-    print(tables.markdown(["backbone, head", "train / validation / test", "test accuracy", "seconds"], rows))
+        size = f"{results[0]['cost']['cache_bytes'] / 1e6:,.1f}"
+        rows.append([f"{backbone}, {config.head}", photos, tables.median_and_range(accuracies), seconds, size])
+    columns = ["backbone, head", "train / validation / test", "test accuracy", "seconds", "features, MB"]
+    print(tables.markdown(columns, rows))
     print(tables.footer(f"{config.seeds} seeds"))
 
 

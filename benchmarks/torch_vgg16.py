@@ -1,7 +1,5 @@
 """VGG16 with a head in plain PyTorch 2, for `frozen_prefix.py --ways pytorch`; `pip install torch` by hand."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -47,37 +45,30 @@ class Classifier(torch.nn.Module):
         return found
 
 
-def fit(batches, validation, initial, first_trained, epochs, optimizer, epoch_over: Callable, seconds: list[float]):
-    """Trains with Keras's settings of the optimizer, and validates after every epoch.
+def epochs_of(model: Classifier, batches, validation, epochs: int, optimizer: str):
+    """Trains with Keras's settings of the optimizer and validates; yields the number of every epoch when it is over.
 
     Args:
+        model: to train.
         batches: a `keras.utils.PyDataset` of photos (n, height, width, 3) and one-hot labels.
         validation: photos and one-hot labels.
-        initial, first_trained: see `Classifier`.
         epochs: how many.
         optimizer: `adam` or `sgd`.
-        epoch_over: called after each.
-        seconds: what it fills.
-
-    Returns:
-        `seconds`, and the final weights in Keras's layout.
     """
-    model = Classifier(initial, first_trained)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = {
+    step_with = {
         "adam": torch.optim.Adam(trained, lr=1e-3, eps=1e-7),
         "sgd": torch.optim.SGD(trained, lr=1e-3, momentum=0.9),
     }[optimizer]
     loss_function = torch.nn.CrossEntropyLoss()
-    for _ in range(epochs):
+    for epoch in range(epochs):
         for step in range(len(batches)):
             photos, labels = (torch.from_numpy(array) for array in batches[step])
-            optimizer.zero_grad()
+            step_with.zero_grad()
             loss_function(model(photos.permute(0, 3, 1, 2)), labels).backward()
-            optimizer.step()
+            step_with.step()
         batches.on_epoch_end()
         with torch.no_grad():
             for start in range(0, len(validation[0]), 32):
                 model(torch.from_numpy(validation[0][start : start + 32]).permute(0, 3, 1, 2))
-        epoch_over()
-    return seconds, model.keras_weights()
+        yield epoch

@@ -253,7 +253,7 @@ class FrozenPrefix:
         shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.cut.tensors)
         print(
             f"frozen prefix: {len(self.cut.prefix.layers)} layers, once a photo, {start}; {missing} of {total} to do, "
-            f"{shapes} each, {missing * store.row_bytes / 1e6:,.1f} MB in {store.directory}",
+            f"{shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
             file=sys.stderr,
         )
 
@@ -282,12 +282,12 @@ class FrozenPrefix:
         advice = "take another --cache, --cache-dtype float16, fewer --views, or --no-cache"
         if needed > self.config.cache_limit * 1e9:
             raise errors.UserError(
-                f"the features need {needed / 1e9:.1f} GB, more than --cache-limit {self.config.cache_limit:g}: "
+                f"the features need {_size(needed)}, more than --cache-limit {self.config.cache_limit:g} (GB): "
                 f"raise it, or {advice}"
             )
         free = shutil.disk_usage(store.directory).free
         if needed > free:
-            raise errors.UserError(f"the features need {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: {advice}")
+            raise errors.UserError(f"the features need {_size(needed)}, {_size(free)} are free: {advice}")
 
     def _from_photos(self, work: dict[str, tuple[str, int | None]]):
         """Yields (names, features) batch by batch, photos first as they are, then augmented."""
@@ -344,6 +344,11 @@ def _counted(batches, progress):
     for names, arrays in batches:
         yield names, arrays
         progress.update(len(names))
+
+
+def _size(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _view_seed(seed: int, name: str) -> tuple[int, int]:

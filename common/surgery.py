@@ -110,7 +110,7 @@ def layer_number(model: keras.Model, where: str) -> int:
         return int(where)
     if where.isdigit():
         raise errors.UserError(f"there is no layer {where}: the backbone has the layers 0 to {len(names) - 1}")
-    hint = configuration.suggestion(where, list(places)) or "; `python -m recipes layers BACKBONE` shows them all"
+    hint = configuration.suggestion(where, list(places)) or "; --list-layers shows them all"
     raise errors.UserError(f"there is no layer or block {where!r}{hint}")
 
 

@@ -12,7 +12,6 @@ commands:
   python recipes/NAME.py --help                 a recipe's settings
   python -m recipes predict RUN FILE…           class and probability of photos
   python -m recipes report RUN                  draw a run's report again
-  python -m recipes layers BACKBONE             its layers with numbers and blocks
   python -m recipes cache [--clear]             list what is cached, or clear it"""
 
 
@@ -61,18 +60,6 @@ def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     return 0
 
 
-def layers(backbone: tyro.conf.Positional[str], /) -> int:
-    """Prints a backbone's layers with their numbers and blocks, as --unfreeze-from takes them.
-
-    Args:
-        backbone: demo, or a name in keras.applications.
-    """
-    from common import backbones, surgery
-
-    print(surgery.layer_table(backbones.load(backbone, "none").model))
-    return 0
-
-
 def cache(cache: pathlib.Path | None = None, clear: bool = False) -> int:
     """Lists what stands in the cache, or clears it.
 
@@ -97,7 +84,7 @@ def main() -> None:
 
     with config.reported_errors(debug="--debug" in arguments):
         arguments = [argument for argument in arguments if argument != "--debug"]
-        sys.exit(config.command({"predict": predict, "report": report, "layers": layers, "cache": cache}, arguments))
+        sys.exit(config.command({"predict": predict, "report": report, "cache": cache}, arguments))
 
 
 if __name__ == "__main__":

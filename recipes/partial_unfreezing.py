@@ -10,7 +10,7 @@ Command:
     python recipes/partial_unfreezing.py                                   # the demo, nothing is downloaded
     python recipes/partial_unfreezing.py --data photos/                    # VGG16 from layer 15, block5_conv1
     python recipes/partial_unfreezing.py --data photos/ --backbone MobileNetV2 --head gap --unfreeze-from block_16
-    python -m recipes layers ResNet50                                      # what --unfreeze-from may name
+    python recipes/partial_unfreezing.py --backbone ResNet50 --list-layers # what --unfreeze-from may name
 
 It mirrors the example that freezes VGG16's layers up to 15 and trains the rest. Stage 1 trains the head to
 convergence; stage 2 unfreezes, at a learning rate 10 to 100 times lower. The frozen layers before the cut run once
