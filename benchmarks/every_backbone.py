@@ -3,8 +3,8 @@
     python benchmarks/every_backbone.py
     python benchmarks/every_backbone.py --networks ResNet50 NASNetMobile
 
-With random weights, at the smallest size that a network takes: what the suffix makes of the prefix's output, against the
-whole model, as the largest difference relative to the largest output. Inside a block several tensors cross.
+With random weights, at the smallest size that a network takes: what the suffix makes of the prefix's output, against
+the whole model, as the largest difference relative to the largest output. Inside a block several tensors cross.
 """
 
 import dataclasses

@@ -6,8 +6,9 @@ After `python data/flowers/prepare.py`, or with `--data` of your own:
     python benchmarks/sample_size.py --backbone MobileNetV2:0.35 --labelled 100 --splits 3
 
 Of the labelled photos a tenth validates and the rest trains; all others are the test. The sizes are those of the
-Keras example https://keras.io/examples/keras_recipes/sample_size_estimate/, which printed 0.807 and 0.875 on the whole of
-tf_flowers. The strategy that is named as the choice is the one with the best validation accuracy, not the best test.
+Keras example https://keras.io/examples/keras_recipes/sample_size_estimate/, which printed 0.807 and 0.875 on the
+whole of tf_flowers. The strategy that is named as the choice is the one with the best validation accuracy, whatever
+its test accuracy.
 """
 
 import dataclasses
@@ -37,6 +38,7 @@ class Config:
 # What the three have in common, and what each adds.
 SHARED = {
     "head": "gap",
+    "learning_rate": 3e-3,
     "dropout": 0.0,
     "l2": 0.01,
     "image_size": 256,
@@ -45,7 +47,7 @@ SHARED = {
     "zoom": 0.2,
     "contrast": 0.2,
 }
-FINE_TUNING = {"learning_rate": 3e-3, "fine_tuning_rate": 3e-4}
+FINE_TUNING = {"fine_tuning_rate": 3e-4}
 # The deepest cut comes first, so that the features of the others are computed from those of the one before.
 STRATEGIES = {
     "gradual unfreezing": (gradual_unfreezing, {"max_blocks": 3} | FINE_TUNING),
@@ -75,14 +77,18 @@ def main(benchmark: Config) -> None:
             sizes = "{train} + {validation} / {test}".format(**found[0]["data"])
             rows.append([
                 sizes, name, f"{mean_accuracy(found, 'test'):.3f}", tables.median_and_range(accuracies),
-                tables.median_and_range([result["cost"]["seconds"] for result in found], 0),
-                tables.median_and_range([result["cost"]["prefix_seconds"] for result in found], 0),
+                tables.median_and_range([seconds_without_features(result) for result in found], 0),
                 "chosen" if name == chosen else "",
             ])  # fmt: skip
-    columns = ["train + validation / test", "strategy", "test accuracy, mean", "median (range)", "seconds a run",
-               "of which features", "on validation"]  # fmt: skip
+    columns = ["train + validation / test", "strategy", "test accuracy, mean", "median (range)",
+               "seconds, features apart", "on validation"]  # fmt: skip
     print(tables.markdown(columns, rows))
     print(tables.footer(f"{benchmark.splits} random splits"))
+
+
+def seconds_without_features(result: dict) -> float:
+    """Of a run; the strategies share their features, so it is chance who computes them."""
+    return result["cost"]["seconds"] - result["cost"]["prefix_seconds"]
 
 
 def mean_accuracy(results: list[dict], side: str) -> float:

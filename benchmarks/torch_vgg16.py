@@ -10,7 +10,7 @@ class Classifier(torch.nn.Module):
     """The layers of VGG16 (`include_top=False`), flatten, Linear 256, Linear 2."""
 
     def __init__(self, initial: list[np.ndarray], first_trained: int):
-        """Takes Keras's weights, kernels (height, width, in, out); layers before `first_trained` of Keras's are frozen."""
+        """Takes Keras's weights, kernels (height, width, in, out); Keras's layers before `first_trained` are frozen."""
         super().__init__()
         layers, trained, number, channels = [], [], 1, 3  # layer 0 of Keras is the input
         for filters, convolutions in BLOCKS:

@@ -1,8 +1,9 @@
 """What stands in the cache: to look at and to clear. All of it can be computed or downloaded again."""
 
-import json
 import pathlib
 import shutil
+
+from common import feature_store
 
 KINDS = ("features", "scan", "demo", "tfds")
 
@@ -36,11 +37,12 @@ def _size(path: pathlib.Path) -> int:
 
 
 def _description(path: pathlib.Path) -> str:
-    about = path / "about.json"
-    if not about.is_file():
+    facts = feature_store.about_of(path)
+    if path.parent.name != "features":
         return {"scan": "what the photos of a folder are", "demo": "drawn photos", "tfds": "photos of TFDS"}[
             path.parent.name
         ]
-    facts = json.loads(about.read_text(encoding="utf-8"))
+    if not facts:
+        return "features of a network that is not known any more"
     shapes = " + ".join(" x ".join(map(str, shape)) for *_, shape in facts["tensors"])
     return f"{facts['backbone']}, {facts['weights']}, at {facts['image_size']} pixels: {shapes} a photo"

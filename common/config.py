@@ -8,6 +8,7 @@ import functools
 import io
 import os
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -49,7 +50,7 @@ class SharedConfig:
     cache: pathlib.Path | None = None  # default: ~/.cache/keras_recipes
     no_cache: bool = False  # neither read nor write it: every epoch computes the frozen layers again
     cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache; features lose digits
-    cache_limit: float = 20.0  # gigabytes that one run may add to the cache
+    cache_limit: float = 20.0  # gigabytes that the features at one cut may add to the cache
     views: int = 8  # augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow
     skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
     debug: bool = False  # show the traceback of an error
@@ -58,6 +59,9 @@ class SharedConfig:
         for name in ("image_size", "batch_size", "epochs", "learning_rate", "cache_limit"):
             check(getattr(self, name) is None or getattr(self, name) > 0, name, "must be above 0")
         check(self.views >= 0, "views", "must be 0 or above")
+        for name in ("seed", "split_seed"):
+            seed = getattr(self, name)
+            check(seed is None or 0 <= seed < 2**31, name, "must be from 0 to 2147483647")
         for name in ("validation_fraction", "test_fraction"):
             fraction = getattr(self, name)
             check(fraction is None or 0 < fraction < 1, name, "must be between 0 and 1")
@@ -76,6 +80,17 @@ def check(holds: bool, name: str, demand: str) -> None:
     """
     if not holds:
         raise errors.UserError(f"--{name.replace('_', '-')} {demand}")
+
+
+def check_augmentation(config) -> None:
+    """Refuses a `rotation`, `zoom` or `contrast` that would leave no photo, such as a zoom in per cent.
+
+    Raises:
+        UserError: names the flag.
+    """
+    check(0 <= config.rotation <= 180, "rotation", "must be from 0 to 180 degrees")
+    check(0 <= config.zoom < 1, "zoom", "must be from 0 to below 1: 0.1 is 10 %")
+    check(0 <= config.contrast <= 1, "contrast", "must be from 0 to 1: 0.1 is 10 %")
 
 
 def default_cache_directory() -> pathlib.Path:
@@ -109,6 +124,11 @@ def reported_errors(debug: bool = False):
         if not advice:
             raise
         fail(f"{error.filename or 'writing'}: {error.strerror}; {advice}", debug)
+    except Exception as error:
+        inside = re.search(r"\bUserError: (.+)", str(error))  # raised in a tf.data pipeline, which passes on only words
+        if not inside:
+            raise
+        fail(inside.group(1), debug)
 
 
 def fail(message: str, debug: bool = False) -> None:

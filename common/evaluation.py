@@ -64,9 +64,12 @@ def evaluate(probabilities, labels, class_names, groups=None, seed=0, resamples=
     return {**scores, **intervals, "per_class": per_class, "confusion_matrix": matrix}
 
 
-def standard_error(accuracy, count):
-    """Return the standard error of an accuracy (0..1) that was measured on `count` independent samples."""
-    return (accuracy * (1 - accuracy) / count) ** 0.5
+def accuracy_noise(accuracy, count):
+    """Return how far an accuracy (0..1) on `count` samples may be off by chance.
+
+    That is its standard error, but at least one answer: near 1 the normal approximation's standard error vanishes.
+    """
+    return max((accuracy * (1 - accuracy) / count) ** 0.5, 1 / count) + 1e-6  # the rest is for rounding
 
 
 def reliability(probabilities, labels, bins=CALIBRATION_BINS):

@@ -6,6 +6,7 @@ one whose size or checksum is wrong is removed, and its rows count as missing. R
 memory-mapping: the memory in use does not grow with the store, and a truncated file is an error, not a crash.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -39,7 +40,7 @@ class FeatureStore:
         Args:
             directory: where the shards are.
             specification: (shape, dtype name) of each array in a row.
-            about: JSON-able; written to `about.json` for people and for `cut_of`.
+            about: JSON-able; written to `about.json`, for people and to find a cut that another can be computed from.
 
         Raises:
             UserError: the folder cannot be made or written.
@@ -49,14 +50,15 @@ class FeatureStore:
         self.places: dict[str, tuple[pathlib.Path, int]] = {}  # name → (shard, offset)
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            if not (directory / "about.json").is_file():
+            if about_of(directory) != about:
                 files.write_json(directory / "about.json", about)
+            _remove_old_leftovers(directory)
         except OSError as error:
             raise errors.UserError(
                 f"the cache {directory} cannot be written ({error.strerror}): choose another with --cache DIR, or do "
                 "without by --no-cache"
             ) from error
-        for path in sorted(directory.glob("*.shard")):
+        for path in sorted(directory.glob("[!.]*.shard")):  # one with a dot in front is being written, by anyone
             self._open(path)
 
     def __contains__(self, name: str) -> bool:
@@ -138,7 +140,7 @@ class FeatureStore:
         except FileNotFoundError:
             length = 0
         if length != self.row_bytes:
-            raise OSError(f"{path} was cut off or removed while it was in use; start again with --resume")
+            raise errors.UserError(f"{path} was cut off or removed while it was in use; start again with --resume")
 
     def _unpacked(self, packed: np.ndarray) -> list[np.ndarray]:
         arrays, start = [], 0
@@ -148,6 +150,22 @@ class FeatureStore:
             arrays.append(part.view(dtype_of(dtype)).reshape(len(packed), *shape))
             start = end
         return arrays
+
+
+def about_of(directory: pathlib.Path) -> dict:
+    """What stands in a store's `about.json`, {} when it is missing or damaged."""
+    try:
+        return json.loads((directory / "about.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _remove_old_leftovers(directory: pathlib.Path) -> None:
+    """Removes what killed writers have left half-written, a day later: a younger file may still be in the works."""
+    for path in directory.glob(".*.shard"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > 86400:
+                path.unlink()
 
 
 def dtype_of(name: str) -> np.dtype:

@@ -305,11 +305,17 @@ class FrozenPrefix:
             yield from _through(prefix, names, batches)
 
     def _source(self, work, own) -> feature_store.FeatureStore | None:
-        """A store of the same network cut further out that has all the photos, the smallest such."""
+        """A store of the same network cut further out that has all the photos, the smallest such.
+
+        None under `--cache-dtype float16`: features computed from rounded ones would be rounded twice, and the same key
+        must always stand for the same numbers.
+        """
         found = []
-        for path in self.config.cache_directory.glob("features/*/about.json"):
-            tensors = _tensors_at(self.model, json.loads(path.read_text(encoding="utf-8"))["tensors"])
-            if path.parent == own.directory or not tensors or self._directory(tensors) != path.parent:
+        if self.config.cache_dtype == "float16":
+            return None
+        for path in self.config.cache_directory.glob("features/*"):
+            tensors = _tensors_at(self.model, feature_store.about_of(path).get("tensors", []))
+            if path == own.directory or not tensors or self._directory(tensors) != path:
                 continue
             try:
                 bridge = keras.Model(tensors, self.cut.tensors)

@@ -1,13 +1,14 @@
 """A run's directory: what is written there while it trains, how it goes on after an interruption, its cost.
 
 `runs/<recipe>/<UTC time>_seed<seed>/` holds config.json, split.csv, history.csv, results.json, model.keras,
-predictions.csv, figures/ and report.html; while it trains also checkpoint.npz and best_<epoch>.npz.
+predictions.csv, figures/ and report.html; while it trains also checkpoint.npz and best_<stage>_<epoch>.npz.
 """
 
 import contextlib
 import csv
 import dataclasses
 import datetime
+import glob
 import importlib.metadata
 import json
 import pathlib
@@ -84,7 +85,10 @@ class Run:
                 f"--resume {config.resume}: that is a run of {stored['recipe']}, not of {self.recipe}"
             )
         if (self.directory / "results.json").is_file():
-            raise errors.UserError(f"--resume {config.resume}: that run is finished, see its report.html")
+            raise errors.UserError(
+                f"--resume {config.resume}: that run is finished; its report.html can be drawn again by "
+                f"`python -m recipes report {config.resume}`"
+            )
         changed = [
             f"--{field.name.replace('_', '-')}"
             for field in dataclasses.fields(config)
@@ -124,7 +128,7 @@ class Run:
         })  # fmt: skip
 
     def seconds(self) -> float:
-        """Wall time of this run so far, with the sessions before an interruption."""
+        """Wall time of this run so far, with the sessions before an interruption up to their last finished epoch."""
         return self.earlier_seconds + time.perf_counter() - self.started
 
     def cost(self, model: keras.Model, *prefixes: frozen_prefix.FrozenPrefix) -> dict:
@@ -142,13 +146,13 @@ class Run:
             "cache_bytes": sum(prefix.cache_bytes for prefix in prefixes),
         }
 
-    def stage(self, name: str, model: keras.Model, prefix: frozen_prefix.FrozenPrefix, score: dict) -> dict:
-        """A row of the `stages` section of results.json: what a training stage brought on validation, and its cost.
+    def stage(self, name: str, model: keras.Model, score: dict) -> dict:
+        """A row of the `stages` section of results.json: what a training stage brought on validation, and its seconds
+        of training; those of the features, which stages share, are in `cost`.
 
         Args:
             name: of the stage, as in history.csv.
             model: with the layers trainable that the stage trained.
-            prefix: the features that it trained on; their seconds count as the stage's.
             score: `loss` and `accuracy` on the validation photos, after the stage.
         """
         seconds = [row["seconds"] for row in read_history(self.directory) if row["stage"] == name]
@@ -157,7 +161,7 @@ class Run:
             "validation_loss": round(score["loss"], 4),
             "validation_accuracy": round(score["accuracy"], 4),
             "epochs": len(seconds),
-            "seconds": round(prefix.seconds + sum(seconds), 1),
+            "seconds": round(sum(seconds), 1),
             "trainable_parameters": surgery.count_parameters(model)[0],
         }
 
@@ -263,7 +267,8 @@ class EarlyStopping(keras.callbacks.Callback):
         return loss if self.monitor == "loss" else 1.0 - accuracy
 
     def on_train_begin(self, logs=None):
-        self.model.optimizer.build(self.model.trainable_variables)  # MultiOptimizer ends even an empty `fit` only built
+        if not self.model.optimizer.built:  # Built also when over: MultiOptimizer needs it to end an empty `fit`.
+            self.model.optimizer.build(self.model.trainable_variables)
         if self.over:
             return
         trim_history(self.run.directory, self.run.finished_stages, self.stage, self.first_epoch)
@@ -281,10 +286,10 @@ class EarlyStopping(keras.callbacks.Callback):
         row = {"stage": self.stage, "epoch": epoch, **logs, "learning_rate": _learning_rate(self.model.optimizer)}
         row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
-            kept = f"; the state after epoch {epoch} is kept, see --resume" if epoch else ""
+            flag = "--learning-rate" if self.baseline is None else "--fine-tuning-rate"
             raise errors.UserError(
-                f"the loss became {logs['loss']} in epoch {epoch + 1}: lower --learning-rate"
-                f"{'' if self.run.config.precision == 'float32' else ' or take --precision float32'}{kept}"
+                f"the loss became {logs['loss']} in epoch {epoch + 1} of stage {self.stage}: start again with a lower "
+                f"{flag}{'' if self.run.config.precision == 'float32' else ' or with --precision float32'}"
             )
         append_history(self.run.directory, row)
         value = float(self._value(logs["val_loss"], logs["val_accuracy"]))
@@ -299,7 +304,7 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.over and not self.checkpoint:  # A later stage has begun since: only the best one is left.
-            (path,) = self.run.directory.glob(f"best_{self.stage}_*.npz")
+            (path,) = self._best_paths()
             self.best_epoch = int(path.stem.rpartition("_")[2]) - 1
         else:
             path = self._best_path()
@@ -311,7 +316,7 @@ class EarlyStopping(keras.callbacks.Callback):
             self.run.finished_stages.append(self.stage)
 
     def _remove_all_but(self, best: pathlib.Path) -> None:
-        for path in self.run.directory.glob(f"best_{self.stage}_*.npz"):
+        for path in self._best_paths():
             if path != best:
                 path.unlink()
 
@@ -320,6 +325,9 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def _best_path(self) -> pathlib.Path:
         return self.run.directory / f"best_{self.stage}_{self.best_epoch + 1:04d}.npz"
+
+    def _best_paths(self) -> list[pathlib.Path]:
+        return list(self.run.directory.glob(f"best_{glob.escape(self.stage)}_[0-9][0-9][0-9][0-9].npz"))
 
     def _write_best(self) -> None:
         with files.replacing(self._best_path()) as temporary:
@@ -338,6 +346,7 @@ class EarlyStopping(keras.callbacks.Callback):
 
 def _learning_rate(optimizer) -> float:
     """The rate in use; of several optimizers the highest."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of the loss scaling under mixed_float16
     return max(float(single.learning_rate) for single in getattr(optimizer, "optimizers", [optimizer]))
 
 
@@ -366,7 +375,7 @@ def summary(result: Result) -> str:
 def append_history(directory: pathlib.Path, row: dict) -> None:
     """Adds one epoch to history.csv; the first one writes the column names."""
     path = directory / "history.csv"
-    new = not path.is_file()
+    new = not path.is_file() or not path.stat().st_size
     with open(path, "a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, row, lineterminator="\n")
         if new:
@@ -387,7 +396,7 @@ def read_history(directory: pathlib.Path) -> list[dict]:
 def trim_history(directory: pathlib.Path, finished_stages: list[str], stage: str, epochs: int) -> None:
     """Drops what was written after the checkpoint: a kill between the two writes leaves an epoch too many."""
     path = directory / "history.csv"
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         return
     with open(path, newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)

@@ -68,8 +68,8 @@ class Config(config.SharedConfig):
         config.check(self.patience > 0, "patience", "must be above 0")
         config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
         config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
-        for name in ("l2", "rotation", "zoom", "contrast"):
-            config.check(getattr(self, name) >= 0, name, "must be 0 or above")
+        config.check(self.l2 >= 0, "l2", "must be 0 or above")
+        config.check_augmentation(self)
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:

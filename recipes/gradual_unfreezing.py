@@ -13,8 +13,8 @@ Command:
 
 It follows the articles' advice ("start by unfreezing only the final layer and gradually unfreeze earlier ones, monitor
 a validation set to identify the point of diminishing returns") and Howard and Ruder (2018), who named it. Every stage
-goes on from the best weights so far; one that makes them no better changes nothing. The frozen layers before each cut
-run once per photo, all stages together in one pass through the network.
+goes on from the weights of the one before; those of a stage that harms are thrown away. The frozen layers before each
+cut run once per photo, all stages together in one pass through the network.
 
 Expected: EXPECTED
 """
@@ -71,8 +71,10 @@ class Config(config.SharedConfig):
             config.check(getattr(self, name) > 0, name, "must be above 0")
         config.check(self.blocks_per_stage <= self.max_blocks, "blocks_per_stage", "must be at most --max-blocks")
         config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", "must be below --fine-tuning-epochs")
-        for name in ("l2", "min_improvement", "warm_up", "rotation", "zoom", "contrast"):
+        for name in ("l2", "min_improvement", "warm_up"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
+        config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
+        config.check_augmentation(self)
         config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         config.check(
             self.fine_tuning_rate <= self.learning_rate / 10,
@@ -110,10 +112,11 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
 
 
 def plan(base_model: keras.Model, config: Config) -> list[Stage]:
-    """The head alone, then one stage for every `blocks_per_stage` blocks from the top, `max_blocks` at most."""
+    """The head alone, then one stage for every `blocks_per_stage` blocks from the top, the last with `max_blocks`."""
     stages = [Stage("head", 0, len(base_model.layers))]
-    for count, (name, first) in enumerate(surgery.last_blocks(base_model, config.max_blocks), start=1):
-        if count % config.blocks_per_stage == 0:
+    blocks = surgery.last_blocks(base_model, config.max_blocks)
+    for count, (name, first) in enumerate(blocks, start=1):
+        if count % config.blocks_per_stage == 0 or count == len(blocks):
             stages.append(Stage(f"from_{name}", count, first))
     return stages
 
@@ -130,15 +133,19 @@ def optimizer(stage: Stage, steps: int, config: Config) -> keras.optimizers.Opti
     )
 
 
+def error(score: dict, config: Config) -> float:
+    """What is watched on the validation photos: the share of wrong answers, or the loss."""
+    return score["loss"] if config.monitor == "loss" else 1 - score["accuracy"]
+
+
 def pays(before: dict, after: dict, config: Config) -> bool:
-    """Whether the validation error (or loss) fell by more than `min_improvement` of what it was, so that it pays to
-    unfreeze more."""
-    was, became = (score["loss"] if config.monitor == "loss" else 1 - score["accuracy"] for score in (before, after))
+    """Whether the error fell by more than `min_improvement` of what it was, so that it pays to unfreeze more."""
+    was, became = error(before, config), error(after, config)
     return config.min_improvement == 0 or was - became > config.min_improvement * was
 
 
 def run(config: Config) -> runs.Result:
-    """Trains stage after stage while validation improves, keeps the best, reads the test photos once."""
+    """Trains stage after stage while validation improves, drops what harms, reads the test photos once."""
     record = runs.Run("gradual_unfreezing", config)
     config = record.config  # that of the interrupted run when --resume is given
     strategy = device.set_up(config.seed, config.precision, config.deterministic)
@@ -159,29 +166,30 @@ def run(config: Config) -> runs.Result:
         surgery.unfreeze(backbone.model, stage.first, config.batch_norm)
         prefixes[stage] = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
 
-    # Training: each stage goes on from the best weights so far, and the one that gains too little is the last. The rate
+    # Training: each stage goes on from the one before, and the one that gains too little is the last. The rate
     # of a stage falls to 0, so it is its last epoch that counts; the weights that it started from come back where that
-    # validates worse, in accuracy by more than its standard error (on 30 photos one more wrong answer says nothing).
+    # validates worse, in accuracy by more than chance allows (on 30 photos one more wrong answer says nothing).
     steps = generators.steps(len(splits.train), config.batch_size)
-    rows, score, kept = [], None, stages[0]
+    rows, score, best, kept = [], None, None, stages[0]
     for stage in stages:
         surgery.unfreeze(backbone.model, stage.first, config.batch_norm)
         print(surgery.trainable_table(model), file=sys.stderr)
         if stage.blocks == 0:
             stopping = runs.EarlyStopping(record, config.patience, config.epochs, stage="head")
         else:
-            noise = evaluation.standard_error(score["accuracy"], len(splits.validation))
+            noise = evaluation.accuracy_noise(best["accuracy"], len(splits.validation))
             stopping = runs.EarlyStopping(
-                record, None, config.fine_tuning_epochs, stage=stage.name, monitor=config.monitor, baseline=score,
+                record, None, config.fine_tuning_epochs, stage=stage.name, monitor=config.monitor, baseline=best,
                 margin=noise if config.monitor == "accuracy" else 0.0,
             )  # fmt: skip
         train_generator, val_generator, test_generator = prefixes[stage].generators(stopping.first_epoch)
         part = prefixes[stage].suffix
         with strategy.scope():
             part.compile(optimizer(stage, steps, config), loss="categorical_crossentropy", metrics=["accuracy"])
-        if stage.blocks and config.batch_norm == "frozen":
+        if stage.blocks:
             # Before any weight moves, the model with more unfrozen must score as the one before it did.
-            surgery.check_same_score(score["loss"], part.evaluate(val_generator, verbose=0, return_dict=True)["loss"])
+            joined_score = part.evaluate(val_generator, verbose=0, return_dict=True)
+            surgery.check_same_score(score["loss"], joined_score["loss"], config)
         part.fit(
             train_generator,
             verbose=runs.verbosity(),
@@ -192,11 +200,12 @@ def run(config: Config) -> runs.Result:
             validation_data=val_generator,
             callbacks=[stopping],
         )
-        before, score = score, part.evaluate(val_generator, verbose=0, return_dict=True)
-        rows.append(record.stage(stage.name, model, prefixes[stage], score) | {"blocks": stage.blocks})
+        score = part.evaluate(val_generator, verbose=0, return_dict=True)
+        rows.append(record.stage(stage.name, model, score) | {"blocks": stage.blocks})
         kept = stage if stopping.improved else kept
-        if stage.blocks and not pays(before, score, config):
+        if stage.blocks and not pays(best, score, config):
             break
+        best = score if best is None else min(best, score, key=lambda s: error(s, config))
     surgery.unfreeze(backbone.model, kept.first, config.batch_norm)
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.

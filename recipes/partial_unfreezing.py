@@ -79,8 +79,10 @@ class Config(config.SharedConfig):
             "must be 10 times below --learning-rate",
         )
         config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", "must be below --fine-tuning-epochs")
-        for name in ("l2", "warm_up", "rotation", "zoom", "contrast"):
+        for name in ("l2", "warm_up"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
+        config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
+        config.check_augmentation(self)
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
@@ -135,7 +137,7 @@ def first_unfrozen(base_model: keras.Model, config: Config) -> int:
 
 
 def run(config: Config) -> runs.Result:
-    """Trains the head, then the head and the last layers; keeps what validates best; reads the test photos once."""
+    """Trains the head, then the last layers too, unless that harms; reads the test photos once."""
     if config.list_layers:
         name = config.backbone or ("demo" if config.data == "demo" else "VGG16")
         print(surgery.layer_table(backbones.load(name, "none").model))
@@ -182,14 +184,14 @@ def run(config: Config) -> runs.Result:
         callbacks=[stopping],
     )
     head_score = frozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
-    stages = [record.stage("head", model, frozen, head_score)]
+    stages = [record.stage("head", model, head_score)]
 
     # Stage 2: the head and the last layers, slowly. Before any weight moves the joined model must score as the
     # head did. The rate falls to 0, so it is the last epoch that counts; the head comes back where that validates
-    # worse, in accuracy by more than its standard error (on 30 photos one more wrong answer says nothing).
+    # worse, in accuracy by more than chance allows (on 30 photos one more wrong answer says nothing).
     surgery.unfreeze(backbone.model, first, config.batch_norm)
     print(surgery.trainable_table(model), file=sys.stderr)
-    noise = evaluation.standard_error(head_score["accuracy"], len(splits.validation))
+    noise = evaluation.accuracy_noise(head_score["accuracy"], len(splits.validation))
     stopping = runs.EarlyStopping(
         record, None, config.fine_tuning_epochs, stage="fine_tuning", monitor=config.monitor, baseline=head_score,
         margin=noise if config.monitor == "accuracy" else 0.0,
@@ -198,9 +200,8 @@ def run(config: Config) -> runs.Result:
     with strategy.scope():
         slow = optimizer(backbone.model, steps, config)
         unfrozen.suffix.compile(slow, loss="categorical_crossentropy", metrics=["accuracy"])
-    if config.batch_norm == "frozen":
-        joined_loss = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)["loss"]
-        surgery.check_same_score(head_score["loss"], joined_loss)
+    joined_score = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
+    surgery.check_same_score(head_score["loss"], joined_score["loss"], config)
     unfrozen.suffix.fit(
         train_generator,
         verbose=runs.verbosity(),
@@ -213,11 +214,12 @@ def run(config: Config) -> runs.Result:
     )
 
     score = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
-    stages.append(record.stage("fine_tuning", model, unfrozen, score))
+    stages.append(record.stage("fine_tuning", model, score))
+    kept = "fine_tuning" if stopping.improved else "head"
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": f"head, then from {first_name}", "data": splits.summary(), "stages": stages}
-    results["kept_stage"] = "fine_tuning" if stopping.improved else "head"
+    results["kept_stage"] = kept
     probabilities = {
         "validation": unfrozen.suffix.predict(val_generator, verbose=0),
         "test": unfrozen.suffix.predict(test_generator, verbose=0),
@@ -231,6 +233,8 @@ def run(config: Config) -> runs.Result:
     # What stays: a model that takes raw pixels, the numbers, the pictures.
     model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize)
     runs.save_model(record.directory, model_from_pixels, splits.class_names)
+    if kept == "head":
+        surgery.freeze(backbone.model)
     result = record.finish(results | {"cost": record.cost(model, unfrozen, frozen)})
     report.write(record.directory, grad_cam.for_photos(model_from_pixels))
     print(runs.summary(result))

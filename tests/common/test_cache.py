@@ -13,6 +13,8 @@ def test_entries_are_described_and_only_they_are_cleared(tmp_path):
     text = cache.table(tmp_path)
     assert "VGG16, imagenet, at 224 pixels: 7 x 7 x 512 a photo" in text.splitlines()[0]
     assert text.splitlines()[-1].strip().startswith("2.0 MB")
+    (store / "about.json").write_text("{")
+    assert "not known any more" in cache.table(tmp_path)
     assert cache.clear(tmp_path) > 2_000_000
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
     assert cache.entries(tmp_path) == []

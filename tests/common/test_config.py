@@ -3,6 +3,7 @@ import errno
 import pathlib
 
 import pytest
+import tensorflow as tf
 
 from common import config, errors
 
@@ -22,6 +23,7 @@ def test_defaults_and_flags():
         (["--batch-size", "0"], "--batch-size must be above 0"),
         (["--test-fraction", "1.5"], "--test-fraction must be between 0 and 1"),
         (["photos"], "unknown argument photos"),
+        (["--seed", "-1"], "--seed must be from 0"),
     ],
 )
 def test_a_mistake_is_one_line_that_says_what_to_do(arguments, message):
@@ -29,6 +31,24 @@ def test_a_mistake_is_one_line_that_says_what_to_do(arguments, message):
         config.parse(config.SharedConfig, arguments)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value) and "│" not in str(caught.value)
+
+
+def test_too_much_augmentation_is_refused():
+    class Flags:
+        rotation, zoom, contrast = 10.0, 20.0, 0.1
+
+    with pytest.raises(errors.UserError, match="0.1 is 10 %"):
+        config.check_augmentation(Flags)
+
+
+def test_a_mistake_found_in_a_data_pipeline_is_one_line_too(capsys):
+    def read(number):
+        raise errors.UserError("the shard was removed; start again")
+
+    with pytest.raises(SystemExit) as stop, config.reported_errors():
+        list(tf.data.Dataset.range(1).map(lambda number: tf.numpy_function(read, [number], tf.float32)))
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: the shard was removed; start again"
 
 
 def test_help_shows_the_rule_of_thumb(capsys):

@@ -255,8 +255,7 @@ def test_rounded_probabilities_are_accepted():
     assert rounded["log_loss"] == pytest.approx(exact["log_loss"], rel=1e-3)
 
 
-def test_standard_error_of_an_accuracy():
-    assert evaluation.standard_error(0.9, 100) == pytest.approx(0.03)
-    assert evaluation.standard_error(1.0, 15) == 0
+def test_noise_of_an_accuracy_is_its_standard_error_and_at_least_one_answer():
     draws = np.random.default_rng(0).binomial(50, 0.8, 20_000) / 50
-    assert evaluation.standard_error(0.8, 50) == pytest.approx(draws.std(), rel=0.02)
+    assert evaluation.accuracy_noise(0.8, 50) == pytest.approx(draws.std(), rel=0.02)
+    assert evaluation.accuracy_noise(1.0, 15) == pytest.approx(1 / 15, rel=1e-4)

@@ -80,8 +80,19 @@ def test_a_damaged_shard_is_found_out_and_removed(place, tmp_path, capsys):
 
 
 def test_an_unfinished_shard_is_not_taken_for_one(tmp_path):
-    (tmp_path / ".123-abc.shard").write_bytes(b"half")
-    assert len(open_store(tmp_path)) == 0
+    half = tmp_path / ".123-abc.shard"  # as another process writes it
+    half.write_bytes(b"half")
+    assert len(open_store(tmp_path)) == 0 and half.is_file()
+    os.utime(half, (0, 0))  # its writer was killed long ago
+    assert len(open_store(tmp_path)) == 0 and not half.exists()
+
+
+def test_a_damaged_description_is_written_again(tmp_path):
+    open_store(tmp_path)
+    (tmp_path / "about.json").write_text("")
+    assert feature_store.about_of(tmp_path) == {}
+    open_store(tmp_path)
+    assert feature_store.about_of(tmp_path) == {"backbone": "demo"}
 
 
 def test_a_full_disk_keeps_what_was_complete(tmp_path, monkeypatch):
@@ -130,10 +141,10 @@ def test_a_shard_cut_off_in_use_is_an_error_and_not_a_wrong_number(tmp_path):
     read = store.reader(["photo 4"])
     path = next(tmp_path.glob("*.shard"))
     os.truncate(path, path.stat().st_size - 1)
-    with pytest.raises(OSError, match="cut off"):
+    with pytest.raises(errors.UserError, match="cut off"):
         read([0])
     path.unlink()
-    with pytest.raises(OSError, match="removed"):
+    with pytest.raises(errors.UserError, match="removed"):
         read([0])
 
 

@@ -241,13 +241,22 @@ def test_views_are_taken_in_turn(splits, settings):
     assert np.array_equal(epochs[0], epochs[2]) and not np.allclose(epochs[0], epochs[1])
 
 
-def test_float16_halves_the_cache_and_hardly_changes_the_features(splits, settings):
+def test_float16_halves_the_cache_and_hardly_changes_the_features(splits, settings, tmp_path):
     exact = features(splits, settings)
     half = features(splits, dataclasses.replace(settings, cache_dtype="float16"))
     assert half.cache_bytes * 2 == exact.cache_bytes
     names = splits.contents("test")
     a, b = (prefix.store.reader(names)(range(6))[0].astype("float32") for prefix in (exact, half))
     assert np.allclose(a, b, rtol=2e-3, atol=1e-3) and not np.array_equal(a, b)
+    # A cut further in is computed from the photos again: what was rounded once is not rounded twice.
+    in16 = dataclasses.replace(settings, cache_dtype="float16")
+    features(splits, in16, cut_at="block4_pool")
+    after, fresh = (
+        features(splits, dataclasses.replace(in16, cache=cache), cut_at="block5_conv1")
+        for cache in (settings.cache, tmp_path / "fresh")
+    )
+    a, b = (prefix.store.reader(names)(range(6))[0] for prefix in (after, fresh))
+    assert np.array_equal(a, b)
 
 
 def test_too_large_a_cache_is_refused_before_the_work(splits, settings):

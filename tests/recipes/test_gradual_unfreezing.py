@@ -93,7 +93,7 @@ def test_the_plan_follows_the_blocks():
         ("head", 0, 19), ("from_block5", 1, 15), ("from_block4", 2, 11), ("from_block3", 3, 7)
     ]  # fmt: skip
     by_two = gradual_unfreezing.plan(base, gradual_unfreezing.Config(max_blocks=9, blocks_per_stage=2))
-    assert [stage.name for stage in by_two] == ["head", "from_block4", "from_block2"]
+    assert [stage.name for stage in by_two] == ["head", "from_block4", "from_block2", "from_block1"]
 
 
 @pytest.mark.parametrize(
