@@ -111,7 +111,6 @@ def optimizer(base_model: keras.Model, steps: int, config: Config) -> keras.opti
     block before it at that times its square … (discriminative rates, Howard and Ruder 2018,
     https://arxiv.org/abs/1801.06146); each has an Adam of its own.
     """
-
     warm_up, total = config.warm_up * steps, config.fine_tuning_epochs * steps
 
     def adam(rate):
@@ -216,6 +215,8 @@ def run(config: Config) -> runs.Result:
     score = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
     stages.append(record.stage("fine_tuning", model, score))
     kept = "fine_tuning" if stopping.improved else "head"
+    if kept == "head":
+        surgery.freeze(backbone.model)
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": f"head, then from {first_name}", "data": splits.summary(), "stages": stages}
@@ -233,8 +234,6 @@ def run(config: Config) -> runs.Result:
     # What stays: a model that takes raw pixels, the numbers, the pictures.
     model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize)
     runs.save_model(record.directory, model_from_pixels, splits.class_names)
-    if kept == "head":
-        surgery.freeze(backbone.model)
     result = record.finish(results | {"cost": record.cost(model, unfrozen, frozen)})
     report.write(record.directory, grad_cam.for_photos(model_from_pixels))
     print(runs.summary(result))

@@ -144,7 +144,7 @@ def killed_at_random(process, chance):
 
 @pytest.mark.slow
 def test_killed_ten_times_at_random_it_ends_as_if_undisturbed(stripes, tmp_path):
-    """One run, killed ten times in extraction and training by SIGKILL; the moments are new in each test, and printed."""
+    """One run, killed ten times in extraction and training by SIGKILL; the moments are new each time, and printed."""
     flags = ["--data", stripes, "--backbone", "demo", "--weights", "demo", "--image-size", 64, "--head", "gap",
              "--batch-size", 4, "--epochs", 12, "--fine-tuning-epochs", 6, "--min-improvement", 0, "--flip",
              "--views", 4, "--deterministic", "--learning-rate", 0.01, "--fine-tuning-rate", 1e-4]  # fmt: skip

@@ -58,7 +58,7 @@ def test_rates_fall_with_depth(stripes, tmp_path):
     assert result.results["kept_stage"] == "fine_tuning"
     before, after = backbones.load("demo", "demo", 32).model, weights_of(result)
     moved = {
-        name: max(float(np.abs(a - b).max()) for a, b in zip(weights, before.get_layer(name).get_weights(), strict=True))
+        name: max(float(abs(a - b).max()) for a, b in zip(weights, before.get_layer(name).get_weights(), strict=True))
         for name, weights in after.items() if name.startswith("block")
     }  # fmt: skip
     for block, depth in (("block5", 1), ("block4", 2), ("block3", 3)):
@@ -127,7 +127,7 @@ def killed_after(stage, epoch, config, monkeypatch):
 def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
     config = settings(stripes, tmp_path, deterministic=True, head="gap", rate_decay=0.5)  # with dropout
     undisturbed = partial_unfreezing.run(config)
-    for stage, epoch in (("head", 1), ("fine_tuning", 0), ("fine_tuning", 2)):
+    for stage, epoch in (("head", 1), ("fine_tuning", 0)):
         interrupted = killed_after(stage, epoch, config, monkeypatch)
         resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
         assert resumed.results["test"] == undisturbed.results["test"]
