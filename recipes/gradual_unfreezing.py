@@ -16,7 +16,9 @@ a validation set to identify the point of diminishing returns") and Howard and R
 goes on from the weights of the one before; those of a stage that harms are thrown away. The frozen layers before each
 cut run once per photo, all stages together in one pass through the network.
 
-Expected: EXPECTED
+Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 a mean test accuracy of 0.854 (0.805 – 0.880, five
+splits; the head alone 0.838), with 330 0.883 (0.857 – 0.913; 0.867), in half a minute (`python benchmarks/sample_size.py`);
+on the demo 0.825 (0.764 – 0.836, five seeds; the head alone 0.783), in 5 to 15 seconds, the first run in 40.
 """
 
 import dataclasses
