@@ -32,6 +32,11 @@ def set_up(seed: int, precision: str = "float32", deterministic: bool = False) -
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
+def has_gpu() -> bool:
+    """Whether TensorFlow computes on a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def _grow_memory(gpu) -> None:
     """Takes GPU memory as needed; TensorFlow allows the setting only before the GPU's first use."""
     try:

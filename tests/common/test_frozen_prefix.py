@@ -141,6 +141,15 @@ def test_what_cannot_be_cut_is_refused():
     assert [layer.name for layer in frozen_prefix.cut(model).prefix.layers][-1] == "base"
 
 
+def test_portions_of_any_size_give_the_same_features(splits, settings, tmp_path, monkeypatch):
+    whole = features(splits, settings)
+    monkeypatch.setattr(frozen_prefix, "PORTION_BYTES", 1)  # one batch
+    parts = features(splits, dataclasses.replace(settings, cache=tmp_path / "other"))
+    names = splits.contents("train")
+    a, b = (prefix.store.reader(names)(range(len(names)))[0] for prefix in (whole, parts))
+    assert np.array_equal(a, b)
+
+
 def test_a_second_run_computes_nothing(splits, settings, monkeypatch):
     first = trained("demo", 32, None, splits, settings)
     monkeypatch.setattr(generators, "photo_batches", None)
