@@ -22,7 +22,7 @@ import tqdm
 from common import device, errors, feature_store, generators, surgery
 
 CACHE_VERSION = 2  # raise it when the same prefix would be stored otherwise
-PORTION_BYTES = 256 * 2**20  # of decoded photos in memory
+PORTION_BYTES = 128 * 2**20  # of decoded photos in memory
 COMPUTED_BY = ("keras", "tensorflow", "pillow")  # another version of these may decode, resize or compute otherwise
 
 
