@@ -52,7 +52,7 @@ def write(run_directory, heatmap_function=None):
         groups=_has_groups(run),
         samples=_sample_photos(run),
         curves=_learning_curves(run),
-        best_epoch=_best_epoch(run.history),
+        best_epoch=_kept_epoch(run),
         stages=_stage_curve(run),
         confusion=_confusion_matrix(run),
         mix_ups=_mix_ups(run),
@@ -259,7 +259,7 @@ def _spread(items, count):
 
 def _learning_curves(run):
     metrics = [name for name in ("loss", "accuracy") if any(name in row for row in run.history)]
-    best = _best_epoch(run.history)
+    best = _kept_epoch(run)
     return [
         _figure(run, metric, f"{metric.title()} on training and validation data in {len(run.history)} epochs",
                 figures.learning_curve, run.history, metric, best)
@@ -276,6 +276,11 @@ def _stage_curve(run):
         f"Validation loss, validation accuracy and seconds of {len(stages)} training stages; the table has the numbers"
     )
     return _figure(run, "stages", alt, figures.stage_curve, stages, kept)
+
+
+def _kept_epoch(run):
+    """The epoch to mark as the best; None where stages decided, and not the lowest loss, what was kept."""
+    return None if "kept_stage" in run.results else _best_epoch(run.history)
 
 
 def _best_epoch(history):

@@ -211,7 +211,7 @@ def run(config: Config) -> runs.Result:
     surgery.unfreeze(backbone.model, kept.first, config.batch_norm)
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
-    results = {"strategy": f"gradual, {kept.name}", "data": splits.summary(), "stages": rows}
+    results = {"strategy": f"kept {kept.name}", "data": splits.summary(), "stages": rows}
     results["kept_stage"] = kept.name
     probabilities = {
         "validation": part.predict(val_generator, verbose=0),

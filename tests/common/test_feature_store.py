@@ -155,6 +155,8 @@ def test_more_shards_than_a_process_may_open(tmp_path, monkeypatch):
     resource.setrlimit(resource.RLIMIT_NOFILE, (here + 10, limit[1]))
     try:
         open_store(tmp_path).write(batches(*([number] for number in range(50))))
-        check(open_store(tmp_path), range(50))
+        store = open_store(tmp_path)
+        check(store, range(50))
+        assert len(list(tmp_path.glob("*.shard"))) == len(store) == 50
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limit)
