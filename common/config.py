@@ -90,7 +90,8 @@ def check_augmentation(config) -> None:
     """
     check(0 <= config.rotation <= 180, "rotation", "must be from 0 to 180 degrees")
     check(0 <= config.zoom < 1, "zoom", "must be from 0 to below 1: 0.1 is 10 %")
-    check(0 <= config.contrast <= 1, "contrast", "must be from 0 to 1: 0.1 is 10 %")
+    for name in ("contrast", "colour"):
+        check(0 <= getattr(config, name, 0) <= 1, name, "must be from 0 to 1: 0.1 is 10 %")
 
 
 def default_cache_directory() -> pathlib.Path:
@@ -234,6 +235,7 @@ def from_dict(config_class: type, values: dict[str, Any]) -> Any:
             f"the run's config.json has unknown settings ({', '.join(unknown)}): another version wrote it"
         )
     paths = {name for name, field in fields.items() if "Path" in str(field.type)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return config_class(
         **{
             name: pathlib.Path(value) if name in paths and value is not None else value

@@ -72,12 +72,12 @@ class Splits:
         """The groups of a split's photos, "" where a photo has none."""
         return [sample.group for sample in getattr(self, split)]
 
-    def generators(self, resize, preprocess, batch_size, seed, augmentation=None, first_epoch=0):
+    def generators(self, resize, preprocess, batch_size, seed, augmentation=None, first_epoch=0, balanced=False):
         """`train_generator, val_generator, test_generator`; arguments as in `common.generators`."""
         shape = {"num_classes": len(self.class_names), "resize": resize, "batch_size": batch_size}
         train_generator = generators.training_batches(
             self.paths("train"), self.labels("train"), **shape, seed=seed, preprocess=preprocess,
-            augmentation=augmentation, first_epoch=first_epoch,
+            augmentation=augmentation, first_epoch=first_epoch, balanced=balanced,
         )  # fmt: skip
         val_generator, test_generator = (
             generators.evaluation_batches(self.paths(split), self.labels(split), **shape, preprocess=preprocess)
@@ -85,10 +85,9 @@ class Splits:
         )
         return train_generator, val_generator, test_generator
 
-    def class_weights(self) -> dict[int, float]:
-        """Weights that make every class count alike in training: n / (classes x photos of the class)."""
-        counts = np.bincount(self.labels("train"), minlength=len(self.class_names))
-        return {i: float(len(self.train) / (len(counts) * count)) for i, count in enumerate(counts)}
+    def counts(self, split: str = "train") -> np.ndarray:
+        """How many photos of each class a split has, int64 (classes,)."""
+        return np.bincount(self.labels(split), minlength=len(self.class_names))
 
     def summary(self) -> dict:
         """The `data` section of results.json."""
@@ -101,7 +100,9 @@ class Splits:
         return names | sizes | {"per_split": per_split} | self.quality
 
 
-def load(config, directory: pathlib.Path) -> Splits:
+def load(
+    config, directory: pathlib.Path, samples: list[Sample] | None = None, problems=(), by_group: bool = False
+) -> Splits:
     """Reads the source, scans every file, splits, checks and writes `split.csv` into `directory`.
 
     A `split.csv` that is there already (a resumed run) is used as it stands.
@@ -109,31 +110,38 @@ def load(config, directory: pathlib.Path) -> Splits:
     Args:
         config: a `common.config.SharedConfig`.
         directory: the run directory; `skipped.csv` is written there too where photos are left out.
+        samples: the photos, where the recipe has read `config.data` itself.
+        problems: `scan.Problem`s that the recipe has found then, to be treated like those of the scan.
+        by_group: the fractions are those of the groups of each class, not of its photos.
 
     Raises:
         UserError: nothing usable at `--data`, unusable photos without `--skip-bad`, or a leak.
     """
     split_csv = directory / "split.csv"
     resumed = split_csv.is_file()
-    samples = read_csv(split_csv) if resumed else read_source(config.data, config.cache_directory)
+    if resumed:
+        samples, problems = read_csv(split_csv), ()
+    elif samples is None:
+        samples = read_source(config.data, config.cache_directory)
     cache = None if config.no_cache else config.cache_directory
     facts = scan.scan([sample.path for sample in samples], cache)
-    usable = scan.apply(samples, facts, config.skip_bad, directory / "skipped.csv")
-    if len(usable) < len(samples):
-        left_out = len(samples) - len(usable)
-        print(f"data: {left_out} of {len(samples)} photos left out, see {directory / 'skipped.csv'}", file=sys.stderr)
+    usable = scan.apply(samples, facts, config.skip_bad, directory / "skipped.csv", known=problems)
+    total = len(samples) + len(problems)
+    left_out = total - len(usable)
+    if left_out:
+        print(f"data: {left_out} of {total} photos left out, see {directory / 'skipped.csv'}", file=sys.stderr)
     contents = {path: fact.sha256 for path, fact in facts.items()}
     if not resumed:
         seed = config.seed if config.split_seed is None else config.split_seed
         fractions = DEMO_FRACTIONS if config.data == "demo" else DEFAULT_FRACTIONS
         usable = split(
             usable, units_of(usable, contents), seed, config.validation_fraction or fractions["validation"],
-            config.test_fraction or fractions["test"],
+            config.test_fraction or fractions["test"], by_group,
         )  # fmt: skip
     check_leaks(usable, contents)
     if not resumed:
         write_csv(split_csv, usable)
-    quality = scan.summarise(facts) | {"skipped": len(samples) - len(usable)}
+    quality = scan.summarise(facts) | {"skipped": left_out}
     sides = {name: [sample for sample in usable if sample.split == name] for name in SPLIT_NAMES}
     return Splits(
         config.data, tuple(sorted({sample.label for sample in usable})), **sides, quality=quality, content_of=contents
@@ -267,8 +275,9 @@ def write_csv(path: pathlib.Path, samples: Iterable[Sample]) -> None:
 
 
 def split(
-    samples: list[Sample], units: dict[str, str], seed: int, validation_fraction: float, test_fraction: float
-) -> list[Sample]:
+    samples: list[Sample], units: dict[str, str], seed: int, validation_fraction: float, test_fraction: float,
+    by_group: bool = False,
+) -> list[Sample]:  # fmt: skip
     """Puts every photo on one side: stratified by class, whole groups, copies of one file together.
 
     scikit-learn's `StratifiedGroupKFold` makes folds of equal size only, and may leave a rare class out of a
@@ -282,6 +291,7 @@ def split(
         units: path → name of the unit that must stay on one side (`units_of`).
         seed: fixes the split.
         validation_fraction, test_fraction: of all photos, each in 0–1.
+        by_group: the fractions are of the units instead: one with four photos counts as much as one with one.
 
     Raises:
         UserError: a class has too few groups for three sides, or the fractions leave nothing to train on.
@@ -292,14 +302,15 @@ def split(
     if given == {""}:
         fractions = {"train": 1 - validation_fraction - test_fraction, "validation": validation_fraction,
                      "test": test_fraction}  # fmt: skip
-        return _deal_out(samples, units, seed, fractions)
+        return _deal_out(samples, units, seed, fractions, by_group)
     if "" in given or "train" not in given:
         raise errors.UserError("--data gives splits to some photos only, or none to train on; give all or none")
     for side, fraction in (("test", test_fraction), ("validation", validation_fraction)):
         if side not in given:
             print(f"data: no {side} photos given, so {fraction:.0%} of the training photos are taken", file=sys.stderr)
             train = [sample for sample in samples if sample.split == "train"]
-            dealt = {s.path: s for s in _deal_out(train, units, seed, {"train": 1 - fraction, side: fraction})}
+            shares = {"train": 1 - fraction, side: fraction}
+            dealt = {sample.path: sample for sample in _deal_out(train, units, seed, shares, by_group)}
             samples = [dealt.get(sample.path, sample) for sample in samples]
     return samples
 
@@ -325,7 +336,7 @@ def units_of(samples: list[Sample], contents: dict[str, str]) -> dict[str, str]:
     return {sample.path: " ".join(root(("content", contents[sample.path]))) for sample in samples}
 
 
-def _deal_out(samples, unit_of: dict[str, str], seed: int, fractions: dict[str, float]) -> list[Sample]:
+def _deal_out(samples, unit_of: dict[str, str], seed: int, fractions: dict[str, float], by_group: bool) -> list[Sample]:
     """Gives every sample one of the sides named in `fractions`."""
     members = collections.defaultdict(list)
     for sample in samples:
@@ -333,11 +344,11 @@ def _deal_out(samples, unit_of: dict[str, str], seed: int, fractions: dict[str, 
     units = list(members.values())
     order = np.random.default_rng(seed).permutation(len(units))
     units = sorted((units[i] for i in order), key=len, reverse=True)
-    needs = _needs(samples, units, fractions)
+    needs = _needs(units, fractions, by_group)
     open_needs = {side: dict(need) for side, need in needs.items()}
     side_of = {}
     for unit in units:
-        labels = collections.Counter(sample.label for sample in unit)
+        labels = _labels(unit, by_group)
 
         def urgency(side, labels=labels):
             return sum(n * open_needs[side][label] / needs[side][label] for label, n in labels.items())
@@ -351,10 +362,16 @@ def _deal_out(samples, unit_of: dict[str, str], seed: int, fractions: dict[str, 
     return dealt
 
 
-def _needs(samples, units, fractions) -> dict[str, dict[str, float]]:
-    """How many photos of each class every side should get: its fraction, at least one, the rest trains."""
-    counts = collections.Counter(sample.label for sample in samples)
-    groups = collections.Counter(label for unit in units for label in {sample.label for sample in unit})
+def _labels(unit, by_group: bool) -> collections.Counter:
+    """How much a unit counts for each class that it has photos of: 1 for each photo, or 1 in all."""
+    labels = collections.Counter(sample.label for sample in unit)
+    return collections.Counter(set(labels)) if by_group else labels
+
+
+def _needs(units, fractions, by_group: bool) -> dict[str, dict[str, float]]:
+    """How many photos (or groups) of each class every side should get: its fraction, at least one, the rest trains."""
+    groups = sum((_labels(unit, by_group=True) for unit in units), collections.Counter())
+    counts = sum((_labels(unit, by_group) for unit in units), collections.Counter())
     poor = sorted(label for label in counts if groups[label] < len(fractions))
     if poor:
         raise errors.UserError(

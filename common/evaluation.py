@@ -9,6 +9,7 @@ from sklearn import metrics
 
 CALIBRATION_BINS = 15  # the number of bins in Guo et al. (2017)
 CONFIDENCE_LEVEL = 0.95
+TAILS = ((1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2)
 
 # One block of resamples holds at most this many counts (32 MB), whatever the size of the test set.
 BLOCK_COUNTS = 4_000_000
@@ -57,9 +58,9 @@ def evaluate(probabilities, labels, class_names, groups=None, seed=0, resamples=
         "macro_f1": _macro(per_class, "f1"),
         "macro_auc": _macro(per_class, "auc"),
         "log_loss": float(metrics.log_loss(labels, probabilities, labels=range(len(class_names)))),
-        "ece": _expected_calibration_error(reliability(probabilities, labels)),
+        "ece": expected_calibration_error(reliability(probabilities, labels)),
     }
-    intervals = _intervals(probabilities, labels, _group_numbers(groups, len(labels)), seed, resamples)
+    intervals = _intervals(probabilities, labels, group_numbers(groups, len(labels)), seed, resamples)
     matrix = metrics.confusion_matrix(labels, predicted, labels=range(len(class_names))).tolist()
     return {**scores, **intervals, "per_class": per_class, "confusion_matrix": matrix}
 
@@ -103,7 +104,8 @@ def _bin_means(bin_numbers, values, counts):
     return [float(total / count) if count else None for total, count in zip(sums, counts, strict=True)]
 
 
-def _expected_calibration_error(bins):
+def expected_calibration_error(bins):
+    """Return the mean gap between confidence and accuracy over the bins of `reliability`, weighted by their counts."""
     columns = zip(bins["counts"], bins["confidence"], bins["accuracy"], strict=True)
     gaps = [count * abs(accuracy - confidence) for count, confidence, accuracy in columns if count]
     return float(sum(gaps) / sum(bins["counts"]))
@@ -156,7 +158,7 @@ def _macro(per_class, key):
     return float(np.mean(values)) if values else None
 
 
-def _group_numbers(groups, size):
+def group_numbers(groups, size):
     """Number the units that are resampled: groups, and each sample that has none."""
     if groups is None:
         return np.arange(size)
@@ -176,16 +178,15 @@ def _intervals(probabilities, labels, group_numbers, seed, resamples):
     unit_sums = _unit_sums(probabilities, labels, group_numbers)
     draws = [
         _metrics_of_sums(counts @ unit_sums, probabilities.shape[1])
-        for counts in _bootstrap_counts(len(unit_sums), seed, resamples)
+        for counts in bootstrap_counts(len(unit_sums), seed, resamples)
     ]
-    tails = [(1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2]
     intervals = {
-        f"{name}_interval": np.quantile(np.concatenate([draw[name] for draw in draws]), tails).tolist()
+        f"{name}_interval": np.quantile(np.concatenate([draw[name] for draw in draws]), TAILS).tolist()
         for name in draws[0]
     }
     right = int((probabilities.argmax(axis=1) == labels).sum())
     if right in (0, len(labels)):
-        exact = _exact_interval(len(unit_sums) if right else 0, len(unit_sums))
+        exact = exact_interval(len(unit_sums) if right else 0, len(unit_sums))
         share_names = ["accuracy", "balanced_accuracy", "macro_f1"]
         intervals.update({f"{name}_interval": list(exact) for name in share_names})
     return intervals
@@ -203,7 +204,7 @@ def _unit_sums(probabilities, labels, group_numbers):
     return sums
 
 
-def _bootstrap_counts(units, seed, resamples):
+def bootstrap_counts(units, seed, resamples):
     """Yield (block, units) arrays: how often each resample draws each unit."""
     generator = np.random.default_rng(seed)
     block = max(1, BLOCK_COUNTS // units)
@@ -228,7 +229,7 @@ def _metrics_of_sums(sums, num_classes):
     }
 
 
-def _exact_interval(successes, trials):
+def exact_interval(successes, trials):
     """The Clopper-Pearson interval of a proportion."""
     interval = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE_LEVEL, method="exact")
     return [float(interval.low), float(interval.high)]

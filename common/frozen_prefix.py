@@ -188,13 +188,16 @@ class FrozenPrefix:
             self.store = self._filled_store()
             self.seconds = time.perf_counter() - started
 
-    def generators(self, first_epoch: int = 0):
-        """`train_generator, val_generator, test_generator` for `suffix`, in the whole model's order."""
+    def generators(self, first_epoch: int = 0, balanced: bool = False):
+        """`train_generator, val_generator, test_generator` for `suffix`, in the whole model's order.
+
+        With `balanced` the training photos are drawn so that every class comes alike often.
+        """
         config, splits = self.config, self.splits
         if not self.store:
             return splits.generators(
                 self.backbone.resize, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
-                first_epoch,
+                first_epoch, balanced,
             )  # fmt: skip
         shape = {
             "num_classes": len(splits.class_names),
@@ -204,7 +207,7 @@ class FrozenPrefix:
         }
         views = [self.store.reader(self._row_names("train", view)) for view in self._views()]
         train_generator = generators.training_rows(
-            views, splits.labels("train"), seed=config.seed, first_epoch=first_epoch, **shape
+            views, splits.labels("train"), seed=config.seed, first_epoch=first_epoch, balanced=balanced, **shape
         )
         val_generator, test_generator = (
             generators.evaluation_rows(self.store.reader(self._row_names(split)), splits.labels(split), **shape)

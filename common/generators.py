@@ -24,19 +24,21 @@ class Augmentation:
         rotation: at most this many degrees to either side.
         zoom: at most this fraction closer or further (0.1: 0.9 to 1.1 times).
         contrast: at most this fraction more or less.
+        colour: each of red, green and blue at most this fraction more or less, as under other light.
     """
 
     flip: bool = False
     rotation: float = 0.0
     zoom: float = 0.0
     contrast: float = 0.0
+    colour: float = 0.0
 
     def __bool__(self):
-        return bool(self.flip or self.rotation or self.zoom or self.contrast)
+        return any(dataclasses.astuple(self))
 
 
 def training_batches(
-    paths, labels, num_classes, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0
+    paths, labels, num_classes, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0, balanced=False
 ) -> tf.data.Dataset:
     """An endless stream of shuffled training batches, one epoch after the other.
 
@@ -50,6 +52,7 @@ def training_batches(
         preprocess: called on float32 batches of RGB 0–255.
         augmentation: an `Augmentation`, or None.
         first_epoch: the stream starts with this epoch's order.
+        balanced: as many draws in an epoch, but with every class drawn alike often (`balanced_order`).
 
     Returns:
         A dataset of (float32 (batch, height, width, 3), one-hot float32 (batch, num_classes)); call `fit` with
@@ -58,16 +61,18 @@ def training_batches(
 
     names, labels = _constants(paths, labels)
 
-    def load(path, label, photo, epoch):
+    def load(path, label, number, epoch):
         pixels = _read_resized(path, resize)
         if augmentation:
-            pixels = augment(pixels, augmentation, _photo_seed(seed, epoch, photo))
+            pixels = augment(pixels, augmentation, _photo_seed(seed, epoch, number))
         return pixels, tf.one_hot(label, num_classes)
 
     def epoch_of(epoch):
-        order = epoch_order(len(names), seed, epoch)
+        order = _order(labels, seed, epoch, balanced)
+        # Drawn twice in an epoch, a photo should not look the same twice.
+        numbers = tf.range(len(names)) if balanced else order
         dataset = tf.data.Dataset.from_tensor_slices(
-            (tf.gather(names, order), tf.gather(labels, order), order, tf.fill(tf.shape(order), epoch))
+            (tf.gather(names, order), tf.gather(labels, order), numbers, tf.fill(tf.shape(order), epoch))
         )
         return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
 
@@ -81,6 +86,23 @@ def _epochs(first: int) -> tf.data.Dataset:
 def epoch_order(photos: int, seed: int, epoch):
     """The order of an epoch: cached or not, the same seed shows the same photos in the same batches."""
     return tf.random.experimental.stateless_shuffle(tf.range(photos), seed=tf.stack([seed, epoch]))
+
+
+def balanced_order(labels, seed: int, epoch):
+    """As many draws as there are photos, with replacement: a class by lot, then one of its photos by lot.
+
+    Args:
+        labels: (n,) class indices, each class occurring.
+        seed, epoch: the same give the same draws.
+    """
+    labels = tf.convert_to_tensor(labels, tf.int32)
+    chances = -tf.math.log(tf.cast(tf.gather(tf.math.bincount(labels), labels), tf.float32))
+    seeds = tf.stack([seed, epoch])
+    return tf.random.stateless_categorical(chances[None], len(labels), seeds, dtype=tf.int32)[0]
+
+
+def _order(labels, seed, epoch, balanced):
+    return balanced_order(labels, seed, epoch) if balanced else epoch_order(len(labels), seed, epoch)
 
 
 def evaluation_batches(paths, labels, num_classes, resize, batch_size, preprocess) -> tf.data.Dataset:
@@ -113,22 +135,28 @@ def photo_batches(paths, resize, batch_size, preprocess, augmentation=None, seed
     return dataset.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
-def training_rows(views, labels, num_classes, batch_size, dtypes, shapes, seed, first_epoch=0) -> tf.data.Dataset:
+def training_rows(
+    views, labels, num_classes, batch_size, dtypes, shapes, seed, first_epoch=0, balanced=False
+) -> tf.data.Dataset:
     """An endless stream of shuffled batches of cached features, in `training_batches`'s order.
 
     Args:
         views: for each augmented view a function of row numbers (n,) to a list of arrays (n, …); epoch e takes
-            view e modulo their number.
+            view e modulo their number. With balanced draws every batch takes the next one, since there a rare photo
+            comes several times in an epoch.
         labels: class indices of the rows.
-        num_classes, batch_size, seed, first_epoch: as in `training_batches`.
+        num_classes, batch_size, seed, first_epoch, balanced: as in `training_batches`.
         dtypes, shapes: of the arrays' rows.
     """
     labels = tf.constant(list(labels), tf.int32)
 
     def epoch_of(epoch):
-        order = epoch_order(len(labels), seed, epoch)
+        order = _order(labels, seed, epoch, balanced)
         batches = tf.data.Dataset.from_tensor_slices((order, tf.gather(labels, order))).batch(batch_size)
-        return batches.map(lambda numbers, batch: (numbers, batch, epoch % len(views)))
+        first_view = tf.cast(epoch, tf.int64)
+        return batches.enumerate().map(
+            lambda step, rows: (*rows, (first_view + (step if balanced else 0)) % len(views))
+        )  # fmt: skip
 
     def load(numbers, batch, view):
         rows = _rows(lambda numbers, view: views[view](numbers), [numbers, view], dtypes, shapes)
@@ -206,7 +234,7 @@ def _photo_seed(seed, epoch, photo):
 
 
 def augment(pixels, augmentation: Augmentation, seed):
-    """One photo flipped, turned, zoomed and changed in contrast, by an amount that `seed` fixes.
+    """One photo flipped, turned, zoomed and changed in colour and contrast, by an amount that `seed` fixes.
 
     Args:
         pixels: float32 (height, width, 3), RGB 0–255.
@@ -222,6 +250,10 @@ def augment(pixels, augmentation: Augmentation, seed):
     if augmentation.rotation or augmentation.zoom:
         angle = draw[1] * augmentation.rotation * (np.pi / 180)
         pixels = _turned(pixels, angle, 1.0 + draw[2] * augmentation.zoom)
+    if augmentation.colour:
+        other_seed = tf.random.experimental.stateless_fold_in(seed, 1)
+        gains = tf.random.stateless_uniform((3,), other_seed, 1.0 - augmentation.colour, 1.0 + augmentation.colour)
+        pixels = tf.clip_by_value(pixels * gains, 0.0, 255.0)
     if augmentation.contrast:
         mean = tf.reduce_mean(pixels)
         pixels = tf.clip_by_value((pixels - mean) * (1.0 + draw[3] * augmentation.contrast) + mean, 0.0, 255.0)

@@ -37,6 +37,11 @@ class Result:
     directory: pathlib.Path
     results: dict
 
+    @classmethod
+    def read(cls, directory: pathlib.Path) -> "Result":
+        """The result of a finished run."""
+        return cls(directory, json.loads((directory / "results.json").read_text(encoding="utf-8")))
+
 
 class Run:
     """One run: its directory, its clock, and where it stands when it is resumed.
@@ -153,13 +158,12 @@ class Run:
         Args:
             name: of the stage, as in history.csv.
             model: with the layers trainable that the stage trained.
-            score: `loss` and `accuracy` on the validation photos, after the stage.
+            score: `loss`, `accuracy` and further metrics on the validation photos, after the stage.
         """
         seconds = [row["seconds"] for row in read_history(self.directory) if row["stage"] == name]
         return {
             "stage": name,
-            "validation_loss": round(score["loss"], 4),
-            "validation_accuracy": round(score["accuracy"], 4),
+            **{f"validation_{metric}": round(value, 4) for metric, value in score.items()},
             "epochs": len(seconds),
             "seconds": round(sum(seconds), 1),
             "trainable_parameters": surgery.count_parameters(model)[0],
@@ -229,9 +233,10 @@ class EarlyStopping(keras.callbacks.Callback):
             a few dozen validation photos would be choosing noise.
         epochs: the `epochs` of `fit`.
         stage: name of this part of the training; one name for each `fit` of a run.
-        monitor: `loss` or `accuracy`, on the validation photos. Of the same accuracies the later one counts.
-        baseline: what `evaluate` made of the weights that the stage starts from, with `loss` and `accuracy`. Where
-            the stage brings nothing better, these weights come back. None: the first epoch is kept however bad it is.
+        monitor: `loss`, or a metric of which more is better, on the validation photos. Of the same accuracies the
+            later one counts.
+        baseline: what `evaluate` made of the weights that the stage starts from, metric → value. Where the stage
+            brings nothing better, these weights come back. None: the first epoch is kept however bad it is.
         margin: how much worse than the baseline still counts as no worse.
 
     Attributes:
@@ -262,9 +267,9 @@ class EarlyStopping(keras.callbacks.Callback):
         """Whether the stage's weights were kept."""
         return self.best_epoch >= 0
 
-    def _value(self, loss: float, accuracy: float) -> float:
+    def _value(self, value: float) -> float:
         """What is monitored, so that less is better."""
-        return loss if self.monitor == "loss" else 1.0 - accuracy
+        return float(value if self.monitor == "loss" else 1.0 - value)
 
     def on_train_begin(self, logs=None):
         if not self.model.optimizer.built:  # Built also when over: MultiOptimizer needs it to end an empty `fit`.
@@ -276,7 +281,7 @@ class EarlyStopping(keras.callbacks.Callback):
             for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
                 variable.assign(value)
         elif self.baseline is not None:
-            self.best_value = self._value(self.baseline["loss"], self.baseline["accuracy"]) + self.margin
+            self.best_value = self._value(self.baseline[self.monitor]) + self.margin
             self._write_best()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -292,9 +297,9 @@ class EarlyStopping(keras.callbacks.Callback):
                 f"{flag}{'' if self.run.config.precision == 'float32' else ' or with --precision float32'}"
             )
         append_history(self.run.directory, row)
-        value = float(self._value(logs["val_loss"], logs["val_accuracy"]))
+        value = self._value(logs[f"val_{self.monitor}"])
         first = self.best_epoch < 0 and self.baseline is None
-        better = first or value < self.best_value or value == self.best_value and self.monitor == "accuracy"
+        better = first or value < self.best_value or value == self.best_value and self.monitor != "loss"
         if better and (self.patience is not None or epoch + 1 == self.epochs):
             self.best_epoch, self.best_value = epoch, value
             self._write_best()
@@ -410,16 +415,27 @@ def trim_history(directory: pathlib.Path, finished_stages: list[str], stage: str
 # Predictions and the saved model --------------------------------------------------------------------------------
 
 
-def write_predictions(directory: pathlib.Path, splits: data.Splits, probabilities: np.ndarray) -> None:
-    """Writes predictions.csv: the test photos with their true and predicted class and all probabilities."""
+def write_predictions(directory: pathlib.Path, splits: data.Splits, probabilities: np.ndarray, **further) -> None:
+    """Writes predictions.csv: the test photos with their true and predicted class and all probabilities.
+
+    Args:
+        directory: the run directory.
+        splits: whose test photos were predicted.
+        probabilities: (n, k) floats.
+        further: columns to add, n values each.
+    """
     names = splits.class_names
     rows = []
-    for sample, row in zip(splits.test, probabilities, strict=True):
+    for sample, row, values in zip(splits.test, probabilities, _transposed(further, len(probabilities)), strict=True):
         predicted = names[int(row.argmax())]
         rows.append([sample.path, sample.label, predicted, f"{row.max():.6f}", int(predicted == sample.label),
-                     *(f"{p:.6g}" for p in row)])  # fmt: skip
-    columns = ["path", "label", "predicted", "confidence", "correct", *(f"p_{name}" for name in names)]
+                     *(f"{p:.6g}" for p in row), *values])  # fmt: skip
+    columns = ["path", "label", "predicted", "confidence", "correct", *(f"p_{name}" for name in names), *further]
     files.write_csv(directory / "predictions.csv", columns, rows)
+
+
+def _transposed(columns: dict, length: int) -> list[tuple]:
+    return list(zip(*columns.values(), strict=True)) if columns else [()] * length
 
 
 def save_model(directory: pathlib.Path, model: keras.Model, class_names) -> None:

@@ -277,6 +277,7 @@ def apply(
     skip_bad: bool = False,
     skipped_csv: str | os.PathLike | None = None,
     minimum_per_class: int = MINIMUM_PER_CLASS,
+    known: Iterable[Problem] = (),
 ) -> list:
     """Stops the run because of bad files, or leaves them out.
 
@@ -285,6 +286,7 @@ def apply(
         skip_bad: leave bad files out instead of stopping.
         skipped_csv: where to write the full list, with the columns path, label, reason. Without it,
             a run that stops prints the first of them to stderr. Nothing is written when all is well.
+        known: problems found before, of files that are not among the samples.
 
     Returns:
         The samples that take part, as a list in the same order.
@@ -294,7 +296,7 @@ def apply(
             would be left.
     """
     samples = list(samples)
-    problems = find_problems(samples, facts, minimum_per_class)
+    problems = [*known, *find_problems(samples, facts, minimum_per_class)]
     if not problems:
         return samples
     if skipped_csv:
@@ -311,7 +313,7 @@ def apply(
         advice += ", or leave them out with --skip-bad"
     elif skip_bad:
         advice += ", for without them fewer than two classes are left"
-    raise errors.UserError(_message(problems, len(samples), skipped_csv, advice))
+    raise errors.UserError(_message(problems, len(samples) + len(tuple(known)), skipped_csv, advice))
 
 
 def _message(problems, total, skipped_csv, advice):

@@ -36,6 +36,7 @@ from common import (
     frozen_prefix,
     generators,
     grad_cam,
+    imbalance,
     report,
     runs,
     surgery,
@@ -132,7 +133,7 @@ def run(config: Config) -> runs.Result:
         initial_epoch=first_epoch,
         epochs=config.epochs,
         validation_data=val_generator,
-        class_weight=splits.class_weights() if config.class_weights else None,
+        class_weight=imbalance.class_weights("weights" if config.class_weights else "none", splits.counts()),
         callbacks=[runs.EarlyStopping(record, config.patience, config.epochs, stage="head")],
     )
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from common import config, data, errors
+from common import config, data, errors, scan
 
 
 def samples_of(counts, groups=None):
@@ -57,6 +57,21 @@ def test_copies_of_a_file_stay_together_also_through_a_group():
     for seed in range(10):
         dealt = split(samples, seed, contents=contents)
         assert len({sample.split for sample in dealt[:3]}) == 1
+
+
+def test_fractions_by_group_count_groups_and_not_photos():
+    """A fifth of the groups of each class, although ten of the hundred have nine photos each."""
+    groups = [f"big {i // 9}" for i in range(90)] + [f"small {i}" for i in range(90)]
+    samples = samples_of({"a": 180}, groups) + samples_of({"b": 20}, [f"b{i}" for i in range(20)])
+    units = data.units_of(samples, {sample.path: sample.path for sample in samples})
+    for by_group in (False, True):
+        dealt = data.split(samples, units, 0, 0.2, 0.2, by_group)
+        number = {side: len({sample.group for sample in dealt if sample.split == side}) for side in data.SPLIT_NAMES}
+        data.check_leaks(dealt, {sample.path: sample.path for sample in samples})
+        if by_group:
+            assert number == {"train": 72, "validation": 24, "test": 24}
+    by_class = collections.Counter((sample.split, sample.label) for sample in dealt if sample.label == "b")
+    assert by_class == {("train", "b"): 12, ("validation", "b"): 4, ("test", "b"): 4}
 
 
 def test_too_few_groups_are_refused():
@@ -175,12 +190,20 @@ def test_bad_photos_stop_the_run_or_are_left_out(stripes, tmp_path):
     assert "00.jpg" in (tmp_path / "skipped.csv").read_text()
 
 
-def test_class_weights_make_classes_count_alike():
-    train = samples_of({"a": 6, "b": 2})
-    splits = data.Splits("x", ("a", "b"), train, [], [], {})
-    weights = splits.class_weights()
-    assert weights == {0: 8 / 12, 1: 2.0}
-    assert 6 * weights[0] == pytest.approx(2 * weights[1])
+def test_problems_that_a_recipe_has_found_are_listed_too(stripes, tmp_path):
+    samples = data.read_folder(stripes)
+    known = [scan.Problem("elsewhere.jpg", "", "no row")]
+    with pytest.raises(errors.UserError, match="1 of 31 photos cannot be used: elsewhere.jpg"):
+        data.load(settings(stripes, tmp_path / "cache"), tmp_path, samples, known)
+    splits = data.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path, samples, known)
+    assert splits.summary()["skipped"] == 1 and len(splits.train + splits.validation + splits.test) == 30
+    assert "elsewhere.jpg" in (tmp_path / "skipped.csv").read_text()
+
+
+def test_photos_are_counted_for_each_class():
+    splits = data.Splits("x", ("a", "b", "c"), samples_of({"a": 6, "b": 2}), [], samples_of({"c": 1}), {})
+    assert splits.counts().tolist() == [6, 2, 0]
+    assert splits.counts("test").tolist() == [0, 0, 1]
 
 
 def test_demo_photos_train_with_twenty_a_class(shared_cache, tmp_path):

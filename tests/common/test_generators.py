@@ -56,6 +56,40 @@ def test_a_resumed_stream_goes_on_where_it_stopped(photos):
         assert np.array_equal(pixels, pixels_again)
 
 
+def test_balanced_draws_take_every_class_alike_often():
+    labels = np.repeat([0, 1, 2], [8000, 900, 100])
+    draws = np.array(generators.balanced_order(labels, seed=0, epoch=3))
+    assert len(draws) == 9000
+    shares = np.bincount(labels[draws]) / 9000
+    assert np.abs(shares - 1 / 3).max() < 4 * (2 / 9 / 9000) ** 0.5  # four standard errors
+    rare = np.bincount(draws[draws >= 8900] - 8900, minlength=100)
+    assert rare.min() > 10 and rare.max() < 60  # each about 30 times
+    assert np.array_equal(draws, generators.balanced_order(labels, seed=0, epoch=3))
+    assert not np.array_equal(draws, generators.balanced_order(labels, seed=0, epoch=4))
+
+
+def test_a_photo_drawn_twice_in_an_epoch_is_augmented_twice(photos):
+    """One photo of class 1 and nine of class 0, so that about half of the draws are of the one."""
+    batches = generators.training_batches(
+        photos, [0] * 9 + [1], 2, SHAPE["resize"], 10, seed=0, preprocess=unchanged, balanced=True,
+        augmentation=generators.Augmentation(colour=0.2),
+    )  # fmt: skip
+    pixels, labels = next(iter(batches))
+    rare = pixels.numpy()[labels.numpy()[:, 1] == 1]
+    assert len(rare) > 2
+    assert len({tuple(photo[0, 0]) for photo in rare}) == len(rare)
+
+
+def test_balanced_rows_take_another_view_every_batch():
+    views = [lambda numbers, view=view: [np.full((len(numbers), 1), view, "float32")] for view in range(3)]
+    shape = {"num_classes": 2, "batch_size": 2, "dtypes": ["float32"], "shapes": [(1,)], "seed": 0}
+    for balanced, expected in ((False, [0, 0, 0, 1, 1, 1]), (True, [0, 1, 2, 1, 2, 0])):
+        rows = generators.training_rows(views, [0, 0, 0, 0, 0, 1], balanced=balanced, **shape)
+        assert [int(x.numpy()[0, 0]) for x, _ in rows.take(6)] == expected
+    resumed = generators.training_rows(views, [0, 0, 0, 0, 0, 1], balanced=True, first_epoch=1, **shape)
+    assert [int(x.numpy()[0, 0]) for x, _ in resumed.take(3)] == [1, 2, 0]
+
+
 def test_validation_and_test_come_in_order_and_once(photos):
     batches = generators.evaluation_batches(photos, range(10), **SHAPE, preprocess=lambda x: x / 255)
     assert order_of(batches, -1) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -110,6 +144,20 @@ def test_contrast_keeps_the_mean_and_the_range(picture):
     assert np.isclose(changed.mean(), calm.mean(), atol=0.1)
     assert not np.isclose(changed.std(), calm.std(), rtol=0.01)
     assert augmented(picture * 100, contrast=0.5).max() <= 255
+
+
+def test_colour_changes_each_channel_by_a_factor(picture):
+    changed = augmented(picture / 2, colour=0.1)
+    factors = (changed / (picture / 2)).reshape(-1, 3)
+    assert np.allclose(factors, factors[0], atol=1e-4)
+    assert np.all(np.abs(factors[0] - 1) <= 0.1) and len(set(factors[0].round(4))) == 3
+    assert augmented(picture, colour=0.5).max() <= 255
+
+
+def test_colour_leaves_what_the_others_draw(picture):
+    flipped = [augmented(picture, (0, number), flip=True) for number in range(8)]
+    coloured = [augmented(picture, (0, number), flip=True, colour=1e-9) for number in range(8)]
+    assert np.allclose(flipped, coloured, atol=1e-3)
 
 
 def test_resizing_is_antialiased():

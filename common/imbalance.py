@@ -1,0 +1,119 @@
+"""What to do about rare classes: weights, balanced draws, and the losses made for them."""
+
+from typing import Literal
+
+import keras
+import numpy as np
+
+Choice = Literal["none", "weights", "effective_number", "sampling", "focal", "logit_adjust"]
+CHOICES: tuple[Choice, ...] = ("none", "weights", "effective_number", "sampling", "focal", "logit_adjust")
+
+EFFECTIVE_NUMBER_BETA = 0.999  # of the values in Cui et al. (2019), the one for some thousand samples
+FOCUSING = 2.0  # gamma of Lin et al. (2017), best in their experiments
+
+
+def inverse_frequency(counts) -> np.ndarray:
+    """Weights with which every class counts alike: n / (classes x samples of the class).
+
+    Args:
+        counts: (k,) training samples of each class, each above 0.
+
+    Returns:
+        (k,) float64; their mean over the samples is 1.
+    """
+    counts = np.asarray(counts, float)
+    return counts.sum() / (len(counts) * counts)
+
+
+def effective_number(counts, beta: float = EFFECTIVE_NUMBER_BETA) -> np.ndarray:
+    """Weights by the effective number of samples, (1 - beta) / (1 - beta^n), milder than the inverse frequency.
+
+    Cui et al. 2019, https://arxiv.org/abs/1901.05555, equation 2.
+
+    Args:
+        counts: (k,) training samples of each class, each above 0.
+        beta: from 0 (no weights) to below 1 (towards the inverse frequency).
+
+    Returns:
+        (k,) float64 with mean 1 over the classes, as in the paper.
+    """
+    weights = (1 - beta) / (1 - beta ** np.asarray(counts, float))
+    return weights / weights.mean()
+
+
+def class_weights(choice: Choice, counts) -> dict[int, float] | None:
+    """`class_weight` for `fit`; None where the choice works otherwise."""
+    formulas = {"weights": inverse_frequency, "effective_number": effective_number}
+    return dict(enumerate(formulas[choice](counts).tolist())) if choice in formulas else None
+
+
+def loss(choice: Choice, counts) -> keras.losses.Loss:
+    """The loss that goes with a choice: cross-entropy, or what replaces it.
+
+    Args:
+        choice: one of `CHOICES`.
+        counts: (k,) training samples of each class.
+    """
+    if choice == "focal":
+        alpha = inverse_frequency(counts).tolist()
+        return keras.losses.CategoricalFocalCrossentropy(alpha=alpha, gamma=FOCUSING)
+    if choice == "logit_adjust":
+        return LogitAdjustedCrossentropy((np.asarray(counts, float) / np.sum(counts)).tolist())
+    return keras.losses.CategoricalCrossentropy()
+
+
+@keras.saving.register_keras_serializable("keras_recipes")
+class LogitAdjustedCrossentropy(keras.losses.Loss):
+    """Cross-entropy after log(prior) was added to the logits, so that the network learns what the prior does not say.
+
+    Menon et al. 2021, https://arxiv.org/abs/2007.07314, equation 10 with tau 1. Its softmax estimates the
+    probabilities that would hold if all classes were equally frequent, which is what balanced accuracy asks for.
+
+    Args:
+        priors: k shares of the training samples, summing to 1.
+    """
+
+    def __init__(self, priors, name="logit_adjusted_crossentropy", **options):
+        super().__init__(name=name, **options)
+        self.priors = priors
+
+    def call(self, y_true, y_pred):
+        """The loss of each sample, (n,), from one-hot labels and probabilities, both (n, k)."""
+        # softmax(z + log prior) is softmax(z) times the prior, scaled to a sum of 1.
+        weighted = y_pred * keras.ops.convert_to_tensor(self.priors, y_pred.dtype)
+        return keras.losses.categorical_crossentropy(y_true, weighted / keras.ops.sum(weighted, -1, keepdims=True))
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return super().get_config() | {"priors": self.priors}
+
+
+class BalancedAccuracy(keras.metrics.Metric):
+    """The mean recall of the classes seen so far: scikit-learn's `balanced_accuracy_score` as a Keras metric.
+
+    Args:
+        num_classes: k; labels come one-hot, predictions as probabilities, both (n, k).
+    """
+
+    def __init__(self, num_classes: int, name="balanced_accuracy", **options):
+        super().__init__(name=name, **options)
+        self.num_classes = num_classes
+        self.hits = self.add_variable((num_classes,), "zeros", name="hits")
+        self.totals = self.add_variable((num_classes,), "zeros", name="totals")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Counts a batch; sample weights are left aside, since every class has the same weight already."""
+        y_true = keras.ops.cast(y_true, self.hits.dtype)
+        right = keras.ops.equal(keras.ops.argmax(y_true, -1), keras.ops.argmax(y_pred, -1))
+        self.totals.assign_add(keras.ops.sum(y_true, 0))
+        self.hits.assign_add(keras.ops.sum(y_true * keras.ops.cast(right, y_true.dtype)[:, None], 0))
+
+    def result(self):
+        """The mean over the classes that occurred."""
+        present = keras.ops.cast(self.totals > 0, self.hits.dtype)
+        recall = self.hits / keras.ops.maximum(self.totals, 1)
+        return keras.ops.sum(recall * present) / keras.ops.maximum(keras.ops.sum(present), 1)
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        return super().get_config() | {"num_classes": self.num_classes}
