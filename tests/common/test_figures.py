@@ -33,9 +33,10 @@ def rgb(colour):
 
 def history(epochs=8, stages=()):
     rows = [
-        {"loss": 1 / (n + 1), "val_loss": 1.2 / (n + 1), "accuracy": 1 - 0.5 / (n + 1), "val_accuracy": 0.7}
+        {"loss": 1 / (n + 1), "val_loss": 1.2 / (n + 1), "accuracy": 1 - 0.5 / (n + 1), "val_accuracy": 0.7,
+         "balanced_accuracy": 0.5, "val_balanced_accuracy": 0.4}
         for n in range(epochs)
-    ]
+    ]  # fmt: skip
     for row, stage in zip(rows, stages, strict=False):
         row["stage"] = stage
     return rows
@@ -46,8 +47,36 @@ def confusion(num_classes):
     return counts + 5 * np.eye(num_classes, dtype=int)
 
 
+def target(sensitivity=(0.9, 0.8, 0.95), specificity=(0.7, 0.6, 0.8), rates=(0.0, 0.3, 1.0)):
+    return {
+        "classes": ["mel"],
+        "wanted_sensitivity": 0.95,
+        "roc": {"false_positive_rate": [0.0, 0.3, 1.0], "sensitivity": rates},
+        "test": {"sensitivity": sensitivity, "specificity": specificity},
+    }
+
+
+def forest_rows(names=("female", "male"), pale=False):
+    heading = {"name": "Sex"}
+    estimates = {"sensitivity": [0.8, 0.7, 0.9], "auc": [0.9, 0.85, 0.97]}
+    return [heading] + [{"name": name, "count": "4 of 20", "pale": pale} | estimates for name in names]
+
+
+MEASURES = [("sensitivity", "sensitivity", 0.75), ("auc", "AUC", 0.5)]
+CHOICES = [
+    {"choice": choice, "accuracy": 0.8, "balanced_accuracy": 0.6, "recall_of_rarest": recall}
+    for choice, recall in (("none", None), ("logit_adjust", 0.4))
+]
+LEAK = {
+    "lesion": {"accuracy": 0.7, "accuracy_interval": [0.6, 0.8], "balanced_accuracy": 0.6},
+    "random": {"accuracy": 0.9, "accuracy_interval": [0.85, 0.95], "balanced_accuracy": 0.8},
+    "seen": {"accuracy": 0.99, "balanced_accuracy": 0.95},
+    "unseen": {"accuracy": None, "balanced_accuracy": None},
+}
+
+
 @pytest.mark.parametrize("theme", [figures.LIGHT, figures.DARK])
-@pytest.mark.parametrize("metric", ["loss", "accuracy"])
+@pytest.mark.parametrize("metric", ["loss", "accuracy", "balanced_accuracy"])
 def test_learning_curve_has_both_lines_in_the_themes_colours(theme, metric):
     colours = colours_of(figures.learning_curve(history(), metric, 5, theme=theme))
     assert {rgb(theme.background), rgb(theme.train), rgb(theme.validation)} <= colours
@@ -105,6 +134,8 @@ def test_names_are_not_taken_for_formulas(name):
         figures.confusion_matrix(confusion(2), [name, "other"]),
         figures.photo_sheet([np.zeros((8, 8, 3), "uint8")], [name]),
         figures.learning_curve(history(4, [name] * 2 + ["other"] * 2), "loss"),
+        figures.forest_plot(forest_rows([name]), MEASURES, name, "guessing"),
+        figures.imbalance_choices([CHOICES[1] | {"choice": name}], "none"),
     ]
     assert all(opened(figure).width > 100 for figure in drawn)
 
@@ -127,6 +158,68 @@ def test_bins_of_few_photos_are_pale():
         pixels = np.asarray(opened(figures.reliability_diagram(bins)))
         blue.append(np.all(pixels == rgb(figures.LIGHT.train), axis=-1).sum())
     assert blue[1] > 10 * blue[0]
+
+
+def blue_pixels(png):
+    return np.all(np.asarray(opened(png)) == rgb(figures.LIGHT.train), axis=-1).sum()
+
+
+@pytest.mark.parametrize("theme", [figures.LIGHT, figures.DARK])
+def test_roc_curve_has_the_curve_and_the_chosen_point(theme):
+    colours = colours_of(figures.roc_curve(target(), theme=theme))
+    assert {rgb(theme.background), rgb(theme.train), rgb(theme.validation)} <= colours
+
+
+def test_roc_curve_without_a_target_among_the_photos():
+    nothing = target(sensitivity=[None] * 3, rates=[None] * 3)
+    assert opened(figures.roc_curve(nothing)).size == opened(figures.roc_curve(target())).size == (960, 960)
+    assert blue_pixels(figures.roc_curve(nothing)) == 0
+
+
+@pytest.mark.parametrize("theme", [figures.LIGHT, figures.DARK])
+def test_forest_plot_has_a_line_for_each_row(theme):
+    few, many = (figures.forest_plot(forest_rows("ab" * n), MEASURES, "lesions", "all", theme=theme) for n in (2, 6))
+    assert {rgb(theme.background), rgb(theme.train)} <= colours_of(few)
+    assert opened(many).height > opened(few).height and opened(many).width == opened(few).width
+
+
+def test_forest_plot_draws_small_groups_pale_and_leaves_out_what_is_not_known():
+    solid = blue_pixels(figures.forest_plot(forest_rows(), MEASURES, "lesions", "all"))
+    pale = blue_pixels(figures.forest_plot(forest_rows(pale=True), MEASURES, "lesions", "all"))
+    unknown = [row | {"sensitivity": [None] * 3, "auc": [None] * 3} for row in forest_rows()[1:]]
+    assert solid > 10 * pale
+    assert blue_pixels(figures.forest_plot(unknown, MEASURES, "lesions", "all")) == 0
+    no_reference = [(name, title, None) for name, title, _ in MEASURES]
+    assert opened(figures.forest_plot(unknown, no_reference, "lesions", "all")).width > 100
+
+
+def test_an_interval_that_leaves_its_value_out_is_drawn():
+    odd = [row | {"auc": [0.5, 0.6, 0.7], "sensitivity": [0.5, None, None]} for row in forest_rows()]
+    assert blue_pixels(figures.forest_plot(odd, MEASURES, "lesions", "all")) > 0
+
+
+def test_abstention_curve():
+    curve = {"coverage": [0.1, 0.5, 1.0], "accuracy": [1.0, 0.9, 0.8], "balanced_accuracy": [0.9, None, 0.6]}
+    assert {rgb(figures.DARK.train), rgb(figures.DARK.validation)} <= colours_of(
+        figures.abstention_curve(curve, theme=figures.DARK)
+    )
+
+
+def test_imbalance_choices_are_side_by_side():
+    one, two = (opened(figures.imbalance_choices(CHOICES[:count], "none")) for count in (1, 2))
+    assert two.height > one.height and two.width == one.width
+    assert rgb(figures.LIGHT.validation) in colours_of(figures.imbalance_choices(CHOICES, "logit_adjust"))
+
+
+@pytest.mark.parametrize("theme", [figures.LIGHT, figures.DARK])
+def test_the_bar_that_leaks_is_red(theme):
+    colours = colours_of(figures.leak_bars(LEAK, theme=theme))
+    assert {rgb(theme.leak), rgb(theme.train)} <= colours
+
+
+def test_leak_bars_without_anything_seen():
+    seen = LEAK | {"seen": LEAK["unseen"]}
+    assert opened(figures.leak_bars(seen)).size == opened(figures.leak_bars(LEAK)).size
 
 
 @pytest.mark.parametrize("count", [1, 5, 13])

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from common import evaluation, files, report
+from common import page as pages
 
 VOID = {"meta", "img", "source", "wbr", "br", "link"}
 SCRIPT = "<script>alert(1)</script>"
@@ -191,7 +192,7 @@ def test_the_command_can_be_copied(tmp_path):
     shown = html.unescape(re.search(r"<code>(python.*?)</code>", source, re.DOTALL)[1])
     command = "python recipes/feature_extraction.py --data 'my photos'"
     assert shlex.split(shown.replace("\\\n", "")) == shlex.split(command)
-    assert report._command_lines("python 'x") == "python 'x"
+    assert pages.command_lines("python 'x") == "python 'x"
 
 
 def test_names_are_escaped(tmp_path):
@@ -252,7 +253,7 @@ def test_without_a_heatmap_function_there_is_no_grad_cam(tmp_path):
 
 def test_the_heat_asked_for_is_that_of_the_answer(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose", "tulip"], per_class=8, skill=0.5)
-    predicted = {row["path"]: row["predicted"] for row in report.Run.read(run).predictions}
+    predicted = {row["path"]: row["predicted"] for row in pages.Run.read(run).predictions}
     asked = {}
 
     def heatmap_function(paths, class_indices):
@@ -267,14 +268,14 @@ def test_the_heat_asked_for_is_that_of_the_answer(tmp_path):
 def test_the_surest_wrong_photos_come_first(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose"], per_class=20, skill=0)
     report.write(run)
-    wrong = report._wrong_photos(report.Run.read(run))
+    wrong = report._wrong_photos(pages.Run.read(run))
     sureness = [photo.confidence for photo in wrong]
     assert sureness == sorted(sureness, reverse=True) and len(wrong) <= report.WRONG_PHOTOS
     assert all(photo.label != photo.predicted for photo in wrong)
 
 
 def test_mix_ups_are_counted_from_the_matrix(tmp_path):
-    run = report.Run.read(make_run(tmp_path, ["a", "b", "c"], per_class=8, skill=0, photos=False))
+    run = pages.Run.read(make_run(tmp_path, ["a", "b", "c"], per_class=8, skill=0, photos=False))
     matrix = np.array(run.results["test"]["confusion_matrix"])
     for row in report._mix_ups(run):
         true, predicted = run.class_names.index(row["true"]), run.class_names.index(row["predicted"])
@@ -327,10 +328,30 @@ def test_stages_are_drawn_and_listed(tmp_path):
     assert Image.open(run / "figures" / "stages.png").width == 960
 
 
+def test_models_that_were_only_compared_are_left_out_of_the_curves(tmp_path):
+    run = make_run(tmp_path, ["daisy", "rose"], photos=False, stages=["head"] * 2 + ["head_focal"] * 2 + ["tuning"])
+    assert len(report._trained(pages.Run.read(run))) == 5
+    results = json.loads((run / "results.json").read_text())
+    row = {"validation_loss": 0.5, "validation_accuracy": 0.9, "seconds": 1.0}
+    results["stages"] = [{"stage": "head"} | row, {"stage": "tuning"} | row]
+    files.write_json(run / "results.json", results)
+    assert [row["stage"] for row in report._trained(pages.Run.read(run))] == ["head", "head", "tuning"]
+
+
+def test_the_balanced_accuracy_has_a_curve_where_it_was_measured(tmp_path):
+    run = make_run(tmp_path, ["daisy", "rose"], photos=False)
+    rows = [[n, 1 / (n + 1), 0.6, 0.5, 0.7, 0.4] for n in range(4)]
+    columns = ["epoch", "loss", "accuracy", "balanced_accuracy", "val_loss", "val_balanced_accuracy"]
+    files.write_csv(run / "history.csv", columns, rows)
+    alts = {image["alt"] for image in page_of(run).all("img")}
+    assert "Balanced accuracy on training and validation data in 4 epochs" in alts
+    assert Image.open(run / "figures" / "balanced_accuracy.png").width == 960
+
+
 def test_an_absent_class_is_shown_as_such(tmp_path):
     names = ["daisy", "rose", "tulip"]
     run = make_run(tmp_path, names, per_class=6, photos=False)
-    predictions = [row for row in report.Run.read(run).predictions if row["label"] != "tulip"]
+    predictions = [row for row in pages.Run.read(run).predictions if row["label"] != "tulip"]
     samples = [[row["path"], row["label"]] for row in predictions]
     probabilities = np.array([[float(row[f"p_{name}"]) for name in names] for row in predictions])
     write_predictions(run, names, samples, probabilities)
@@ -341,7 +362,7 @@ def test_an_absent_class_is_shown_as_such(tmp_path):
 def test_groups_are_mentioned(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose"], photos=False)
     assert "bootstrap over photos" in page_of(run).text
-    rows = [[row["path"], row["label"], "patient 1", row["split"]] for row in report.Run.read(run).split]
+    rows = [[row["path"], row["label"], "patient 1", row["split"]] for row in pages.Run.read(run).split]
     files.write_csv(run / "split.csv", ["path", "label", "group", "split"], rows)
     assert "bootstrap over groups of photos" in page_of(run).text
 
@@ -366,9 +387,9 @@ def test_a_failure_leaves_the_old_page(tmp_path, monkeypatch):
     [(None, "–"), (0.5, "0.5 s"), (59.94, "59.9 s"), (93.4, "1 min 33 s"), (3725, "1 h 2 min")],
 )
 def test_durations(seconds, words):
-    assert report._duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == words
+    assert pages.duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == words
 
 
 @pytest.mark.parametrize(("count", "words"), [(0, "0 bytes"), (3_276_800, "3.28 MB"), (1.5e9, "1.5 GB"), (None, "–")])
 def test_sizes(count, words):
-    assert report._size(count).replace("\N{NO-BREAK SPACE}", " ") == words
+    assert pages.size(count).replace("\N{NO-BREAK SPACE}", " ") == words
