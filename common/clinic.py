@@ -46,35 +46,31 @@ class Side:
         """(n,) the number of each picture's lesion."""
         return evaluation.group_numbers(self.lesions, len(self.labels))
 
-    def calibrated(self, temperature: float) -> "Side":
-        """The same with its probabilities at a temperature."""
-        return dataclasses.replace(self, probabilities=soften(self.probabilities, temperature))
-
 
 # Calibration --------------------------------------------------------------------------------------------------------
 
 
 def soften(probabilities, temperature: float) -> np.ndarray:
-    """Softmax probabilities (n, k) as they are when the logits are divided by `temperature`; above 1 less sure.
+    """Softmax probabilities (…, k) as they are when the logits are divided by `temperature`; above 1 less sure.
 
-    The answer, the likeliest class, stays what it was. Guo et al. 2017, https://arxiv.org/abs/1706.04599.
+    Guo et al. 2017, https://arxiv.org/abs/1706.04599.
     """
     logits = np.log(np.maximum(np.asarray(probabilities, float), LOWEST_PROBABILITY)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def fit_temperature(probabilities, labels) -> float:
+def fit_temperature(looks, labels) -> float:
     """The temperature with the lowest log loss on these (validation) pictures.
 
     Args:
-        probabilities: (n, k) floats, rows summing to 1.
+        looks: (m, n, k) floats, the probabilities in m looks at each picture; the answer is their mean.
         labels: (n,) class indices.
     """
     rows = np.arange(len(labels))
 
     def log_loss(log_temperature):
-        chosen = soften(probabilities, np.exp(log_temperature))[rows, labels]
+        chosen = soften(looks, np.exp(log_temperature)).mean(axis=0)[rows, labels]
         return -np.log(np.maximum(chosen, LOWEST_PROBABILITY)).mean()
 
     limits = np.log([SHORTEST_TEMPERATURE, LONGEST_TEMPERATURE])

@@ -155,6 +155,14 @@ def _architecture(model: keras.Model):
 # Photos through the prefix --------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True)
+class View:
+    """How a photo is looked at: as it is, as augmented view `number`, or in one of the eight turns of a square."""
+
+    number: int | None = None
+    turn: int = 0
+
+
 class FrozenPrefix:
     """A model cut at its frontier, and the photos of a run on the far side of it.
 
@@ -164,7 +172,7 @@ class FrozenPrefix:
         cache_bytes: size of the features that this run uses.
     """
 
-    def __init__(self, model: keras.Model, backbone, splits, config, augmentation=None):
+    def __init__(self, model: keras.Model, backbone, splits, config, augmentation=None, turns: int = 1):
         """Computes the features of all photos that are not in the cache yet, with a progress bar.
 
         Args:
@@ -174,11 +182,13 @@ class FrozenPrefix:
             config: a `common.config.SharedConfig`.
             augmentation: a `generators.Augmentation` for the training photos, or None. `config.views` augmented
                 views of each are cached and taken in turn; with 0 views every epoch draws new ones, uncached.
+            turns: in how many of the eight orientations of a square `predict` looks at validation and test photos.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
         self.backbone, self.splits, self.config, self.augmentation = backbone, splits, config, augmentation or None
+        self.turns = turns
         self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
         live = augmentation and config.views == 0
         self.cut = None if config.no_cache or live else cut(model)
@@ -199,39 +209,61 @@ class FrozenPrefix:
                 self.backbone.resize, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
                 first_epoch, balanced,
             )  # fmt: skip
-        shape = {
-            "num_classes": len(splits.class_names),
-            "batch_size": config.batch_size,
-            "dtypes": [keras.backend.standardize_dtype(tensor.dtype) for tensor in self.cut.tensors],
-            "shapes": [tuple(tensor.shape[1:]) for tensor in self.cut.tensors],
-        }
-        views = [self.store.reader(self._row_names("train", view)) for view in self._views()]
+        views = [self.store.reader(self._row_names("train", view)) for view in self._views("train")]
         train_generator = generators.training_rows(
-            views, splits.labels("train"), seed=config.seed, first_epoch=first_epoch, balanced=balanced, **shape
+            views, splits.labels("train"), seed=config.seed, first_epoch=first_epoch, balanced=balanced, **self._shape()
         )
-        val_generator, test_generator = (
-            generators.evaluation_rows(self.store.reader(self._row_names(split)), splits.labels(split), **shape)
-            for split in ("validation", "test")
-        )
-        return train_generator, val_generator, test_generator
+        return train_generator, self._looks("validation")[0], self._looks("test")[0]
 
-    def _views(self) -> list[int | None]:
-        """The numbers of the augmented views of a training photo, [None] for the photo as it is."""
-        return list(range(self.config.views)) if self.augmentation else [None]
+    def predict(self, split: str) -> np.ndarray:
+        """What the suffix says of the `validation` or `test` photos in each of their turns: (turns, n, classes)."""
+        return np.stack([self.suffix.predict(batches, verbose=0) for batches in self._looks(split)])
 
-    def _row_names(self, split: str, view: int | None = None) -> list[str]:
-        """Names of a split's rows: the file's content, and for a view what it was augmented with."""
+    def _looks(self, split: str) -> list:
+        """For each turn the photos of a split in order, in batches for `suffix`."""
+        splits, labels = self.splits, self.splits.labels(split)
+        if self.store:
+            readers = [self.store.reader(self._row_names(split, view)) for view in self._views(split)]
+            return [generators.evaluation_rows(reader, labels, **self._shape()) for reader in readers]
+        return [
+            generators.evaluation_batches(
+                splits.paths(split), labels, len(splits.class_names), self.backbone.resize, self.config.batch_size,
+                self.backbone.preprocess, turn,
+            )
+            for turn in range(self.turns)
+        ]  # fmt: skip
+
+    def _shape(self) -> dict:
+        """What `common.generators` has to know of cached rows."""
+        tensors = self.cut.tensors
+        return {
+            "num_classes": len(self.splits.class_names),
+            "batch_size": self.config.batch_size,
+            "dtypes": [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors],
+            "shapes": [tuple(tensor.shape[1:]) for tensor in tensors],
+        }
+
+    def _views(self, split: str) -> list["View"]:
+        """How each photo of a split is looked at: training photos augmented, the others in their turns."""
+        if split == "train":
+            return [View(number=number) for number in range(self.config.views)] if self.augmentation else [View()]
+        return [View(turn=turn) for turn in range(self.turns)]
+
+    def _row_names(self, split: str, view: "View") -> list[str]:
+        """Names of a split's rows: the file's content, and what was done to the photo, if anything."""
         contents = self.splits.contents(split)
-        if view is None:
+        if view == View():
             return contents
-        marks = json.dumps([dataclasses.asdict(self.augmentation), self.config.seed, view])
+        marks = f"turn {view.turn}"
+        if view.number is not None:
+            marks = json.dumps([dataclasses.asdict(self.augmentation), self.config.seed, view.number])
         return [f"{content}-{hashlib.sha256(marks.encode()).hexdigest()[:16]}" for content in contents]
 
-    def _work(self) -> dict[str, tuple[str, int | None]]:
+    def _work(self) -> dict[str, tuple[str, "View"]]:
         """Row name → (path, view) for all that the run needs."""
         work = {}
         for split in ("train", "validation", "test"):
-            for view in self._views() if split == "train" else [None]:
+            for view in self._views(split):
                 items = [(path, view) for path in self.splits.paths(split)]
                 work.update(zip(self._row_names(split, view), items, strict=True))
         return work
@@ -293,16 +325,16 @@ class FrozenPrefix:
         if needed > free:
             raise errors.UserError(f"the features need {_size(needed)}, {_size(free)} are free: {advice}")
 
-    def _from_photos(self, work: dict[str, tuple[str, int | None]]):
+    def _from_photos(self, work: dict[str, tuple[str, "View"]]):
         """Yields (names, features) batch by batch, photos first as they are, then augmented."""
         prefix = self.cut.prefix
         for augmented in (False, True):
-            names = [name for name, (_, view) in work.items() if (view is not None) == augmented]
+            names = [name for name, (_, view) in work.items() if (view.number is not None) == augmented]
             for part in self._portions(names):
                 batches = generators.photo_batches(
                     [work[name][0] for name in part], self.backbone.resize, self.config.batch_size,
                     self.backbone.preprocess, self.augmentation if augmented else None,
-                    [_view_seed(self.config.seed, name) for name in part],
+                    [_view_seed(self.config.seed, name) for name in part], [work[name][1].turn for name in part],
                 )  # fmt: skip
                 yield from _through(prefix, part, batches if device.has_gpu() else list(batches))
 

@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from common import images
 
+TURNS = 8  # orientations of a square: four quarter turns, and these mirrored
+
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
@@ -105,32 +107,36 @@ def _order(labels, seed, epoch, balanced):
     return balanced_order(labels, seed, epoch) if balanced else epoch_order(len(labels), seed, epoch)
 
 
-def evaluation_batches(paths, labels, num_classes, resize, batch_size, preprocess) -> tf.data.Dataset:
-    """The photos once, in the order given, not augmented; arguments as in `training_batches`."""
+def evaluation_batches(paths, labels, num_classes, resize, batch_size, preprocess, turn=0) -> tf.data.Dataset:
+    """The photos once, in the order given, not augmented; arguments as in `training_batches`.
+
+    With a `turn` all photos are turned or mirrored as `turned` says.
+    """
 
     def load(path, label):
-        return _read_resized(path, resize), tf.one_hot(label, num_classes)
+        return turned(_read_resized(path, resize), turn), tf.one_hot(label, num_classes)
 
     dataset = tf.data.Dataset.from_tensor_slices(_constants(paths, labels))
     return _preprocessed(dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size), preprocess)
 
 
-def photo_batches(paths, resize, batch_size, preprocess, augmentation=None, seeds=None) -> tf.data.Dataset:
+def photo_batches(paths, resize, batch_size, preprocess, augmentation=None, seeds=None, turns=None) -> tf.data.Dataset:
     """The photos once, in the order given, without labels, on their way to the cache.
 
     Args:
         paths, resize, batch_size, preprocess: as in `training_batches`.
         augmentation: an `Augmentation`, or None.
         seeds: two integers for each photo, used with `augmentation`.
+        turns: for each photo the number of one of the `TURNS`, or None.
     """
 
-    def load(path, photo_seed):
-        pixels = _read_resized(path, resize)
+    def load(path, photo_seed, turn):
+        pixels = turned(_read_resized(path, resize), turn)
         return augment(pixels, augmentation, photo_seed) if augmentation else pixels
 
-    names, _ = _constants(paths, [0] * len(paths))
+    names, turns = _constants(paths, turns or [0] * len(paths))
     seeds = tf.constant(seeds if augmentation else [(0, 0)] * len(paths), tf.int32)
-    dataset = tf.data.Dataset.from_tensor_slices((names, seeds))
+    dataset = tf.data.Dataset.from_tensor_slices((names, seeds, turns))
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     return dataset.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
@@ -226,6 +232,19 @@ def _preprocessed(batches, preprocess):
     return batches.map(lambda x, y: (preprocess(x), y), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
+def turned(pixels, turn):
+    """A square photo in one of the eight orientations that it can lie in: exact, nothing is interpolated.
+
+    Args:
+        pixels: (height, width, 3) with height = width.
+        turn: 0 to 7: the number of quarter turns, from 4 on of the photo mirrored left to right.
+    """
+    if isinstance(turn, int) and turn == 0:
+        return pixels
+    mirrored = tf.where(turn >= TURNS // 2, tf.reverse(pixels, axis=[1]), pixels)
+    return tf.ensure_shape(tf.image.rot90(mirrored, turn % (TURNS // 2)), pixels.shape)
+
+
 def _photo_seed(seed, epoch, photo):
     """A pair of integers that no other photo and epoch of this run has."""
     return tf.random.experimental.stateless_fold_in(
@@ -249,7 +268,7 @@ def augment(pixels, augmentation: Augmentation, seed):
         pixels = tf.where(draw[0] > 0, pixels, tf.reverse(pixels, axis=[1]))
     if augmentation.rotation or augmentation.zoom:
         angle = draw[1] * augmentation.rotation * (np.pi / 180)
-        pixels = _turned(pixels, angle, 1.0 + draw[2] * augmentation.zoom)
+        pixels = _rotated(pixels, angle, 1.0 + draw[2] * augmentation.zoom)
     if augmentation.colour:
         other_seed = tf.random.experimental.stateless_fold_in(seed, 1)
         gains = tf.random.stateless_uniform((3,), other_seed, 1.0 - augmentation.colour, 1.0 + augmentation.colour)
@@ -260,7 +279,7 @@ def augment(pixels, augmentation: Augmentation, seed):
     return pixels
 
 
-def _turned(pixels, angle, zoom):
+def _rotated(pixels, angle, zoom):
     """Rotation by `angle` radians and magnification by `zoom` about the middle, bilinear."""
     height, width = pixels.shape[0], pixels.shape[1]
     cosine, sine = tf.cos(angle) / zoom, tf.sin(angle) / zoom

@@ -188,13 +188,16 @@ def count_parameters(model: keras.Model) -> tuple[int, int]:
     return trainable, model.count_params() - trainable
 
 
-def take_raw_pixels(classifier: keras.Model, preprocess: Callable, resize: keras.layers.Layer) -> keras.Model:
+def take_raw_pixels(
+    classifier: keras.Model, preprocess: Callable, resize: keras.layers.Layer, turns: int = 1
+) -> keras.Model:
     """The classifier behind its own resizing and preprocessing.
 
     Args:
         classifier: takes preprocessed (batch, image_size, image_size, 3), gives probabilities.
-        preprocess: RGB 0–255 to what the classifier takes.
+        preprocess: RGB 0–255 to what the classifier takes, each pixel for itself.
         resize: the layer that photos were brought to size with (`generators.resizing`).
+        turns: the answer is the mean over so many of the eight orientations of `generators.turned`.
 
     Returns:
         A model of RGB 0–255 photos of any size, (batch, height, width, 3), uint8 or float, sharing the
@@ -203,7 +206,13 @@ def take_raw_pixels(classifier: keras.Model, preprocess: Callable, resize: keras
     photos = keras.Input((None, None, 3), name="photos")
     preprocessing = keras.Model(photos, preprocess(resize(photos)), name="preprocessing")
     pixels = keras.Input((None, None, 3), name="pixels")
-    return keras.Model(pixels, classifier(preprocessing(pixels)), name="from_raw_pixels")
+    x = preprocessing(pixels)
+    if turns == 1:
+        return keras.Model(pixels, classifier(x), name="from_raw_pixels")
+    mirrored = keras.ops.flip(x, axis=2)
+    looks = [keras.ops.rot90(mirrored if turn >= 4 else x, turn % 4, axes=(1, 2)) for turn in range(turns)]
+    answers = keras.ops.reshape(classifier(keras.ops.concatenate(looks)), (turns, -1, classifier.output.shape[-1]))
+    return keras.Model(pixels, keras.ops.mean(answers, axis=0), name="from_raw_pixels")
 
 
 def moving_variables(model: keras.Model) -> list:

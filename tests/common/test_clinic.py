@@ -17,6 +17,10 @@ def side_of(seed=0, lesions=60, repeats=1, sure=2.0, **about):
     return clinic.Side(clinic.soften(np.exp(logits), 1 / sure), labels, facts)
 
 
+def softened(side, temperature):
+    return clinic.Side(clinic.soften(side.probabilities, temperature), side.labels, side.about)
+
+
 def test_temperature_divides_the_logits():
     logits = np.random.default_rng(0).normal(0, 3, (20, 4))
     powers = np.exp(logits / 2.5)
@@ -30,13 +34,13 @@ def test_the_temperature_that_was_put_in_is_found():
     random = np.random.default_rng(0)
     true = clinic.soften(np.exp(random.normal(0, 1.5, (20000, 3))), 1.0)
     labels = (random.random((20000, 1)) > true.cumsum(1)).sum(1)
-    assert clinic.fit_temperature(clinic.soften(true, 1 / 3), labels) == pytest.approx(3, rel=0.05)
-    assert clinic.fit_temperature(true, labels) == pytest.approx(1, rel=0.05)
+    assert clinic.fit_temperature(clinic.soften(true, 1 / 3)[None], labels) == pytest.approx(3, rel=0.05)
+    assert clinic.fit_temperature(np.stack([true, true]), labels) == pytest.approx(1, rel=0.05)
 
 
 def test_calibration_improves_and_answers_stay():
     before = side_of(lesions=2000, sure=4.0)
-    after = before.calibrated(clinic.fit_temperature(before.probabilities, before.labels))
+    after = softened(before, clinic.fit_temperature(before.probabilities[None], before.labels))
     found = clinic.calibration(before, after)
     assert found["after"]["ece"] < found["before"]["ece"] / 2
     assert found["after"]["log_loss"] < found["before"]["log_loss"]
@@ -198,11 +202,10 @@ def test_everything_fits_into_json():
     import json
 
     before, validation = side_of(lesions=100, repeats=2), side_of(1)
-    temperature = clinic.fit_temperature(validation.probabilities, validation.labels)
-    found = clinic.evaluate(
-        validation.calibrated(temperature), before.calibrated(temperature), before, NAMES, ("mel",), 0.9
-    )
+    temperature = clinic.fit_temperature(validation.probabilities[None], validation.labels)
+    after = softened(before, temperature)
+    found = clinic.evaluate(softened(validation, temperature), after, before, NAMES, ("mel",), 0.9)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["lesion_level"]["n"] == 100
-    expected = evaluation.evaluate(before.calibrated(temperature).probabilities, before.labels, NAMES)["accuracy"]
+    expected = evaluation.evaluate(after.probabilities, before.labels, NAMES)["accuracy"]
     assert found["abstention"]["accuracy"][-1] == pytest.approx(expected)

@@ -250,6 +250,27 @@ def test_views_are_taken_in_turn(splits, settings):
     assert np.array_equal(epochs[0], epochs[2]) and not np.allclose(epochs[0], epochs[1])
 
 
+def test_turned_photos_are_cached_too(splits, settings, monkeypatch):
+    """Behind the cache or through the whole model, every turn gives the same answers, and each turn others."""
+    answers = []
+    for no_cache in (False, True):
+        keras.utils.set_random_seed(0)
+        backbone = backbones.load("demo", "demo", 32)
+        surgery.freeze(backbone.model)
+        model = classifier(backbone.model)
+        own = dataclasses.replace(settings, no_cache=no_cache)
+        prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, own, turns=8)
+        answers.append(prefix.predict("validation"))
+    assert answers[0].shape == (8, len(splits.validation), 2)
+    assert np.allclose(*answers, atol=1e-5)
+    assert not any(np.allclose(answers[0][0], other, atol=1e-6) for other in answers[0][1:])
+    # Training photos are there already; of the others so are the photos as they are.
+    held_out = len(splits.validation + splits.test)
+    assert frozen_prefix.FrozenPrefix(classifier(backbone.model), backbone, splits, settings).cache_bytes > 0
+    store = features(splits, settings).store
+    assert len({name for name in prefix._work() if name in store}) == len(splits.train) + held_out * 8
+
+
 def test_float16_halves_the_cache_and_hardly_changes_the_features(splits, settings, tmp_path):
     exact = features(splits, settings)
     half = features(splits, dataclasses.replace(settings, cache_dtype="float16"))

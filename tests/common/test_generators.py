@@ -127,14 +127,14 @@ def test_flip_mirrors_about_half_of_the_photos(picture):
 
 
 def test_rotation_by_a_quarter_turn(picture):
-    turned = generators._turned(tf.constant(picture), tf.constant(np.pi / 2, tf.float32), 1.0).numpy()
+    turned = generators._rotated(tf.constant(picture), tf.constant(np.pi / 2, tf.float32), 1.0).numpy()
     assert np.allclose(turned, np.rot90(picture, -1), atol=0.1) or np.allclose(turned, np.rot90(picture), atol=0.1)
 
 
 def test_zoom_magnifies_about_the_middle():
     pixels = np.zeros((17, 17, 1), "float32")
     pixels[8, 10] = 1  # two pixels right of the middle
-    closer = generators._turned(tf.constant(pixels), tf.constant(0.0), 2.0).numpy()
+    closer = generators._rotated(tf.constant(pixels), tf.constant(0.0), 2.0).numpy()
     assert np.unravel_index(closer.argmax(), closer.shape) == (8, 12, 0)
 
 
@@ -144,6 +144,14 @@ def test_contrast_keeps_the_mean_and_the_range(picture):
     assert np.isclose(changed.mean(), calm.mean(), atol=0.1)
     assert not np.isclose(changed.std(), calm.std(), rtol=0.01)
     assert augmented(picture * 100, contrast=0.5).max() <= 255
+
+
+def test_the_eight_turns_are_those_of_a_square(picture):
+    results = [generators.turned(tf.constant(picture), turn).numpy() for turn in range(generators.TURNS)]
+    expected = [np.rot90(side, turn) for side in (picture, picture[:, ::-1]) for turn in range(4)]
+    for result, same in zip(results, expected, strict=True):
+        assert np.array_equal(result, same)
+    assert len({result.tobytes() for result in results}) == 8
 
 
 def test_colour_changes_each_channel_by_a_factor(picture):

@@ -95,6 +95,23 @@ def test_the_model_of_raw_pixels_loads_safely_and_agrees(module, tmp_path):
     assert not any(isinstance(layer, keras.layers.Lambda) for layer in surgery.leaf_layers(loaded))
 
 
+def test_with_turns_the_saved_model_answers_with_their_mean(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")])
+    resize = generators.resizing(8, "squash")
+    for turns in (4, 8):
+        raw = surgery.take_raw_pixels(model, lambda x: x / 127.5 - 1, resize, turns)
+        raw.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+        photos = np.random.default_rng(0).integers(0, 256, (2, 31, 17, 3)).astype("uint8")
+        small = np.array(resize(photos.astype("float32")))
+        looks = [
+            model.predict(np.stack([generators.turned(photo, turn) for photo in small]) / 127.5 - 1, verbose=0)
+            for turn in range(turns)
+        ]
+        assert np.allclose(loaded.predict(photos, verbose=0), np.mean(looks, axis=0), atol=1e-5)
+        assert np.ptp(looks, axis=0).max() > 0.01
+
+
 @pytest.mark.parametrize(
     ("name", "size", "last", "first_layer"),
     [

@@ -1,0 +1,81 @@
+"""Skin lesions over seeds: what a split by lesion finds, what a split by picture would claim, and the cost.
+
+After `python data/ham10000/prepare.py`, or with `--data` of your own:
+
+    python benchmarks/lesions.py
+    python benchmarks/lesions.py --data demo --backbone demo
+
+Every seed has its own split. The first run of a seed computes the features that others do not have in the cache yet;
+the time is given with them and without.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+import tables
+import tyro
+
+from recipes import skin_lesions
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The skin-lesion recipe, over seeds."""
+
+    data: str = "data/ham10000/pictures"  # as in the recipe; data/ham10000/prepare.py makes this one
+    backbone: str = "MobileNetV2"  # a name in keras.applications, or demo
+    image_size: int | None = None  # as in the recipe
+    seeds: int = 3  # each with another split
+    show_leak: bool = True  # once more on a split by picture, with the same settings
+    out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
+    cache: pathlib.Path | None = None  # as in the recipe
+
+
+MEASURES = {
+    "balanced accuracy": lambda test, clinic: test["balanced_accuracy"],
+    "accuracy": lambda test, clinic: test["accuracy"],
+    "macro AUC": lambda test, clinic: test["macro_auc"],
+    "by lesion: balanced accuracy": lambda test, clinic: clinic["lesion_level"]["balanced_accuracy"],
+    "target: sensitivity": lambda test, clinic: clinic["target"]["test"]["sensitivity"][0],
+    "target: specificity": lambda test, clinic: clinic["target"]["test"]["specificity"][0],
+    "target: AUC": lambda test, clinic: clinic["target"]["test"]["auc"][0],
+    "calibration error before": lambda test, clinic: clinic["calibration"]["before"]["ece"],
+    "calibration error after": lambda test, clinic: clinic["calibration"]["after"]["ece"],
+}
+
+
+def main(config: Config):
+    """Prints the tables."""
+    shared = {"data": config.data, "backbone": config.backbone, "image_size": config.image_size, "out": config.out,
+              "cache": config.cache, "show_leak": config.show_leak}  # fmt: skip
+    results = []
+    for seed in range(config.seeds):
+        results.append(tables.run_quietly(skin_lesions, skin_lesions.Config(**shared, seed=seed)))
+        print(f"seed {seed}: {results[-1]['test']['balanced_accuracy']:.3f}", file=sys.stderr)
+    rows = [
+        [name, tables.median_and_range([measure(result["test"], result["clinic"]) for result in results])]
+        for name, measure in MEASURES.items()
+    ]
+    cost = [result["cost"] for result in results]
+    rows.append(
+        ["seconds, features apart", tables.median_and_range([c["seconds"] - c["prefix_seconds"] for c in cost], 0)]
+    )
+    rows.append(["seconds for the features", tables.median_and_range([c["prefix_seconds"] for c in cost], 0)])
+    sizes = results[0]["data"]
+    pictures = f"{sizes['train']} / {sizes['validation']} / {sizes['test']} pictures train, validate and test"
+    print(tables.markdown(["on test pictures", config.backbone], rows))
+    if config.show_leak:
+        leaks = [result["clinic"]["leak"] for result in results]
+        rows = [
+            [name, *(tables.median_and_range([leak[split][name.replace(" ", "_")] for leak in leaks])
+                     for split in ("lesion", "random", "seen", "unseen"))]
+            for name in ("balanced accuracy", "accuracy")
+        ]  # fmt: skip
+        columns = ["test pictures", "split by lesion", "split by picture", "of it lesions seen", "not seen"]
+        print("\n" + tables.markdown(columns, rows))
+    print(tables.footer(f"{config.seeds} seeds, {pictures}"))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

@@ -1,0 +1,304 @@
+import collections
+import csv
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import data, errors, images, imbalance, runs
+from recipes import skin_lesions
+
+COLOURS = {"bkl": (150, 110, 80), "mel": (60, 40, 60), "nv": (140, 80, 50)}
+LESIONS = {"bkl": 8, "mel": 8, "nv": 16}
+
+
+@pytest.fixture
+def lesions(tmp_path):
+    """A folder as HAM10000's: 32 lesions of three diagnoses, two pictures of each second one, a spot on pink skin."""
+    random = np.random.default_rng(0)
+    (tmp_path / "lesions" / "images").mkdir(parents=True)
+    rows = [["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]]
+    for diagnosis, count in LESIONS.items():
+        for lesion in range(count):
+            colour = np.array(COLOURS[diagnosis]) + random.normal(0, 12, 3)
+            for picture in range(1 + lesion % 2):
+                pixels = np.array([230, 190, 170]) + random.normal(0, 8, (40, 48, 3))
+                y, x = np.indices((40, 48))
+                inside = (y - 20) ** 2 + (x - 24) ** 2 < random.uniform(80, 200)
+                pixels[inside] = colour + random.normal(0, 8, (inside.sum(), 3))
+                name = f"{diagnosis}_{lesion:02d}_{picture}"
+                picture = Image.fromarray(pixels.clip(0, 255).astype("uint8"))
+                picture.save(tmp_path / "lesions" / "images" / f"{name}.jpg", quality=90)
+                facts = ["histo", 5 * (lesion + 1), ["male", "female"][lesion % 2], ["back", "face"][lesion // 4 % 2]]
+                rows.append([f"{diagnosis}_{lesion:02d}", name, diagnosis, *facts])
+    write_table(tmp_path / "lesions", rows)
+    return tmp_path / "lesions"
+
+
+def write_table(folder, rows):
+    with open(folder / "metadata.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def read_table(folder):
+    with open(folder / "metadata.csv", newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def settings(lesions, tmp_path, **changes):
+    quick = {
+        "backbone": "demo", "weights": "demo", "image_size": 32, "epochs": 3, "fine_tuning_epochs": 2, "batch_size": 8,
+        "views": 2,
+    }  # fmt: skip
+    return skin_lesions.Config(
+        **{"data": str(lesions), "out": tmp_path / "runs", "cache": tmp_path / "cache", **quick, **changes}
+    )
+
+
+def predictions_of(result):
+    with open(result.directory / "predictions.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path):
+    result = skin_lesions.run(settings(lesions, tmp_path, learning_rate=1e-2))
+    split = data.read_csv(result.directory / "split.csv")
+    sides = collections.defaultdict(set)
+    for sample in split:
+        sides[sample.group].add(sample.split)
+    assert len(sides) == 32 and all(len(of_lesion) == 1 for of_lesion in sides.values())
+    number = collections.Counter(side for (side,) in sides.values())
+    assert number == {"train": 21, "validation": 4, "test": 7}  # 0.15 and 0.2 of 8, 8 and 16, rounded
+
+    found = result.results["clinic"]
+    assert found["split"] == "lesion" and "leak" not in found and "imbalance" not in found
+    assert [row["stage"] for row in result.results["stages"]] == ["head", "fine_tuning"]
+    assert all("validation_balanced_accuracy" in row for row in result.results["stages"])
+    rows = predictions_of(result)
+    assert {row["lesion"] for row in rows} == {sample.group for sample in split if sample.split == "test"}
+    assert {row["site"] for row in rows} <= {"back", "face"} and all(float(row["age"]) >= 5 for row in rows)
+
+    # The saved model answers from raw pixels what stands in predictions.csv, so it holds the temperature.
+    model, names = runs.load_model(result.directory)
+    assert names == ["bkl", "mel", "nv"]
+    pixels = np.stack([images.read(row["path"]) for row in rows])
+    saved = model.predict(pixels, verbose=0)
+    written = np.array([[float(row[f"p_{name}"]) for name in names] for row in rows])
+    np.testing.assert_allclose(saved, written, atol=2e-4)
+    assert found["temperature"] != pytest.approx(1.0, abs=1e-3)
+    for name in ("report.html", "model_card.md"):
+        assert (result.directory / name).stat().st_size > 1000
+
+
+def test_the_same_with_and_without_the_cache(lesions, tmp_path):
+    changes = {"flip": False, "rotation": 0.0, "zoom": 0.0, "contrast": 0.0, "colour": 0.0}  # views are of the cache
+    cached, whole = (
+        skin_lesions.run(settings(lesions, tmp_path, no_cache=no_cache, **changes)) for no_cache in (False, True)
+    )
+    losses = [[row["loss"] for row in runs.read_history(result.directory)] for result in (cached, whole)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_choices_are_compared_on_validation_pictures(lesions, tmp_path):
+    changes = {"compare_imbalance": True, "fine_tuning_epochs": 0, "imbalance": "sampling", "dropout": 0.0}
+    result = skin_lesions.run(settings(lesions, tmp_path, **changes))
+    compared = result.results["clinic"]["imbalance"]
+    assert compared["used"] == "sampling"
+    assert [row["choice"] for row in compared["choices"]] == list(imbalance.CHOICES)
+    used = next(row for row in compared["choices"] if row["choice"] == "sampling")
+    assert used["balanced_accuracy"] == pytest.approx(result.results["validation"]["balanced_accuracy"])
+    assert len({row["log_loss"] for row in compared["choices"]}) == len(imbalance.CHOICES)
+
+
+def test_a_split_by_picture_leaks_and_says_so(lesions, tmp_path, capsys):
+    result = skin_lesions.run(settings(lesions, tmp_path, split="random", fine_tuning_epochs=0))
+    assert result.results["clinic"]["split"] == "random"
+    assert "both sides: its result is too good" in capsys.readouterr().err
+    lesion_of = {path.stem: path.stem[:-2] for path in (lesions / "images").iterdir()}
+    sides = collections.defaultdict(set)
+    for sample in data.read_csv(result.directory / "split.csv"):
+        sides[lesion_of[os.path.basename(sample.path)[:-4]]].add(sample.split)
+    assert any(len(of_lesion) > 1 for of_lesion in sides.values())
+    assert "leaks" in (result.directory / "report.html").read_text()
+    assert all(row["lesion"] for row in predictions_of(result))  # the intervals still know the lesions
+
+
+def test_the_leak_is_shown_beside_the_result(lesions, tmp_path):
+    result = skin_lesions.run(settings(lesions, tmp_path, show_leak=True, fine_tuning_epochs=0))
+    found = result.results["clinic"]["leak"]
+    assert found["lesion"]["balanced_accuracy"] == result.results["test"]["balanced_accuracy"]
+    (leaky,) = (result.directory / "leak" / "skin_lesions").iterdir()
+    assert found["random"]["accuracy"] == runs.Result.read(leaky).results["test"]["accuracy"]
+    assert found["seen"]["n"] + found["unseen"]["n"] == found["random"]["n"]
+    assert found["lesions_on_both_sides"] == pytest.approx(found["seen"]["n"] / found["random"]["n"])
+    assert found["seen"]["n"] > 0
+
+
+class Killed(Exception):
+    """Stands for a power cut."""
+
+
+def killed_after(stage, epoch, config, monkeypatch):
+    """The directory of a run that died right after the checkpoint of an epoch of a stage."""
+    write = runs.Checkpoint.write
+
+    def write_and_die(self, directory):
+        write(self, directory)
+        if (self.stage, self.epoch) == (stage, epoch):
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(runs.Checkpoint, "write", write_and_die)
+        skin_lesions.run(config)
+    return max((config.out / "skin_lesions").iterdir(), key=os.path.getctime)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_in_its_stage(lesions, tmp_path, monkeypatch):
+    config = settings(lesions, tmp_path, deterministic=True, imbalance="sampling", compare_imbalance=True)
+    undisturbed = skin_lesions.run(config)
+    for stage, epoch in (("head", 1), ("head_focal", 0), ("fine_tuning", 0)):
+        interrupted = killed_after(stage, epoch, config, monkeypatch)
+        resumed = skin_lesions.run(skin_lesions.Config(resume=interrupted))
+        assert resumed.results["test"] == undisturbed.results["test"], stage
+        assert resumed.results["clinic"] == undisturbed.results["clinic"], stage
+
+
+def test_a_killed_run_goes_on_with_its_leak(lesions, tmp_path, monkeypatch):
+    config = settings(lesions, tmp_path, deterministic=True, show_leak=True, fine_tuning_epochs=0)
+    undisturbed = skin_lesions.run(config)
+    read, calls = skin_lesions.clinic.leak, []
+
+    def die(*arguments):
+        calls.append(arguments)
+        raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(skin_lesions.clinic, "leak", die)
+        skin_lesions.run(config)
+    assert read is skin_lesions.clinic.leak and calls
+    interrupted = max((config.out / "skin_lesions").iterdir(), key=os.path.getctime)
+    resumed = skin_lesions.run(skin_lesions.Config(resume=interrupted))
+    assert resumed.results["clinic"] == undisturbed.results["clinic"]
+    assert len(list((interrupted / "leak" / "skin_lesions").iterdir())) == 1  # it was finished, and is not done again
+
+
+def changed(rows, line, column, value):
+    rows = [list(row) for row in rows]
+    rows[line - 1][rows[0].index(column)] = value
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (lambda rows: [row[1:] for row in rows], "no column 'lesion_id'"),
+        (lambda rows: changed(rows, 5, "dx", "melanoma"), "line 5: unknown diagnosis 'melanoma'"),
+        (lambda rows: rows[:-1], "no row: metadata.csv does not name it"),
+        (lambda rows: [*rows, ["x", "x", "nv", "", "", "", ""]], "no image: there is no file of that name for 'x'"),
+        (lambda rows: [*rows, rows[-1]], "stands in line"),
+        (lambda rows: changed(rows, 7, "age", "old"), "line 7: not an age"),
+    ],
+    ids=["column", "diagnosis", "row", "image", "twice", "age"],
+)
+def test_a_broken_table_ends_in_one_line(break_it, message, lesions, tmp_path):
+    write_table(lesions, break_it(read_table(lesions)))
+    with pytest.raises(errors.UserError) as refused:
+        skin_lesions.run(settings(lesions, tmp_path))
+    assert message in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_what_does_not_fit_is_left_out_with_skip_bad(lesions, tmp_path):
+    rows = changed(changed(read_table(lesions), 5, "dx", "melanoma"), 3, "age", "NaN")
+    write_table(lesions, [*rows, ["x", "x", "nv", "", "", "", ""]])
+    result = skin_lesions.run(settings(lesions, tmp_path, skip_bad=True, fine_tuning_epochs=0, epochs=1))
+    assert result.results["data"]["skipped"] == 2
+    listed = (result.directory / "skipped.csv").read_text()
+    assert "unknown diagnosis" in listed and "no image" in listed
+
+
+def test_the_shell_gets_one_line_and_exit_code_2(lesions):
+    root = data.pathlib.Path(skin_lesions.__file__).parents[1]
+    write_table(lesions, [row[:2] for row in read_table(lesions)])
+    ended = subprocess.run(
+        [sys.executable, "recipes/skin_lesions.py", "--data", str(lesions), "--out", str(lesions / "runs")],
+        cwd=root, capture_output=True, text=True,
+    )  # fmt: skip
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert ended.stderr.splitlines()[-1].startswith("error: ") and "no column 'dx'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": ("melanoma",)}, "--target melanoma: no such diagnosis in the data; there are bkl, mel, nv"),
+        ({"unfreeze_from": "block9"}, "no layer or block"),
+        ({"diagnoses": ("nv", "mel")}, "unknown diagnosis 'bkl'"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data(changes, message, lesions, tmp_path):
+    with pytest.raises(errors.UserError, match=message):
+        skin_lesions.run(settings(lesions, tmp_path, **changes))
+    assert not any((tmp_path / "runs").rglob("results.json"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sensitivity": 1.5}, "--sensitivity must be above 0 and at most 1"),
+        ({"target": ()}, "--target must name"),
+        ({"show_leak": True, "split": "random"}, "--show-leak needs --split lesion"),
+        ({"warm_up": 10}, "--warm-up must be below"),
+        ({"rotation": 360.0}, "--rotation must be from 0 to 180"),
+        ({"colour": 5.0}, "--colour must be from 0 to 1"),
+    ],
+)
+def test_settings_that_make_no_sense(changes, message):
+    with pytest.raises(errors.UserError, match=message):
+        skin_lesions.Config(**changes)
+
+
+def test_a_split_of_its_own_is_kept_and_not_broken_up(lesions, tmp_path):
+    rows = read_table(lesions)
+    is_test = {row[0] for row in rows[1:] if int(row[0][-2:]) < 2}
+    write_table(lesions, [[*rows[0], "split"]] + [[*row, "test" if row[0] in is_test else "train"] for row in rows[1:]])
+    result = skin_lesions.run(settings(lesions, tmp_path, fine_tuning_epochs=0, epochs=1))
+    split = data.read_csv(result.directory / "split.csv")
+    assert {sample.group for sample in split if sample.split == "test"} == is_test
+    assert any(sample.split == "validation" for sample in split)
+    with pytest.raises(errors.UserError, match="a split of its own"):
+        skin_lesions.run(settings(lesions, tmp_path, split="random"))
+
+
+def test_the_documented_model():
+    base = skin_lesions.backbones.load("VGG16", "none", 32).model
+    model = skin_lesions.build_model(base, 7, skin_lesions.Config(dropout=0.0))
+    kinds = [type(layer).__name__ for layer in model.layers[len(base.layers) :] if type(layer).__name__ != "Dropout"]
+    assert kinds == ["GlobalAveragePooling2D", "Dense", "Dense"]
+    assert model.layers[-1].units == 7 and model.count_params() - base.count_params() == 512 * 128 + 128 + 128 * 7 + 7
+
+
+@pytest.mark.slow
+def test_a_slice_of_ham10000(real_data, tmp_path):
+    """Up to 40 lesions of each of the seven diagnoses: far better than chance, and nothing on two sides."""
+    rows = read_table(real_data / "ham10000")
+    seen, kept = collections.defaultdict(list), []
+    for row in rows[1:]:
+        if row[0] in seen[row[2]] or len(seen[row[2]]) < 40:
+            seen[row[2]] = list(dict.fromkeys([*seen[row[2]], row[0]]))
+            kept.append(row)
+    (tmp_path / "ham10000").mkdir()
+    (tmp_path / "ham10000" / "images").symlink_to(real_data / "ham10000" / "images")
+    write_table(tmp_path / "ham10000", [rows[0], *kept])
+    result = skin_lesions.run(
+        settings(
+            tmp_path / "ham10000", tmp_path, backbone="MobileNetV2:0.35", weights="imagenet", image_size=96, epochs=10,
+            batch_size=32, skip_bad=True,
+        )
+    )  # fmt: skip
+    assert result.results["data"]["skipped"] == 10015 - len(kept)
+    assert result.results["test"]["macro_auc"] > 0.75
+    assert result.results["clinic"]["lesion_level"]["n"] == 7 * 8
