@@ -368,7 +368,8 @@ def leak(honest: dict, leaky, about: dict[str, metadata.About]) -> dict:
 
     Returns:
         `lesion` and `random`, the results of the two; `lesions_on_both_sides`, the share of the random split's test
-        pictures whose lesion it was trained on; `seen` and `unseen`, its results on these and on the others.
+        pictures whose lesion it was trained on; `seen` and `unseen`, its results on these and on the others; `seconds`,
+        what the second run took.
     """
     train = {about[sample.path].lesion for sample in data.read_csv(leaky.directory / "split.csv")
              if sample.split == "train"}  # fmt: skip
@@ -383,6 +384,7 @@ def leak(honest: dict, leaky, about: dict[str, metadata.About]) -> dict:
         "lesions_on_both_sides": len(seen) / len(rows),
         "seen": _scores(seen),
         "unseen": _scores(unseen),
+        "seconds": leaky.results["cost"]["seconds"],
     }
 
 

@@ -56,10 +56,10 @@ class Config(config.SharedConfig):
     validation_fraction: float = 0.15  # of the lesions of each diagnosis
     test_fraction: float = 0.2  # of the lesions of each diagnosis
     split: Literal["lesion", "random"] = "lesion"  # random leaks: one lesion's pictures on both sides
-    show_leak: bool = False  # train once more on a random split, and show both results side by side
+    show_leak: bool = False  # train once more on a random split, both results side by side; the demo always does
     # What is done about rare diagnoses; none is the example.
     imbalance: Literal["none", "weights", "effective_number", "sampling", "focal", "logit_adjust"] = "logit_adjust"
-    compare_imbalance: bool = False  # train a head under every choice and show them, on validation pictures
+    compare_imbalance: bool = False  # a head under every choice, on validation pictures; the demo always does
     target: tuple[str, ...] = ("mel",)  # the diagnosis (or several) that must not be missed
     sensitivity: float = 0.95  # wanted for the target; the threshold for it is chosen on validation
     hidden_units: int = 128  # Dense units before the softmax
@@ -241,7 +241,7 @@ def run(config: Config) -> runs.Result:
     score, _ = train(frozen, record, strategy, "head", config.imbalance, config.epochs, config.learning_rate)
     stages, kept, part = [record.stage("head", model, score)], "head", frozen
     compared = {}
-    if config.compare_imbalance:
+    if config.compare_imbalance or config.data == "demo":
         compared["imbalance"] = compare_choices(frozen, record, strategy, backbone, augmentation)
 
     # Stage 2: the head and the last layers, slowly; the head comes back where that validates worse.
@@ -290,7 +290,7 @@ def run(config: Config) -> runs.Result:
         record.directory, splits, calibrated["test"].probabilities, lesion=[facts.lesion for facts in about],
         sex=[facts.sex for facts in about], age=[facts.age for facts in about], site=[facts.site for facts in about],
     )  # fmt: skip
-    if config.show_leak:
+    if config.show_leak or config.data == "demo" and config.split == "lesion":
         results["clinic"]["leak"] = clinic.leak(results["test"], train_with_leak(config, record.directory), table.about)
 
     # What stays: a model that takes raw pixels, the numbers, the pictures, the model card.

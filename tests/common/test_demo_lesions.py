@@ -221,13 +221,24 @@ def digest(folder) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def test_a_folder_holds_the_table_and_every_picture_in_it(tmp_path, rows):
+def test_a_folder_holds_the_table_and_every_picture_in_it(tmp_path, rows, monkeypatch):
+    """Each file is the picture of the lesion in its row; stand-ins, which say their numbers, are quickly drawn."""
+
+    def number_plate(lesion, picture, size):
+        return np.full((size, size, 3), (lesion % 256, 50 * picture, 0), np.uint8)
+
+    monkeypatch.setattr(demo_lesions, "draw", number_plate)
     folder = demo_lesions.write_pictures(tmp_path / "lesions", size=32)
     with open(folder / "metadata.csv", newline="") as file:
         reader = csv.DictReader(file)
         assert list(reader) == rows and tuple(reader.fieldnames) == demo_lesions.COLUMNS
     assert {path.stem for path in (folder / "images").iterdir()} == {row["image_id"] for row in rows}
-    assert Image.open(folder / "images" / f"{rows[0]['image_id']}.jpg").size == (32, 32)
+    lesions = list(dict.fromkeys(row["lesion_id"] for row in rows))
+    for row in rows:
+        photo = np.asarray(Image.open(folder / "images" / f"{row['image_id']}.jpg"), dtype=int)
+        lesion, picture = lesions.index(row["lesion_id"]), int(row["image_id"][-1])
+        assert photo.shape == (32, 32, 3) and row["dx"] == demo_lesions.diagnosis(lesion)
+        assert np.abs(photo[16, 16] - (lesion % 256, 50 * picture, 0)).max() < 8
     assert list(tmp_path.iterdir()) == [folder]
 
 
