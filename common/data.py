@@ -101,7 +101,12 @@ class Splits:
 
 
 def load(
-    config, directory: pathlib.Path, samples: list[Sample] | None = None, problems=(), by_group: bool = False
+    config,
+    directory: pathlib.Path,
+    samples: list[Sample] | None = None,
+    problems=(),
+    by_group: bool = False,
+    kind=images,
 ) -> Splits:
     """Reads the source, scans every file, splits, checks and writes `split.csv` into `directory`.
 
@@ -113,6 +118,7 @@ def load(
         samples: the photos, where the recipe has read `config.data` itself.
         problems: `scan.Problem`s that the recipe has found then, to be treated like those of the scan.
         by_group: the fractions are those of the groups of each class, not of its photos.
+        kind: the module that reads a file, `images` or `video`.
 
     Raises:
         UserError: nothing usable at `--data`, unusable photos without `--skip-bad`, or a leak.
@@ -124,12 +130,12 @@ def load(
     elif samples is None:
         samples = read_source(config.data, config.cache_directory)
     cache = None if config.no_cache else config.cache_directory
-    facts = scan.scan([sample.path for sample in samples], cache)
-    usable = scan.apply(samples, facts, config.skip_bad, directory / "skipped.csv", known=problems)
+    facts = scan.scan([sample.path for sample in samples], cache, kind=kind)
+    usable = scan.apply(samples, facts, config.skip_bad, directory / "skipped.csv", known=problems, kind=kind)
     total = len(samples) + len(problems)
     left_out = total - len(usable)
     if left_out:
-        print(f"data: {left_out} of {total} photos left out, see {directory / 'skipped.csv'}", file=sys.stderr)
+        print(f"data: {left_out} of {total} {kind.NAME}s left out, see {directory / 'skipped.csv'}", file=sys.stderr)
     contents = {path: fact.sha256 for path, fact in facts.items()}
     if not resumed:
         seed = config.seed if config.split_seed is None else config.split_seed

@@ -17,9 +17,13 @@ import stat
 import warnings
 
 import numpy as np
+import PIL
 from PIL import ExifTags, Image, ImageFile
 
 from common import errors
+
+NAME = "photo"  # what it is called where people read
+DECODER = f"Pillow {PIL.__version__}"
 
 # Which formats a file of that name holds; the keys are the names that count as photos.
 _FORMATS_BY_EXTENSION = {

@@ -1,8 +1,9 @@
-"""Every file is opened once before the training, so that no run dies of a photo hours later.
+"""Every file is opened once before the training, so that no run dies of a photo or a clip hours later.
 
 `scan` finds the facts (and remembers them), `find_problems` judges them, `apply` stops the run or
 leaves the bad files out. A sample is any object with the strings `.path`, `.label`, `.group` ("" for
-none) and `.split` ("" unless the data source itself gives it).
+none) and `.split` ("" unless the data source itself gives it). What is scanned is said by a module with a function
+`inspect`, its result `Facts`, a `NAME` and a `DECODER`: `images` or `video`.
 """
 
 import collections
@@ -11,20 +12,20 @@ import hashlib
 import json
 import os
 import pathlib
+import stat
 import statistics
 import sys
 import tempfile
 from collections.abc import Iterable
 from concurrent import futures
 
-import PIL
 import tqdm
 
 from common import errors, files, images
 
-# To be raised whenever `images` judges or notes differently, so that no old verdict is kept. Pillow's
-# version belongs to it, because Pillow decides what can be decoded.
-SCANNER_VERSION = f"1, Pillow {PIL.__version__}"
+# To be raised whenever `images` or `video` judges or notes differently, so that no old verdict is kept. The decoder's
+# version belongs to it, because the decoder decides what can be read.
+SCANNER_VERSION = "1"
 
 MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 
@@ -48,7 +49,8 @@ def scan(
     paths: Iterable[str | os.PathLike],
     cache_directory: str | os.PathLike | None = None,
     workers: int | None = None,
-) -> dict[str, images.Facts]:
+    kind=images,
+) -> dict:
     """Opens every file once and returns its facts, from the cache where it has not changed since.
 
     Args:
@@ -56,48 +58,49 @@ def scan(
         cache_directory: facts are kept in one file per data set below its folder `scan`; None keeps
             none.
         workers: threads that read and decode; by default one per CPU core.
+        kind: the module that says what a file is: `images` or `video`.
 
     Returns:
-        A dict from each path, as given, to its `images.Facts`, in the order of `paths`.
+        A dict from each path, as given, to its `kind.Facts`, in the order of `paths`.
 
     Raises:
         errors.UserError: the cache directory cannot be written.
     """
     paths = list(dict.fromkeys(map(os.fspath, paths)))
     if cache_directory is None or not paths:
-        return dict(_inspect_all(paths, workers))
-    cache_file = _cache_file(cache_directory, paths)
-    known = _load(cache_file)
+        return dict(_inspect_all(paths, workers, kind))
+    cache_file = _cache_file(cache_directory, paths, kind)
+    known = _load(cache_file, kind)
     stamps = {path: _stamp(path) for path in paths}
-    facts = {path: _recall(known, path, stamps[path]) for path in paths}
+    facts = {path: _recall(known, path, stamps[path], kind) for path in paths}
     unknown = [path for path in paths if facts[path] is None]
     if unknown:
-        facts |= _inspect_and_keep(unknown, stamps, cache_file, workers)
+        facts |= _inspect_and_keep(unknown, stamps, cache_file, workers, kind)
     return facts
 
 
-def _inspect_all(paths, workers):
+def _inspect_all(paths, workers, kind):
     """Yields each path with its facts, in order; a progress bar appears after a second."""
     pool = futures.ThreadPoolExecutor(workers or os.cpu_count())
     try:
-        found = pool.map(images.inspect, paths)
-        yield from zip(paths, tqdm.tqdm(found, "scan", len(paths), unit="photo", delay=1), strict=True)
+        found = pool.map(kind.inspect, paths)
+        yield from zip(paths, tqdm.tqdm(found, "scan", len(paths), unit=kind.NAME, delay=1), strict=True)
     finally:
         # Without this, Ctrl-C would wait until the last photo of the data set is decoded.
         pool.shutdown(cancel_futures=True)
 
 
-def _inspect_and_keep(paths, stamps, cache_file, workers):
+def _inspect_and_keep(paths, stamps, cache_file, workers, kind):
     """Inspects the files and adds them to the cache, also what was done before an interruption."""
     _check_writable(cache_file)  # before the work, not after it
     facts = {}
     try:
-        for path, found in _inspect_all(paths, workers):
+        for path, found in _inspect_all(paths, workers, kind):
             facts[path] = found
     finally:
         # A file that could not be read is asked again: its permissions may change, and its stamp not.
         read = {path: found for path, found in facts.items() if found.sha256}
-        _save(cache_file, {os.path.abspath(path): _entry(stamps[path], read[path]) for path in read})
+        _save(cache_file, {os.path.abspath(path): _entry(stamps[path], read[path]) for path in read}, kind)
     return facts
 
 
@@ -108,17 +111,25 @@ def _inspect_and_keep(paths, stamps, cache_file, workers):
 # one may lose its entries, which costs a second look at those photos and nothing else.
 
 
-def _cache_file(cache_directory, paths):
-    """Returns the file for the data set, which is known by the folder that all its photos share."""
+def _cache_file(cache_directory, paths, kind):
+    """Returns the file for the data set, which is known by its kind and the folder that all its files share."""
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
-    key = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+    key = hashlib.sha256(kind.NAME.encode() + b" " + os.fsencode(root)).hexdigest()[:16]
     return pathlib.Path(cache_directory) / "scan" / f"{key}.json"
 
 
+def _version(kind):
+    return f"{SCANNER_VERSION}, {kind.DECODER}"
+
+
 def _stamp(path):
-    """Returns what changes when a file changes: its size and its time of change, in ns."""
+    """Returns what changes when a file changes: its size and its time of change, in ns; of a folder, its files'."""
     try:
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            entries = [(entry.name, entry.stat()) for entry in os.scandir(path)]
+            stamps = sorted([name, found.st_size, found.st_mtime_ns] for name, found in entries)
+            return [hashlib.sha256(json.dumps(stamps).encode()).hexdigest()]
     except (OSError, ValueError):
         return None
     return [status.st_size, status.st_mtime_ns]
@@ -130,24 +141,24 @@ def _entry(stamp, facts):
     return {"stamp": stamp, "facts": fields}
 
 
-def _recall(known, path, stamp):
+def _recall(known, path, stamp, kind):
     """Returns the facts in the cache, or None for a file that is new, changed or gone."""
     entry = known.get(os.path.abspath(path))
     if stamp is None or entry is None or entry["stamp"] != stamp:
         return None
     fields = entry["facts"]
-    return images.Facts(path=path, **(fields | {"notes": tuple(fields["notes"])}))
+    return kind.Facts(path=path, **(fields | {"notes": tuple(fields["notes"])}))
 
 
-def _load(cache_file):
+def _load(cache_file, kind):
     """Returns the entries in the cache by absolute path; none if it is absent, old or damaged."""
-    entries = _parse(cache_file)
+    entries = _parse(cache_file, kind)
     if entries is None:
         print(f"The scan cache {cache_file} is damaged; it is built again.", file=sys.stderr)
     return entries or {}
 
 
-def _parse(cache_file):
+def _parse(cache_file, kind):
     """Returns the entries in the cache, or None if it is damaged."""
     try:
         digest, _, body = cache_file.read_bytes().partition(b"\n")
@@ -158,7 +169,7 @@ def _parse(cache_file):
     if _digest(body) != digest:
         return None
     content = json.loads(body)
-    return content["files"] if content["version"] == SCANNER_VERSION else {}
+    return content["files"] if content["version"] == _version(kind) else {}
 
 
 def _digest(body):
@@ -174,11 +185,11 @@ def _check_writable(cache_file):
         raise _unusable(cache_file, error) from error
 
 
-def _save(cache_file, entries):
+def _save(cache_file, entries, kind):
     """Adds entries to the cache on the disk, which another process may have changed meanwhile."""
-    known = _parse(cache_file) or {}
+    known = _parse(cache_file, kind) or {}
     others = {path: entry for path, entry in known.items() if os.path.exists(path)}
-    body = json.dumps({"version": SCANNER_VERSION, "files": others | entries}).encode()
+    body = json.dumps({"version": _version(kind), "files": others | entries}).encode()
     try:
         with files.replacing(cache_file) as temporary:
             temporary.write_bytes(_digest(body) + b"\n" + body)
@@ -198,7 +209,7 @@ def _unusable(cache_file, error):
 
 
 def find_problems(
-    samples: Iterable, facts: dict[str, images.Facts], minimum_per_class: int = MINIMUM_PER_CLASS
+    samples: Iterable, facts: dict, minimum_per_class: int = MINIMUM_PER_CLASS, kind=images
 ) -> list[Problem]:
     """Returns a `Problem` for every sample that cannot take part, in the order of the samples.
 
@@ -211,6 +222,7 @@ def find_problems(
         samples: objects with `.path`, `.label`, `.group` and `.split`.
         facts: what `scan` returned for their paths.
         minimum_per_class: photos that a class needs.
+        kind: the module that says what is counted, `images` or `video`.
     """
     samples = list(samples)
     reasons = collections.defaultdict(list)
@@ -219,7 +231,7 @@ def find_problems(
             reasons[index].append(facts[sample.path].problem)
     for copies in _copies(samples, facts):
         _judge_copies(samples, copies, reasons)
-    _judge_classes(samples, facts, minimum_per_class, reasons)
+    _judge_classes(samples, facts, minimum_per_class, reasons, kind.NAME)
     return [Problem(samples[index].path, samples[index].label, " | ".join(reasons[index])) for index in sorted(reasons)]
 
 
@@ -250,7 +262,7 @@ def _judge_copies(samples, copies, reasons):
                 break
 
 
-def _judge_classes(samples, facts, minimum_per_class, reasons):
+def _judge_classes(samples, facts, minimum_per_class, reasons, name):
     """Adds a reason to what is left of each class that is too small, or to all of an unusable one."""
     bad = set(reasons)
     contents = collections.defaultdict(set)  # copies count once, for no split can separate them
@@ -260,12 +272,12 @@ def _judge_classes(samples, facts, minimum_per_class, reasons):
     for index, sample in enumerate(samples):
         count = len(contents[sample.label])
         if count < minimum_per_class and not (count and index in bad):
-            reasons[index].append(_too_few(sample.label, count, minimum_per_class))
+            reasons[index].append(_too_few(sample.label, count, minimum_per_class, name))
 
 
-def _too_few(label, count, minimum_per_class):
-    photos = f"only {count} usable photo{'s' if count > 1 else ''}" if count else "no usable photo"
-    return f"class '{printable(label)}' has {photos}, needs at least {minimum_per_class}"
+def _too_few(label, count, minimum_per_class, name):
+    there_are = f"only {count} usable {name}{'s' if count > 1 else ''}" if count else f"no usable {name}"
+    return f"class '{printable(label)}' has {there_are}, needs at least {minimum_per_class}"
 
 
 # Acting on them ---------------------------------------------------------------------------------------------
@@ -273,16 +285,17 @@ def _too_few(label, count, minimum_per_class):
 
 def apply(
     samples: Iterable,
-    facts: dict[str, images.Facts],
+    facts: dict,
     skip_bad: bool = False,
     skipped_csv: str | os.PathLike | None = None,
     minimum_per_class: int = MINIMUM_PER_CLASS,
     known: Iterable[Problem] = (),
+    kind=images,
 ) -> list:
     """Stops the run because of bad files, or leaves them out.
 
     Args:
-        samples, facts, minimum_per_class: as for `find_problems`.
+        samples, facts, minimum_per_class, kind: as for `find_problems`.
         skip_bad: leave bad files out instead of stopping.
         skipped_csv: where to write the full list, with the columns path, label, reason. Without it,
             a run that stops prints the first of them to stderr. Nothing is written when all is well.
@@ -296,7 +309,7 @@ def apply(
             would be left.
     """
     samples = list(samples)
-    problems = [*known, *find_problems(samples, facts, minimum_per_class)]
+    problems = [*known, *find_problems(samples, facts, minimum_per_class, kind)]
     if not problems:
         return samples
     if skipped_csv:
@@ -313,16 +326,16 @@ def apply(
         advice += ", or leave them out with --skip-bad"
     elif skip_bad:
         advice += ", for without them fewer than two classes are left"
-    raise errors.UserError(_message(problems, len(samples) + len(tuple(known)), skipped_csv, advice))
+    raise errors.UserError(_message(problems, len(samples) + len(tuple(known)), skipped_csv, advice, kind.NAME))
 
 
-def _message(problems, total, skipped_csv, advice):
+def _message(problems, total, skipped_csv, advice, name):
     """Returns one line that says enough about 1 bad file and about 500."""
     shown = [f"{printable(problem.path)} ({problem.reason})" for problem in problems[:_LISTED_IN_MESSAGE]]
     if len(problems) > len(shown):
         shown.append(f"and {len(problems) - len(shown)} more")
     listed = f" [all of them: {skipped_csv}]" if skipped_csv else ""
-    return f"{len(problems)} of {total} photos cannot be used: {', '.join(shown)}{listed}; {advice}"
+    return f"{len(problems)} of {total} {name}s cannot be used: {', '.join(shown)}{listed}; {advice}"
 
 
 def _print_list(problems):
@@ -348,7 +361,7 @@ def _write_csv(problems, path):
         raise errors.UserError(message) from error
 
 
-def summarise(facts: dict[str, images.Facts]) -> dict:
+def summarise(facts: dict) -> dict:
     """Returns counts for the report, ready for JSON.
 
     Args:
