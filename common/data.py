@@ -72,9 +72,11 @@ class Splits:
         """The groups of a split's photos, "" where a photo has none."""
         return [sample.group for sample in getattr(self, split)]
 
-    def generators(self, resize, preprocess, batch_size, seed, augmentation=None, first_epoch=0, balanced=False):
+    def generators(
+        self, resize, preprocess, batch_size, seed, augmentation=None, first_epoch=0, balanced=False, clips=None
+    ):
         """`train_generator, val_generator, test_generator`; arguments as in `common.generators`."""
-        shape = {"num_classes": len(self.class_names), "resize": resize, "batch_size": batch_size}
+        shape = {"num_classes": len(self.class_names), "resize": resize, "batch_size": batch_size, "clips": clips}
         train_generator = generators.training_batches(
             self.paths("train"), self.labels("train"), **shape, seed=seed, preprocess=preprocess,
             augmentation=augmentation, first_epoch=first_epoch, balanced=balanced,

@@ -157,10 +157,14 @@ def _architecture(model: keras.Model):
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """How a photo is looked at: as it is, as augmented view `number`, or in one of the eight turns of a square."""
+    """How a photo is looked at: as it is, as augmented view `number`, or in one of the eight turns of a square.
+
+    Of a clip `position` says where its window lies, where frames are taken from a window; views have their own.
+    """
 
     number: int | None = None
     turn: int = 0
+    position: float = 0.5
 
 
 class FrozenPrefix:
@@ -172,7 +176,17 @@ class FrozenPrefix:
         cache_bytes: size of the features that this run uses.
     """
 
-    def __init__(self, model: keras.Model, backbone, splits, config, augmentation=None, turns: int = 1):
+    def __init__(
+        self,
+        model: keras.Model,
+        backbone,
+        splits,
+        config,
+        augmentation=None,
+        turns: int = 1,
+        clips: generators.Clips | None = None,
+        own_cut: Cut | None = None,
+    ):
         """Computes the features of all photos that are not in the cache yet, with a progress bar.
 
         Args:
@@ -183,15 +197,17 @@ class FrozenPrefix:
             augmentation: a `generators.Augmentation` for the training photos, or None. `config.views` augmented
                 views of each are cached and taken in turn; with 0 views every epoch draws new ones, uncached.
             turns: in how many of the eight orientations of a square `predict` looks at validation and test photos.
+            clips: how clips are read, where the files are no photos.
+            own_cut: the model's two parts, where the recipe has made them itself; else `cut` finds them.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
         self.backbone, self.splits, self.config, self.augmentation = backbone, splits, config, augmentation or None
-        self.turns = turns
+        self.turns, self.clips, self.own_cut = turns, clips, own_cut
         self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
         live = augmentation and config.views == 0
-        self.cut = None if config.no_cache or live else cut(model)
+        self.cut = None if config.no_cache or live else own_cut or cut(model)
         if self.cut and self.cut.prefix:
             self.suffix = self.cut.suffix
             started = time.perf_counter()
@@ -207,7 +223,7 @@ class FrozenPrefix:
         if not self.store:
             return splits.generators(
                 self.backbone.resize, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
-                first_epoch, balanced,
+                first_epoch, balanced, self.clips,
             )  # fmt: skip
         views = [self.store.reader(self._row_names("train", view)) for view in self._views("train")]
         train_generator = generators.training_rows(
@@ -228,9 +244,9 @@ class FrozenPrefix:
         return [
             generators.evaluation_batches(
                 splits.paths(split), labels, len(splits.class_names), self.backbone.resize, self.config.batch_size,
-                self.backbone.preprocess, turn,
+                self.backbone.preprocess, view.turn, self.clips, view.position,
             )
-            for turn in range(self.turns)
+            for view in self._views(split)
         ]  # fmt: skip
 
     def _shape(self) -> dict:
@@ -245,18 +261,25 @@ class FrozenPrefix:
 
     def _views(self, split: str) -> list["View"]:
         """How each photo of a split is looked at: training photos augmented, the others in their turns."""
+        windows = self.clips and self.clips.sampling == "window"
         if split == "train":
-            return [View(number=number) for number in range(self.config.views)] if self.augmentation else [View()]
-        return [View(turn=turn) for turn in range(self.turns)]
+            several = self.augmentation or windows
+            return [View(number=number) for number in range(self.config.views)] if several else [View()]
+        positions = [(look + 0.5) / self.clips.looks for look in range(self.clips.looks)] if windows else [0.5]
+        return [View(turn=turn, position=position) for position in positions for turn in range(self.turns)]
 
     def _row_names(self, split: str, view: "View") -> list[str]:
         """Names of a split's rows: the file's content, and what was done to the photo, if anything."""
         contents = self.splits.contents(split)
-        if view == View():
+        if view == View() and not self.clips:
             return contents
         marks = f"turn {view.turn}"
         if view.number is not None:
-            marks = json.dumps([dataclasses.asdict(self.augmentation), self.config.seed, view.number])
+            changes = dataclasses.asdict(self.augmentation) if self.augmentation else None
+            marks = json.dumps([changes, self.config.seed, view.number])
+        if self.clips:
+            frames = [self.clips.frames, self.clips.sampling, self.clips.stride, view.position]
+            marks = json.dumps([marks, frames])
         return [f"{content}-{hashlib.sha256(marks.encode()).hexdigest()[:16]}" for content in contents]
 
     def _work(self) -> dict[str, tuple[str, "View"]]:
@@ -278,18 +301,22 @@ class FrozenPrefix:
             self._check_size(store, len(missing))
             source = self._source(missing, store)
             self._say(store, source, len(missing), len(work))
-            with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit="photo") as progress:
+            with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self._unit) as progress:
                 batches = self._from_features(source, missing) if source else self._from_photos(missing)
                 store.write(_counted(batches, progress))
         return store
 
+    @property
+    def _unit(self) -> str:
+        return "clip" if self.clips else "photo"
+
     def _say(self, store, source, missing: int, total: int) -> None:
         """What is going to be computed, and the space that it takes."""
-        start = f"from {source.directory.name[:8]}" if source else "from the photos"
+        start = f"from {source.directory.name[:8]}" if source else f"from the {self._unit}s"
         shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.cut.tensors)
         print(
-            f"frozen prefix: {len(self.cut.prefix.layers)} layers, once a photo, {start}; {missing} of {total} to do, "
-            f"{shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
+            f"frozen prefix: {len(self.cut.prefix.layers)} layers, once a {self._unit}, {start}; {missing} of {total} "
+            f"to do, {shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
             file=sys.stderr,
         )
 
@@ -302,13 +329,15 @@ class FrozenPrefix:
             "backbone": self.backbone.name,
             "weights": self.backbone.weights,
             "image_size": self.backbone.image_size,
-            "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
+            "tensors": []
+            if self.own_cut
+            else [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
         }
         specification = [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
         return feature_store.FeatureStore(self._directory(tensors), specification, about)
 
     def _directory(self, tensors: list) -> pathlib.Path:
-        prefix = keras.Model(self.model.inputs, tensors)
+        prefix = self.own_cut.prefix if self.own_cut else keras.Model(self.model.inputs, tensors)
         key = fingerprint(prefix, self.backbone, self.config.cache_dtype)
         return self.config.cache_directory / "features" / key
 
@@ -328,13 +357,14 @@ class FrozenPrefix:
     def _from_photos(self, work: dict[str, tuple[str, "View"]]):
         """Yields (names, features) batch by batch, photos first as they are, then augmented."""
         prefix = self.cut.prefix
-        for augmented in (False, True):
-            names = [name for name, (_, view) in work.items() if (view.number is not None) == augmented]
+        for numbered in (False, True):
+            names = [name for name, (_, view) in work.items() if (view.number is not None) == numbered]
             for part in self._portions(names):
                 batches = generators.photo_batches(
                     [work[name][0] for name in part], self.backbone.resize, self.config.batch_size,
-                    self.backbone.preprocess, self.augmentation if augmented else None,
+                    self.backbone.preprocess, self.augmentation if numbered else None,
                     [_view_seed(self.config.seed, name) for name in part], [work[name][1].turn for name in part],
+                    self.clips, None if numbered else [work[name][1].position for name in part],
                 )  # fmt: skip
                 yield from _through(prefix, part, batches if device.has_gpu() else list(batches))
 
@@ -344,7 +374,7 @@ class FrozenPrefix:
         There the two would only compete for the cores, and worse: while a tf.data pipeline was alive, TensorFlow 2.21
         left a core idle for a third of the time in about every other run (VGG16: 0.21 instead of 0.14 s a photo).
         """
-        photo_bytes = self.backbone.image_size**2 * 3 * 4
+        photo_bytes = self.backbone.image_size**2 * 3 * 4 * (self.clips.frames if self.clips else 1)
         batches = max(1, PORTION_BYTES // (photo_bytes * self.config.batch_size))
         size = len(names) if device.has_gpu() else batches * self.config.batch_size
         for start in range(0, len(names), max(1, size)):
@@ -357,7 +387,7 @@ class FrozenPrefix:
         must always stand for the same numbers.
         """
         found = []
-        if self.config.cache_dtype == "float16":
+        if self.config.cache_dtype == "float16" or self.own_cut:
             return None
         for path in self.config.cache_directory.glob("features/*"):
             tensors = _tensors_at(self.model, feature_store.about_of(path).get("tensors", []))

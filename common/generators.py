@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import images
+from common import images, video
 
 TURNS = 8  # orientations of a square: four quarter turns, and these mirrored
 
@@ -39,9 +39,31 @@ class Augmentation:
         return any(dataclasses.astuple(self))
 
 
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """Clips instead of photos: which frames are read, as `video.read` takes it.
+
+    Attributes:
+        frames: of each clip; a clip is (frames, height, width, 3) wherever a photo is (height, width, 3).
+        sampling: `whole`, evenly over the clip, or `window`, close together.
+        stride: frames from one to the next in a window.
+        looks: windows of a validation or test clip, evenly spaced; a training clip's window lies anywhere.
+    """
+
+    frames: int = 16
+    sampling: str = "whole"
+    stride: int = 2
+    looks: int = 1
+
+    def read(self, path: str, position: float):
+        """The frames of a clip, uint8 (frames, height, width, 3); `position` of the window is in 0–1."""
+        return video.read(path, self.frames, self.sampling, self.stride, float(position))
+
+
 def training_batches(
-    paths, labels, num_classes, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0, balanced=False
-) -> tf.data.Dataset:
+    paths, labels, num_classes, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0, balanced=False,
+    clips=None,
+) -> tf.data.Dataset:  # fmt: skip
     """An endless stream of shuffled training batches, one epoch after the other.
 
     Args:
@@ -55,6 +77,7 @@ def training_batches(
         augmentation: an `Augmentation`, or None.
         first_epoch: the stream starts with this epoch's order.
         balanced: as many draws in an epoch, but with every class drawn alike often (`balanced_order`).
+        clips: a `Clips` where the files are no photos, or None.
 
     Returns:
         A dataset of (float32 (batch, height, width, 3), one-hot float32 (batch, num_classes)); call `fit` with
@@ -64,9 +87,10 @@ def training_batches(
     names, labels = _constants(paths, labels)
 
     def load(path, label, number, epoch):
-        pixels = _read_resized(path, resize)
+        photo_seed = _photo_seed(seed, epoch, number)
+        pixels = _read_resized(path, resize, clips, position_of(photo_seed))
         if augmentation:
-            pixels = augment(pixels, augmentation, _photo_seed(seed, epoch, number))
+            pixels = augment(pixels, augmentation, photo_seed)
         return pixels, tf.one_hot(label, num_classes)
 
     def epoch_of(epoch):
@@ -107,36 +131,43 @@ def _order(labels, seed, epoch, balanced):
     return balanced_order(labels, seed, epoch) if balanced else epoch_order(len(labels), seed, epoch)
 
 
-def evaluation_batches(paths, labels, num_classes, resize, batch_size, preprocess, turn=0) -> tf.data.Dataset:
+def evaluation_batches(
+    paths, labels, num_classes, resize, batch_size, preprocess, turn=0, clips=None, position=0.5
+) -> tf.data.Dataset:
     """The photos once, in the order given, not augmented; arguments as in `training_batches`.
 
-    With a `turn` all photos are turned or mirrored as `turned` says.
+    With a `turn` all photos are turned or mirrored as `turned` says; `position` is that of the clips' windows.
     """
 
     def load(path, label):
-        return turned(_read_resized(path, resize), turn), tf.one_hot(label, num_classes)
+        return turned(_read_resized(path, resize, clips, position), turn), tf.one_hot(label, num_classes)
 
     dataset = tf.data.Dataset.from_tensor_slices(_constants(paths, labels))
     return _preprocessed(dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size), preprocess)
 
 
-def photo_batches(paths, resize, batch_size, preprocess, augmentation=None, seeds=None, turns=None) -> tf.data.Dataset:
+def photo_batches(
+    paths, resize, batch_size, preprocess, augmentation=None, seeds=None, turns=None, clips=None, positions=None
+) -> tf.data.Dataset:
     """The photos once, in the order given, without labels, on their way to the cache.
 
     Args:
         paths, resize, batch_size, preprocess: as in `training_batches`.
         augmentation: an `Augmentation`, or None.
-        seeds: two integers for each photo, used with `augmentation`.
+        seeds: two integers for each photo, which fix its augmentation.
         turns: for each photo the number of one of the `TURNS`, or None.
+        clips: as in `training_batches`.
+        positions: for each clip the position of its window, or None for the position that its seed draws.
     """
 
-    def load(path, photo_seed, turn):
-        pixels = turned(_read_resized(path, resize), turn)
+    def load(path, photo_seed, turn, position):
+        pixels = _read_resized(path, resize, clips, position if positions else position_of(photo_seed))
+        pixels = pixels if clips else turned(pixels, turn)
         return augment(pixels, augmentation, photo_seed) if augmentation else pixels
 
     names, turns = _constants(paths, turns or [0] * len(paths))
-    seeds = tf.constant(seeds if augmentation else [(0, 0)] * len(paths), tf.int32)
-    dataset = tf.data.Dataset.from_tensor_slices((names, seeds, turns))
+    seeds = tf.constant(seeds or [(0, 0)] * len(paths), tf.int32)
+    dataset = tf.data.Dataset.from_tensor_slices((names, seeds, turns, positions or [0.5] * len(paths)))
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     return dataset.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
@@ -220,12 +251,22 @@ def _constants(paths, labels):
     return tf.constant([os.fsencode(path) for path in paths]), tf.constant(list(labels), tf.int32)
 
 
-def _read_resized(path, resize):
-    """A photo file as float32 (height, width, 3) of the layer `resize`, RGB 0–255."""
-    # Pillow decodes without holding Python's lock, so the parallel map does run in parallel.
-    pixels = tf.numpy_function(lambda name: images.read(os.fsdecode(name)), [path], tf.uint8, stateful=False)
-    pixels.set_shape((None, None, 3))
-    return tf.ensure_shape(resize(tf.cast(pixels, tf.float32)), (resize.height, resize.width, 3))
+def _read_resized(path, resize, clips=None, position=0.5):
+    """A photo file as float32 (height, width, 3) of the layer `resize`, RGB 0–255; a clip with a frame axis before."""
+
+    def read(name, position):
+        return clips.read(os.fsdecode(name), position) if clips else images.read(os.fsdecode(name))
+
+    # Pillow and FFmpeg decode without holding Python's lock, so the parallel map does run in parallel.
+    pixels = tf.numpy_function(read, [path, position], tf.uint8, stateful=False)
+    shape = (clips.frames,) if clips else ()
+    pixels.set_shape((*shape, None, None, 3))
+    return tf.ensure_shape(resize(tf.cast(pixels, tf.float32)), (*shape, resize.height, resize.width, 3))
+
+
+def position_of(seed):
+    """Where a training clip's window lies, in 0–1, from two integers that no other photo or clip has."""
+    return tf.random.stateless_uniform((), tf.random.experimental.stateless_fold_in(seed, 2))
 
 
 def _preprocessed(batches, preprocess):
@@ -253,10 +294,10 @@ def _photo_seed(seed, epoch, photo):
 
 
 def augment(pixels, augmentation: Augmentation, seed):
-    """One photo flipped, turned, zoomed and changed in colour and contrast, by an amount that `seed` fixes.
+    """One photo or clip flipped, turned, zoomed and changed in colour and contrast, by an amount that `seed` fixes.
 
     Args:
-        pixels: float32 (height, width, 3), RGB 0–255.
+        pixels: float32 (height, width, 3), RGB 0–255; of a clip (frames, height, width, 3), all changed alike.
         augmentation: the limits.
         seed: two integers, as TensorFlow's stateless random functions take.
 
@@ -265,7 +306,7 @@ def augment(pixels, augmentation: Augmentation, seed):
     """
     draw = tf.random.stateless_uniform((4,), seed, minval=-1.0, maxval=1.0)
     if augmentation.flip:
-        pixels = tf.where(draw[0] > 0, pixels, tf.reverse(pixels, axis=[1]))
+        pixels = tf.where(draw[0] > 0, pixels, tf.reverse(pixels, axis=[-2]))
     if augmentation.rotation or augmentation.zoom:
         angle = draw[1] * augmentation.rotation * (np.pi / 180)
         pixels = _rotated(pixels, angle, 1.0 + draw[2] * augmentation.zoom)
@@ -281,7 +322,7 @@ def augment(pixels, augmentation: Augmentation, seed):
 
 def _rotated(pixels, angle, zoom):
     """Rotation by `angle` radians and magnification by `zoom` about the middle, bilinear."""
-    height, width = pixels.shape[0], pixels.shape[1]
+    height, width = pixels.shape[-3], pixels.shape[-2]
     cosine, sine = tf.cos(angle) / zoom, tf.sin(angle) / zoom
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
     # Each output pixel (x, y) is taken from (a x + b y + c, d x + e y + f) of the input.
@@ -290,7 +331,9 @@ def _rotated(pixels, angle, zoom):
         sine, cosine, middle_y - sine * middle_x - cosine * middle_y,
         0.0, 0.0,
     ])  # fmt: skip
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=pixels[None], transforms=transform[None], output_shape=(height, width), fill_value=0.0,
+    frames = tf.reshape(pixels, (-1, height, width, pixels.shape[-1]))
+    rotated = tf.raw_ops.ImageProjectiveTransformV3(
+        images=frames, transforms=transform[None], output_shape=(height, width), fill_value=0.0,
         interpolation="BILINEAR", fill_mode="REFLECT",
-    )[0]  # fmt: skip
+    )  # fmt: skip
+    return tf.reshape(rotated, pixels.shape)
