@@ -9,7 +9,7 @@ demo: $(INSTALLED)
 	@$(VENV)/bin/python recipes/feature_extraction.py
 
 test: $(INSTALLED)
-	@$(VENV)/bin/python -m pytest $(TESTS)
+	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal $(TESTS)
 
 benchmarks: $(INSTALLED)
 	@$(VENV)/bin/python benchmarks/demo_transfer.py
