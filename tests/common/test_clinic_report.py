@@ -42,7 +42,7 @@ def make_clinical_run(root, class_names=NAMES, targets=("mel",), photos=False, c
     about = [metadata.About(f"L{index // 2}", 20.0 + index, next(sexes), next(sites)) for index in range(len(labels))]
     about = [change(facts) for facts in about] if change else about
     before = clinic.Side(probabilities, labels, about)
-    side = before.calibrated(1.3)
+    side = clinic.Side(clinic.soften(probabilities, 1.3), labels, about)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clinic, "Bootstrap", functools.partial(clinic.Bootstrap, resamples=8))
         found = clinic.evaluate(side, side, before, class_names, targets, sensitivity=0.9)
