@@ -12,7 +12,7 @@ names by flags; or class folders, or a CSV with path,label,group, where a group 
 Command:
 
     python recipes/skin_lesions.py                                                      # drawn lesions, no download
-    python recipes/skin_lesions.py --data lesions/ --backbone MobileNetV2 --image-size 160
+    python recipes/skin_lesions.py --data lesions/ --backbone MobileNetV2 --image-size 192
     python recipes/skin_lesions.py --data lesions/ --show-leak                          # what a careless split claims
 
 It mirrors the example with VGG16, GlobalAveragePooling2D, Dense 128 and softmax, and adds what the example lacks: a
@@ -20,7 +20,9 @@ split by lesion, rare classes that count, a second stage that fine-tunes the las
 clinic. Only the picture reaches the network; age, sex and site of the table only tell whom a result holds for, and
 `dx_type` (how the diagnosis was made) is not read, since it gives the diagnosis away.
 
-Expected: TO BE MEASURED
+Expected, on two CPU cores: on the drawn lesions a balanced accuracy of 0.553, where a split by picture claims 0.673 (one
+seed), in two minutes; on HAM10000 at 192 pixels with MobileNetV2 0.608 and a macro AUC of 0.907 (one seed), in 4 minutes
+and 16 for the features (a busy machine).
 """
 
 import dataclasses
@@ -65,10 +67,10 @@ class Config(config.SharedConfig):
     hidden_units: int = 128  # Dense units before the softmax
     dropout: float = 0.3  # before each Dense
     epochs: int = 20  # of the head; its rate falls to nothing in the last
-    learning_rate: float = 1e-3  # of the head: Adam's default
+    learning_rate: float = 3e-3  # of the head
     unfreeze_from: str | None = None  # number, name or block of the first layer that trains; default: last block
     fine_tuning_epochs: int = 10  # of the second stage; 0 leaves it out
-    fine_tuning_rate: float = 1e-4  # 10 to 100 times below the head's
+    fine_tuning_rate: float = 3e-4  # 10 to 100 times below the head's
     warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     flip: bool = True  # with any rotation that is both flips: a lesion has no upside
@@ -90,6 +92,8 @@ class Config(config.SharedConfig):
         config.check(0 < self.sensitivity <= 1, "sensitivity", "must be above 0 and at most 1")
         config.check(len(self.target) > 0, "target", "must name at least one diagnosis")
         config.check(self.fine_tuning_rate > 0, "fine_tuning_rate", "must be above 0")
+        slow = self.fine_tuning_rate <= self.learning_rate / 10
+        config.check(slow, "fine_tuning_rate", "must be 10 times below --learning-rate")
         config.check(self.fine_tuning_epochs >= 0, "fine_tuning_epochs", "must be 0 or above")
         config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         for name in ("hidden_units", "warm_up"):
