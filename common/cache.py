@@ -5,7 +5,13 @@ import shutil
 
 from common import feature_store
 
-KINDS = ("features", "scan", "demo", "tfds")
+KINDS = {
+    "features": "",  # described by what stands in them
+    "scan": "what the photos of a folder are",
+    "demo": "drawn photos",
+    "demo_lesions": "drawn lesions",
+    "tfds": "photos of TFDS",
+}
 
 
 def entries(directory: pathlib.Path) -> list[tuple[pathlib.Path, int, str]]:
@@ -37,11 +43,9 @@ def _size(path: pathlib.Path) -> int:
 
 
 def _description(path: pathlib.Path) -> str:
-    facts = feature_store.about_of(path)
     if path.parent.name != "features":
-        return {"scan": "what the photos of a folder are", "demo": "drawn photos", "tfds": "photos of TFDS"}[
-            path.parent.name
-        ]
+        return KINDS[path.parent.name]
+    facts = feature_store.about_of(path)
     if not facts:
         return "features of a network that is not known any more"
     shapes = " + ".join(" x ".join(map(str, shape)) for *_, shape in facts["tensors"])

@@ -129,6 +129,8 @@ class Bootstrap:
         if not of.any():
             return [None, None, None]
         right, total = hits.sum(), of.sum()
+        if len(np.unique(self.units[of])) == 1:  # one lesion says nothing about others
+            return [float(right / total), 0.0, 1.0]
         if right in (0, total):
             lesions = len(np.unique(self.units[of]))
             return [float(right / total), *evaluation.exact_interval(lesions if right else 0, lesions)]
@@ -356,6 +358,19 @@ def evaluate(
         "subgroups": subgroups(test, class_names, targets, chosen["threshold"], seed),
         "abstention": abstention(test),
     }
+
+
+def summary(found: dict) -> str:
+    """The lines that a run ends with, of the `clinic` section of results.json."""
+    chosen = found["target"]
+    sensitivity, specificity = (
+        "–" if chosen["test"][name][0] is None else "{:.3f} ({:.3f} – {:.3f})".format(*chosen["test"][name])
+        for name in ("sensitivity", "specificity")
+    )
+    return (
+        f"{' or '.join(chosen['classes'])}, where the probability reaches {chosen['threshold']:.4f}: "
+        f"sensitivity {sensitivity}, specificity {specificity}\nno medical device; read model_card.md"
+    )
 
 
 def leak(honest: dict, leaky, about: dict[str, metadata.About]) -> dict:

@@ -151,6 +151,8 @@ def _rows(path, columns):
     names = dataclasses.asdict(columns)
     reader = csv.DictReader(_text(path).splitlines())
     there = reader.fieldnames or []
+    if len(there) == 1 and any(mark in there[0] for mark in ";\t"):
+        raise errors.UserError(f"{path}: its columns are not separated by commas; save it as CSV with commas")
     for role in ("image", "label", "group"):
         if names[role] not in there:
             raise errors.UserError(
@@ -216,7 +218,7 @@ def _reason(row, files, diagnoses, two_diagnoses):
         return "no diagnosis: fill it in or remove the row"
     if diagnoses and row.label not in diagnoses:
         hint = configuration.suggestion(row.label, list(diagnoses))
-        return f"unknown diagnosis {row.label!r}{hint}; there are {', '.join(diagnoses)}; others need --diagnoses"
+        return f"unknown diagnosis {row.label!r}{hint}; allowed are {', '.join(diagnoses)} (--diagnoses)"
     if row.lesion in two_diagnoses:
         return f"two diagnoses: lesion {row.lesion} is {' and '.join(two_diagnoses[row.lesion])}; keep one"
     try:

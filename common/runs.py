@@ -131,6 +131,7 @@ class Run:
             "device": device.description(),
             "started": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         })  # fmt: skip
+        print(f"run: {self.directory} (interrupted, it goes on with --resume {self.directory})", file=sys.stderr)
 
     def seconds(self) -> float:
         """Wall time of this run so far, with the sessions before an interruption up to their last finished epoch."""
@@ -276,6 +277,7 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.optimizer.build(self.model.trainable_variables)
         if self.over:
             return
+        print(f"stage: {self.stage.replace('_', ' ')}", file=sys.stderr)
         trim_history(self.run.directory, self.run.finished_stages, self.stage, self.first_epoch)
         if self.checkpoint:
             for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
@@ -371,6 +373,8 @@ def summary(result: Result) -> str:
         f"{cost['epochs']} epochs, {cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 2**20:,.0f} MB of memory, "
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
+    if "kept_stage" in result.results:
+        lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, which validated best")
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
 
 

@@ -16,9 +16,10 @@ a validation set to identify the point of diminishing returns") and Howard and R
 goes on from the weights of the one before; those of a stage that harms are thrown away. The frozen layers before each
 cut run once per photo, all stages together in one pass through the network.
 
-Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 a mean test accuracy of 0.854 (0.805 – 0.880, five
-splits; the head alone 0.838), with 330 0.883 (0.857 – 0.913; 0.867), in half a minute (`python benchmarks/sample_size.py`);
-on the demo 0.825 (0.764 – 0.836, five seeds; the head alone 0.783), in 5 to 15 seconds, the first run in 40.
+Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 a mean test accuracy of 0.854 (0.805 – 0.880,
+five splits; the head alone 0.838), with 330 0.883 (0.857 – 0.913; 0.867), in half a minute
+(`python benchmarks/sample_size.py`); on the demo 0.825 (0.764 – 0.836, five seeds; the head alone 0.783), in 5 to 15
+seconds, the first run in 40.
 """
 
 import dataclasses
@@ -72,7 +73,8 @@ class Config(config.SharedConfig):
         for name in ("max_blocks", "blocks_per_stage", "patience", "fine_tuning_epochs", "fine_tuning_rate"):
             config.check(getattr(self, name) > 0, name, "must be above 0")
         config.check(self.blocks_per_stage <= self.max_blocks, "blocks_per_stage", "must be at most --max-blocks")
-        config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", "must be below --fine-tuning-epochs")
+        demand = "must be below --fine-tuning-epochs: add --warm-up 0"
+        config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", demand)
         for name in ("l2", "min_improvement", "warm_up"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
         config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")

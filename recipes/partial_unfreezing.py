@@ -16,8 +16,8 @@ It mirrors the example that freezes VGG16's layers up to 15 and trains the rest.
 convergence; stage 2 unfreezes, at a learning rate 10 to 100 times lower. The frozen layers before the cut run once
 per photo, for both stages.
 
-Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 from block_16 on a mean test accuracy of 0.851 (0.805
-– 0.880, five splits; the head alone 0.838), with 330 0.883 (0.857 – 0.909; 0.867), in half a minute
+Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 from block_16 on a mean test accuracy of 0.851
+(0.805 – 0.880, five splits; the head alone 0.838), with 330 0.883 (0.857 – 0.909; 0.867), in half a minute
 (`python benchmarks/sample_size.py`); on the demo 0.800 (0.764 – 0.836, five seeds; the head alone 0.783), in 5 to 15
 seconds.
 """
@@ -79,7 +79,8 @@ class Config(config.SharedConfig):
             "fine_tuning_rate",
             "must be 10 times below --learning-rate",
         )
-        config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", "must be below --fine-tuning-epochs")
+        demand = "must be below --fine-tuning-epochs: add --warm-up 0"
+        config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", demand)
         for name in ("l2", "warm_up"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
         config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")

@@ -114,6 +114,10 @@ def test_all_right_is_not_certain():
     assert (value, high) == (1.0, 1.0) and low == pytest.approx(0.025 ** (1 / 10))  # Clopper and Pearson by hand
 
 
+def test_one_lesion_says_nothing_about_others():
+    assert clinic.Bootstrap(np.zeros(3, int)).share([True, False, False], np.ones(3, bool)) == [1 / 3, 0.0, 1.0]
+
+
 @pytest.mark.parametrize("sensitivity", [0.05, 0.5, 0.8, 0.95, 1.0])
 def test_the_threshold_is_the_highest_that_reaches_the_wanted_sensitivity(sensitivity):
     random = np.random.default_rng(0)

@@ -105,6 +105,13 @@ def test_utf_8_with_a_mark_and_windows_lines_is_read(folder):
     assert len(metadata.read(folder).samples) == 4
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_columns_that_are_not_separated_by_commas_are_explained(folder, mark):
+    (folder / "metadata.csv").write_text("\n".join(mark.join(row) for row in [HEADER, *ROWS]))
+    with pytest.raises(errors.UserError, match="not separated by commas"):
+        metadata.read(folder)
+
+
 def test_an_empty_table_is_refused(folder):
     write(folder, [])
     with pytest.raises(errors.UserError, match="no rows"):

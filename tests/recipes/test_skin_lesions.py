@@ -236,7 +236,10 @@ def test_the_shell_gets_one_line_and_exit_code_2(lesions):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"target": ("melanoma",)}, "--target melanoma: no such diagnosis in the data; there are bkl, mel, nv"),
+        (
+            {"target": ("melanoma",)},
+            "--target melanoma: no such diagnosis in the data; name one .or several. of bkl, mel, nv",
+        ),
         ({"unfreeze_from": "block9"}, "no layer or block"),
         ({"diagnoses": ("nv", "mel")}, "unknown diagnosis 'bkl'"),
     ],
