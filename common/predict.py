@@ -12,6 +12,9 @@ from common import data, errors, files, images, runs
 def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_size: int = 32) -> int:
     """Prints `path  class  probability` for each photo; what is not a photo gets a line on stderr.
 
+    For a run that chose a threshold for a target (`skin_lesions`) two more columns follow: the target's probability, and
+    whether it reaches the threshold.
+
     Args:
         run: the directory of a finished run, or its model.keras.
         names: photo files; a folder stands for the photos in it.
@@ -26,6 +29,7 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
     """
     paths = _photos_of(names)
     model, class_names = runs.load_model(run)
+    target = _target(run)
     resize = next(layer for layer in model.get_layer("preprocessing").layers if layer.name.startswith("resizing"))
     rows, refused = [], 0
     for start in tqdm.trange(
@@ -38,11 +42,35 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
         if photos:
             probabilities = model.predict_on_batch(np.stack(list(photos.values())))
             rows += [_row(path, p, class_names) for path, p in zip(photos, probabilities, strict=True)]
-    for path, label, probability, *_ in rows:
-        print(f"{path}\t{label}\t{probability}")
+    columns = ["path", "label", "probability", *(f"p_{name}" for name in class_names)]
+    shown = [row[:3] for row in rows]
+    if target:
+        name = " or ".join(target["classes"])
+        called = [_called(row[3:], class_names, target) for row in rows]
+        rows, shown = ([row + more for row, more in zip(part, called, strict=True)] for part in (rows, shown))
+        columns += [f"p_target_{name}", "called"]
+        print(
+            f"called {name}: where its probability reaches {target['threshold']:.4f}; no medical device",
+            file=sys.stderr,
+        )
+    for row in shown:
+        print("\t".join(map(str, row)))
     if csv:
-        files.write_csv(csv, ["path", "label", "probability", *(f"p_{name}" for name in class_names)], rows)
+        files.write_csv(csv, columns, rows)
     return 2 if refused else 0
+
+
+def _target(run: pathlib.Path) -> dict | None:
+    """What a run wants to find, with the threshold that it chose; None where there is no such thing."""
+    if not (run / "results.json").is_file():
+        return None
+    return runs.Result.read(run).results.get("clinic", {}).get("target")
+
+
+def _called(probabilities: list[str], class_names: list[str], target: dict) -> list:
+    """The probability of the target classes together, and whether it reaches the threshold."""
+    together = sum(float(probabilities[class_names.index(name)]) for name in target["classes"])
+    return [f"{together:.4f}", "called" if together >= target["threshold"] else "not called"]
 
 
 def _photos_of(names) -> list[pathlib.Path]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import data, errors, images, imbalance, runs
+from common import data, errors, images, imbalance, predict, runs
 from recipes import skin_lesions
 
 COLOURS = {"bkl": (150, 110, 80), "mel": (60, 40, 60), "nv": (140, 80, 50)}
@@ -91,6 +91,24 @@ def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path)
     assert found["temperature"] != pytest.approx(1.0, abs=1e-3)
     for name in ("report.html", "model_card.md"):
         assert (result.directory / name).stat().st_size > 1000
+
+
+def test_predict_says_whether_the_target_is_called(lesions, tmp_path, capsys):
+    result = skin_lesions.run(settings(lesions, tmp_path, fine_tuning_epochs=0, target=("mel", "bkl")))
+    capsys.readouterr()
+    rows = predictions_of(result)
+    assert (
+        predict.predict(result.directory, [data.pathlib.Path(row["path"]) for row in rows], tmp_path / "new.csv") == 0
+    )
+    said = capsys.readouterr()
+    assert "called mel or bkl: where its probability reaches" in said.err and "no medical device" in said.err
+    threshold = result.results["clinic"]["target"]["threshold"]
+    for line, row in zip(said.out.splitlines(), rows, strict=True):
+        together = float(row["p_mel"]) + float(row["p_bkl"])
+        *_, probability, called = line.split("\t")
+        assert float(probability) == pytest.approx(together, abs=1e-3)
+        assert called == ("called" if together >= threshold else "not called") or abs(together - threshold) < 1e-3
+    assert (tmp_path / "new.csv").read_text().splitlines()[0].endswith("p_target_mel or bkl,called")
 
 
 def test_the_same_with_and_without_the_cache(lesions, tmp_path):
