@@ -12,8 +12,8 @@ from common import data, errors, files, images, runs
 def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_size: int = 32) -> int:
     """Prints `path  class  probability` for each photo; what is not a photo gets a line on stderr.
 
-    For a run that chose a threshold for a target (`skin_lesions`) two more columns follow: the target's probability, and
-    whether it reaches the threshold.
+    For a run that chose a threshold for a target (`skin_lesions`) two more columns follow: the target's probability,
+    and whether it reaches the threshold.
 
     Args:
         run: the directory of a finished run, or its model.keras.
