@@ -19,6 +19,7 @@ INTERVALS = ["accuracy_interval", "balanced_accuracy_interval", "macro_f1_interv
 def warnings_are_errors():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of what earlier tests left to the garbage collector
         yield
 
 
