@@ -16,6 +16,7 @@ from common import evaluation, figures
 def warnings_are_errors():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of what earlier tests left to the garbage collector
         yield
 
 

@@ -93,6 +93,7 @@ def test_the_heat_is_on_the_left_when_only_the_left_half_counts():
 def test_no_evidence_gives_zero_and_no_nan():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)  # of what earlier tests left to the garbage collector
         heat = grad_cam.heatmaps(red_or_green_net(), np.zeros((1, 16, 16, 3)), [1])
     assert heat.shape == (1, 16, 16) and not heat.any()
 
