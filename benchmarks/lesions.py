@@ -25,7 +25,9 @@ class Config:
 
     data: str = "data/ham10000/pictures"  # as in the recipe; data/ham10000/prepare.py makes this one
     backbone: str = "MobileNetV2"  # a name in keras.applications, or demo
+    weights: str | None = None  # as in the recipe
     image_size: int | None = None  # as in the recipe
+    views: int = 8  # as in the recipe
     seeds: int = 3  # each with another split
     show_leak: bool = True  # once more on a split by picture, with the same settings
     out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
@@ -52,8 +54,8 @@ def seconds(result: dict) -> float:
 
 def main(config: Config):
     """Prints the tables."""
-    shared = {"data": config.data, "backbone": config.backbone, "image_size": config.image_size, "out": config.out,
-              "cache": config.cache, "show_leak": config.show_leak}  # fmt: skip
+    names = ("data", "backbone", "weights", "image_size", "views", "out", "cache", "show_leak")
+    shared = {name: getattr(config, name) for name in names}
     results = []
     for seed in range(config.seeds):
         results.append(tables.run_quietly(skin_lesions, skin_lesions.Config(**shared, seed=seed)))

@@ -188,10 +188,13 @@ def read_source(source: str, cache_directory: pathlib.Path) -> list[Sample]:
 
 def demo_folder(cache_directory: pathlib.Path) -> pathlib.Path:
     """The folder of the demo's photos, drawn at the first call."""
-    drawing = hashlib.sha256(pathlib.Path(demo.__file__).read_bytes()).hexdigest()[:8]
-    folder = cache_directory / "demo" / drawing  # photos drawn by an older version are not taken for these
-    demo.write_photos(folder)
-    return folder
+    return drawn_folder(cache_directory / "demo", demo, demo.write_photos)
+
+
+def drawn_folder(parent: pathlib.Path, module, write) -> pathlib.Path:
+    """`write(folder)` below `parent`, in a folder of its own for each version of the module that draws."""
+    drawing = hashlib.sha256(pathlib.Path(module.__file__).read_bytes()).hexdigest()[:8]
+    return write(parent / drawing)
 
 
 def read_folder(folder: pathlib.Path) -> list[Sample]:
@@ -213,6 +216,7 @@ def read_folder(folder: pathlib.Path) -> list[Sample]:
     if len({sample.label for sample in samples}) < 2:
         raise errors.UserError(
             f"{folder}: a classifier needs at least two class folders with photos in it, such as daisy/ and rose/"
+            + ("; recipes/skin_lesions.py reads a metadata.csv" if (folder / "metadata.csv").is_file() else "")
         )
     return samples
 

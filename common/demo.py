@@ -12,8 +12,6 @@ y down, both about -1 to 1. Pose and colours belong to the pen, hence no class c
 
 import colorsys
 import pathlib
-import shutil
-import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -22,7 +20,7 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageDraw, ImageFilter
 
-from common import errors
+from common import files
 
 IMAGE_SIZE = 96  # pixels; 64 trains twice as fast, but at 96 the pictures are a pleasure to look at.
 SUPERSAMPLING = 3  # shapes are drawn at three times the size and averaged, which gives smooth edges.
@@ -520,15 +518,10 @@ def _is_complete(folder, per_class) -> bool:
     return expected == {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
 
 
-def _is_empty(folder) -> bool:
-    return next(folder.iterdir(), None) is None
-
-
 def write_photos(folder, per_class: int = 100, seed: int = 0, size: int = IMAGE_SIZE) -> pathlib.Path:
     """Writes the demo's photos as `folder/<class>/<class>_0000.jpg`, or finds them already there.
 
-    They are written to a temporary folder beside it, which is renamed at the end: a run that dies leaves
-    nothing under the final name. Another seed gives other photos, none of them shared.
+    Another seed gives other photos, none of them shared.
 
     Args:
         folder: where to; made if it does not exist.
@@ -543,32 +536,15 @@ def write_photos(folder, per_class: int = 100, seed: int = 0, size: int = IMAGE_
         errors.UserError: something else is in the folder, or it cannot be written.
         ValueError: `per_class` is out of range.
     """
-    folder = pathlib.Path(folder)
     if not 1 <= per_class <= 100_000:
         raise ValueError(f"per_class must be 1 to 100,000; got {per_class}")
-    if folder.is_dir() and _is_complete(folder, per_class):
-        return folder
-    if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
-        raise errors.UserError(f"{folder} holds something other than these demo photos; name another folder")
-    try:
-        _write_and_rename(folder, per_class, seed, size)
-    except OSError as error:
-        reason = error.strerror or error
-        raise errors.UserError(f"cannot write the demo's photos to {folder}: {reason}") from error
-    return folder
 
-
-def _write_and_rename(folder, per_class, seed, size):
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    def write(unfinished):
         with tqdm.tqdm(total=per_class * len(CLASS_NAMES), desc="drawing photos", unit="photo") as progress:
             for class_name in CLASS_NAMES:
                 _write_class(unfinished / class_name, class_name, per_class, seed, size, progress)
-        unfinished.chmod(0o755)  # mkdtemp's own mode shuts everybody else out.
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+    return files.complete_folder(folder, lambda found: _is_complete(found, per_class), write, "the demo's photos")
 
 
 # The network.

@@ -17,8 +17,6 @@ the furthest first. An action is a function `motion(random, person)` that return
 import colorsys
 import dataclasses
 import pathlib
-import shutil
-import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -27,7 +25,7 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageFilter
 
-from common import demo, errors
+from common import demo, files
 
 PAIRS = (("open", "close"), ("throw", "catch"))
 BACKWARDS = {second: first for first, second in PAIRS}  # the second of a pair is the first, run backwards.
@@ -898,9 +896,6 @@ def write_clip(path: pathlib.Path, frames: np.ndarray) -> None:
 def write_clips(folder, persons=PERSONS, clips=CLIPS, size: int = IMAGE_SIZE) -> pathlib.Path:
     """Writes the demo's clips as `folder/<action>/v_<action>_g<person>_c<clip>.mp4`, or finds them already there.
 
-    They are written to a temporary folder beside it, which is renamed at the end: a run that dies leaves
-    nothing under the final name.
-
     Args:
         folder: where to; made if it does not exist.
         persons: some of `PERSONS`.
@@ -914,36 +909,20 @@ def write_clips(folder, persons=PERSONS, clips=CLIPS, size: int = IMAGE_SIZE) ->
         errors.UserError: something else is in the folder, or it cannot be written.
         ValueError: `persons`, `clips` or `size` is out of range.
     """
-    folder = pathlib.Path(folder)
     if not persons or not set(persons) <= set(PERSONS) or not clips or not set(clips) <= set(range(1, 100)):
         raise ValueError(f"persons must be from 1 to {len(PERSONS)}, clips from 1 to 99; got {persons} and {clips}")
     _check_size(size)
     wanted = [(action, person, clip) for action in ACTIONS for person in persons for clip in clips]
-    if folder.is_dir() and _names(folder) == {file_name(*which) for which in wanted}:
-        return folder
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise errors.UserError(f"{folder} holds something other than these demo clips; name another folder")
-    try:
-        _write_and_rename(folder, wanted, size)
-    except OSError as error:
-        reason = error.strerror or error
-        raise errors.UserError(f"cannot write the demo's clips to {folder}: {reason}") from error
-    return folder
+    names = {file_name(*which) for which in wanted}
 
-
-def _names(folder) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
-
-
-def _write_and_rename(folder, wanted, size):
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    def write(unfinished):
         for which in tqdm.tqdm(wanted, desc="drawing clips", unit="clip"):
             path = unfinished / file_name(*which)
             path.parent.mkdir(exist_ok=True)
             write_clip(path, draw(*which, size))
-        unfinished.chmod(0o755)  # mkdtemp's own mode shuts everybody else out.
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+    return files.complete_folder(folder, lambda found: _names(found) == names, write, "the demo's clips")
+
+
+def _names(folder) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}

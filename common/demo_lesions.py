@@ -17,14 +17,12 @@ the side of a picture taken from the usual distance.
 import dataclasses
 import functools
 import pathlib
-import shutil
-import tempfile
 
 import numpy as np
 import tqdm
 from PIL import Image, ImageFilter
 
-from common import demo, errors, files
+from common import demo, files
 
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
 PICTURES = (0.1, 0.35, 0.35, 0.2)  # how many lesions have 1, 2, 3 and 4; in HAM10000 three in four have one only.
@@ -614,15 +612,10 @@ def _is_complete(folder, rows, size) -> bool:
         return first.size == (size, size)
 
 
-def _is_empty(folder) -> bool:
-    return next(folder.iterdir(), None) is None
-
-
 def write_pictures(folder, seed: int = 0, size: int = demo.IMAGE_SIZE) -> pathlib.Path:
     """Writes `folder/images/<image_id>.jpg` and `folder/metadata.csv`, or finds them already there.
 
-    They are written to a temporary folder beside it, which is renamed at the end: a run that dies leaves
-    nothing under the final name. The same seed and size give the same bytes.
+    The same seed and size give the same bytes.
 
     Args:
         folder: where to; made if it does not exist.
@@ -637,30 +630,14 @@ def write_pictures(folder, seed: int = 0, size: int = demo.IMAGE_SIZE) -> pathli
         ValueError: the seed is negative or the size under 32.
     """
     _check(seed=seed, size=size)
-    folder, rows = pathlib.Path(folder), metadata(seed)
-    if folder.is_dir() and _is_complete(folder, rows, size):
-        return folder
-    if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
-        raise errors.UserError(f"{folder} holds something other than these demo pictures; name another folder")
-    try:
-        _write_and_rename(folder, rows, seed, size)
-    except OSError as error:
-        reason = error.strerror or error
-        raise errors.UserError(f"cannot write the demo's pictures to {folder}: {reason}") from error
-    return folder
+    rows = metadata(seed)
 
-
-def _write_and_rename(folder, rows, seed, size):
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    def write(unfinished):
         (unfinished / "images").mkdir()
         for row in tqdm.tqdm(rows, desc="drawing lesions", unit="picture"):
             lesion, picture = (int(number) for number in row["image_id"].split("_")[1:])
             photo = Image.fromarray(draw(lesion, picture, size))
             photo.save(unfinished / "images" / f"{row['image_id']}.jpg", quality=demo.JPEG_QUALITY)
         files.write_csv(unfinished / "metadata.csv", list(COLUMNS), ([row[key] for key in COLUMNS] for row in rows))
-        unfinished.chmod(0o755)  # mkdtemp's own mode shuts everybody else out.
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+    return files.complete_folder(folder, lambda found: _is_complete(found, rows, size), write, "the demo's lesions")

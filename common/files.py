@@ -5,7 +5,11 @@ import csv
 import json
 import os
 import pathlib
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+
+from common import errors
 
 
 @contextlib.contextmanager
@@ -34,3 +38,42 @@ def write_csv(path: pathlib.Path, columns: list[str], rows: Iterable[Iterable]) 
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def complete_folder(
+    folder: pathlib.Path, is_complete: Callable[[pathlib.Path], bool], write: Callable[[pathlib.Path], None], what: str
+) -> pathlib.Path:
+    """Makes a folder with all its files at once, or finds it as it should be.
+
+    The files are written to a temporary folder beside it, which is renamed at the end: a run that dies leaves nothing
+    under the final name.
+
+    Args:
+        folder: where to; made if it does not exist.
+        is_complete: whether the folder that is there is the one that is wanted.
+        write: writes the files into the empty folder that it is given.
+        what: the files, in words.
+
+    Returns:
+        The folder's path.
+
+    Raises:
+        UserError: something else is in the folder, or it cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    if folder.is_dir() and is_complete(folder):
+        return folder
+    if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
+        raise errors.UserError(f"{folder} holds something other than {what}; name another folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            write(unfinished)
+            unfinished.chmod(0o755)  # mkdtemp's own mode shuts everybody else out
+            unfinished.replace(folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise errors.UserError(f"cannot write {what} to {folder}: {error.strerror or error}") from error
+    return folder

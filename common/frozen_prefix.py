@@ -220,15 +220,17 @@ class FrozenPrefix:
         With `balanced` the training photos are drawn so that every class comes alike often.
         """
         config, splits = self.config, self.splits
-        if not self.store:
-            return splits.generators(
+        if self.store:
+            views = [self.store.reader(self._row_names("train", view)) for view in self._views("train")]
+            train_generator = generators.training_rows(
+                views, splits.labels("train"), seed=config.seed, first_epoch=first_epoch, balanced=balanced,
+                **self._shape(),
+            )  # fmt: skip
+        else:
+            train_generator, _, _ = splits.generators(
                 self.backbone.resize, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
                 first_epoch, balanced, self.clips,
             )  # fmt: skip
-        views = [self.store.reader(self._row_names("train", view)) for view in self._views("train")]
-        train_generator = generators.training_rows(
-            views, splits.labels("train"), seed=config.seed, first_epoch=first_epoch, balanced=balanced, **self._shape()
-        )
         return train_generator, self._looks("validation")[0], self._looks("test")[0]
 
     def predict(self, split: str) -> np.ndarray:
@@ -266,6 +268,7 @@ class FrozenPrefix:
             several = self.augmentation or windows
             return [View(number=number) for number in range(self.config.views)] if several else [View()]
         positions = [(look + 0.5) / self.clips.looks for look in range(self.clips.looks)] if windows else [0.5]
+        positions.sort(key=lambda position: abs(position - 0.5))  # the first one validates during the training
         return [View(turn=turn, position=position) for position in positions for turn in range(self.turns)]
 
     def _row_names(self, split: str, view: "View") -> list[str]:

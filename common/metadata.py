@@ -7,7 +7,6 @@ ever reaches a network; the rest groups, and tells whom a result holds for.
 import collections
 import csv
 import dataclasses
-import hashlib
 import math
 import os
 import pathlib
@@ -72,11 +71,14 @@ def load(source: str, cache_directory: pathlib.Path, columns: Columns = Columns(
         UserError: nothing there, or not as expected.
     """
     if source == "demo":
-        return read(_demo_folder(cache_directory))
+        return read(data.drawn_folder(cache_directory / "demo_lesions", demo_lesions, demo_lesions.write_pictures))
     folder = pathlib.Path(source).expanduser()
     if (folder / FILE_NAME).is_file():
         return read(folder, columns, diagnoses)
-    samples = data.read_source(source, cache_directory)
+    try:
+        samples = data.read_source(source, cache_directory)
+    except errors.UserError as error:
+        raise errors.UserError(f"{error}; or give a folder with images and a {FILE_NAME}") from error
     if not any(sample.group for sample in samples):
         print(
             f"data: {source} has no {FILE_NAME}, so nobody knows which pictures show the same lesion: each is taken "
@@ -84,13 +86,6 @@ def load(source: str, cache_directory: pathlib.Path, columns: Columns = Columns(
             file=sys.stderr,
         )
     return Table(samples, {sample.path: About(sample.group) for sample in samples})
-
-
-def _demo_folder(cache_directory):
-    drawing = hashlib.sha256(pathlib.Path(demo_lesions.__file__).read_bytes()).hexdigest()[:8]
-    folder = cache_directory / "demo_lesions" / drawing  # lesions drawn by an older version are not taken for these
-    demo_lesions.write_pictures(folder)
-    return folder
 
 
 def read(folder: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = ()) -> Table:

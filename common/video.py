@@ -110,17 +110,13 @@ class ClipError(errors.UserError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
-    """What `inspect` found out about one clip."""
+class Facts(images.Facts):
+    """What `inspect` found out about one clip.
 
-    path: str
-    bytes: int  # of all its frames if it is a folder; 0 where the file could not be read
-    sha256: str  # of the content (of a folder: of its frames' names and contents); "" where it could not be read
-    format: str  # container and codec: "AVI mpeg4", "MP4 h264", "folder of JPEG", …; "" where there is a problem
-    width: int  # pixels of an upright frame; 0 where there is a problem
-    height: int
-    notes: tuple[str, ...]  # what had to be handled, such as "rotation applied"
-    problem: str  # why it cannot be used; "" when it can
+    As for a photo; `bytes` and `sha256` are those of all frames where it is a folder, `format` is container and codec
+    ("AVI mpeg4", "MP4 h264", "folder of JPEG"), `width` and `height` are those of an upright frame.
+    """
+
     frames: int = 0  # 0 where there is a problem
     seconds: float = 0.0  # 0 where there is a problem, and for a folder of frames, which has no clock
 

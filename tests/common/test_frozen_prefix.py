@@ -6,9 +6,10 @@ import importlib.metadata
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image, ImageOps
 
-from common import backbones, config, data, errors, frozen_prefix, generators, surgery
+from common import backbones, config, data, errors, frozen_prefix, generators, surgery, video
 
 EPOCHS = 3
 
@@ -302,3 +303,88 @@ def test_a_damaged_shard_is_computed_again_and_the_result_is_right(splits, setti
     shard.write_bytes(content)
     after = trained("demo", 32, None, splits, settings)
     assert "damaged" in capsys.readouterr().err and np.array_equal(before[0], after[0])
+
+
+# Clips: rows of several frames, and a cut that the caller has made --------------------------------------------------
+
+
+@pytest.fixture
+def clips(settings, tmp_path):
+    """Splits of 2 x 10 clips of 20 frames, which brighten or darken with time."""
+    random = np.random.default_rng(0)
+    for label, change in (("up", 8), ("down", -8)):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        for number in range(10):
+            frames = random.integers(90, 160, (1, 36, 40, 3)) + change * np.arange(-10, 10)[:, None, None, None]
+            path = tmp_path / "clips" / label / f"{number}.mkv"
+            video.write(path, frames.clip(0, 255).astype("uint8"), lossless=True)
+    samples = [data.Sample(str(path), path.parent.name) for path in sorted((tmp_path / "clips").glob("*/*.mkv"))]
+    (tmp_path / "run_of_clips").mkdir()
+    return data.load(settings, tmp_path / "run_of_clips", samples, kind=video)
+
+
+def pooled_frames(frames):
+    """A frozen net on each frame, its maps pooled over time and space, a head behind: the model and its cut."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+    backbone = backbones.load("demo", "demo", 32)
+    surgery.freeze(backbone.model)
+    clip = keras.Input((frames, 32, 32, 3))
+    maps = backbone.model(keras.ops.reshape(clip, (-1, 32, 32, 3)))
+    pooled = keras.layers.GlobalAveragePooling3D()(keras.ops.reshape(maps, (-1, frames, *maps.shape[1:])))
+    head = keras.layers.Dense(2, activation="softmax")
+    behind = keras.Input(pooled.shape[1:])
+    cut = frozen_prefix.Cut([pooled], keras.Model(clip, pooled), keras.Model(behind, head(behind)))
+    return backbone, keras.Model(clip, head(pooled)), cut
+
+
+@pytest.mark.parametrize("sampling", ["whole", "window"])
+def test_clips_behind_the_cache_are_clips_through_the_whole_model(clips, settings, sampling):
+    found = []
+    for no_cache in (False, True):
+        backbone, model, cut = pooled_frames(4)
+        own = dataclasses.replace(settings, no_cache=no_cache)
+        how = generators.Clips(4, sampling, looks=2)
+        prefix = frozen_prefix.FrozenPrefix(model, backbone, clips, own, clips=how, own_cut=cut)
+        train_generator, val_generator, _ = prefix.generators()
+        prefix.suffix.compile(keras.optimizers.SGD(1e-2), "categorical_crossentropy")
+        # Training windows lie anywhere: cached views and live draws differ there, so only whole clips are trained on.
+        if sampling == "whole":
+            prefix.suffix.fit(train_generator, epochs=EPOCHS, steps_per_epoch=3, verbose=0, shuffle=False)
+        found.append((prefix.suffix.evaluate(val_generator, verbose=0), prefix.predict("test")))
+    (loss, answers), (whole_loss, whole_answers) = found
+    assert loss == pytest.approx(whole_loss, rel=1e-5)
+    assert answers.shape == (1 if sampling == "whole" else 2, len(clips.test), 2)
+    assert np.allclose(answers, whole_answers, atol=1e-5)
+    if sampling == "window":  # the clip changes with time, and so does the answer with the window
+        assert not np.allclose(answers[0], answers[1], atol=1e-6)
+
+
+def test_training_windows_lie_anywhere_and_are_cached_as_views(clips, settings):
+    backbone, model, cut = pooled_frames(4)
+    how, own = generators.Clips(4, "window", stride=1), dataclasses.replace(settings, views=3)
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, clips, own, clips=how, own_cut=cut)
+    assert len(prefix._work()) == 3 * len(clips.train) + len(clips.validation) + len(clips.test)
+    train_generator, _, _ = prefix.generators()
+    steps = generators.steps(len(clips.train), settings.batch_size)
+    epochs = [np.sort(np.concatenate([x for x, _ in train_generator.skip(steps * e).take(steps)]), 0) for e in range(4)]
+    assert np.array_equal(epochs[0], epochs[3]) and not np.allclose(epochs[0], epochs[1])
+
+
+def test_other_frames_of_a_clip_miss_the_cache(clips, settings):
+    backbone, model, cut = pooled_frames(4)
+    first = frozen_prefix.FrozenPrefix(model, backbone, clips, settings, clips=generators.Clips(4), own_cut=cut)
+    others = generators.Clips(4, "window"), generators.Clips(4, "window", stride=1)
+    names = [set(first._work())]
+    for how in others:
+        names.append(set(frozen_prefix.FrozenPrefix(model, backbone, clips, settings, clips=how, own_cut=cut)._work()))
+    assert not names[0] & names[1] and not names[1] & names[2]
+
+
+def test_all_frames_of_a_clip_are_augmented_alike():
+    frame = np.random.default_rng(0).uniform(0, 255, (16, 16, 3)).astype("float32")
+    augmentation = generators.Augmentation(flip=True, rotation=30, zoom=0.2, contrast=0.3, colour=0.2)
+    for number in range(6):
+        clip = generators.augment(tf.constant(np.stack([frame] * 3)), augmentation, (0, number)).numpy()
+        alone = generators.augment(tf.constant(frame), augmentation, (0, number)).numpy()
+        assert np.allclose(clip, alone[None], atol=0.05)

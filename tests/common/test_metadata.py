@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import errors, metadata
+from common import data, errors, metadata
 
 HEADER = ["lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization"]
 ROWS = [
@@ -167,6 +167,16 @@ def test_an_image_without_a_row_is_a_problem(folder):
     write(folder, ROWS[:3])
     (problem,) = metadata.read(folder).problems
     assert problem.path.endswith("c1.png") and problem.reason.startswith("no row")
+
+
+def test_a_folder_without_a_table_and_without_classes_is_explained(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for source in (tmp_path / "empty", tmp_path / "nowhere"):
+        with pytest.raises(errors.UserError, match="or give a folder with images and a metadata.csv"):
+            metadata.load(str(source), tmp_path)
+    (folder / "part_1" / "metadata.csv").touch()
+    with pytest.raises(errors.UserError, match="at least two class folders.*skin_lesions.py reads a metadata.csv"):
+        data.read_folder(folder / "part_1")
 
 
 def test_a_group_of_other_sources_is_a_lesion(tmp_path, stripes, capsys):

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 
+import helpers
 import numpy as np
 import PIL.Image
 import pytest
@@ -245,26 +246,6 @@ def fuzz_seeds():
     ]
 
 
-def mutated(content, other, chance):
-    """One to ten byte flips, cuts, insertions and swaps of the header with another file's."""
-    content = bytearray(content)
-    for _ in range(chance.choice((1, 1, 1, 3, 10))):
-        # Half of the blows hit the first bytes, where the structure is.
-        place = chance.randrange(chance.choice((len(content), min(len(content), 100))))
-        blow = chance.choice(("flip", "flip", "cut", "remove", "insert", "header"))
-        if blow == "flip":
-            content[place] = chance.randrange(256)
-        elif blow == "cut":
-            del content[place + 1 :]
-        elif blow == "remove":
-            del content[place + 1 : place + 9]
-        elif blow == "insert":
-            content[place:place] = chance.randbytes(8)
-        else:
-            content[:16] = other[:16]
-    return bytes(content)
-
-
 def test_200_mutated_files(tmp_path, capfd, recwarn):
     chance = random.Random(0)
     seeds = fuzz_seeds()
@@ -272,7 +253,7 @@ def test_200_mutated_files(tmp_path, capfd, recwarn):
     for number in range(200):
         paths.append(str(tmp_path / f"{number}.jpg"))
         with open(paths[-1], "wb") as file:
-            file.write(mutated(seeds[number % len(seeds)], chance.choice(seeds), chance))
+            file.write(helpers.mutated(seeds[number % len(seeds)], chance.choice(seeds), chance, head=100))
     facts = scan.scan(paths, tmp_path / "cache")
     assert list(facts) == paths
     for path, found in facts.items():

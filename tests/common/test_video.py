@@ -8,6 +8,7 @@ import random
 import time
 
 import av
+import helpers
 import numpy as np
 import PIL.Image
 import pytest
@@ -809,26 +810,6 @@ def test_damage_inside_a_frame(clips, write):
         assert video.inspect(write(bytes(content), name)).problem.startswith("damaged")
 
 
-def mutated(content, other, chance):
-    """One to ten byte flips, cuts, insertions and swaps of the header with another file's."""
-    content = bytearray(content)
-    for _ in range(chance.choice((1, 1, 1, 3, 10))):
-        # Half of the blows hit the first bytes, where the structure is.
-        place = chance.randrange(chance.choice((len(content), min(len(content), 700))))
-        blow = chance.choice(("flip", "flip", "cut", "remove", "insert", "header"))
-        if blow == "flip":
-            content[place] = chance.randrange(256)
-        elif blow == "cut":
-            del content[place + 1 :]
-        elif blow == "remove":
-            del content[place + 1 : place + 9]
-        elif blow == "insert":
-            content[place:place] = chance.randbytes(8)
-        else:
-            content[:16] = other[:16]
-    return bytes(content)
-
-
 def test_100_mutated_files(clips, tmp_path, capfd, recwarn):
     chance = random.Random(0)
     seeds = []
@@ -839,7 +820,7 @@ def test_100_mutated_files(clips, tmp_path, capfd, recwarn):
     for number in range(100):
         path = str(tmp_path / f"{number}.mp4")
         with open(path, "wb") as file:
-            file.write(mutated(seeds[number % len(seeds)], chance.choice(seeds), chance))
+            file.write(helpers.mutated(seeds[number % len(seeds)], chance.choice(seeds), chance, head=700))
         started = time.monotonic()
         facts = video.inspect(path)
         if facts.problem:

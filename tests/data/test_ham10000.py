@@ -6,13 +6,13 @@ import io
 import json
 import pathlib
 import re
-import runpy
 import shutil
 import socket
 import sys
 import threading
 import zipfile
 
+import helpers
 import pytest
 from PIL import Image
 
@@ -95,7 +95,7 @@ def laid_out(pictures):
     return rows, contents
 
 
-def check_train(pictures):
+def assert_train_is_laid_out(pictures):
     rows, contents = laid_out(pictures)
     assert [list(row.values()) for row in rows] == [line.split(",")[:7] for line in ROWS]
     assert list(rows[0]) == HEADER.split(",")[:7]
@@ -106,7 +106,7 @@ def test_a_folder_of_downloads(ham10000, downloads, tmp_path, capsys):
     settings = ham10000.Config(archive=(downloads,))
     pictures = ham10000.prepare(settings, tmp_path / "ham", EXPECTED)
     assert pictures == tmp_path / "ham" / "pictures"
-    check_train(pictures)
+    assert_train_is_laid_out(pictures)
     assert capsys.readouterr().out == "train: pictures 4, lesions 3, nv 2, mel 1, bkl 1, df 0\n"
     assert [path.name for path in (tmp_path / "ham").iterdir()] == ["pictures"]
     shutil.rmtree(downloads)
@@ -118,7 +118,7 @@ def test_files_named_one_by_one_and_a_table_with_tabs(ham10000, downloads, tmp_p
     names = ["HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip", "HAM10000_metadata.tab"]
     (downloads / names[2]).write_text(tabular(ROWS))
     settings = ham10000.Config(archive=tuple(downloads / name for name in names))
-    check_train(ham10000.prepare(settings, tmp_path / "ham", EXPECTED))
+    assert_train_is_laid_out(ham10000.prepare(settings, tmp_path / "ham", EXPECTED))
 
 
 def test_one_zip_file_with_the_zip_files_inside(ham10000, downloads, tmp_path):
@@ -126,7 +126,7 @@ def test_one_zip_file_with_the_zip_files_inside(ham10000, downloads, tmp_path):
     bundle = tmp_path / "doi-10.7910-dvn-dbw86t_4.0.zip"
     write_zip(bundle, {path.name: path.read_bytes() for path in downloads.iterdir()} | {"MANIFEST.TXT": "files"})
     settings = ham10000.Config(archive=(bundle,))
-    check_train(ham10000.prepare(settings, tmp_path / "ham", EXPECTED))
+    assert_train_is_laid_out(ham10000.prepare(settings, tmp_path / "ham", EXPECTED))
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -141,7 +141,7 @@ def test_kaggle_layout_with_every_picture_twice(ham10000, tmp_path, zipped):
         with zipfile.ZipFile(archive) as opened:
             opened.extractall(tmp_path / "kaggle")
         archive = tmp_path / "kaggle"
-    check_train(ham10000.prepare(ham10000.Config(archive=(archive,)), tmp_path / "ham", EXPECTED))
+    assert_train_is_laid_out(ham10000.prepare(ham10000.Config(archive=(archive,)), tmp_path / "ham", EXPECTED))
 
 
 def test_with_the_test_set(ham10000, downloads, tmp_path, capsys):
@@ -250,7 +250,7 @@ def test_an_interrupted_run_goes_on(ham10000, downloads, tmp_path, monkeypatch):
     (written / "ISIC_0000000.jpg").write_bytes(b"of another try")
     content = []
     monkeypatch.setattr(ham10000.Source, "read", lambda source: content.append(source.name) or read(source))
-    check_train(ham10000.prepare(settings, tmp_path / "ham", EXPECTED))
+    assert_train_is_laid_out(ham10000.prepare(settings, tmp_path / "ham", EXPECTED))
     assert content == ["HAM10000_metadata.csv", "ISIC_0024308.jpg", "ISIC_0024309.jpg"]
 
 
@@ -306,7 +306,7 @@ def known(server, name):
 
 
 def test_download(ham10000, dataverse, tmp_path):
-    check_train(ham10000.prepare(ham10000.Config(), tmp_path / "ham", EXPECTED, dataverse.url))
+    assert_train_is_laid_out(ham10000.prepare(ham10000.Config(), tmp_path / "ham", EXPECTED, dataverse.url))
     assert len(dataverse.requests) == 4  # the list and three files
     assert sum("?format=original" in path for path, _ in dataverse.requests) == 1
     assert [path.name for path in (tmp_path / "ham").iterdir()] == ["pictures"]
@@ -330,7 +330,7 @@ def test_a_download_that_breaks_off_goes_on(ham10000, dataverse, tmp_path, range
     assert part.read_bytes() == dataverse.contents[number][:size]
     dataverse.cut.clear()
     dataverse.requests.clear()
-    check_train(ham10000.prepare(ham10000.Config(), tmp_path / "ham", EXPECTED, dataverse.url))
+    assert_train_is_laid_out(ham10000.prepare(ham10000.Config(), tmp_path / "ham", EXPECTED, dataverse.url))
     assert dataverse.requests[1] == (f"/api/access/datafile/{number}", f"bytes={size}-")
     assert len(dataverse.requests) == 3  # the list, the rest of part 2 and the table: part 1 was there
 
@@ -340,7 +340,7 @@ def test_a_complete_download_is_not_asked_for_again(ham10000, dataverse, tmp_pat
     downloaded = tmp_path / "ham" / ".unfinished" / "downloads"
     downloaded.mkdir(parents=True)
     (downloaded / "HAM10000_images_part_1.zip.part").write_bytes(dataverse.contents[number])
-    check_train(ham10000.prepare(ham10000.Config(), tmp_path / "ham", EXPECTED, dataverse.url))
+    assert_train_is_laid_out(ham10000.prepare(ham10000.Config(), tmp_path / "ham", EXPECTED, dataverse.url))
     assert f"/api/access/datafile/{number}" not in [path for path, _ in dataverse.requests]
 
 
@@ -379,16 +379,6 @@ def test_what_the_server_may_answer(ham10000, dataverse, tmp_path, monkeypatch):
     assert "HTTP Error 403: Forbidden" in message()
 
 
-def run(arguments, folder, monkeypatch):
-    """Runs a copy of the script, which works in the folder where it stands."""
-    folder.mkdir()
-    shutil.copy(PREPARE, folder)
-    monkeypatch.setattr(sys, "argv", ["prepare.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(folder / "prepare.py"), run_name="__main__")
-    return stopped.value.code
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -399,7 +389,7 @@ def run(arguments, folder, monkeypatch):
 )
 def test_the_command_says_it_in_one_line(downloads, tmp_path, monkeypatch, capsys, flags, message):
     monkeypatch.chdir(tmp_path)
-    assert run(flags, tmp_path / "ham", monkeypatch) == 2
+    assert helpers.exit_code_of(PREPARE, flags, tmp_path / "ham", monkeypatch) == 2
     said = capsys.readouterr()
     assert message in said.err and said.err.startswith("error: ") and said.err.count("\n") == 1
     assert said.out == ""

@@ -1,7 +1,6 @@
 import http.server
 import importlib.util
 import pathlib
-import runpy
 import shutil
 import ssl
 import stat
@@ -11,6 +10,7 @@ import urllib.error
 import urllib.request
 import zipfile
 
+import helpers
 import pytest
 
 from common import errors
@@ -72,7 +72,7 @@ def laid_out(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def check_complete(folder, names=CLASSES):
+def assert_complete(folder, names=CLASSES):
     wanted = {clip: content(clip) for clip in clips() if clip.partition("/")[0] in names}
     assert laid_out(folder / "clips") == wanted
     assert sorted(path.name for path in folder.iterdir()) == ["clips", "splits"]
@@ -84,7 +84,7 @@ def check_complete(folder, names=CLASSES):
 def test_a_folder_of_downloads(ucf101, downloads, tmp_path, capsys):
     settings = ucf101.Config(archive=(downloads,))
     assert ucf101.prepare(settings, tmp_path / "ucf", EXPECTED) == tmp_path / "ucf" / "clips"
-    check_complete(tmp_path / "ucf")
+    assert_complete(tmp_path / "ucf")
     assert capsys.readouterr().out.splitlines() == [f"split {split}: train 12, test 6" for split in ("01", "02", "03")]
     shutil.rmtree(downloads)
     ucf101.prepare(settings, tmp_path / "ucf", EXPECTED)  # only checked
@@ -94,7 +94,7 @@ def test_archives_named_one_by_one(ucf101, downloads, tmp_path):
     (downloads / "UCF101.rar").rename(downloads / "clips.zip")
     settings = ucf101.Config(archive=(downloads / "clips.zip", downloads / SPLITS_ZIP))
     ucf101.prepare(settings, tmp_path / "ucf", EXPECTED)
-    check_complete(tmp_path / "ucf")
+    assert_complete(tmp_path / "ucf")
 
 
 def test_a_folder_unpacked_already_stays_as_it_is(ucf101, downloads, tmp_path):
@@ -103,7 +103,7 @@ def test_a_folder_unpacked_already_stays_as_it_is(ucf101, downloads, tmp_path):
             archive.extractall(tmp_path / "unpacked")
     before = laid_out(tmp_path / "unpacked")
     ucf101.prepare(ucf101.Config(archive=(tmp_path / "unpacked",)), tmp_path / "ucf", EXPECTED)
-    check_complete(tmp_path / "ucf")
+    assert_complete(tmp_path / "ucf")
     assert laid_out(tmp_path / "unpacked") == before
 
 
@@ -113,13 +113,13 @@ def test_an_archive_without_folders_and_with_another_spelling(ucf101, downloads,
     write_zip(downloads / "UCF101_videos.zip", names)
     (downloads / "UCF101.rar").unlink()
     ucf101.prepare(ucf101.Config(archive=(downloads,)), tmp_path / "ucf", EXPECTED)
-    check_complete(tmp_path / "ucf")
+    assert_complete(tmp_path / "ucf")
 
 
 def test_some_classes_only(ucf101, downloads, tmp_path, capsys):
     settings = ucf101.Config(archive=(downloads,), classes=("Punch", "Archery"))
     ucf101.prepare(settings, tmp_path / "ucf", EXPECTED)
-    check_complete(tmp_path / "ucf", ("Archery", "Punch"))
+    assert_complete(tmp_path / "ucf", ("Archery", "Punch"))
     assert capsys.readouterr().out.splitlines()[0] == "split 01: train 8, test 4"
     ucf101.prepare(settings, tmp_path / "ucf", EXPECTED)
     for others in (("Punch",), ("Punch", "HandstandPushups")):
@@ -214,7 +214,7 @@ def test_an_interrupted_run_starts_again(ucf101, downloads, tmp_path, monkeypatc
     assert [path.name for path in folder.iterdir()] == [".unfinished"]
     monkeypatch.undo()
     ucf101.prepare(settings, folder, EXPECTED)
-    check_complete(folder)
+    assert_complete(folder)
 
 
 # Tools that unpack.
@@ -249,7 +249,7 @@ def test_each_tool_is_called_in_its_own_way(ucf101, hidden_zip, downloads, tmp_p
     write_tool(tmp_path / "bin", tool, script)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     ucf101.prepare(ucf101.Config(archive=(downloads,)), tmp_path / "ucf", EXPECTED)
-    check_complete(tmp_path / "ucf")
+    assert_complete(tmp_path / "ucf")
     assert f"unpacking by {tool}" in capsys.readouterr().err
 
 
@@ -273,7 +273,7 @@ def test_the_next_tool_is_tried_where_one_cannot(ucf101, hidden_zip, downloads, 
         ucf101.prepare(ucf101.Config(archive=(downloads,)), tmp_path / "ucf", EXPECTED)
     write_tool(tmp_path / "bin", "bsdtar", "zipfile.ZipFile(sys.argv[3]).extractall(sys.argv[5])")
     ucf101.prepare(ucf101.Config(archive=(downloads,)), tmp_path / "ucf", EXPECTED)
-    check_complete(tmp_path / "ucf")
+    assert_complete(tmp_path / "ucf")
 
 
 @pytest.mark.parametrize("tool", ["unar", "bsdtar", "7z"])
@@ -319,7 +319,7 @@ def server(downloads, monkeypatch):
 
 def test_download(ucf101, server, tmp_path):
     ucf101.prepare(ucf101.Config(), tmp_path / "ucf", EXPECTED, server.url)
-    check_complete(tmp_path / "ucf")
+    assert_complete(tmp_path / "ucf")
     assert server.requests == [("UCF101.rar", 0), (SPLITS_ZIP, 0)]
 
 
@@ -330,7 +330,7 @@ def test_a_download_that_breaks_off_goes_on(ucf101, server, tmp_path):
     server.cut.clear()
     server.requests.clear()
     ucf101.prepare(ucf101.Config(), tmp_path / "ucf", EXPECTED, server.url)
-    check_complete(tmp_path / "ucf")
+    assert_complete(tmp_path / "ucf")
     assert server.requests == [("UCF101.rar", 500), (SPLITS_ZIP, 0)]
 
 
@@ -354,16 +354,6 @@ def test_an_incomplete_chain_of_certificates_is_not_accepted(ucf101, tmp_path, m
 # The command.
 
 
-def run(arguments, folder, monkeypatch):
-    """Runs a copy of the script, which works in the folder where it stands."""
-    folder.mkdir()
-    shutil.copy(PREPARE, folder)
-    monkeypatch.setattr(sys, "argv", ["prepare.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_path(str(folder / "prepare.py"), run_name="__main__")
-    return stopped.value.code
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
@@ -375,7 +365,7 @@ def run(arguments, folder, monkeypatch):
 )
 def test_the_command_says_it_in_one_line(downloads, tmp_path, monkeypatch, capsys, flags, message):
     monkeypatch.chdir(tmp_path)
-    assert run(flags, tmp_path / "ucf", monkeypatch) == 2
+    assert helpers.exit_code_of(PREPARE, flags, tmp_path / "ucf", monkeypatch) == 2
     said = capsys.readouterr()
     error = said.err.splitlines()[-1]
     assert message in error and error.startswith("error: ")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 
+import helpers
 import keras
 import numpy as np
 import pytest
@@ -191,29 +192,11 @@ def test_deterministic_runs_agree_bit_for_bit_and_another_seed_does_not(stripes,
     assert not all(np.array_equal(a, b) for a, b in zip(weights, other, strict=True))
 
 
-class Killed(Exception):
-    """Stands for a power cut."""
-
-
-def killed_after(epoch, photos, tmp_path, monkeypatch):
-    """The directory of a run that died right after the checkpoint of an epoch."""
-    write = runs.Checkpoint.write
-
-    def write_and_die(self, directory):
-        write(self, directory)
-        if self.epoch == epoch:
-            raise Killed
-
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(runs.Checkpoint, "write", write_and_die)
-        feature_extraction.run(settings(photos, tmp_path, **OPTIONS))
-    return max((tmp_path / "runs" / "feature_extraction").iterdir(), key=os.path.getctime)
-
-
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(stripes, tmp_path, monkeypatch):
-    undisturbed = feature_extraction.run(settings(stripes, tmp_path, **OPTIONS))
+    config = settings(stripes, tmp_path, **OPTIONS)
+    undisturbed = feature_extraction.run(config)
     for epoch in (0, 2, 3):
-        interrupted = killed_after(epoch, stripes, tmp_path, monkeypatch)
+        interrupted = helpers.killed_after(feature_extraction, "head", epoch, config, monkeypatch)
         assert not (interrupted / "results.json").exists()
         resumed = feature_extraction.run(feature_extraction.Config(resume=interrupted))
         for a, b in zip(metrics_and_weights(undisturbed)[1], metrics_and_weights(resumed)[1], strict=True):

@@ -1,5 +1,4 @@
-import os
-
+import helpers
 import keras
 import numpy as np
 import pytest
@@ -105,30 +104,11 @@ def test_a_score_that_changes_by_unfreezing_alone_stops_the_run(stripes, tmp_pat
         partial_unfreezing.run(settings(stripes, tmp_path))
 
 
-class Killed(Exception):
-    """Stands for a power cut."""
-
-
-def killed_after(stage, epoch, config, monkeypatch):
-    """The directory of a run that died right after the checkpoint of an epoch of a stage."""
-    write = runs.Checkpoint.write
-
-    def write_and_die(self, directory):
-        write(self, directory)
-        if (self.stage, self.epoch) == (stage, epoch):
-            raise Killed
-
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(runs.Checkpoint, "write", write_and_die)
-        partial_unfreezing.run(config)
-    return max((config.out / "partial_unfreezing").iterdir(), key=os.path.getctime)
-
-
 def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
     config = settings(stripes, tmp_path, deterministic=True, head="gap", rate_decay=0.5)  # with dropout
     undisturbed = partial_unfreezing.run(config)
     for stage, epoch in (("head", 1), ("fine_tuning", 0)):
-        interrupted = killed_after(stage, epoch, config, monkeypatch)
+        interrupted = helpers.killed_after(partial_unfreezing, stage, epoch, config, monkeypatch)
         resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
         assert resumed.results["test"] == undisturbed.results["test"]
         losses = [[row["loss"] for row in runs.read_history(run.directory)] for run in (undisturbed, resumed)]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import helpers
 import numpy as np
 import pytest
 from PIL import Image
@@ -155,31 +156,12 @@ def test_the_leak_is_shown_beside_the_result(lesions, tmp_path):
     assert found["seen"]["n"] > 0
 
 
-class Killed(Exception):
-    """Stands for a power cut."""
-
-
-def killed_after(stage, epoch, config, monkeypatch):
-    """The directory of a run that died right after the checkpoint of an epoch of a stage."""
-    write = runs.Checkpoint.write
-
-    def write_and_die(self, directory):
-        write(self, directory)
-        if (self.stage, self.epoch) == (stage, epoch):
-            raise Killed
-
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(runs.Checkpoint, "write", write_and_die)
-        skin_lesions.run(config)
-    return max((config.out / "skin_lesions").iterdir(), key=os.path.getctime)
-
-
 @pytest.mark.slow
 def test_a_killed_run_goes_on_in_its_stage(lesions, tmp_path, monkeypatch):
     config = settings(lesions, tmp_path, deterministic=True, imbalance="sampling", compare_imbalance=True)
     undisturbed = skin_lesions.run(config)
     for stage, epoch in (("head_focal", 0), ("fine_tuning", 0)):
-        interrupted = killed_after(stage, epoch, config, monkeypatch)
+        interrupted = helpers.killed_after(skin_lesions, stage, epoch, config, monkeypatch)
         resumed = skin_lesions.run(skin_lesions.Config(resume=interrupted))
         assert resumed.results["test"] == undisturbed.results["test"], stage
         assert resumed.results["clinic"] == undisturbed.results["clinic"], stage
@@ -195,12 +177,12 @@ def test_a_killed_run_goes_on_with_its_leak(lesions, tmp_path, monkeypatch):
     undisturbed = skin_lesions.run(config)
 
     def die(*arguments):
-        raise Killed
+        raise helpers.Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched, pytest.raises(helpers.Killed):
         patched.setattr(skin_lesions.clinic, "leak", die)
         skin_lesions.run(config)
-    interrupted = max((config.out / "skin_lesions").iterdir(), key=os.path.getctime)
+    interrupted = helpers.latest_run(config, skin_lesions)
     resumed = skin_lesions.run(skin_lesions.Config(resume=interrupted))
     assert without_seconds(resumed) == without_seconds(undisturbed)
     assert len(list((interrupted / "leak" / "skin_lesions").iterdir())) == 1  # it was finished, and is not done again

@@ -1,0 +1,66 @@
+"""What several test files call: a run that dies, bytes that are damaged, a script of `data/` from the shell."""
+
+import os
+import runpy
+import shutil
+import sys
+
+import pytest
+
+from common import runs
+
+
+class Killed(Exception):
+    """Stands for a power cut."""
+
+
+def killed_after(recipe, stage, epoch, config, monkeypatch):
+    """The directory of a run of a recipe that died right after the checkpoint of an epoch of a stage."""
+    write = runs.Checkpoint.write
+
+    def write_and_die(self, directory):
+        write(self, directory)
+        if (self.stage, self.epoch) == (stage, epoch):
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(runs.Checkpoint, "write", write_and_die)
+        recipe.run(config)
+    return latest_run(config, recipe)
+
+
+def latest_run(config, recipe):
+    """The directory of the run of a recipe that was started last."""
+    return max((config.out / recipe.__name__.rpartition(".")[2]).iterdir(), key=os.path.getctime)
+
+
+def mutated(content, other, chance, head):
+    """One to ten byte flips, cuts, insertions and swaps of the header with another file's.
+
+    Half of the blows hit the first `head` bytes, where the structure is.
+    """
+    content = bytearray(content)
+    for _ in range(chance.choice((1, 1, 1, 3, 10))):
+        place = chance.randrange(chance.choice((len(content), min(len(content), head))))
+        blow = chance.choice(("flip", "flip", "cut", "remove", "insert", "header"))
+        if blow == "flip":
+            content[place] = chance.randrange(256)
+        elif blow == "cut":
+            del content[place + 1 :]
+        elif blow == "remove":
+            del content[place + 1 : place + 9]
+        elif blow == "insert":
+            content[place:place] = chance.randbytes(8)
+        else:
+            content[:16] = other[:16]
+    return bytes(content)
+
+
+def exit_code_of(script, arguments, folder, monkeypatch):
+    """Runs a copy of a `prepare.py`, which works in the folder where it stands, and returns its exit code."""
+    folder.mkdir()
+    shutil.copy(script, folder)
+    monkeypatch.setattr(sys, "argv", ["prepare.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(folder / "prepare.py"), run_name="__main__")
+    return stopped.value.code
