@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import pathlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -197,41 +197,55 @@ def drawn_folder(parent: pathlib.Path, module, write) -> pathlib.Path:
     return write(parent / drawing)
 
 
-def read_folder(folder: pathlib.Path) -> list[Sample]:
+def find_photos(class_folder: pathlib.Path) -> list[pathlib.Path]:
+    """The photos at any depth below a class folder, in order.
+
+    Raises:
+        UserError: there are none.
+    """
+    paths = sorted(path for path in class_folder.rglob("*") if is_photo(path))
+    if not paths:
+        raise errors.UserError(
+            f"{class_folder}: no photos in this class folder; fill it or remove it "
+            f"(photos end in {' '.join(sorted(images.EXTENSIONS))})"
+        )
+    return paths
+
+
+def read_folder(
+    folder: pathlib.Path, find=find_photos, what: str = "photos", ignored: Collection[str] = ()
+) -> list[Sample]:
     """Photos in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
+
+    Args:
+        folder: with the class folders.
+        find: returns the paths of the samples below a class folder, or raises a UserError.
+        what: the samples, in words.
+        ignored: names of subfolders that are no class folders.
 
     Raises:
         UserError: no class folders, fewer than two classes, or a class folder without photos.
     """
     folder = folder.absolute()
-    subfolders = _visible_folders(folder)
+    subfolders = [subfolder for subfolder in _visible_folders(folder) if subfolder.name not in ignored]
     given = [subfolder for subfolder in subfolders if subfolder.name.lower() in FOLDER_SPLITS]
     if given and len(given) == len(subfolders):
         samples = [
             dataclasses.replace(sample, split=FOLDER_SPLITS[subfolder.name.lower()])
-            for subfolder in given for sample in _read_class_folders(subfolder)
+            for subfolder in given for sample in _read_class_folders(_visible_folders(subfolder), find)
         ]  # fmt: skip
     else:
-        samples = _read_class_folders(folder)
+        samples = _read_class_folders(subfolders, find)
     if len({sample.label for sample in samples}) < 2:
         raise errors.UserError(
-            f"{folder}: a classifier needs at least two class folders with photos in it, such as daisy/ and rose/"
+            f"{folder}: a classifier needs at least two class folders with {what} in it, such as cats/ and dogs/"
             + ("; recipes/skin_lesions.py reads a metadata.csv" if (folder / "metadata.csv").is_file() else "")
         )
     return samples
 
 
-def _read_class_folders(folder: pathlib.Path) -> list[Sample]:
-    samples = []
-    for class_folder in _visible_folders(folder):
-        paths = sorted(path for path in class_folder.rglob("*") if is_photo(path))
-        if not paths:
-            raise errors.UserError(
-                f"{class_folder}: no photos in this class folder; fill it or remove it "
-                f"(photos end in {' '.join(sorted(images.EXTENSIONS))})"
-            )
-        samples += [Sample(str(path), class_folder.name) for path in paths]
-    return samples
+def _read_class_folders(class_folders: list[pathlib.Path], find) -> list[Sample]:
+    return [Sample(str(path), folder.name) for folder in class_folders for path in find(folder)]
 
 
 def _visible_folders(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -309,17 +323,17 @@ def split(
         UserError: a class has too few groups for three sides, or the fractions leave nothing to train on.
     """
     if validation_fraction + test_fraction >= 1:
-        raise errors.UserError("--validation-fraction and --test-fraction must leave some photos to train on")
+        raise errors.UserError("--validation-fraction and --test-fraction must leave something to train on")
     given = {sample.split for sample in samples}
     if given == {""}:
         fractions = {"train": 1 - validation_fraction - test_fraction, "validation": validation_fraction,
                      "test": test_fraction}  # fmt: skip
         return _deal_out(samples, units, seed, fractions, by_group)
     if "" in given or "train" not in given:
-        raise errors.UserError("--data gives splits to some photos only, or none to train on; give all or none")
+        raise errors.UserError("--data gives splits to some files only, or none to train on; give all or none")
     for side, fraction in (("test", test_fraction), ("validation", validation_fraction)):
         if side not in given:
-            print(f"data: no {side} photos given, so {fraction:.0%} of the training photos are taken", file=sys.stderr)
+            print(f"data: no {side} split given, so {fraction:.0%} of the training files are taken", file=sys.stderr)
             train = [sample for sample in samples if sample.split == "train"]
             shares = {"train": 1 - fraction, side: fraction}
             dealt = {sample.path: sample for sample in _deal_out(train, units, seed, shares, by_group)}
@@ -387,8 +401,8 @@ def _needs(units, fractions, by_group: bool) -> dict[str, dict[str, float]]:
     poor = sorted(label for label in counts if groups[label] < len(fractions))
     if poor:
         raise errors.UserError(
-            f"class {poor[0]!r} has only {groups[poor[0]]} independent photos or groups, but each of "
-            f"{', '.join(fractions)} needs one; add photos or remove the class"
+            f"class {poor[0]!r} has only {groups[poor[0]]} independent files or groups, but each of "
+            f"{', '.join(fractions)} needs one; add some or remove the class"
         )
     others = [side for side in fractions if side != "train"]
     needs = {side: {label: max(1, round(fractions[side] * n)) for label, n in counts.items()} for side in others}

@@ -77,7 +77,7 @@ def test_fractions_by_group_count_groups_and_not_photos():
 def test_too_few_groups_are_refused():
     with pytest.raises(errors.UserError, match="class 'a' has only 2"):
         split(samples_of({"a": 6}, ["x", "x", "x", "y", "y", "y"]))
-    with pytest.raises(errors.UserError, match="leave some photos to train on"):
+    with pytest.raises(errors.UserError, match="leave something to train on"):
         split(samples_of({"a": 9}), validation=0.5, test=0.5)
 
 
