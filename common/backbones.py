@@ -47,10 +47,12 @@ def choose(config, default: str) -> Backbone:
     with ImageNet weights."""
     name = config.backbone or ("demo" if config.data == "demo" else default)
     weights = config.weights or ("demo" if config.data == "demo" else "imagenet")
-    return load(name, weights, config.image_size, config.aspect)
+    return load(name, weights, config.image_size, config.aspect, getattr(config, "last_layer", None))
 
 
-def load(name: str, weights: str, image_size: int | None = None, aspect: str = "squash") -> Backbone:
+def load(
+    name: str, weights: str, image_size: int | None = None, aspect: str = "squash", last_layer: str | None = None
+) -> Backbone:
     """Builds a backbone and loads its weights.
 
     Args:
@@ -58,9 +60,10 @@ def load(name: str, weights: str, image_size: int | None = None, aspect: str = "
         weights: `imagenet`, `demo` (the demo backbone's own), `none` (random) or a weights file.
         image_size: pixels a side; by default what the network was trained at.
         aspect: `squash`, `crop` or `pad`, see `generators.resizing`.
+        last_layer: name of the layer that the network is cut off after; a weights file is that of what is left.
 
     Raises:
-        UserError: unknown name, weights that do not exist, do not fit or cannot be downloaded.
+        UserError: unknown name or layer, weights that do not exist, do not fit or cannot be downloaded.
     """
     if name == "demo":
         size = image_size or demo.IMAGE_SIZE
@@ -70,6 +73,7 @@ def load(name: str, weights: str, image_size: int | None = None, aspect: str = "
         build, preprocess = _application(name, weights)
     try:
         model = build(input_shape=(size, size, 3))
+        model = _cut_off(model, last_layer) if last_layer else model
         _load_weights(model, name, weights)
     except errors.UserError:
         raise
@@ -127,6 +131,15 @@ def _alpha(name: str, alpha: str, constructor: Callable) -> float:
         return float(alpha)
     except ValueError:
         raise errors.UserError(f"--backbone {name}:{alpha}: the width multiplier must be a number") from None
+
+
+def _cut_off(model: keras.Model, last_layer: str) -> keras.Model:
+    """The network up to a layer."""
+    layers = {layer.name: layer for layer in model.layers}
+    if last_layer not in layers:
+        hint = configuration.suggestion(last_layer, list(layers))
+        raise errors.UserError(f"--last-layer {last_layer}: {model.name} has no such layer{hint}")
+    return keras.Model(model.input, layers[last_layer].output, name=model.name)
 
 
 def _load_weights(model: keras.Model, name: str, weights: str) -> None:

@@ -454,6 +454,62 @@ def leak_bars(leak, *, theme):
     return figure
 
 
+@_png(colours=256)
+def accuracy_bars(bars, chance, *, theme):
+    """Draw accuracies as lying bars, with a line at what guessing has.
+
+    Args:
+        bars: (name, accuracy, interval or None).
+        chance: the accuracy of guessing.
+        theme: a `Theme`.
+    """
+    figure, axes = _figure(4.8, 0.36 * len(bars) + 0.75)
+    for place, (_, value, limits) in enumerate(bars):
+        _draw_bar(axes, place, value, limits, theme, color=theme.train)
+    axes.axvline(chance, color=theme.muted, label="guessing", **DASHED)
+    _set_share_axis(axes, 1.25)
+    axes.set_yticks(range(len(bars)), [_short(name) for name, *_ in bars], parse_math=False)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    figure.legend(loc="outside upper left", fontsize=8)
+    return figure
+
+
+@_png(colours=None)
+def frame_strips(strips, contributions, captions, *, theme):
+    """Draw clips as strips of frames, each with bars below that say what the frames added to the answer.
+
+    Args:
+        strips: list of (frames, height, width, 3) uint8, all with as many frames.
+        contributions: (clips, frames) floats, one scale for all.
+        captions: as many strings.
+        theme: a `Theme`.
+    """
+    count = len(strips[0])
+    figure = matplotlib.figure.Figure(figsize=(10.2, 1.35 * len(strips)), dpi=PHOTO_DPI)
+    top = max(np.abs(contributions).max(), 1e-3)
+    places = figure.subplots(
+        2 * len(strips), 1, squeeze=False,
+        gridspec_kw={"height_ratios": [1.6, 1] * len(strips), "left": 0.005, "right": 0.995, "top": 1 - 0.2 / len(strips),
+                     "bottom": 0.01, "hspace": 0.32},
+    )[:, 0]  # fmt: skip
+    for number, (strip, added, caption) in enumerate(zip(strips, contributions, captions, strict=True)):
+        pictures, bars = places[2 * number : 2 * number + 2]
+        height, width = strip.shape[1:3]
+        for frame, pixels in enumerate(strip):
+            pictures.imshow(pixels, extent=(frame + 0.03, frame + 0.97, 0, 0.94 * height / width), aspect="auto")
+        pictures.set_xlim(0, count)
+        pictures.set_ylim(0, 0.94 * height / width)
+        pictures.set_title(caption, loc="left", fontsize=8.5, pad=3, color=theme.ink, parse_math=False)
+        colours = [theme.train if value > 0 else theme.validation for value in added]
+        bars.bar(np.arange(count) + 0.5, added, 0.6, color=colours)
+        bars.axhline(0, color=theme.muted, linewidth=0.8)
+        bars.set_xlim(0, count)
+        bars.set_ylim(-1.1 * top, 1.1 * top)
+        pictures.set_axis_off()
+        bars.set_axis_off()
+    return figure
+
+
 def _draw_bar(axes, place, value, limits, theme, **style):
     """A lying bar with its interval and number; a dash where there is no value."""
     if value is None:

@@ -42,19 +42,24 @@ class Cut:
     suffix: keras.Model
 
 
-def cut(model: keras.Model) -> Cut:
-    """Cuts a functional model at its frontier.
+def cut(model: keras.Model, at: list | None = None) -> Cut:
+    """Cuts a functional model at its frontier, or at given tensors.
 
     Everything goes into the prefix that is frozen, or has nothing to train and nothing random (pooling, flatten),
     and depends on such layers only. So below a `GlobalAveragePooling2D` head the cache holds the pooled features.
+
+    Args:
+        model: its layers frozen as they are to be trained.
+        at: tensors of the model that all paths to what trains lead through, with one row for each row of the input.
 
     Raises:
         ValueError: nothing trains; a layer is applied more than once; a model inside the model is frozen in part.
     """
     if not model.trainable_weights:
         raise ValueError("nothing trains: every layer of the model is frozen")
-    _check_layout(model)
-    tensors = crossing_tensors(model, _computed_once(model))
+    if not at:
+        _check_layout(model)
+    tensors = at or crossing_tensors(model, _computed_once(model))
     if len(tensors) == 1 and tensors[0] is model.inputs[0]:
         return Cut(tensors, None, model)
     outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
@@ -185,7 +190,7 @@ class FrozenPrefix:
         augmentation=None,
         turns: int = 1,
         clips: generators.Clips | None = None,
-        own_cut: Cut | None = None,
+        at: list | None = None,
     ):
         """Computes the features of all photos that are not in the cache yet, with a progress bar.
 
@@ -198,16 +203,16 @@ class FrozenPrefix:
                 views of each are cached and taken in turn; with 0 views every epoch draws new ones, uncached.
             turns: in how many of the eight orientations of a square `predict` looks at validation and test photos.
             clips: how clips are read, where the files are no photos.
-            own_cut: the model's two parts, where the recipe has made them itself; else `cut` finds them.
+            at: the tensors of `model` to cut at, where the recipe knows them; else `cut` finds them.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
         self.backbone, self.splits, self.config, self.augmentation = backbone, splits, config, augmentation or None
-        self.turns, self.clips, self.own_cut = turns, clips, own_cut
+        self.turns, self.clips = turns, clips
         self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
         live = augmentation and config.views == 0
-        self.cut = None if config.no_cache or live else own_cut or cut(model)
+        self.cut = None if config.no_cache or live else cut(model, at)
         if self.cut and self.cut.prefix:
             self.suffix = self.cut.suffix
             started = time.perf_counter()
@@ -267,8 +272,7 @@ class FrozenPrefix:
         if split == "train":
             several = self.augmentation or windows
             return [View(number=number) for number in range(self.config.views)] if several else [View()]
-        positions = [(look + 0.5) / self.clips.looks for look in range(self.clips.looks)] if windows else [0.5]
-        positions.sort(key=lambda position: abs(position - 0.5))  # the first one validates during the training
+        positions = self.clips.positions() if self.clips else [0.5]  # the first one validates during the training
         return [View(turn=turn, position=position) for position in positions for turn in range(self.turns)]
 
     def _row_names(self, split: str, view: "View") -> list[str]:
@@ -332,16 +336,13 @@ class FrozenPrefix:
             "backbone": self.backbone.name,
             "weights": self.backbone.weights,
             "image_size": self.backbone.image_size,
-            "tensors": []
-            if self.own_cut
-            else [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
+            "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
         }
         specification = [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
         return feature_store.FeatureStore(self._directory(tensors), specification, about)
 
     def _directory(self, tensors: list) -> pathlib.Path:
-        prefix = self.own_cut.prefix if self.own_cut else keras.Model(self.model.inputs, tensors)
-        key = fingerprint(prefix, self.backbone, self.config.cache_dtype)
+        key = fingerprint(keras.Model(self.model.inputs, tensors), self.backbone, self.config.cache_dtype)
         return self.config.cache_directory / "features" / key
 
     def _check_size(self, store, missing: int) -> None:
@@ -390,7 +391,7 @@ class FrozenPrefix:
         must always stand for the same numbers.
         """
         found = []
-        if self.config.cache_dtype == "float16" or self.own_cut:
+        if self.config.cache_dtype == "float16":
             return None
         for path in self.config.cache_directory.glob("features/*"):
             tensors = _tensors_at(self.model, feature_store.about_of(path).get("tensors", []))

@@ -59,6 +59,12 @@ class Clips:
         """The frames of a clip, uint8 (frames, height, width, 3); `position` of the window is in 0–1."""
         return video.read(path, self.frames, self.sampling, self.stride, float(position))
 
+    def positions(self) -> list[float]:
+        """Of the windows of a validation or test clip, from 0 (its beginning) to 1; the middle one comes first."""
+        looks = self.looks if self.sampling == "window" else 1
+        positions = [(look + 0.5) / looks for look in range(looks)]
+        return sorted(positions, key=lambda position: abs(position - 0.5))
+
 
 def training_batches(
     paths, labels, num_classes, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0, balanced=False,

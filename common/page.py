@@ -14,7 +14,7 @@ import markupsafe
 import numpy as np
 from PIL import Image
 
-from common import figures, files, grad_cam, images
+from common import figures, files, grad_cam, images, video
 
 THUMBNAIL = 280  # pixels on the longer side, twice what the page shows
 
@@ -180,12 +180,16 @@ def caption(photo):
 
 
 def read_small(path):
-    """Return a photo shrunk for the page, or why it cannot be shown: a report outlives its photos."""
+    """Return a photo, or a clip's middle frame, shrunk for the page, or why it cannot be shown.
+
+    A report outlives its photos.
+    """
+    is_clip = os.path.splitext(path)[1].lower() in video.EXTENSIONS or os.path.isdir(path)
     if not os.path.exists(path):
-        return "photo moved"
+        return "clip moved" if is_clip else "photo moved"
     try:
-        return shrink(images.read(path))
-    except images.ImageError as error:
+        return shrink(video.read(path, frames=1)[0] if is_clip else images.read(path))
+    except (images.ImageError, video.ClipError) as error:
         return str(error).partition(";")[0]
 
 

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from common import clinic_report, evaluation, figures, files, page
+from common import clinic_report, clip_report, evaluation, figures, files, page
 
 SAMPLE_PHOTOS = 24
 WRONG_PHOTOS = 12
@@ -17,16 +17,17 @@ SPLITS = ("train", "validation", "test")
 CURVES = ("loss", "accuracy", "balanced_accuracy")
 
 
-def write(run_directory, heatmap_function=None):
+def write(run_directory, explain=None):
     """Write `figures/*.png` and `report.html` into a run directory, from nothing but the files in it.
 
     Args:
         run_directory: holds config.json, results.json and predictions.csv, and as far as the run wrote them
             history.csv, split.csv and skipped.csv. The photos are read from the paths in these files. Where
-            results.json has a section `clinic`, the page has what a clinic asks for, and a model card is written too.
-        heatmap_function: takes a list of paths and a list of class indices, and returns as many uint8
-            pictures (height, width, 3) and heatmaps (height, width) in 0..1; `grad_cam.heatmaps` makes them.
-            Without it the page has no section on what the network looked at.
+            results.json has a section `clinic`, the page has what a clinic asks for, and a model card is written too;
+            where it has a section `clips`, the page says whether time is used.
+        explain: takes a list of paths and a list of class indices, and returns as many uint8 pictures (height, width,
+            3) and heatmaps (height, width) in 0..1, as `grad_cam.for_photos` makes it; for clips
+            `clip_evaluation.for_clips`. Without it the page has no section on what the network looked at.
 
     Returns:
         The path of report.html.
@@ -36,6 +37,7 @@ def write(run_directory, heatmap_function=None):
     """
     run = page.Run.read(pathlib.Path(run_directory))
     (run.directory / "figures").mkdir(exist_ok=True)
+    has_clips = "clips" in run.results
     html = page.template("report.html").render(
         run=run,
         results=run.results,
@@ -52,8 +54,10 @@ def write(run_directory, heatmap_function=None):
         reliability=None if "clinic" in run.results else _reliability_diagram(run),
         wrong=_wrong_photos(run),
         num_wrong=sum(not row["correct"] for row in run.predictions),
-        explained=_explained_photos(run, heatmap_function) if heatmap_function else None,
-        clinic=clinic_report.sections(run, heatmap_function) if "clinic" in run.results else None,
+        explained=_explained_photos(run, explain) if explain and not has_clips else None,
+        clinic=clinic_report.sections(run, explain) if "clinic" in run.results else None,
+        clips=clip_report.sections(run, explain) if has_clips else None,
+        unit="clip" if has_clips else "photo",
         listed_files=LISTED_FILES,
         splits=SPLITS,
     )

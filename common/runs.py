@@ -24,7 +24,7 @@ import keras
 import numpy as np
 import psutil
 
-from common import backbones, data, device, errors, files, frozen_prefix, surgery
+from common import backbones, data, device, errors, files, frozen_prefix, generators, surgery
 from common import config as configuration
 
 VERSIONED_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "keras-recipes")
@@ -366,7 +366,8 @@ def summary(result: Result) -> str:
         )
     low, high = result.results["test"]["accuracy_interval"]
     rows.append(("95 % interval of accuracy", "", f"{low:.3f} – {high:.3f}"))
-    rows.append(("photos", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
+    unit = "clips" if "clips" in result.results else "photos"
+    rows.append((unit, *(str(result.results[split]["n"]) for split in ("validation", "test"))))
     cost = result.results["cost"]
     lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
     lines.append(
@@ -442,16 +443,37 @@ def _transposed(columns: dict, length: int) -> list[tuple]:
     return list(zip(*columns.values(), strict=True)) if columns else [()] * length
 
 
-def save_model(directory: pathlib.Path, model: keras.Model, class_names) -> None:
-    """Writes model.keras, with the class names as `class_names.json` inside the same archive."""
+def save_model(directory: pathlib.Path, model: keras.Model, class_names, clips=None) -> None:
+    """Writes model.keras, with the class names as `class_names.json` inside the same archive.
+
+    Args:
+        directory: the run directory.
+        model: takes RGB 0–255 of any size.
+        class_names: in the order of its outputs.
+        clips: the `generators.Clips` by which it looks at clips; it goes into the archive as `clips.json`.
+    """
     with files.replacing(directory / "model.keras") as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
+            if clips:
+                archive.writestr("clips.json", json.dumps(dataclasses.asdict(clips)))
 
 
-def load_model(directory: pathlib.Path) -> tuple[keras.Model, list[str]]:
-    """The model of a finished run, taking RGB 0–255 of any size, and its class names.
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """What stands in a model.keras: the model, its class names, and how it looks at clips; None for photos."""
+
+    model: keras.Model
+    class_names: list[str]
+    clips: generators.Clips | None
+
+
+def load_model(directory: pathlib.Path) -> SavedModel:
+    """The model of a finished run, taking RGB 0–255 of any size.
+
+    Args:
+        directory: of the run, or its model.keras.
 
     Raises:
         UserError: there is no model.keras, or it cannot be read.
@@ -462,7 +484,9 @@ def load_model(directory: pathlib.Path) -> tuple[keras.Model, list[str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             class_names = json.loads(archive.read("class_names.json"))
-        return keras.saving.load_model(path, compile=False), class_names
+            has_clips = "clips.json" in archive.namelist()
+            clips = generators.Clips(**json.loads(archive.read("clips.json"))) if has_clips else None
+        return SavedModel(keras.saving.load_model(path, compile=False), class_names, clips)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise errors.UserError(f"{path}: not a model file of these recipes ({str(error).splitlines()[0]})") from error
 

@@ -10,7 +10,7 @@ import tyro
 COMMANDS = """
 commands:
   python recipes/NAME.py --help                 a recipe's settings
-  python -m recipes predict RUN FILE…           class and probability of photos
+  python -m recipes predict RUN FILE…           class and probability of photos or clips
   python -m recipes report RUN                  draw a run's report again
   python -m recipes cache [--clear]             list what is cached, or clear it"""
 
@@ -32,13 +32,13 @@ def predict(
     csv: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
     batch_size: int = 32,
 ) -> int:
-    """Prints class and probability for each photo.
+    """Prints class and probability for each photo or clip.
 
     Args:
         run: the directory of a finished run, or a model.keras.
-        files: photos, or folders of photos.
+        files: photos or clips, or folders of them.
         csv: also write path,label,probability and one column a class to this file.
-        batch_size: photos at a time.
+        batch_size: photos or clips at a time.
     """
     from common import predict as prediction
 
@@ -51,11 +51,11 @@ def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     Args:
         run: the directory of a finished run.
     """
-    from common import grad_cam, runs
+    from common import clip_evaluation, grad_cam, runs
     from common import report as reports
 
-    model, _ = runs.load_model(run)
-    reports.write(run, grad_cam.for_photos(model))
+    saved = runs.load_model(run)
+    reports.write(run, clip_evaluation.for_clips(saved) if saved.clips else grad_cam.for_photos(saved.model))
     print(run / "report.html")
     return 0
 

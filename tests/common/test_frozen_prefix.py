@@ -324,7 +324,7 @@ def clips(settings, tmp_path):
 
 
 def pooled_frames(frames):
-    """A frozen net on each frame, its maps pooled over time and space, a head behind: the model and its cut."""
+    """A frozen net on each frame, its maps pooled over time and space, a head behind: the model and the tensors to cut at."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     backbone = backbones.load("demo", "demo", 32)
@@ -332,20 +332,17 @@ def pooled_frames(frames):
     clip = keras.Input((frames, 32, 32, 3))
     maps = backbone.model(keras.ops.reshape(clip, (-1, 32, 32, 3)))
     pooled = keras.layers.GlobalAveragePooling3D()(keras.ops.reshape(maps, (-1, frames, *maps.shape[1:])))
-    head = keras.layers.Dense(2, activation="softmax")
-    behind = keras.Input(pooled.shape[1:])
-    cut = frozen_prefix.Cut([pooled], keras.Model(clip, pooled), keras.Model(behind, head(behind)))
-    return backbone, keras.Model(clip, head(pooled)), cut
+    return backbone, keras.Model(clip, keras.layers.Dense(2, activation="softmax")(pooled)), [pooled]
 
 
 @pytest.mark.parametrize("sampling", ["whole", "window"])
 def test_clips_behind_the_cache_are_clips_through_the_whole_model(clips, settings, sampling):
     found = []
     for no_cache in (False, True):
-        backbone, model, cut = pooled_frames(4)
+        backbone, model, at = pooled_frames(4)
         own = dataclasses.replace(settings, no_cache=no_cache)
         how = generators.Clips(4, sampling, looks=2)
-        prefix = frozen_prefix.FrozenPrefix(model, backbone, clips, own, clips=how, own_cut=cut)
+        prefix = frozen_prefix.FrozenPrefix(model, backbone, clips, own, clips=how, at=at)
         train_generator, val_generator, _ = prefix.generators()
         prefix.suffix.compile(keras.optimizers.SGD(1e-2), "categorical_crossentropy")
         # Training windows lie anywhere: cached views and live draws differ there, so only whole clips are trained on.
@@ -361,9 +358,9 @@ def test_clips_behind_the_cache_are_clips_through_the_whole_model(clips, setting
 
 
 def test_training_windows_lie_anywhere_and_are_cached_as_views(clips, settings):
-    backbone, model, cut = pooled_frames(4)
+    backbone, model, at = pooled_frames(4)
     how, own = generators.Clips(4, "window", stride=1), dataclasses.replace(settings, views=3)
-    prefix = frozen_prefix.FrozenPrefix(model, backbone, clips, own, clips=how, own_cut=cut)
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, clips, own, clips=how, at=at)
     assert len(prefix._work()) == 3 * len(clips.train) + len(clips.validation) + len(clips.test)
     train_generator, _, _ = prefix.generators()
     steps = generators.steps(len(clips.train), settings.batch_size)
@@ -372,12 +369,12 @@ def test_training_windows_lie_anywhere_and_are_cached_as_views(clips, settings):
 
 
 def test_other_frames_of_a_clip_miss_the_cache(clips, settings):
-    backbone, model, cut = pooled_frames(4)
-    first = frozen_prefix.FrozenPrefix(model, backbone, clips, settings, clips=generators.Clips(4), own_cut=cut)
+    backbone, model, at = pooled_frames(4)
+    first = frozen_prefix.FrozenPrefix(model, backbone, clips, settings, clips=generators.Clips(4), at=at)
     others = generators.Clips(4, "window"), generators.Clips(4, "window", stride=1)
     names = [set(first._work())]
     for how in others:
-        names.append(set(frozen_prefix.FrozenPrefix(model, backbone, clips, settings, clips=how, own_cut=cut)._work()))
+        names.append(set(frozen_prefix.FrozenPrefix(model, backbone, clips, settings, clips=how, at=at)._work()))
     assert not names[0] & names[1] and not names[1] & names[2]
 
 

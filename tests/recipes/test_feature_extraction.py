@@ -101,7 +101,8 @@ def test_the_summary_shows_what_was_stored(finished):
 
 
 def test_no_lambda_and_the_class_names_are_inside(finished):
-    model, names = runs.load_model(finished.directory)
+    saved = runs.load_model(finished.directory)
+    model, names = saved.model, saved.class_names
     assert names == ["across", "down"]
     assert "Lambda" not in zipfile.ZipFile(finished.directory / "model.keras").read("config.json").decode()
     assert model.input_shape == (None, None, None, 3)
@@ -167,14 +168,14 @@ def test_every_setting_of_the_head_reaches_the_model():
 def test_the_softmax_is_float32_under_mixed_precision(stripes, tmp_path):
     result = feature_extraction.run(settings(stripes, tmp_path, precision="mixed_bfloat16", epochs=1))
     keras.config.set_dtype_policy("float32")
-    model, _ = runs.load_model(result.directory)
+    model = runs.load_model(result.directory).model
     classifier = model.get_layer("classifier")
     assert classifier.get_layer("probabilities").compute_dtype == "float32"
     assert classifier.get_layer("block5_conv1").compute_dtype == "bfloat16"
 
 
 def metrics_and_weights(result):
-    model, _ = runs.load_model(result.directory)
+    model = runs.load_model(result.directory).model
     kept = {split: result.results[split] for split in ("validation", "test")}
     return kept, model.get_weights()
 

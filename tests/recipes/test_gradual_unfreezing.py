@@ -33,7 +33,7 @@ def settings(photos, tmp_path, **changes):
 
 
 def weights_of(result):
-    model, _ = runs.load_model(result.directory)
+    model = runs.load_model(result.directory).model
     classifier = model.get_layer("classifier")
     return {layer.name: layer.get_weights() for layer in classifier.layers if layer.get_weights()}
 
@@ -164,5 +164,5 @@ def test_killed_ten_times_at_random_it_ends_as_if_undisturbed(stripes, tmp_path)
         assert results[0][name] == results[1][name]
     losses = [[row["val_loss"] for row in runs.read_history(folder)] for folder in (undisturbed, directory)]
     assert losses[0] == losses[1]
-    weights = [runs.load_model(folder)[0].get_weights() for folder in (undisturbed, directory)]
+    weights = [runs.load_model(folder).model.get_weights() for folder in (undisturbed, directory)]
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))

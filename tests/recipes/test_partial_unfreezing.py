@@ -22,7 +22,7 @@ def settings(photos, tmp_path, **changes):
 
 
 def weights_of(result):
-    model, _ = runs.load_model(result.directory)
+    model = runs.load_model(result.directory).model
     classifier = model.get_layer("classifier")
     return {layer.name: layer.get_weights() for layer in classifier.layers if layer.get_weights()}
 

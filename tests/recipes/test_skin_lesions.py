@@ -83,7 +83,8 @@ def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path)
     assert {row["site"] for row in rows} <= {"back", "face"} and all(float(row["age"]) >= 5 for row in rows)
 
     # The saved model answers from raw pixels what stands in predictions.csv, so it holds the temperature.
-    model, names = runs.load_model(result.directory)
+    saved = runs.load_model(result.directory)
+    model, names = saved.model, saved.class_names
     assert names == ["bkl", "mel", "nv"]
     pixels = np.stack([images.read(row["path"]) for row in rows])
     saved = model.predict(pixels, verbose=0)

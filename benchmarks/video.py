@@ -1,0 +1,183 @@
+"""Clips: what 3D pooling brings in cross-validation, and what the frozen prefix of clips costs.
+
+With `--data` of your own, whose groups are in the names of the clips (see recipes/video_actions.py), or the drawn clips:
+
+    python benchmarks/video.py --data clips/ --temporal frames difference inflated
+    python benchmarks/video.py --data demo --backbone demo --folds 0 --seeds 3
+    python benchmarks/video.py --data clips/ --measure speed
+
+`accuracy` deals whole groups to `--folds` parts (scikit-learn's StratifiedGroupKFold) and tests on each part in turn, so
+that every clip is a test clip once; with 0 folds every seed has the recipe's own split. `speed` compares the extraction,
+reading and decoding included, with a batched `predict` on frames in memory and with one `predict` for each frame.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+from typing import Literal
+
+import keras
+import numpy as np
+import tables
+import tyro
+from sklearn import model_selection
+
+from common import backbones, clip_surgery, clips, config, data, device, frozen_prefix, generators, video
+from recipes import video_actions
+
+Temporal = Literal["frames", "difference", "inflated"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The recipe for clips: its accuracy by whole groups, or its speed."""
+
+    data: str = "data/ucf101/clips"  # as in the recipe; data/ucf101/prepare.py makes this one
+    measure: Literal["accuracy", "speed"] = "accuracy"  # what is measured
+    temporal: tuple[Temporal, ...] = ("frames", "difference", "inflated")  # the ways, side by side
+    backbone: str = "InceptionV3"  # as in the recipe, and so are the next ones
+    weights: str | None = None
+    last_layer: str | None = None
+    image_size: int | None = None
+    unfreeze_from: str | None = None
+    epochs: int | None = None
+    folds: int = 5  # parts of whole groups, each tested once; 0: the recipe's own split
+    seeds: int = 1  # each with other folds
+    repeats: int = 3  # of the speed
+    speed_clips: int = 24  # clips whose extraction is timed
+    out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
+    cache: pathlib.Path | None = None  # as in the recipe
+
+
+def recipe_settings(settings: Config, **changes) -> video_actions.Config:
+    """The recipe's flags."""
+    names = ("backbone", "weights", "last_layer", "image_size", "unfreeze_from", "epochs", "out", "cache", "data")
+    given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
+    return video_actions.Config(**given | changes)
+
+
+def in_folds(settings: Config, seed: int, folder: pathlib.Path) -> list[pathlib.Path]:
+    """CSV files with the folds: in each one part is the test clips, the others train and validate."""
+    samples = clips.load(settings.data, config.default_cache_directory())
+    folds = model_selection.StratifiedGroupKFold(settings.folds, shuffle=True, random_state=seed)
+    labels, groups = [sample.label for sample in samples], [sample.group for sample in samples]
+    paths = []
+    for number, (_, test) in enumerate(folds.split(samples, labels, groups)):
+        sides = np.full(len(samples), "train", object)
+        sides[test] = "test"
+        paths.append(folder / f"fold_{seed}_{number}.csv")
+        data.write_csv(paths[-1], [dataclasses.replace(s, split=side) for s, side in zip(samples, sides, strict=True)])
+    return paths
+
+
+def accuracy(settings: Config) -> None:
+    """Prints a line for each way to join the frames."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for temporal in settings.temporal:
+            results, means = [], []
+            for seed in range(settings.seeds):
+                sources = in_folds(settings, seed, pathlib.Path(folder)) if settings.folds else [settings.data]
+                found = [
+                    tables.run_quietly(
+                        video_actions, recipe_settings(settings, temporal=temporal, seed=seed, data=str(source))
+                    )
+                    for source in sources
+                ]
+                means.append(statistics.mean(result["test"]["accuracy"] for result in found))
+                results += found
+                print(f"{temporal}, seed {seed}: {means[-1]:.3f}", file=sys.stderr)
+            rows.append(_row(temporal, results, means))
+    pairs = [" / ".join(pair["classes"]) for pair in results[0]["clips"]["time"]["pairs"]]
+    columns = ["", "accuracy", "of the folds" if settings.folds else "of the seeds", "frames backwards", *pairs,
+               "features, s a clip", "training, s"]  # fmt: skip
+    print(tables.markdown(columns, rows))
+    repeats = f"{settings.folds} folds of whole groups, {settings.seeds} times" if settings.folds else "seeds"
+    print(tables.footer(repeats if settings.folds else f"{settings.seeds} seeds"))
+
+
+def _row(temporal, results, means) -> list[str]:
+    accuracies = [result["test"]["accuracy"] for result in results]
+    backwards = [result["clips"]["time"]["order"]["reversed"]["accuracy"] for result in results]
+    pairs = zip(*[[pair["accuracy"] for pair in result["clips"]["time"]["pairs"]] for result in results], strict=True)
+    first = results[0]  # the later ones find its features in the cache
+    sides = first["data"]
+    looks = video_actions.Config.views * sides["train"] + sides["validation"] + sides["test"]
+    training = [sum(stage["seconds"] for stage in result["stages"]) for result in results]
+    return [
+        temporal, f"{statistics.mean(means):.3f}", tables.median_and_range(accuracies),
+        tables.median_and_range(backwards), *(tables.median_and_range(pair) for pair in pairs),
+        f"{first['cost']['prefix_seconds'] / looks:.3f}", tables.median_and_range(training, 1),
+    ]  # fmt: skip
+
+
+# Speed ------------------------------------------------------------------------------------------------------------
+
+
+def speed(settings: Config) -> None:
+    """Prints seconds and ratios of the three ways to the features of clips."""
+    own = recipe_settings(settings, views=0, flip=False, zoom=0.0, contrast=0.0)
+    samples = clips.load(settings.data, config.default_cache_directory())
+    step = max(1, len(samples) // settings.speed_clips)
+    chosen = samples[::step][: settings.speed_clips]
+    device.set_up(0, "float32", False)
+    size = own.image_size or (None if settings.data == "demo" else 112)
+    backbone = backbones.load(settings.backbone, own.weights or "imagenet", size, "squash", own.last_layer)
+    looking = generators.Clips(own.frames)
+    frames = np.concatenate([
+        np.asarray(backbone.preprocess(backbone.resize(looking.read(sample.path, 0.5).astype("float32"))))
+        for sample in chosen
+    ])  # fmt: skip
+    ways = {
+        "one predict for each frame": lambda: [backbone.model.predict(frame[None], verbose=0) for frame in frames],
+        "batched predict, frames in memory": lambda: backbone.model.predict(frames, batch_size=64, verbose=0),
+        "frozen prefix, from files to the cache": lambda: extract(backbone, chosen, own, looking),
+    }
+    for way in ways.values():  # compiled before the clock starts
+        way()
+    seconds = {name: [] for name in ways}
+    for _ in range(settings.repeats):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    ours = statistics.median(seconds["frozen prefix, from files to the cache"])
+    rows = [
+        [name, tables.median_and_range(values, 2), f"{statistics.median(values) / ours:.2f}x"]
+        for name, values in seconds.items()
+    ]
+    print(
+        tables.markdown([f"{len(chosen)} clips of {own.frames} frames", "seconds", "against the frozen prefix"], rows)
+    )
+    print(tables.footer(f"{settings.repeats} repeats in turn"))
+
+
+def extract(backbone, samples, own: video_actions.Config, looking: generators.Clips) -> None:
+    """What the recipe does before it trains, into an empty cache."""
+    inputs = keras.Input((own.frames, *backbone.model.input.shape[1:]))
+    (maps,) = clip_surgery.on_each_frame(backbone.model, [inputs])
+    pooled = keras.layers.GlobalAveragePooling3D()(maps)
+    model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(pooled))
+    facts = {sample.path: video.inspect(sample.path).sha256 for sample in samples} if not _contents else _contents
+    _contents.update(facts)
+    names = tuple(sorted({sample.label for sample in samples}))
+    splits = data.Splits(own.data, names, samples, [], [], {}, facts)
+    with tempfile.TemporaryDirectory() as cache, contextlib.redirect_stderr(None):
+        own = dataclasses.replace(own, cache=pathlib.Path(cache), views=1)
+        frozen_prefix.FrozenPrefix(model, backbone, splits, own, clips=looking, at=[pooled])
+
+
+_contents: dict[str, str] = {}  # path → sha256 of the clips, which a run knows from its scan
+
+
+def main(settings: Config):
+    """Prints the table."""
+    accuracy(settings) if settings.measure == "accuracy" else speed(settings)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config))

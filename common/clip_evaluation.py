@@ -1,0 +1,143 @@
+"""Whether a network for clips uses time: other orders of the frames, classes that only time tells apart, single frames."""
+
+import keras
+import numpy as np
+import tqdm
+
+from common import evaluation, video
+
+ORDERS = ("as it is", "reversed", "shuffled")
+MOST_CLIPS = 300  # in the order test, which decodes and computes its clips once for each order
+
+
+def order_test(model: keras.Model, batches, labels, seed: int = 0) -> dict:
+    """How the answers change when each clip's frames come in another order.
+
+    A network that does not use time gives the same answers in every order.
+
+    Args:
+        model: takes preprocessed clips, gives probabilities.
+        batches: of (clips (n, frames, …), anything), in order.
+        labels: (n,) class indices of all clips.
+        seed: fixes the shuffled orders; each clip has its own, which is never the one it came in.
+
+    Returns:
+        For each of `ORDERS` the `accuracy`, and the share of answers `changed` and the mean `difference` of the
+        probabilities (half the sum over the classes, 0 to 1) against the clips as they are.
+    """
+    random, labels = np.random.default_rng(seed), np.asarray(labels)
+    found: dict[str, list] = {name: [] for name in ORDERS}
+    with tqdm.tqdm(total=len(labels), desc="order test", unit="clip") as progress:
+        for clips, _ in batches:
+            clips = np.asarray(clips)
+            shuffled = np.stack([clip[other_order(len(clip), random)] for clip in clips])
+            for name, ordered in zip(ORDERS, (clips, clips[:, ::-1], shuffled), strict=True):
+                found[name].append(model.predict_on_batch(ordered))
+            progress.update(len(clips))
+    answers = {name: np.concatenate(parts) for name, parts in found.items()}
+    straight = answers["as it is"]
+    return {
+        name: {
+            "accuracy": float((given.argmax(-1) == labels).mean()),
+            "changed": float((given.argmax(-1) != straight.argmax(-1)).mean()),
+            "difference": float(np.abs(given - straight).sum(-1).mean() / 2),
+        }
+        for name, given in answers.items()
+    }
+
+
+def other_order(count: int, random) -> np.ndarray:
+    """A random order of `count` things other than 0, 1, 2 …; of one thing there is none."""
+    while count > 1:
+        order = random.permutation(count)
+        if (order != np.arange(count)).any():
+            return order
+    return np.arange(count)
+
+
+def within_pair(probabilities, labels, class_names, pair: tuple[str, str]) -> dict:
+    """How well two classes are told from each other, all others left aside; chance is 0.5 where both are as frequent.
+
+    Args:
+        probabilities: (n, k).
+        labels: (n,) class indices.
+        class_names: k names.
+        pair: two of them.
+
+    Returns:
+        `classes`, `n` (the clips of the two), `accuracy` and its exact 95 % `interval`.
+    """
+    columns = [list(class_names).index(name) for name in pair]
+    those = np.isin(labels, columns)
+    right = np.take(columns, np.asarray(probabilities)[those][:, columns].argmax(-1)) == np.asarray(labels)[those]
+    interval = evaluation.exact_interval(int(right.sum()), len(right))
+    return {"classes": list(pair), "n": len(right), "accuracy": float(right.mean()), "interval": list(interval)}
+
+
+def frame_contributions(answer, clips, class_indices) -> np.ndarray:
+    """What each frame adds to an answer: how much of its probability goes where the frame's neighbour replaces it.
+
+    Args:
+        answer: a function of clips (n, frames, height, width, 3) to probabilities (n, classes).
+        clips: (n, frames, height, width, 3).
+        class_indices: (n,) the answers to explain.
+
+    Returns:
+        (n, frames) differences of probabilities, from -1 to 1; above 0 the frame speaks for the answer.
+    """
+    clips, rows = np.asarray(clips), np.arange(len(clips))
+    before = answer(clips)[rows, class_indices]
+    contributions = np.zeros(clips.shape[:2])
+    for frame in range(clips.shape[1] if clips.shape[1] > 1 else 0):
+        changed = clips.copy()
+        changed[:, frame] = clips[:, frame - 1 if frame else 1]
+        contributions[:, frame] = before - answer(changed)[rows, class_indices]
+    return contributions
+
+
+def summary(found: dict) -> str:
+    """What a run ends with: whether time is used, in a few lines.
+
+    Args:
+        found: the section `clips` of results.json.
+    """
+    lines = [f"{'order of the frames':<26}{'accuracy':>12}{'changed':>16}"]
+    for name, row in found["time"]["order"].items():
+        lines.append(f"  {name:<24}{row['accuracy']:>12.3f}{row['changed']:>15.0%} of {found['time']['clips']} clips")
+    for row in found["time"]["pairs"]:
+        lines.append(f"within {' / '.join(row['classes']):<19}{row['accuracy']:>12.3f}{row['n']:>16} clips")
+    if found["windows"] > 1:
+        lines.append(f"{'single windows':<26}{found['window_accuracy']:>12.3f}{found['windows']:>16} a clip")
+    return "\n".join(lines)
+
+
+def some_of(count: int) -> list[int]:
+    """The numbers of the clips that the order test takes: all, or `MOST_CLIPS` evenly spread."""
+    return sorted(set(np.linspace(0, count - 1, min(count, MOST_CLIPS)).round().astype(int).tolist()))
+
+
+def for_clips(saved):
+    """Return the function that `common.clip_report` wants for its strips of frames.
+
+    Args:
+        saved: a `runs.SavedModel` of a run on clips.
+
+    Returns:
+        A function of a list of paths and a list of class indices to the frames that the network saw, uint8 (n, frames,
+        height, width, 3), and their contributions (n, frames).
+    """
+    from_frames = saved.model.get_layer("from_frames")
+    resize = next(
+        layer for layer in from_frames.get_layer("preprocessing").layers if hasattr(layer, "crop_to_aspect_ratio")
+    )
+
+    def explain(paths, class_indices):
+        clips = np.stack(
+            [resize(saved.clips.read(path, saved.clips.positions()[0]).astype("float32")) for path in paths]
+        )
+        shown = np.clip(np.round(clips), 0, 255).astype("uint8")
+        return shown, frame_contributions(
+            lambda x: from_frames.predict(x, batch_size=8, verbose=0), clips, class_indices
+        )
+
+    return explain

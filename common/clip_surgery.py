@@ -1,0 +1,91 @@
+"""What puts a network for photos under clips: frame by frame, cut in two, and behind its own sampling of frames."""
+
+from collections.abc import Callable
+
+import keras
+
+from common import frozen_prefix, generators
+
+
+def on_each_frame(network: keras.Model, clips) -> list:
+    """Applies a network for photos to every frame of clips.
+
+    The frames are folded into the batch, (batch x frames, height, width, channels), which costs nothing;
+    `TimeDistributed` would run them one after the other.
+
+    Args:
+        network: of one or several tensors (batch, …) to one or several.
+        clips: as many Keras tensors (batch, frames, …), their number of frames fixed.
+
+    Returns:
+        The outputs, (batch, frames, …), in a list.
+    """
+    frames = clips[0].shape[1]
+    folded = [keras.ops.reshape(clip, (-1, *clip.shape[2:])) for clip in clips]
+    outputs = keras.tree.flatten(network(folded if len(folded) > 1 else folded[0]))
+    return [keras.ops.reshape(output, (-1, frames, *output.shape[1:])) for output in outputs]
+
+
+def halves(network: keras.Model, first: int) -> tuple[keras.Model, keras.Model]:
+    """A network in two parts that share its layers: those before number `first`, and the others.
+
+    Args:
+        network: flat and functional.
+        first: number of the second part's first layer, counted as in `network.layers`; neither 0 nor their number.
+    """
+    later = {id(layer) for layer in network.layers[first:]}
+    before = [operation for operation in network.operations if id(operation) not in later]
+    tensors = frozen_prefix.crossing_tensors(network, before)
+    return keras.Model(network.inputs, tensors), keras.Model(tensors, network.outputs)
+
+
+def take_raw_clips(
+    classifier: keras.Model, preprocess: Callable, resize: keras.layers.Layer, clips: generators.Clips
+) -> keras.Model:
+    """The classifier behind its own sampling of frames, resizing and preprocessing.
+
+    Args:
+        classifier: takes preprocessed (batch, frames, image_size, image_size, 3), gives probabilities.
+        preprocess, resize: as for `surgery.take_raw_pixels`.
+        clips: which frames are taken; of several looks the probabilities are averaged.
+
+    Returns:
+        A model of RGB 0–255 clips of any size and of one frame or more, (batch, length, height, width, 3), uint8 or
+        float, sharing the classifier's layers. Its layer `from_frames` takes the frames already chosen,
+        (batch, frames, height, width, 3). As from files, frames are counted by the clip's length; a clip that is too
+        short shows some of them repeatedly. It holds no `Lambda` and no class of this repository.
+    """
+    from_frames = _from_frames(classifier, preprocess, resize, clips.frames)
+    pixels = keras.Input((None, None, None, 3), name="clips")
+    length = keras.ops.sum(keras.ops.ones_like(pixels[0, :, 0, 0, 0], dtype="float32"))
+    answers = [
+        from_frames(keras.ops.take(pixels, _frame_numbers(length, clips, position), axis=1))
+        for position in clips.positions()
+    ]
+    answer = keras.layers.Average()(answers) if len(answers) > 1 else answers[0]
+    return keras.Model(pixels, answer, name="from_raw_clips")
+
+
+def _from_frames(classifier, preprocess, resize, frames: int) -> keras.Model:
+    """The classifier behind resizing and preprocessing: RGB 0–255 (batch, frames, height, width, 3) of any size."""
+    pixels = keras.Input((frames, None, None, 3), name="frames")
+    # Height and width are unknown, so frames cannot be folded into the batch; side by side as channels they can be
+    # resized, which treats every channel alike.
+    side_by_side = keras.ops.concatenate([pixels[:, number] for number in range(frames)], axis=-1)
+    size = resize.height, resize.width
+    x = keras.ops.reshape(resize(side_by_side), (-1, *size, frames, 3))
+    x = keras.ops.reshape(keras.ops.transpose(x, (0, 3, 1, 2, 4)), (-1, *size, 3))
+    x = keras.ops.reshape(preprocess(x), (-1, frames, *size, 3))
+    return keras.Model(pixels, classifier(keras.Model(pixels, x, name="preprocessing")(pixels)), name="from_frames")
+
+
+def _frame_numbers(length, clips: generators.Clips, position: float):
+    """Which frames of a clip with `length` frames are taken, as `video.indices` says for a steady frame rate."""
+    numbers = keras.ops.arange(clips.frames, dtype="float32")
+    if clips.sampling == "whole":
+        chosen = (numbers + 0.5) * (length / clips.frames)
+    else:
+        free = keras.ops.maximum(length - (clips.frames - 1) * clips.stride - 1, 0.0)
+        first = keras.ops.minimum(keras.ops.floor(position * (free + 1)), free)
+        chosen = first + numbers * clips.stride
+    return keras.ops.cast(keras.ops.minimum(keras.ops.floor(chosen + 1e-3), length - 1), "int32")

@@ -1,0 +1,298 @@
+"""Video actions: 3D pooling over the frames of clips, on a network that was pretrained on photos.
+
+When to use it: for a few hundred short clips, each of one action. Start with `--temporal difference`; compare it with
+`frames`, which looks at frames without their order: where that is as good, motion does not matter to your classes.
+
+Data: a folder with one folder of clips for each class (or a CSV with path,label,group); a clip is a video file or a
+folder of frames. Clips that were cut from one video, or show the same people, must stay on one side of the split: their
+group is read from the name (`v_Punch_g01_c02.avi`, `set1_seq03_….avi`) or found by `--group-pattern`:
+
+    clips/punch/v_Punch_g01_c01.avi
+    clips/wave/v_Wave_g07_c02.avi
+
+Command:
+
+    python recipes/video_actions.py                                                  # drawn clips, no download
+    python recipes/video_actions.py --data clips/                                    # InceptionV3, ImageNet weights
+    python recipes/video_actions.py --data clips/ --backbone MobileNetV2 --temporal frames
+
+It mirrors the example with clips of 16 frames of 112 x 112 pixels, InceptionV3, GlobalAveragePooling3D, Dense 256 and
+softmax. As printed the example cannot run: InceptionV3 takes photos and refuses `input_shape=(16, 112, 112, 3)`. Here
+the network runs on each frame (`frames`), what changes from frame to frame is pooled too (`difference`), or its layers
+become three-dimensional (`inflated`, as in I3D, https://arxiv.org/abs/1705.07750).
+
+Expected: EXPECTED
+"""
+
+import dataclasses
+import sys
+from typing import Literal
+
+from common import (
+    backbones,
+    clip_evaluation,
+    clip_surgery,
+    clips,
+    config,
+    data,
+    demo_clips,
+    device,
+    errors,
+    evaluation,
+    frozen_prefix,
+    generators,
+    report,
+    runs,
+    surgery,
+    video,
+)
+
+import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(config.SharedConfig):
+    """Classify clips by 3D pooling over a network for photos."""
+
+    data: str = "demo"  # demo, a folder of class folders with clips, or a CSV with path,label[,group][,split]
+    backbone: str | None = (
+        None  # a name in keras.applications, MobileNetV2:0.35; default InceptionV3, on demo data demo
+    )
+    last_layer: str | None = None  # cut the backbone off after this layer; a --weights file is that of what is left
+    image_size: int | None = None  # pixels a side; default 112 as in the example, on demo data 96
+    # What joins the frames; frames cannot tell the direction of time, inflated can once its layers are trained.
+    temporal: Literal["frames", "difference", "inflated"] = "difference"
+    frames: int = 16  # of each clip; more for long actions
+    sampling: Literal["whole", "window"] = "whole"  # frames from all over the clip, or close together
+    stride: int = 2  # frames from one to the next in a window
+    looks: int = 3  # windows of a validation or test clip, their probabilities averaged; only for windows
+    group_pattern: str | None = None  # regular expression that finds a clip's group in its name; default: known ones
+    official_split: Literal[1, 2, 3] | None = None  # of UCF101: its own training and test clips
+    time_pairs: tuple[str, ...] = ()  # classes that differ only in the direction of time, such as open,close
+    hidden_units: int = 256  # Dense units before the softmax
+    dropout: float = 0.5  # before each Dense
+    batch_size: int = 16  # clips
+    epochs: int = 60  # of the head; its rate falls to nothing in the last
+    learning_rate: float = 1e-3  # of the head
+    validation_fraction: float = 0.15  # of the clips of each class, by whole groups
+    test_fraction: float = 0.25  # of the clips of each class, by whole groups
+    unfreeze_from: str | None = None  # number, name or block (mixed8) to fine-tune from; default: the head alone
+    fine_tuning_epochs: int = 10  # of the second stage, where there is one
+    fine_tuning_rate: float = 1e-5  # 10 to 100 times below the head's
+    warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing
+    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many clips
+    flip: bool = True  # mirror clips left to right; not where the side carries meaning
+    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
+    zoom: float = 0.1  # up to this fraction closer or further
+    contrast: float = 0.1  # up to this fraction more or less contrast
+    views: int = 4  # augmented views cached of each training clip; 0 draws new ones each epoch, uncached, slow
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("frames", "stride", "looks", "fine_tuning_epochs", "fine_tuning_rate"):
+            config.check(getattr(self, name) > 0, name, "must be above 0")
+        config.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
+        config.check(self.hidden_units >= 0, "hidden_units", "must be 0 or above")
+        config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
+        slow = self.fine_tuning_rate <= self.learning_rate / 10
+        config.check(slow, "fine_tuning_rate", "must be 10 times below --learning-rate")
+        config.check(0 <= self.warm_up < self.fine_tuning_epochs, "warm_up", "must be below --fine-tuning-epochs")
+        config.check(
+            len(self.time_pairs) % 2 == 0, "time_pairs", "must name classes two by two: open close throw catch"
+        )
+        config.check_augmentation(self)
+
+
+def build_model(network: keras.Model, first: int | None, num_classes: int, config: Config):
+    """The example's model: the network under clips, GlobalAveragePooling3D, Dense 256, softmax; and dropout.
+
+    Args:
+        network: for photos, or inflated.
+        first: number of the first layer that fine-tuning will train, or None.
+        num_classes: length of the output.
+
+    Returns:
+        The model, (batch, frames, size, size, 3) to (batch, num_classes), and the tensors in it behind which each stage
+        trains: `head`, and `fine_tuning` where there is `first`.
+    """
+    behind = {}
+    if config.temporal == "inflated":
+        inputs, maps = network.input, network.output
+        behind["fine_tuning"] = None  # a flat model; `frozen_prefix.cut` finds it
+    else:
+        inputs = keras.Input((config.frames, *network.input.shape[1:]), name="clips")
+        if first:
+            before, after = clip_surgery.halves(network, first)
+            behind["fine_tuning"] = clip_surgery.on_each_frame(before, [inputs])
+            (maps,) = clip_surgery.on_each_frame(after, behind["fine_tuning"])
+        else:
+            (maps,) = clip_surgery.on_each_frame(network, [inputs])
+
+    x = keras.layers.GlobalAveragePooling3D()(maps)
+    if config.temporal == "difference":
+        # What appears and what vanishes from one frame to the next, apart: backwards in time they change places.
+        change = maps[:, 1:] - maps[:, :-1]
+        appearing, vanishing = keras.ops.relu(change), keras.ops.relu(-change)
+        pool = keras.layers.GlobalAveragePooling3D
+        x = keras.layers.Concatenate()([x, pool()(appearing), pool()(vanishing)])
+    behind["head"] = [x]
+    x = keras.layers.BatchNormalization(name="one_scale")(x)
+    if config.hidden_units:
+        x = keras.layers.Dropout(config.dropout)(x)
+        x = keras.layers.Dense(config.hidden_units, activation="relu")(x)
+    x = keras.layers.Dropout(config.dropout)(x)
+    # float32 also under mixed precision: the softmax and the loss need the digits.
+    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, output, name="classifier"), behind
+
+
+def train(prefix, record, strategy, stage, epochs, rate, warm_up=0, baseline=None):
+    """Fits what lies behind a frozen prefix; its rate falls to 0 along a cosine, and its last epoch counts.
+
+    Args:
+        prefix: the `FrozenPrefix`; its suffix is trained, and so the model that it was cut from.
+        stage: name of the stage in history.csv.
+        rate: Adam's, which rises over the first `warm_up` epochs.
+        baseline: the validation score of the weights before; they come back where the stage validates worse.
+
+    Returns:
+        The score on the validation clips, and whether the stage's weights were kept.
+    """
+    steps = generators.steps(len(prefix.splits.train), record.config.batch_size)
+    stopping = runs.EarlyStopping(record, None, epochs, stage=stage, monitor="accuracy", baseline=baseline)
+    train_generator, val_generator, _ = prefix.generators(stopping.first_epoch)
+    start, target = (rate / 100, rate) if warm_up else (rate, None)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        start, (epochs - warm_up) * steps, warmup_target=target, warmup_steps=warm_up * steps
+    )
+    with strategy.scope():
+        prefix.suffix.compile(keras.optimizers.Adam(schedule), "categorical_crossentropy", metrics=["accuracy"])
+    if baseline:
+        joined_score = prefix.suffix.evaluate(val_generator, verbose=0, return_dict=True)
+        surgery.check_same_score(baseline["loss"], joined_score["loss"], record.config)
+    prefix.suffix.fit(
+        train_generator,
+        verbose=runs.verbosity(),
+        shuffle=False,  # the generator shuffles
+        steps_per_epoch=steps,
+        initial_epoch=stopping.first_epoch,
+        epochs=epochs,
+        validation_data=val_generator,
+        callbacks=[stopping],
+    )
+    return prefix.suffix.evaluate(val_generator, verbose=0, return_dict=True), stopping.improved
+
+
+def time_pairs(config: Config, class_names) -> list[tuple[str, str]]:
+    """The pairs of classes that only the direction of time tells apart; those of the drawn clips are known."""
+    if config.data == "demo" and not config.time_pairs:
+        return list(demo_clips.PAIRS)
+    for name in config.time_pairs:
+        if name not in class_names:
+            raise errors.UserError(f"--time-pairs {name}: no such class; there are {', '.join(class_names)}")
+    return list(zip(config.time_pairs[::2], config.time_pairs[1::2], strict=True))
+
+
+def test_of_time(model, backbone, splits, looking, probabilities, config: Config) -> dict:
+    """Whether time is used: the test clips with their frames in other orders, and pairs of classes."""
+    chosen = clip_evaluation.some_of(len(splits.test))
+    labels = splits.labels("test")[chosen]
+    batches = generators.evaluation_batches(
+        [splits.paths("test")[number] for number in chosen], labels, len(splits.class_names), backbone.resize,
+        config.batch_size, backbone.preprocess, clips=looking, position=looking.positions()[0],
+    )  # fmt: skip
+    return {
+        "clips": len(chosen),
+        "order": clip_evaluation.order_test(model, batches, labels, config.seed),
+        "pairs": [
+            clip_evaluation.within_pair(probabilities, splits.labels("test"), splits.class_names, pair)
+            for pair in time_pairs(config, splits.class_names)
+        ],
+    }
+
+
+def run(config: Config) -> runs.Result:
+    """Trains the head, then, if asked to, the last layers too; reads the test clips once."""
+    record = runs.Run("video_actions", config)
+    config = record.config  # that of the interrupted run when --resume is given
+    strategy = device.set_up(config.seed, config.precision, config.deterministic)
+
+    # Data: clips, and which of them belong together.
+    samples = clips.load(config.data, config.cache_directory, config.group_pattern, config.official_split)
+    splits = data.load(config, record.directory, samples, kind=video)
+    time_pairs(config, splits.class_names)  # a mistake there shows now, not after the training
+
+    # Model: the pretrained network, frozen, under clips.
+    with strategy.scope():
+        size = config.image_size or (None if config.data == "demo" else 112)
+        backbone = backbones.choose(dataclasses.replace(config, image_size=size), default="InceptionV3")
+        network = backbone.model
+        if config.temporal == "inflated":
+            network = surgery.inflate(network, config.frames)
+        first = surgery.layer_number(network, config.unfreeze_from) if config.unfreeze_from else None
+        model, behind = build_model(network, first, len(splits.class_names), config)
+    record.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size)
+
+    # The layers that never train run once for each clip and each of its augmented views.
+    looking = generators.Clips(config.frames, config.sampling, config.stride, config.looks)
+    augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
+    shared = {"backbone": backbone, "splits": splits, "config": config, "augmentation": augmentation, "clips": looking}
+    prefixes = {}
+    if first:
+        surgery.unfreeze(network, first, config.batch_norm)
+        prefixes["fine_tuning"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["fine_tuning"])
+    surgery.freeze(network)
+    prefixes["head"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["head"])
+
+    # Stage 1: the head, on the frozen network.
+    print(surgery.trainable_table(model), file=sys.stderr)
+    part = prefixes["head"]
+    score, _ = train(part, record, strategy, "head", config.epochs, config.learning_rate)
+    stages, kept = [record.stage("head", model, score)], "head"
+
+    # Stage 2: the head and the last layers, slowly; the head comes back where that validates worse.
+    if first:
+        surgery.unfreeze(network, first, config.batch_norm)
+        print(surgery.trainable_table(model), file=sys.stderr)
+        part = prefixes["fine_tuning"]
+        score, improved = train(
+            part, record, strategy, "fine_tuning", config.fine_tuning_epochs, config.fine_tuning_rate, config.warm_up,
+            baseline=score,
+        )  # fmt: skip
+        stages.append(record.stage("fine_tuning", model, score))
+        kept = "fine_tuning" if improved else "head"
+        if kept == "head":
+            surgery.freeze(network)
+
+    # Evaluation: here, and nowhere else, the test clips are compared with their labels. A clip's answer is the mean
+    # over its windows.
+    results = {"strategy": f"{config.temporal}, {kept.replace('_', ' ')}", "data": splits.summary(), "stages": stages}
+    if first:
+        results["kept_stage"] = kept
+    windows = {split: part.predict(split) for split in ("validation", "test")}
+    for split, answers in windows.items():
+        results[split] = evaluation.evaluate(
+            answers.mean(axis=0), splits.labels(split), splits.class_names, splits.groups(split), config.seed
+        )
+    probabilities = windows["test"].mean(axis=0)
+    runs.write_predictions(record.directory, splits, probabilities)
+    results["clips"] = dataclasses.asdict(looking) | {
+        "temporal": config.temporal,
+        "windows": len(windows["test"]),
+        "window_accuracy": float((windows["test"].argmax(-1) == splits.labels("test")).mean()),
+        "time": test_of_time(model, backbone, splits, looking, probabilities, config),
+    }
+
+    # What stays: a model that takes raw clips, the numbers, the pictures.
+    model_from_clips = clip_surgery.take_raw_clips(model, backbone.preprocess, backbone.resize, looking)
+    runs.save_model(record.directory, model_from_clips, splits.class_names, looking)
+    result = record.finish(results | {"cost": record.cost(model, *prefixes.values())})
+    saved = runs.SavedModel(model_from_clips, list(splits.class_names), looking)
+    report.write(record.directory, clip_evaluation.for_clips(saved))
+    print(runs.summary(result))
+    print(clip_evaluation.summary(result.results["clips"]))
+    return result
+
+
+if __name__ == "__main__":
+    config.main(Config, run, __doc__)

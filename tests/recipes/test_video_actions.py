@@ -1,0 +1,229 @@
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import helpers
+import keras
+import numpy as np
+import pytest
+
+from common import clips, config, data, errors, predict, runs, video
+from recipes import video_actions
+
+REAL = os.environ.get("REAL_DATA")
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """Spots that move to the left or to the right, and one that stays: 3 x 16 clips of 8 groups."""
+    folder = tmp_path_factory.mktemp("moving")
+    for group in range(8):
+        random = np.random.default_rng(group)
+        back, spot = random.uniform(30, 90, 3), random.uniform(170, 250, 3)
+        for label, step in (("left", -1), ("right", 1), ("stays", 0)):
+            (folder / label).mkdir(exist_ok=True)
+            for number in range(2):
+                length, height, width = 18, 36 + 4 * number, 48  # its six middles lie alike from both ends
+                y, x = np.indices((height, width))
+                place = np.linspace(-1, 1, length) * step * 14
+                inside = (x - 24 - place[:, None, None]) ** 2 + (y - height / 2) ** 2 < random.uniform(50, 90)
+                frames = np.where(inside[..., None], spot, back) + random.normal(0, 4, (length, height, width, 3))
+                path = folder / label / f"v_{label}_g{group:02d}_c{number:02d}.mkv"
+                video.write(path, frames.clip(0, 255).astype("uint8"), lossless=True)
+    return folder
+
+
+def settings(moving, tmp_path, **changes):
+    quick = {
+        "backbone": "demo", "weights": "demo", "image_size": 32, "epochs": 20, "batch_size": 8, "views": 2, "frames": 6,
+        "group_pattern": r"_(g\d+)_", "flip": False, "learning_rate": 3e-3,
+    }  # fmt: skip
+    return video_actions.Config(
+        **{"data": str(moving), "out": tmp_path / "runs", "cache": tmp_path / "cache", **quick, **changes}
+    )
+
+
+def predictions_of(result):
+    with open(result.directory / "predictions.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def probabilities_of(rows, names):
+    return np.array([[float(row[f"p_{name}"]) for name in names] for row in rows])
+
+
+def test_differences_tell_the_direction_that_frames_cannot_tell(moving, tmp_path):
+    pairs = {}
+    for temporal in ("frames", "difference"):
+        result = video_actions.run(
+            settings(moving, tmp_path, epochs=50, temporal=temporal, time_pairs=("left", "right"))
+        )
+        time = result.results["clips"]["time"]
+        pairs[temporal] = time["pairs"][0]["accuracy"]
+        backwards = time["order"]["reversed"]
+        assert (backwards["changed"] > 0.3) == (temporal == "difference")
+        assert temporal == "difference" or backwards["difference"] < 1e-4
+        assert result.results["strategy"] == f"{temporal}, head" and "kept_stage" not in result.results
+    assert pairs["difference"] >= 0.875 and pairs["frames"] <= 0.625  # of 8 clips
+
+
+def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp_path, capsys):
+    result = video_actions.run(settings(moving, tmp_path, epochs=4))
+    sides = {}
+    for sample in data.read_csv(result.directory / "split.csv"):
+        sides.setdefault(sample.group, set()).add(sample.split)
+    assert len(sides) == 8 and all(len(of_group) == 1 for of_group in sides.values())
+    page = (result.directory / "report.html").read_text(encoding="utf-8")
+    for text in ("Does it use time?", "Which frames it looked at", "test clips</b>", "training clips"):
+        assert text in page
+    assert "test photos" not in page
+    for name in ("order_test", "training_photos", "right_clips"):
+        assert (result.directory / "figures" / f"{name}.png").stat().st_size > 1000
+
+    # predict reads the very frames of the training; the saved model alone chooses them from the whole clip.
+    rows, names = predictions_of(result), result.results["data"]["class_names"]
+    written = probabilities_of(rows, names)
+    capsys.readouterr()
+    files = [pathlib.Path(row["path"]) for row in rows]
+    assert predict.predict(result.directory, files, tmp_path / "new.csv") == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(rows)
+    with open(tmp_path / "new.csv", newline="", encoding="utf-8") as file:
+        np.testing.assert_allclose(probabilities_of(list(csv.DictReader(file)), names), written, atol=1e-4)
+    saved = runs.load_model(result.directory)
+    for row, probabilities in zip(rows[:4], written, strict=False):
+        length = video.inspect(row["path"]).frames
+        everything = video.read(row["path"], frames=length)
+        answer = saved.model.predict(everything[None], verbose=0)[0]
+        assert answer.argmax() == probabilities.argmax() and np.abs(answer - probabilities).max() < 0.1
+
+
+def test_predict_takes_folders_of_frames_and_refuses_what_is_no_clip(moving, tmp_path, capsys):
+    result = video_actions.run(settings(moving, tmp_path, epochs=2, sampling="window", stride=1, looks=2))
+    assert result.results["clips"]["windows"] == 2
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "notes.avi").write_text("no clip")
+    clip = sorted(moving.glob("left/*.mkv"))[0]
+    os.link(clip, tmp_path / "some" / "good.mkv")
+    capsys.readouterr()
+    assert predict.predict(result.directory, [tmp_path / "some"]) == 2
+    said = capsys.readouterr()
+    assert "notes.avi: not a clip" in said.err and said.out.startswith(str(tmp_path / "some" / "good.mkv"))
+
+
+@pytest.mark.parametrize("temporal", ["difference", "inflated"])
+def test_fine_tuning_changes_the_last_layers_alone(moving, tmp_path, temporal):
+    result = video_actions.run(
+        settings(moving, tmp_path, temporal=temporal, epochs=4, unfreeze_from="block5", fine_tuning_epochs=3,
+                 fine_tuning_rate=3e-4)
+    )  # fmt: skip
+    stages = result.results["stages"]
+    assert [stage["stage"] for stage in stages] == ["head", "fine_tuning"]
+    assert stages[1]["trainable_parameters"] > stages[0]["trainable_parameters"]
+    assert result.results["kept_stage"] in ("head", "fine_tuning")
+    assert runs.load_model(result.directory).model.predict(np.zeros((1, 3, 20, 20, 3)), verbose=0).shape == (1, 3)
+
+
+def test_a_run_killed_in_fine_tuning_goes_on_as_if_nothing_had_happened(moving, tmp_path, monkeypatch):
+    changes = {"epochs": 3, "unfreeze_from": "block5", "fine_tuning_epochs": 3, "fine_tuning_rate": 1e-4}
+    undisturbed = video_actions.run(settings(moving, tmp_path / "a", **changes))
+    directory = helpers.killed_after(
+        video_actions, "fine_tuning", 1, settings(moving, tmp_path / "b", **changes), monkeypatch
+    )
+    video_actions.run(video_actions.Config(resume=directory))
+    weights = [runs.load_model(folder).model.get_weights() for folder in (undisturbed.directory, directory)]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_cached_and_uncached_runs_agree(moving, tmp_path):
+    found = [
+        video_actions.run(
+            settings(moving, tmp_path, epochs=3, views=1, flip=False, zoom=0.0, contrast=0.0, no_cache=flag)
+        )
+        for flag in (False, True)
+    ]
+    losses = [result.results["validation"]["log_loss"] for result in found]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"frames": 1}, "--frames must be above 1"),
+        ({"time_pairs": ("left",)}, "--time-pairs must name classes two by two"),
+        ({"fine_tuning_rate": 1e-3}, "--fine-tuning-rate must be 10 times below"),
+        ({"dropout": 1.0}, "--dropout must be from 0"),
+        ({"looks": 0}, "--looks must be above 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(moving, tmp_path, changes, message):
+    with pytest.raises(errors.UserError, match=message):
+        settings(moving, tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"time_pairs": ("left", "rihgt")}, "--time-pairs rihgt: no such class; there are left, right, stays"),
+        ({"unfreeze_from": "block9"}, "no layer or block 'block9'"),
+        ({"last_layer": "block5_pol"}, "--last-layer block5_pol.*did you mean block5_pool"),
+        ({"group_pattern": "("}, "--group-pattern"),
+        ({"backbone": "InceptionV4"}, "unknown --backbone 'InceptionV4'; did you mean InceptionV3"),
+    ],
+)
+def test_mistakes_end_in_one_line_before_any_work(moving, tmp_path, changes, message):
+    with pytest.raises(errors.UserError, match=message):
+        video_actions.run(settings(moving, tmp_path, **changes))
+
+
+def test_bad_clips_are_listed_and_left_out(moving, tmp_path):
+    folder = tmp_path / "clips"
+    for path in moving.glob("*/*.mkv"):
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        os.link(path, folder / path.parent.name / path.name)
+    (folder / "left" / "v_left_g00_c09.avi").write_bytes(b"")
+    with pytest.raises(errors.UserError, match="1 of 49 clips cannot be used.*v_left_g00_c09.avi"):
+        video_actions.run(settings(folder, tmp_path))
+    result = video_actions.run(settings(folder, tmp_path, skip_bad=True, epochs=1))
+    assert result.results["data"]["skipped"] == 1
+    assert "v_left_g00_c09.avi" in (result.directory / "skipped.csv").read_text(encoding="utf-8")
+
+
+def test_the_network_can_be_cut_off(moving, tmp_path):
+    result = video_actions.run(settings(moving, tmp_path, epochs=1, last_layer="block4_pool"))
+    model = runs.load_model(result.directory).model
+    names = {layer.name for layer in keras.Model(model.inputs, model.outputs).layers}
+    assert "from_frames" in names
+    written = json.loads((result.directory / "config.json").read_text(encoding="utf-8"))["config"]
+    assert written["last_layer"] == "block4_pool"
+
+
+@pytest.mark.slow
+def test_on_the_drawn_clips_time_is_needed_and_used(tmp_path):
+    changes = {"out": tmp_path / "runs", "cache": config.default_cache_directory()}
+    result = video_actions.run(video_actions.Config(**changes))
+    assert result.results["test"]["accuracy"] > 0.75
+    assert all(row["accuracy"] >= 0.8 for row in result.results["clips"]["time"]["pairs"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not REAL, reason="REAL_DATA is not set: real clips and InceptionV3's weights are needed")
+def test_real_clips_through_inception(tmp_path):
+    folder = tmp_path / "clips"
+    samples = clips.load(str(pathlib.Path(REAL) / "actions"), tmp_path)
+    for sample in samples:
+        if sample.label in ("hug", "kick") and int(sample.group[-2:]) % 2:
+            (folder / sample.label).mkdir(parents=True, exist_ok=True)
+            (folder / sample.label / os.path.basename(sample.path)).symlink_to(sample.path)
+    command = [
+        sys.executable, "recipes/video_actions.py", "--data", folder, "--last-layer", "mixed8", "--weights",
+        pathlib.Path(REAL) / "weights" / "inception_v3_to_mixed8.weights.h5", "--image-size", "96", "--epochs", "20",
+        "--out", tmp_path / "runs", "--cache", tmp_path / "cache", "--views", "1",
+    ]  # fmt: skip
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    results = runs.Result.read(pathlib.Path(done.stdout.splitlines()[-1])).results
+    assert results["data"]["class_names"] == ["hug", "kick"] and results["test"]["accuracy"] > 0.7
