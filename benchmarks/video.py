@@ -1,14 +1,15 @@
 """Clips: what 3D pooling brings in cross-validation, and what the frozen prefix of clips costs.
 
-With `--data` of your own, whose groups are in the names of the clips (see recipes/video_actions.py), or the drawn clips:
+With `--data` of your own, whose groups are in the names of the clips (recipes/video_actions.py), or the drawn clips:
 
     python benchmarks/video.py --data clips/ --temporal frames difference inflated
     python benchmarks/video.py --data demo --backbone demo --folds 0 --seeds 3
     python benchmarks/video.py --data clips/ --measure speed
 
-`accuracy` deals whole groups to `--folds` parts (scikit-learn's StratifiedGroupKFold) and tests on each part in turn, so
-that every clip is a test clip once; with 0 folds every seed has the recipe's own split. `speed` compares the extraction,
-reading and decoding included, with a batched `predict` on frames in memory and with one `predict` for each frame.
+`accuracy` deals whole groups to `--folds` parts (scikit-learn's StratifiedGroupKFold) and tests on each part in turn,
+so that every clip is a test clip once; with 0 folds every seed has the recipe's own split. `speed` compares the
+extraction, reading and decoding included, with a batched `predict` on frames in memory and with one `predict` for each
+frame.
 """
 
 import contextlib

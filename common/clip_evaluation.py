@@ -1,10 +1,10 @@
-"""Whether a network for clips uses time: other orders of the frames, classes that only time tells apart, single frames."""
+"""Whether a network for clips uses time: frames in other orders, classes that only time tells apart, single frames."""
 
 import keras
 import numpy as np
 import tqdm
 
-from common import evaluation, video
+from common import evaluation
 
 ORDERS = ("as it is", "reversed", "shuffled")
 MOST_CLIPS = 300  # in the order test, which decodes and computes its clips once for each order

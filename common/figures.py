@@ -489,8 +489,8 @@ def frame_strips(strips, contributions, captions, *, theme):
     top = max(np.abs(contributions).max(), 1e-3)
     places = figure.subplots(
         2 * len(strips), 1, squeeze=False,
-        gridspec_kw={"height_ratios": [1.6, 1] * len(strips), "left": 0.005, "right": 0.995, "top": 1 - 0.2 / len(strips),
-                     "bottom": 0.01, "hspace": 0.32},
+        gridspec_kw={"height_ratios": [1.6, 1] * len(strips), "left": 0.005, "right": 0.995, "bottom": 0.01,
+                     "top": 1 - 0.2 / len(strips), "hspace": 0.32},
     )[:, 0]  # fmt: skip
     for number, (strip, added, caption) in enumerate(zip(strips, contributions, captions, strict=True)):
         pictures, bars = places[2 * number : 2 * number + 2]
