@@ -28,6 +28,7 @@ class Config:
     weights: str | None = None  # as in the recipe
     image_size: int | None = None  # as in the recipe
     views: int = 8  # as in the recipe
+    unfreeze_from: str | None = None  # as in the recipe
     seeds: int = 3  # each with another split
     show_leak: bool = True  # once more on a split by picture, with the same settings
     out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
@@ -54,7 +55,7 @@ def seconds(result: dict) -> float:
 
 def main(config: Config):
     """Prints the tables."""
-    names = ("data", "backbone", "weights", "image_size", "views", "out", "cache", "show_leak")
+    names = ("data", "backbone", "weights", "image_size", "views", "unfreeze_from", "out", "cache", "show_leak")
     shared = {name: getattr(config, name) for name in names}
     results = []
     for seed in range(config.seeds):

@@ -1,12 +1,13 @@
 """What to do about rare classes: weights, balanced draws, and the losses made for them."""
 
+import typing
 from typing import Literal
 
 import keras
 import numpy as np
 
-Choice = Literal["none", "weights", "effective_number", "sampling", "focal", "logit_adjust"]
-CHOICES: tuple[Choice, ...] = ("none", "weights", "effective_number", "sampling", "focal", "logit_adjust")
+Choice = Literal["none", "weights", "effective_number", "sampling", "focal", "logit_adjust", "posthoc"]
+CHOICES: tuple[Choice, ...] = typing.get_args(Choice)
 
 EFFECTIVE_NUMBER_BETA = 0.999  # of the values in Cui et al. (2019), the one for some thousand samples
 FOCUSING = 2.0  # gamma of Lin et al. (2017), best in their experiments
@@ -58,8 +59,37 @@ def loss(choice: Choice, counts) -> keras.losses.Loss:
         alpha = inverse_frequency(counts).tolist()
         return keras.losses.CategoricalFocalCrossentropy(alpha=alpha, gamma=FOCUSING)
     if choice == "logit_adjust":
-        return LogitAdjustedCrossentropy((np.asarray(counts, float) / np.sum(counts)).tolist())
+        return LogitAdjustedCrossentropy(priors(counts))
     return keras.losses.CategoricalCrossentropy()
+
+
+def priors(counts) -> list[float]:
+    """Each class's share of the training samples.
+
+    Args:
+        counts: (k,) training samples of each class, each above 0.
+    """
+    return (np.asarray(counts, float) / np.sum(counts)).tolist()
+
+
+def without_prior(probabilities, counts) -> np.ndarray:
+    """The probabilities that would hold if all classes were equally frequent: divided by the prior, scaled to a sum of 1.
+
+    This is logit adjustment after the training ("post-hoc"), Menon et al. 2021, https://arxiv.org/abs/2007.07314,
+    section 4.1, with tau 1: what is learnt is the plain cross-entropy's.
+
+    Args:
+        probabilities: (…, k).
+        counts: (k,) training samples of each class.
+    """
+    weighted = np.asarray(probabilities) / priors(counts)
+    return weighted / weighted.sum(-1, keepdims=True)
+
+
+def take_prior_out(layer: keras.layers.Dense, counts) -> None:
+    """Makes a softmax layer answer as `without_prior` says: log(prior) is subtracted from its bias."""
+    weights, bias = layer.get_weights()
+    layer.set_weights([weights, bias - np.log(priors(counts))])
 
 
 @keras.saving.register_keras_serializable("keras_recipes")
@@ -93,17 +123,20 @@ class BalancedAccuracy(keras.metrics.Metric):
 
     Args:
         num_classes: k; labels come one-hot, predictions as probabilities, both (n, k).
+        priors: k numbers that the probabilities are divided by (`without_prior`), or None.
     """
 
-    def __init__(self, num_classes: int, name="balanced_accuracy", **options):
+    def __init__(self, num_classes: int, priors=None, name="balanced_accuracy", **options):
         super().__init__(name=name, **options)
-        self.num_classes = num_classes
+        self.num_classes, self.priors = num_classes, priors
         self.hits = self.add_variable((num_classes,), "zeros", name="hits")
         self.totals = self.add_variable((num_classes,), "zeros", name="totals")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Counts a batch; sample weights are left aside, since every class has the same weight already."""
         y_true = keras.ops.cast(y_true, self.hits.dtype)
+        if self.priors:
+            y_pred = y_pred / keras.ops.convert_to_tensor(self.priors, y_pred.dtype)
         right = keras.ops.equal(keras.ops.argmax(y_true, -1), keras.ops.argmax(y_pred, -1))
         self.totals.assign_add(keras.ops.sum(y_true, 0))
         self.hits.assign_add(keras.ops.sum(y_true * keras.ops.cast(right, y_true.dtype)[:, None], 0))
@@ -116,4 +149,4 @@ class BalancedAccuracy(keras.metrics.Metric):
 
     def get_config(self):
         """The arguments of the constructor."""
-        return super().get_config() | {"num_classes": self.num_classes}
+        return super().get_config() | {"num_classes": self.num_classes, "priors": self.priors}

@@ -60,8 +60,10 @@ class Config(config.SharedConfig):
     test_fraction: float = 0.2  # of the lesions of each diagnosis
     split: Literal["lesion", "random"] = "lesion"  # random leaks: one lesion's pictures on both sides
     show_leak: bool = False  # train once more on a random split, both results side by side; the demo always does
-    # What is done about rare diagnoses; none is the example.
-    imbalance: Literal["none", "weights", "effective_number", "sampling", "focal", "logit_adjust"] = "logit_adjust"
+    # What is done about rare diagnoses; none is the example. posthoc: the prior is divided out after the training.
+    imbalance: Literal["none", "weights", "effective_number", "sampling", "focal", "logit_adjust", "posthoc"] = (
+        "posthoc"
+    )
     compare_imbalance: bool = False  # a head under every choice, on validation pictures; the demo always does
     target: tuple[str, ...] = ("mel",)  # the diagnosis (or several) that must not be missed
     sensitivity: float = 0.95  # wanted for the target; the threshold for it is chosen on validation
@@ -163,7 +165,10 @@ def train(prefix, record, strategy, stage, choice, epochs, rate, warm_up=0, base
         prefix.suffix.compile(
             optimizer=keras.optimizers.Adam(schedule),
             loss=imbalance.loss(choice, counts),
-            metrics=["accuracy", imbalance.BalancedAccuracy(len(counts))],
+            metrics=[
+                "accuracy",
+                imbalance.BalancedAccuracy(len(counts), imbalance.priors(counts) if choice == "posthoc" else None),
+            ],
         )
     if baseline:
         joined_score = prefix.suffix.evaluate(val_generator, verbose=0, return_dict=True)
@@ -197,7 +202,9 @@ def compare_choices(prefix, record, strategy, backbone, augmentation) -> dict:
                 model = build_model(backbone.model, len(splits.class_names), config)
             other = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation, config.turns)
             train(other, record, strategy, f"head_{choice}", choice, config.epochs, config.learning_rate)
-        probabilities = other.predict("validation").mean(axis=0)
+        looks = other.predict("validation")
+        looks = imbalance.without_prior(looks, splits.counts()) if choice == "posthoc" else looks
+        probabilities = looks.mean(axis=0)
         score = evaluation.evaluate(probabilities, labels, splits.class_names, resamples=1)
         shown = {name: score[name] for name in ("accuracy", "balanced_accuracy", "macro_auc", "log_loss")}
         rows.append({"choice": choice} | shown | {"recall_of_rarest": score["per_class"][rarest]["recall"]})
@@ -267,9 +274,11 @@ def run(config: Config) -> runs.Result:
 
     # Evaluation: here, and nowhere else, the test pictures are compared with their labels. The temperature is fitted
     # on validation; dividing the last layer's weights by it puts it into the model.
+    output = model.get_layer("probabilities")
+    if config.imbalance == "posthoc":
+        imbalance.take_prior_out(output, splits.counts())
     looks = {split: part.predict(split) for split in ("validation", "test")}
     temperature = clinic.fit_temperature(looks["validation"], splits.labels("validation"))
-    output = model.get_layer("probabilities")
     output.set_weights([weights / temperature for weights in output.get_weights()])
     calibrated, before = (
         {

@@ -44,7 +44,7 @@ def test_effective_number_goes_from_no_weights_to_the_inverse_frequency():
 def test_only_weights_weigh():
     assert imbalance.class_weights("weights", [3, 1]) == pytest.approx({0: 4 / 6, 1: 2.0})
     assert set(imbalance.class_weights("effective_number", [3, 1])) == {0, 1}
-    for choice in ("none", "sampling", "focal", "logit_adjust"):
+    for choice in ("none", "sampling", "focal", "logit_adjust", "posthoc"):
         assert imbalance.class_weights(choice, [3, 1]) is None
 
 
@@ -72,6 +72,30 @@ def test_logit_adjustment_learns_the_balanced_probabilities():
     assert boundary["none"] == pytest.approx(1 + np.log(9) / 2, abs=0.25)  # the likelihoods meet 9 to 1 there
 
 
+def test_taking_the_prior_out_by_hand():
+    found = imbalance.without_prior([[0.6, 0.3, 0.09, 0.01], [0.9, 0.05, 0.03, 0.02]], COUNTS)
+    np.testing.assert_allclose(found[0], [0.25] * 4)  # the prior itself says nothing
+    odds = np.array([0.9 / 60, 0.05 / 30, 0.03 / 9, 0.02 / 1])
+    np.testing.assert_allclose(found[1], odds / odds.sum())
+
+
+def test_the_prior_is_taken_out_of_the_softmax_layer():
+    keras.utils.set_random_seed(0)
+    layer = keras.layers.Dense(4, activation="softmax")
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    before = np.array(layer(x))
+    imbalance.take_prior_out(layer, COUNTS)
+    np.testing.assert_allclose(np.array(layer(x)), imbalance.without_prior(before, COUNTS), rtol=1e-4)
+
+
+def test_balanced_accuracy_without_the_prior_is_scikit_learns():
+    logits, labels, one_hot = draw()
+    metric = imbalance.BalancedAccuracy(4, imbalance.priors(COUNTS))
+    metric.update_state(one_hot, softmax(logits))
+    answers = imbalance.without_prior(softmax(logits), COUNTS).argmax(-1)
+    assert float(metric.result()) == pytest.approx(metrics.balanced_accuracy_score(labels, answers), abs=1e-6)
+
+
 def test_logit_adjustment_can_be_saved():
     loss = imbalance.loss("logit_adjust", COUNTS)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
@@ -87,7 +111,7 @@ def test_focal_loss_by_hand():
     assert float(imbalance.loss("focal", COUNTS)(one_hot, softmax(logits))) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("choice", ["none", "weights", "effective_number", "sampling"])
+@pytest.mark.parametrize("choice", ["none", "weights", "effective_number", "sampling", "posthoc"])
 def test_the_others_are_plain_cross_entropy(choice):
     logits, labels, one_hot = draw()
     expected = metrics.log_loss(labels, softmax(logits), labels=range(4))
