@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import keras
 
-from common import frozen_prefix, generators
+from common import errors, frozen_prefix, generators, surgery
 
 
 def on_each_frame(network: keras.Model, clips) -> list:
@@ -31,12 +31,35 @@ def halves(network: keras.Model, first: int) -> tuple[keras.Model, keras.Model]:
 
     Args:
         network: flat and functional.
-        first: number of the second part's first layer, counted as in `network.layers`; neither 0 nor their number.
+        first: number of the second part's first layer, counted as in `network.layers`; above 0.
+
+    Raises:
+        UserError: the second part has nothing to train.
     """
+    if not any(layer.weights for layer in network.layers[first:]):
+        raise errors.UserError(
+            f"--unfreeze-from {network.layers[first].name}: nothing trains from there on; name an earlier layer"
+        )
     later = {id(layer) for layer in network.layers[first:]}
     before = [operation for operation in network.operations if id(operation) not in later]
     tensors = frozen_prefix.crossing_tensors(network, before)
-    return keras.Model(network.inputs, tensors), keras.Model(tensors, network.outputs)
+    crossing = tensors if len(tensors) > 1 else tensors[0]
+    return keras.Model(network.input, crossing), keras.Model(crossing, network.output)
+
+
+def inflated(network: keras.Model, frames: int) -> keras.Model:
+    """`surgery.inflate` with what a user can put right in one line.
+
+    Raises:
+        UserError: the network, or the part of it, cannot be inflated.
+    """
+    try:
+        return surgery.inflate(network, frames)
+    except ValueError as error:
+        raise errors.UserError(
+            f"--temporal inflated: {error}; take InceptionV3, VGG16, ResNet50 or MobileNetV2 for --backbone, a "
+            "whole block for --unfreeze-from, or --temporal difference"
+        ) from error
 
 
 def take_raw_clips(

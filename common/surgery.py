@@ -102,11 +102,13 @@ def depths(model: keras.Model) -> list[int]:
 def layer_number(model: keras.Model, where: str) -> int:
     """The number of a layer given by number, name or block (then its first layer).
 
+    In InceptionV3 `mixed8` is a block and the layer that ends it: the block is meant.
+
     Raises:
         UserError: there is none such; the closest name is suggested.
     """
     names = {layer.name: number for number, layer in enumerate(model.layers)}
-    places = blocks(model) | names
+    places = names | blocks(model)
     if where in places:
         return places[where]
     if where.isdigit() and int(where) < len(model.layers):

@@ -60,7 +60,7 @@ class Config(config.SharedConfig):
     )
     last_layer: str | None = None  # cut the backbone off after this layer; a --weights file is that of what is left
     image_size: int | None = None  # pixels a side; default 112 as in the example, on demo data 96
-    # What joins the frames; frames cannot tell the direction of time, inflated can once its layers are trained.
+    # What joins the frames; frames cannot tell the direction of time, inflated can once its kernels are trained.
     temporal: Literal["frames", "difference", "inflated"] = "difference"
     frames: int = 16  # of each clip; more for long actions
     sampling: Literal["whole", "window"] = "whole"  # frames from all over the clip, or close together
@@ -76,7 +76,8 @@ class Config(config.SharedConfig):
     learning_rate: float = 1e-3  # of the head
     validation_fraction: float = 0.15  # of the clips of each class, by whole groups
     test_fraction: float = 0.25  # of the clips of each class, by whole groups
-    unfreeze_from: str | None = None  # number, name or block (mixed8) to fine-tune from; default: the head alone
+    # Number, name or block (mixed8) to fine-tune, and inflate, from; default: the head alone, inflated the last block.
+    unfreeze_from: str | None = None
     fine_tuning_epochs: int = 10  # of the second stage, where there is one
     fine_tuning_rate: float = 1e-5  # 10 to 100 times below the head's
     warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing
@@ -103,47 +104,51 @@ class Config(config.SharedConfig):
         config.check_augmentation(self)
 
 
-def build_model(network: keras.Model, first: int | None, num_classes: int, config: Config):
+def first_unfrozen(network: keras.Model, config: Config) -> int | None:
+    """The number of the layer that fine-tuning starts at; None where the head alone is trained.
+
+    Inflated kernels know nothing of motion before they are trained, so there it is by default the last block's first.
+    """
+    if config.unfreeze_from:
+        return surgery.layer_number(network, config.unfreeze_from)
+    if config.temporal != "inflated":
+        return None
+    ((_, first),) = surgery.last_blocks(network, 1)
+    return first
+
+
+def build_model(before: keras.Model | None, after: keras.Model, num_classes: int, config: Config):
     """The example's model: the network under clips, GlobalAveragePooling3D, Dense 256, softmax; and dropout.
 
     Args:
-        network: for photos, or inflated.
-        first: number of the first layer that fine-tuning will train, or None.
+        before: the layers that never train, for photos; None where there are none.
+        after: the others, for photos, or inflated for clips.
         num_classes: length of the output.
 
     Returns:
-        The model, (batch, frames, size, size, 3) to (batch, num_classes), and the tensors in it behind which each stage
-        trains: `head`, and `fine_tuning` where there is `first`.
+        The model, (batch, frames, size, size, 3) to (batch, num_classes), and the tensors in it behind which each
+        stage trains: `fine_tuning` and `head`.
     """
-    behind = {}
-    if config.temporal == "inflated":
-        inputs, maps = network.input, network.output
-        behind["fine_tuning"] = None  # a flat model; `frozen_prefix.cut` finds it
-    else:
-        inputs = keras.Input((config.frames, *network.input.shape[1:]), name="clips")
-        if first:
-            before, after = clip_surgery.halves(network, first)
-            behind["fine_tuning"] = clip_surgery.on_each_frame(before, [inputs])
-            (maps,) = clip_surgery.on_each_frame(after, behind["fine_tuning"])
-        else:
-            (maps,) = clip_surgery.on_each_frame(network, [inputs])
+    inputs = keras.Input((config.frames, *(before or after).input_shape[-3:]), name="clips")
+    crossing = clip_surgery.on_each_frame(before, [inputs]) if before else [inputs]
+    maps = after(crossing[0]) if config.temporal == "inflated" else clip_surgery.on_each_frame(after, crossing)[0]
 
-    x = keras.layers.GlobalAveragePooling3D()(maps)
+    pooled = keras.layers.GlobalAveragePooling3D()(maps)
     if config.temporal == "difference":
         # What appears and what vanishes from one frame to the next, apart: backwards in time they change places.
         change = maps[:, 1:] - maps[:, :-1]
         appearing, vanishing = keras.ops.relu(change), keras.ops.relu(-change)
         pool = keras.layers.GlobalAveragePooling3D
-        x = keras.layers.Concatenate()([x, pool()(appearing), pool()(vanishing)])
-    behind["head"] = [x]
-    x = keras.layers.BatchNormalization(name="one_scale")(x)
+        pooled = keras.layers.Concatenate()([pooled, pool()(appearing), pool()(vanishing)])
+    # Changes are far smaller than what is there: bring all to one scale.
+    x = keras.layers.BatchNormalization(momentum=0.9, name="one_scale")(pooled)
     if config.hidden_units:
         x = keras.layers.Dropout(config.dropout)(x)
         x = keras.layers.Dense(config.hidden_units, activation="relu")(x)
     x = keras.layers.Dropout(config.dropout)(x)
     # float32 also under mixed precision: the softmax and the loss need the digits.
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, output, name="classifier"), behind
+    return keras.Model(inputs, output, name="classifier"), {"fine_tuning": crossing, "head": [pooled]}
 
 
 def train(prefix, record, strategy, stage, epochs, rate, warm_up=0, baseline=None):
@@ -222,26 +227,30 @@ def run(config: Config) -> runs.Result:
     splits = data.load(config, record.directory, samples, kind=video)
     time_pairs(config, splits.class_names)  # a mistake there shows now, not after the training
 
-    # Model: the pretrained network, frozen, under clips.
+    # Model: the pretrained network, in two parts where it will be fine-tuned, under clips.
     with strategy.scope():
         size = config.image_size or (None if config.data == "demo" else 112)
         backbone = backbones.choose(dataclasses.replace(config, image_size=size), default="InceptionV3")
-        network = backbone.model
+        first = first_unfrozen(backbone.model, config)
+        before, after = clip_surgery.halves(backbone.model, first) if first else (None, backbone.model)
         if config.temporal == "inflated":
-            network = surgery.inflate(network, config.frames)
-        first = surgery.layer_number(network, config.unfreeze_from) if config.unfreeze_from else None
-        model, behind = build_model(network, first, len(splits.class_names), config)
-    record.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size)
+            after = clip_surgery.inflated(after, config.frames)
+        model, behind = build_model(before, after, len(splits.class_names), config)
+    first_name = None if first is None else backbone.model.layers[first].name
+    record.write_config(
+        backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, unfreeze_from=first_name
+    )
 
     # The layers that never train run once for each clip and each of its augmented views.
     looking = generators.Clips(config.frames, config.sampling, config.stride, config.looks)
     augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
     shared = {"backbone": backbone, "splits": splits, "config": config, "augmentation": augmentation, "clips": looking}
+    surgery.freeze(backbone.model)
     prefixes = {}
-    if first:
-        surgery.unfreeze(network, first, config.batch_norm)
+    if first is not None:
+        surgery.unfreeze(after, 0, config.batch_norm)
         prefixes["fine_tuning"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["fine_tuning"])
-    surgery.freeze(network)
+        surgery.freeze(after)
     prefixes["head"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["head"])
 
     # Stage 1: the head, on the frozen network.
@@ -251,8 +260,8 @@ def run(config: Config) -> runs.Result:
     stages, kept = [record.stage("head", model, score)], "head"
 
     # Stage 2: the head and the last layers, slowly; the head comes back where that validates worse.
-    if first:
-        surgery.unfreeze(network, first, config.batch_norm)
+    if first is not None:
+        surgery.unfreeze(after, 0, config.batch_norm)
         print(surgery.trainable_table(model), file=sys.stderr)
         part = prefixes["fine_tuning"]
         score, improved = train(
@@ -262,12 +271,12 @@ def run(config: Config) -> runs.Result:
         stages.append(record.stage("fine_tuning", model, score))
         kept = "fine_tuning" if improved else "head"
         if kept == "head":
-            surgery.freeze(network)
+            surgery.freeze(after)
 
     # Evaluation: here, and nowhere else, the test clips are compared with their labels. A clip's answer is the mean
     # over its windows.
     results = {"strategy": f"{config.temporal}, {kept.replace('_', ' ')}", "data": splits.summary(), "stages": stages}
-    if first:
+    if first is not None:
         results["kept_stage"] = kept
     windows = {split: part.predict(split) for split in ("validation", "test")}
     for split, answers in windows.items():
