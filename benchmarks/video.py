@@ -30,6 +30,7 @@ from sklearn import model_selection
 from common import backbones, clip_surgery, clips, config, data, device, frozen_prefix, generators, video
 from recipes import video_actions
 
+_RECIPE_FIELDS = dataclasses.fields(video_actions.Config)
 Temporal = Literal["frames", "difference", "inflated"]
 
 
@@ -46,6 +47,8 @@ class Config:
     image_size: int | None = None
     unfreeze_from: str | None = None
     epochs: int | None = None
+    views: int | None = None
+    validation_fraction: float | None = None
     folds: int = 5  # parts of whole groups, each tested once; 0: the recipe's own split
     seeds: int = 1  # each with other folds
     repeats: int = 3  # of the speed
@@ -56,8 +59,8 @@ class Config:
 
 def recipe_settings(settings: Config, **changes) -> video_actions.Config:
     """The recipe's flags."""
-    names = ("backbone", "weights", "last_layer", "image_size", "unfreeze_from", "epochs", "out", "cache", "data")
-    given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
+    own = {field.name for field in dataclasses.fields(settings)} & {field.name for field in _RECIPE_FIELDS}
+    given = {name: getattr(settings, name) for name in own - {"temporal"} if getattr(settings, name) is not None}
     return video_actions.Config(**given | changes)
 
 
@@ -92,7 +95,7 @@ def accuracy(settings: Config) -> None:
                 means.append(statistics.mean(result["test"]["accuracy"] for result in found))
                 results += found
                 print(f"{temporal}, seed {seed}: {means[-1]:.3f}", file=sys.stderr)
-            rows.append(_row(temporal, results, means))
+            rows.append(_row(settings, temporal, results, means))
     pairs = [" / ".join(pair["classes"]) for pair in results[0]["clips"]["time"]["pairs"]]
     columns = ["", "accuracy", "of the folds" if settings.folds else "of the seeds", "frames backwards", *pairs,
                "features, s a clip", "training, s"]  # fmt: skip
@@ -101,13 +104,13 @@ def accuracy(settings: Config) -> None:
     print(tables.footer(repeats if settings.folds else f"{settings.seeds} seeds"))
 
 
-def _row(temporal, results, means) -> list[str]:
+def _row(settings, temporal, results, means) -> list[str]:
     accuracies = [result["test"]["accuracy"] for result in results]
     backwards = [result["clips"]["time"]["order"]["reversed"]["accuracy"] for result in results]
     pairs = zip(*[[pair["accuracy"] for pair in result["clips"]["time"]["pairs"]] for result in results], strict=True)
     first = results[0]  # the later ones find its features in the cache
     sides = first["data"]
-    looks = video_actions.Config.views * sides["train"] + sides["validation"] + sides["test"]
+    looks = (settings.views or video_actions.Config.views) * sides["train"] + sides["validation"] + sides["test"]
     training = [sum(stage["seconds"] for stage in result["stages"]) for result in results]
     return [
         temporal, f"{statistics.mean(means):.3f}", tables.median_and_range(accuracies),
@@ -121,7 +124,7 @@ def _row(temporal, results, means) -> list[str]:
 
 def speed(settings: Config) -> None:
     """Prints seconds and ratios of the three ways to the features of clips."""
-    own = recipe_settings(settings, views=0, flip=False, zoom=0.0, contrast=0.0)
+    own = recipe_settings(settings, flip=False, zoom=0.0, contrast=0.0)
     samples = clips.load(settings.data, config.default_cache_directory())
     step = max(1, len(samples) // settings.speed_clips)
     chosen = samples[::step][: settings.speed_clips]

@@ -336,13 +336,13 @@ def by_lesion(side: Side) -> Side:
 
 
 def evaluate(
-    validation: Side, test: Side, test_before: Side, class_names, targets, sensitivity: float, seed: int = 0
+    validation: Side, test: Side, scaled: tuple[Side, Side], class_names, targets, sensitivity: float, seed: int = 0
 ) -> dict:
     """The `clinic` section of results.json.
 
     Args:
         validation, test: calibrated.
-        test_before: the test pictures before calibration.
+        scaled: the test pictures before and after temperature scaling, nothing else changed.
         class_names: k strings.
         targets: names of the classes to be found, together.
         sensitivity: wanted, above 0 to 1.
@@ -351,7 +351,7 @@ def evaluate(
     chosen = target(validation, test, class_names, targets, sensitivity, seed)
     lesions = by_lesion(test)
     return {
-        "calibration": calibration(test_before, test),
+        "calibration": calibration(*scaled),
         "per_class": per_class(test, class_names, seed),
         "target": chosen,
         "lesion_level": evaluation.evaluate(lesions.probabilities, lesions.labels, class_names, seed=seed),

@@ -4,19 +4,20 @@ import keras
 import numpy as np
 import tqdm
 
-from common import evaluation
+from common import clip_surgery, evaluation
 
 ORDERS = ("as it is", "reversed", "shuffled")
 MOST_CLIPS = 300  # in the order test, which decodes and computes its clips once for each order
 
 
-def order_test(model: keras.Model, batches, labels, seed: int = 0) -> dict:
+def order_test(classifier: keras.Model, batches, labels, seed: int = 0) -> dict:
     """How the answers change when each clip's frames come in another order.
 
     A network that does not use time gives the same answers in every order.
 
     Args:
-        model: takes preprocessed clips, gives probabilities.
+        classifier: takes preprocessed clips, gives probabilities; its layer `each_frame` ends what treats each frame
+            for itself, which runs once and not once an order.
         batches: of (clips (n, frames, …), anything), in order.
         labels: (n,) class indices of all clips.
         seed: fixes the shuffled orders; each clip has its own, which is never the one it came in.
@@ -25,14 +26,15 @@ def order_test(model: keras.Model, batches, labels, seed: int = 0) -> dict:
         For each of `ORDERS` the `accuracy`, and the share of answers `changed` and the mean `difference` of the
         probabilities (half the sum over the classes, 0 to 1) against the clips as they are.
     """
+    on_frames, joined = clip_surgery.frame_parts(classifier)
     random, labels = np.random.default_rng(seed), np.asarray(labels)
     found: dict[str, list] = {name: [] for name in ORDERS}
     with tqdm.tqdm(total=len(labels), desc="order test", unit="clip") as progress:
         for clips, _ in batches:
-            clips = np.asarray(clips)
+            clips = on_frames.predict_on_batch(clips)
             shuffled = np.stack([clip[other_order(len(clip), random)] for clip in clips])
             for name, ordered in zip(ORDERS, (clips, clips[:, ::-1], shuffled), strict=True):
-                found[name].append(model.predict_on_batch(ordered))
+                found[name].append(joined.predict_on_batch(ordered))
             progress.update(len(clips))
     answers = {name: np.concatenate(parts) for name, parts in found.items()}
     straight = answers["as it is"]
@@ -74,24 +76,25 @@ def within_pair(probabilities, labels, class_names, pair: tuple[str, str]) -> di
     return {"classes": list(pair), "n": len(right), "accuracy": float(right.mean()), "interval": list(interval)}
 
 
-def frame_contributions(answer, clips, class_indices) -> np.ndarray:
+def frame_contributions(classifier: keras.Model, clips, class_indices) -> np.ndarray:
     """What each frame adds to an answer: how much of its probability goes where the frame's neighbour replaces it.
 
     Args:
-        answer: a function of clips (n, frames, height, width, 3) to probabilities (n, classes).
-        clips: (n, frames, height, width, 3).
+        classifier: as for `order_test`.
+        clips: preprocessed, (n, frames, height, width, 3).
         class_indices: (n,) the answers to explain.
 
     Returns:
         (n, frames) differences of probabilities, from -1 to 1; above 0 the frame speaks for the answer.
     """
-    clips, rows = np.asarray(clips), np.arange(len(clips))
-    before = answer(clips)[rows, class_indices]
+    on_frames, joined = clip_surgery.frame_parts(classifier)
+    clips, rows = on_frames.predict(clips, batch_size=4, verbose=0), np.arange(len(clips))
+    before = joined.predict_on_batch(clips)[rows, class_indices]
     contributions = np.zeros(clips.shape[:2])
     for frame in range(clips.shape[1] if clips.shape[1] > 1 else 0):
         changed = clips.copy()
         changed[:, frame] = clips[:, frame - 1 if frame else 1]
-        contributions[:, frame] = before - answer(changed)[rows, class_indices]
+        contributions[:, frame] = before - joined.predict_on_batch(changed)[rows, class_indices]
     return contributions
 
 
@@ -127,17 +130,15 @@ def for_clips(saved):
         height, width, 3), and their contributions (n, frames).
     """
     from_frames = saved.model.get_layer("from_frames")
-    resize = next(
-        layer for layer in from_frames.get_layer("preprocessing").layers if hasattr(layer, "crop_to_aspect_ratio")
-    )
+    preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
+    resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
 
     def explain(paths, class_indices):
-        clips = np.stack(
-            [resize(saved.clips.read(path, saved.clips.positions()[0]).astype("float32")) for path in paths]
-        )
+        position = saved.clips.positions()[0]
+        clips = np.stack([resize(saved.clips.read(path, position).astype("float32")) for path in paths])
         shown = np.clip(np.round(clips), 0, 255).astype("uint8")
         return shown, frame_contributions(
-            lambda x: from_frames.predict(x, batch_size=8, verbose=0), clips, class_indices
+            classifier, preprocessing.predict(clips, batch_size=4, verbose=0), class_indices
         )
 
     return explain

@@ -26,6 +26,16 @@ def on_each_frame(network: keras.Model, clips) -> list:
     return [keras.ops.reshape(output, (-1, frames, *output.shape[1:])) for output in outputs]
 
 
+def frame_parts(classifier: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """A classifier of clips in two parts: what treats each frame for itself, and what joins them.
+
+    Args:
+        classifier: with a layer `each_frame` between the two, whose output is (batch, frames, …).
+    """
+    between = classifier.get_layer("each_frame").output
+    return keras.Model(classifier.input, between), keras.Model(between, classifier.output)
+
+
 def halves(network: keras.Model, first: int) -> tuple[keras.Model, keras.Model]:
     """A network in two parts that share its layers: those before number `first`, and the others.
 

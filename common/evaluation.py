@@ -73,6 +73,19 @@ def accuracy_noise(accuracy, count):
     return max((accuracy * (1 - accuracy) / count) ** 0.5, 1 / count) + 1e-6  # the rest is for rounding
 
 
+def balanced_accuracy_noise(balanced_accuracy, counts):
+    """Return how far a balanced accuracy (0..1) may be off by chance: its standard error if all classes were as hard.
+
+    A few photos of a rare class count as much as hundreds of a common one, so it is much noisier than an accuracy.
+
+    Args:
+        balanced_accuracy: the mean recall of the classes.
+        counts: (k,) photos of each class that it was measured on, each above 0.
+    """
+    variances = balanced_accuracy * (1 - balanced_accuracy) / np.asarray(counts, float)
+    return float(max(variances.sum() ** 0.5 / len(counts), 1 / (len(counts) * min(counts)))) + 1e-6
+
+
 def reliability(probabilities, labels, bins=CALIBRATION_BINS):
     """Compare confidence with accuracy in equal-width bins of the top label's probability (Guo et al., 2017).
 

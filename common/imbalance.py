@@ -73,7 +73,7 @@ def priors(counts) -> list[float]:
 
 
 def without_prior(probabilities, counts) -> np.ndarray:
-    """The probabilities that would hold if all classes were equally frequent: divided by the prior, scaled to a sum of 1.
+    """The probabilities that would hold if all classes were equally frequent: divided by the prior, scaled to sum to 1.
 
     This is logit adjustment after the training ("post-hoc"), Menon et al. 2021, https://arxiv.org/abs/2007.07314,
     section 4.1, with tau 1: what is learnt is the plain cross-entropy's.

@@ -148,14 +148,20 @@ def train(prefix, record, strategy, stage, choice, epochs, rate, warm_up=0, base
         stage: name of the stage in history.csv.
         choice: what is done about rare diagnoses.
         rate: Adam's, which rises over the first `warm_up` epochs.
-        baseline: the validation score of the weights before; they come back where the stage validates worse.
+        baseline: the validation score of the weights before; they come back where the stage validates worse by more
+            than chance allows (on a dozen pictures of a rare class one more wrong answer says little).
 
     Returns:
         The score on the validation pictures, and whether the stage's weights were kept.
     """
     counts = prefix.splits.counts()
     steps = generators.steps(counts.sum(), record.config.batch_size)
-    stopping = runs.EarlyStopping(record, None, epochs, stage=stage, monitor="balanced_accuracy", baseline=baseline)
+    noise = evaluation.balanced_accuracy_noise(
+        baseline["balanced_accuracy"] if baseline else 0.0, prefix.splits.counts("validation")
+    )
+    stopping = runs.EarlyStopping(
+        record, None, epochs, stage=stage, monitor="balanced_accuracy", baseline=baseline, margin=noise
+    )
     train_generator, val_generator, _ = prefix.generators(stopping.first_epoch, balanced=choice == "sampling")
     start, target = (rate / 100, rate) if warm_up else (rate, None)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -273,37 +279,38 @@ def run(config: Config) -> runs.Result:
             surgery.freeze(backbone.model)
 
     # Evaluation: here, and nowhere else, the test pictures are compared with their labels. The temperature is fitted
-    # on validation; dividing the last layer's weights by it puts it into the model.
-    output = model.get_layer("probabilities")
-    if config.imbalance == "posthoc":
-        imbalance.take_prior_out(output, splits.counts())
+    # on validation; dividing the last layer's weights by it puts it into the model. Then the prior goes, if it is to:
+    # what is divided by the prior must be probabilities that can be believed.
     looks = {split: part.predict(split) for split in ("validation", "test")}
     temperature = clinic.fit_temperature(looks["validation"], splits.labels("validation"))
+    output, counts = model.get_layer("probabilities"), splits.counts()
     output.set_weights([weights / temperature for weights in output.get_weights()])
-    calibrated, before = (
-        {
-            split: clinic.Side(
-                clinic.soften(looks[split], degree).mean(axis=0), splits.labels(split),
-                [table.about[path] for path in splits.paths(split)],
-            )
-            for split in looks
-        }
-        for degree in (temperature, 1.0)
-    )  # fmt: skip
+
+    def side(split, answers):
+        return clinic.Side(
+            answers.mean(axis=0), splits.labels(split), [table.about[path] for path in splits.paths(split)]
+        )
+
+    scaled = {split: clinic.soften(looks[split], temperature) for split in looks}
+    answers = scaled
+    if config.imbalance == "posthoc":
+        imbalance.take_prior_out(output, counts)
+        answers = {split: imbalance.without_prior(scaled[split], counts) for split in scaled}
+    final = {split: side(split, answers[split]) for split in answers}
 
     results = {"strategy": f"{config.imbalance}, {kept.replace('_', ' ')}", "data": splits.summary(), "stages": stages}
     results["kept_stage"] = kept
-    for split, side in calibrated.items():
+    for split, judged in final.items():
         results[split] = evaluation.evaluate(
-            side.probabilities, side.labels, splits.class_names, side.lesions, config.seed
+            judged.probabilities, judged.labels, splits.class_names, judged.lesions, config.seed
         )
     results["clinic"] = {"split": config.split, "temperature": temperature} | compared | clinic.evaluate(
-        calibrated["validation"], calibrated["test"], before["test"], splits.class_names, config.target,
-        config.sensitivity, config.seed,
+        final["validation"], final["test"], (side("test", looks["test"]), side("test", scaled["test"])),
+        splits.class_names, config.target, config.sensitivity, config.seed,
     )  # fmt: skip
-    about = calibrated["test"].about
+    about = final["test"].about
     runs.write_predictions(
-        record.directory, splits, calibrated["test"].probabilities, lesion=[facts.lesion for facts in about],
+        record.directory, splits, final["test"].probabilities, lesion=[facts.lesion for facts in about],
         sex=[facts.sex for facts in about], age=[facts.age for facts in about], site=[facts.site for facts in about],
     )  # fmt: skip
     if config.show_leak or config.data == "demo" and config.split == "lesion":

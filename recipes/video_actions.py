@@ -48,6 +48,7 @@ from common import (
 )
 
 import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+import numpy as np  # isort: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,8 @@ class Config(config.SharedConfig):
     official_split: Literal[1, 2, 3] | None = None  # of UCF101: its own training and test clips
     time_pairs: tuple[str, ...] = ()  # classes that differ only in the direction of time, such as open,close
     hidden_units: int = 256  # Dense units before the softmax
-    dropout: float = 0.5  # before each Dense
+    dropout: float = 0.0  # before the softmax
+    l2: float = 1e-2  # penalty on the head's weights; a hundred clips and thousands of features need one
     batch_size: int = 16  # clips
     epochs: int = 60  # of the head; its rate falls to nothing in the last
     learning_rate: float = 1e-3  # of the head
@@ -94,6 +96,7 @@ class Config(config.SharedConfig):
             config.check(getattr(self, name) > 0, name, "must be above 0")
         config.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
         config.check(self.hidden_units >= 0, "hidden_units", "must be 0 or above")
+        config.check(self.l2 >= 0, "l2", "must be 0 or above")
         config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         slow = self.fine_tuning_rate <= self.learning_rate / 10
         config.check(slow, "fine_tuning_rate", "must be 10 times below --learning-rate")
@@ -118,7 +121,7 @@ def first_unfrozen(network: keras.Model, config: Config) -> int | None:
 
 
 def build_model(before: keras.Model | None, after: keras.Model, num_classes: int, config: Config):
-    """The example's model: the network under clips, GlobalAveragePooling3D, Dense 256, softmax; and dropout.
+    """The example's model: the network under clips, GlobalAveragePooling3D, Dense 256, softmax; and a penalty.
 
     Args:
         before: the layers that never train, for photos; None where there are none.
@@ -131,7 +134,11 @@ def build_model(before: keras.Model | None, after: keras.Model, num_classes: int
     """
     inputs = keras.Input((config.frames, *(before or after).input_shape[-3:]), name="clips")
     crossing = clip_surgery.on_each_frame(before, [inputs]) if before else [inputs]
-    maps = after(crossing[0]) if config.temporal == "inflated" else clip_surgery.on_each_frame(after, crossing)[0]
+    each_frame = keras.layers.Identity(name="each_frame")  # behind it frames are joined; the order test cuts here
+    if config.temporal == "inflated":
+        maps = after(each_frame(crossing[0]))
+    else:
+        maps = each_frame(*clip_surgery.on_each_frame(after, crossing))
 
     pooled = keras.layers.GlobalAveragePooling3D()(maps)
     if config.temporal == "difference":
@@ -140,15 +147,29 @@ def build_model(before: keras.Model | None, after: keras.Model, num_classes: int
         appearing, vanishing = keras.ops.relu(change), keras.ops.relu(-change)
         pool = keras.layers.GlobalAveragePooling3D
         pooled = keras.layers.Concatenate()([pooled, pool()(appearing), pool()(vanishing)])
-    # Changes are far smaller than what is there: bring all to one scale.
-    x = keras.layers.BatchNormalization(momentum=0.9, name="one_scale")(pooled)
+    # Changes are far smaller than what is there: `set_scale` brings all to one scale.
+    x = keras.layers.BatchNormalization(epsilon=1e-5, trainable=False, dtype="float32", name="one_scale")(pooled)
+    l2 = keras.regularizers.L2(config.l2) if config.l2 else None
     if config.hidden_units:
-        x = keras.layers.Dropout(config.dropout)(x)
-        x = keras.layers.Dense(config.hidden_units, activation="relu")(x)
-    x = keras.layers.Dropout(config.dropout)(x)
+        x = keras.layers.Dense(config.hidden_units, activation="relu", kernel_regularizer=l2)(x)
+    x = keras.layers.Dropout(config.dropout)(x) if config.dropout else x
     # float32 also under mixed precision: the softmax and the loss need the digits.
-    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    output = keras.layers.Dense(
+        num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
+    )(x)
     return keras.Model(inputs, output, name="classifier"), {"fine_tuning": crossing, "head": [pooled]}
+
+
+def set_scale(model: keras.Model, pooled: list, prefix: frozen_prefix.FrozenPrefix, config: Config) -> None:
+    """Gives `one_scale` the mean and variance of the pooled features of the training clips, in all their views."""
+    steps = generators.steps(len(prefix.splits.train), config.batch_size) * max(1, config.views)
+    batches = (batch for batch, _ in prefix.generators()[0].take(steps))
+    if not prefix.store:
+        batches = map(keras.Model(model.input, pooled[0]).predict_on_batch, batches)
+    features = np.concatenate([np.asarray(batch) for batch in batches])
+    layer = model.get_layer("one_scale")
+    layer.moving_mean.assign(features.mean(axis=0))
+    layer.moving_variance.assign(features.var(axis=0))
 
 
 def train(prefix, record, strategy, stage, epochs, rate, warm_up=0, baseline=None):
@@ -252,6 +273,7 @@ def run(config: Config) -> runs.Result:
         prefixes["fine_tuning"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["fine_tuning"])
         surgery.freeze(after)
     prefixes["head"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["head"])
+    set_scale(model, behind["head"], prefixes["head"], config)
 
     # Stage 1: the head, on the frozen network.
     print(surgery.trainable_table(model), file=sys.stderr)

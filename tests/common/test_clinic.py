@@ -208,7 +208,7 @@ def test_everything_fits_into_json():
     before, validation = side_of(lesions=100, repeats=2), side_of(1)
     temperature = clinic.fit_temperature(validation.probabilities[None], validation.labels)
     after = softened(before, temperature)
-    found = clinic.evaluate(softened(validation, temperature), after, before, NAMES, ("mel",), 0.9)
+    found = clinic.evaluate(softened(validation, temperature), after, (before, after), NAMES, ("mel",), 0.9)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert found["lesion_level"]["n"] == 100
     expected = evaluation.evaluate(after.probabilities, before.labels, NAMES)["accuracy"]

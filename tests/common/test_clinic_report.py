@@ -45,7 +45,7 @@ def make_clinical_run(root, class_names=NAMES, targets=("mel",), photos=False, c
     side = clinic.Side(clinic.soften(probabilities, 1.3), labels, about)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clinic, "Bootstrap", functools.partial(clinic.Bootstrap, resamples=8))
-        found = clinic.evaluate(side, side, before, class_names, targets, sensitivity=0.9)
+        found = clinic.evaluate(side, side, (before, side), class_names, targets, sensitivity=0.9)
     write_clinical_files(run, side, class_names, {"split": "lesion", "temperature": 1.3} | found | more)
     return run
 

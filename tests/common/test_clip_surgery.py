@@ -35,6 +35,16 @@ def test_both_halves_together_are_the_network(name, first):
     assert not set(map(id, before.layers[1:])) & set(map(id, after.layers))
 
 
+def test_what_treats_frames_and_what_joins_them_are_the_classifier():
+    inputs = keras.Input((3, 4, 4, 1))
+    between = keras.layers.Identity(name="each_frame")(inputs * 2)
+    classifier = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Flatten()(between)))
+    on_frames, joined = clip_surgery.frame_parts(classifier)
+    x = np.random.default_rng(0).normal(size=(2, 3, 4, 4, 1)).astype("float32")
+    np.testing.assert_allclose(on_frames.predict(x, verbose=0), 2 * x)
+    np.testing.assert_allclose(joined.predict(2 * x, verbose=0), classifier.predict(x, verbose=0), rtol=1e-5)
+
+
 def test_halves_that_several_tensors_lead_between():
     network = backbones.load("ResNet50", "none", 64).model
     before, after = clip_surgery.halves(network, surgery.layer_number(network, "conv5_block2_2_conv"))
