@@ -113,6 +113,24 @@ def test_predict_takes_folders_of_frames_and_refuses_what_is_no_clip(moving, tmp
     assert "notes.avi: not a clip" in said.err and said.out.startswith(str(tmp_path / "some" / "good.mkv"))
 
 
+def test_the_head_sees_features_of_mean_0_and_variance_1(moving, tmp_path):
+    plain = {"views": 1, "zoom": 0.0, "contrast": 0.0}
+    for no_cache in (False, True):
+        result = video_actions.run(settings(moving, tmp_path, epochs=1, no_cache=no_cache, **plain))
+        saved = runs.load_model(result.directory)
+        from_frames = saved.model.get_layer("from_frames")
+        preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
+        scaled = keras.Model(classifier.input, classifier.get_layer("one_scale").output)
+        train = [sample.path for sample in data.read_csv(result.directory / "split.csv") if sample.split == "train"]
+        clips_read = [saved.clips.read(path, 0.5)[None].astype("float32") for path in train]
+        features = np.concatenate([
+            scaled.predict(preprocessing.predict(clip, verbose=0), verbose=0) for clip in clips_read
+        ])  # fmt: skip
+        np.testing.assert_allclose(features.mean(axis=0), 0, atol=2e-3)
+        moves = features.std(axis=0) > 0.9  # those that hardly change are not blown up
+        assert moves.mean() > 0.5 and features.std(axis=0).max() < 1.01
+
+
 @pytest.mark.parametrize("temporal", ["difference", "inflated"])
 def test_fine_tuning_changes_the_last_layers_alone(moving, tmp_path, temporal):
     result = video_actions.run(
