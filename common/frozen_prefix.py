@@ -142,10 +142,16 @@ def fingerprint(prefix: keras.Model, backbone, cache_dtype: str) -> str:
     return digest.hexdigest()[:32]
 
 
+def _layer_names(config: dict) -> list[str]:
+    """The names of the layers in a model's config, then of those in the models among them."""
+    inside = [layer["config"] for layer in config["layers"] if "layers" in layer["config"]]
+    return [layer["name"] for layer in config["layers"]] + [name for part in inside for name in _layer_names(part)]
+
+
 def _architecture(model: keras.Model):
     """The model's config with layer names replaced by numbers and without what does not change its output."""
     config = model.get_config()
-    numbers = {layer["name"]: f"layer {i}" for i, layer in enumerate(config["layers"])} | {config["name"]: "model"}
+    numbers = {name: f"layer {number}" for number, name in enumerate(_layer_names(config))} | {config["name"]: "model"}
 
     def plain(value):
         if isinstance(value, dict):
