@@ -20,9 +20,9 @@ split by lesion, rare classes that count, a second stage that fine-tunes the las
 clinic. Only the picture reaches the network; age, sex and site of the table only tell whom a result holds for, and
 `dx_type` (how the diagnosis was made) is not read, since it gives the diagnosis away.
 
-Expected, on two CPU cores: on the drawn lesions a balanced accuracy of 0.553, where a split by picture claims 0.673
-(one seed), in two minutes; on HAM10000 at 192 pixels with MobileNetV2 0.608 and a macro AUC of 0.907 (one seed), in 4
-minutes and 16 for the features (a busy machine).
+Expected, on two CPU cores, median of three seeds: on the drawn lesions a balanced accuracy of 0.573 (0.571 – 0.617),
+where a split by picture claims 0.701, in one to two minutes; on HAM10000 at 192 pixels with MobileNetV2 from block_15
+0.600 (0.593 – 0.609) and a macro AUC of 0.917 (0.917 – 0.921), in 3 to 7 minutes and 7 more for the features.
 """
 
 import dataclasses
