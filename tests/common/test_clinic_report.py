@@ -1,5 +1,6 @@
 """A run with clinical results gets the sections that it has numbers for, honest about leaks, and a model card."""
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -166,6 +167,13 @@ def test_an_honest_split_has_no_red(tmp_path, no_figures):
     source = report.write(make_clinical_run(tmp_path)).read_text(encoding="utf-8")
     assert 'class="number"' in source and 'class="banner"' not in source and 'class="badge"' not in source
     assert "leaks" not in Page(source).text
+
+
+def test_lesions_that_nobody_knows_are_said_at_the_top(tmp_path, no_figures):
+    run = make_clinical_run(tmp_path, change=lambda facts: dataclasses.replace(facts, lesion=""))
+    source = report.write(run).read_text(encoding="utf-8")
+    assert "Nobody knows which pictures show the same lesion" in source[: source.index('id="result"')]
+    assert "**Lesions are not known.**" in (run / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_a_random_split_is_marked(tmp_path, no_figures):
