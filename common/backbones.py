@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import os
 import pathlib
+import warnings
 from collections.abc import Callable
 
 import keras
@@ -120,7 +121,13 @@ def _application(name: str, weights: str) -> tuple[Callable, Callable]:
     options = {"include_top": False, "weights": "imagenet" if weights == "imagenet" else None}
     if alpha:
         options["alpha"] = _alpha(base_name, alpha, constructor)
-    return lambda input_shape: constructor(input_shape=input_shape, **options), preprocess
+
+    def build(input_shape):
+        with warnings.catch_warnings():  # MobileNet's weights of 224 pixels do for all sizes; Keras makes a fuss of it
+            warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
+            return constructor(input_shape=input_shape, **options)
+
+    return build, preprocess
 
 
 def _alpha(name: str, alpha: str, constructor: Callable) -> float:

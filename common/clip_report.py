@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from common import figures, page
+from common import evaluation, figures, page
 
 EXPLAINED_CLIPS = 5  # of the right and of the wrong answers each
 SHOWN_FRAMES = 16  # side by side; of longer clips as many, evenly chosen
@@ -23,10 +23,15 @@ def sections(run, explain=None):
             `clip_evaluation.for_clips` makes it. Without it the page has no strips of frames.
     """
     time = run.results["clips"]["time"]
+    order = time["order"]
+    changed = max(order[name]["changed"] for name in ("reversed", "shuffled"))
+    fall = order["as it is"]["accuracy"] - min(order[name]["accuracy"] for name in ("reversed", "shuffled"))
+    noise = evaluation.accuracy_noise(order["as it is"]["accuracy"], time["clips"])
     return {
         "titles": TITLES,
-        "uses_time": max(time["order"][name]["changed"] for name in ("reversed", "shuffled")) > LITTLE,
-        "knows_direction": time["order"]["reversed"]["changed"] > LITTLE,
+        "uses_time": changed > LITTLE,
+        "needs_time": fall > 2 * noise,
+        "knows_direction": order["reversed"]["changed"] > LITTLE,
         "order": _order_figure(run, time["order"]),
         "pairs": _pairs_figure(run, time["pairs"]) if time["pairs"] else None,
         "strips": _strips(run, explain) if explain else None,

@@ -7,6 +7,9 @@ import keras
 from common import errors, frozen_prefix, generators, surgery
 
 
+ROUNDING = 0.05  # of a frame: the 2 ms by which `video.indices` allows for rounded times, at 25 a second
+
+
 def on_each_frame(network: keras.Model, clips) -> list:
     """Applies a network for photos to every frame of clips.
 
@@ -85,8 +88,9 @@ def take_raw_clips(
     Returns:
         A model of RGB 0–255 clips of any size and of one frame or more, (batch, length, height, width, 3), uint8 or
         float, sharing the classifier's layers. Its layer `from_frames` takes the frames already chosen,
-        (batch, frames, height, width, 3). As from files, frames are counted by the clip's length; a clip that is too
-        short shows some of them repeatedly. It holds no `Lambda` and no class of this repository.
+        (batch, frames, height, width, 3). Frames are counted, not timed: at 16 to 31 a second they are those that are
+        read from a file, elsewhere one may be the next one. A clip that is too short shows some repeatedly. It holds
+        no `Lambda` and no class of this repository.
     """
     from_frames = _from_frames(classifier, preprocess, resize, clips.frames)
     pixels = keras.Input((None, None, None, 3), name="clips")
@@ -121,4 +125,4 @@ def _frame_numbers(length, clips: generators.Clips, position: float):
         free = keras.ops.maximum(length - (clips.frames - 1) * clips.stride - 1, 0.0)
         first = keras.ops.minimum(keras.ops.floor(position * (free + 1)), free)
         chosen = first + numbers * clips.stride
-    return keras.ops.cast(keras.ops.minimum(keras.ops.floor(chosen + 1e-3), length - 1), "int32")
+    return keras.ops.cast(keras.ops.minimum(keras.ops.floor(chosen + ROUNDING), length - 1), "int32")

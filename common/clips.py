@@ -183,7 +183,7 @@ def with_groups(samples: Sequence[data.Sample], pattern: str | None = None) -> l
         )
         return list(samples)
     if without:
-        what = f"the pattern {chosen!r}" if pattern is None else f"--group-pattern {chosen!r}"
+        what = f"the pattern '{chosen}'" if pattern is None else f"--group-pattern '{chosen}'"
         raise errors.UserError(
             f"{what} finds no group in {len(without)} of the {len(samples)} clips' names, such as {without[0]!r}; give "
             "a --group-pattern that fits all names, or a CSV with the columns path,label,group"
@@ -199,7 +199,7 @@ def _with_missing_groups(samples, source: str, pattern: str | None) -> list[data
         return with_groups(samples, pattern)
     if pattern is not None:
         raise errors.UserError(
-            f"--group-pattern {pattern!r}: --data {source} gives groups already; leave the option out, or remove the "
+            f"--group-pattern '{pattern}': --data {source} gives groups already; leave the option out, or remove the "
             "column group"
         )
     return samples
@@ -210,11 +210,11 @@ def _compiled(pattern: str) -> re.Pattern:
         compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise errors.UserError(
-            f"--group-pattern {pattern!r}: no regular expression ({error}); give one such as {UCF101_PATTERN!r}"
+            f"--group-pattern '{pattern}': no regular expression ({error}); give one such as '{UCF101_PATTERN}'"
         ) from error
     if compiled.groups > 1:
         raise errors.UserError(
-            f"--group-pattern {pattern!r}: has {compiled.groups} pairs of parentheses, and one must say what the group "
+            f"--group-pattern '{pattern}': has {compiled.groups} pairs of parentheses, and one must say what the group "
             "is; write the others as (?:…)"
         )
     return compiled

@@ -14,6 +14,8 @@ TAILS = ((1 - CONFIDENCE_LEVEL) / 2, (1 + CONFIDENCE_LEVEL) / 2)
 # One block of resamples holds at most this many counts (32 MB), whatever the size of the test set.
 BLOCK_COUNTS = 4_000_000
 
+FEW_UNITS = 10  # independent samples or groups below which a bootstrap interval is far too narrow
+
 
 def evaluate(probabilities, labels, class_names, groups=None, seed=0, resamples=2000):
     """Return every metric of a classifier on one set of samples, ready for JSON.
@@ -62,7 +64,8 @@ def evaluate(probabilities, labels, class_names, groups=None, seed=0, resamples=
     }
     intervals = _intervals(probabilities, labels, group_numbers(groups, len(labels)), seed, resamples)
     matrix = metrics.confusion_matrix(labels, predicted, labels=range(len(class_names))).tolist()
-    return {**scores, **intervals, "per_class": per_class, "confusion_matrix": matrix}
+    units = len(np.unique(group_numbers(groups, len(labels))))
+    return {**scores, **intervals, "interval_units": units, "per_class": per_class, "confusion_matrix": matrix}
 
 
 def accuracy_noise(accuracy, count):

@@ -58,6 +58,7 @@ def write(run_directory, explain=None):
         clinic=clinic_report.sections(run, explain) if "clinic" in run.results else None,
         clips=clip_report.sections(run, explain) if has_clips else None,
         unit="clip" if has_clips else "photo",
+        few_units=evaluation.FEW_UNITS,
         listed_files=LISTED_FILES,
         splits=SPLITS,
     )

@@ -24,7 +24,7 @@ import keras
 import numpy as np
 import psutil
 
-from common import backbones, data, device, errors, files, frozen_prefix, generators, surgery
+from common import backbones, data, device, errors, evaluation, files, frozen_prefix, generators, surgery
 from common import config as configuration
 
 VERSIONED_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "keras-recipes")
@@ -131,7 +131,7 @@ class Run:
             "device": device.description(),
             "started": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         })  # fmt: skip
-        print(f"run: {self.directory} (interrupted, it goes on with --resume {self.directory})", file=sys.stderr)
+        print(f"run: {self.directory} (if it is interrupted: --resume {self.directory})", file=sys.stderr)
 
     def seconds(self) -> float:
         """Wall time of this run so far, with the sessions before an interruption up to their last finished epoch."""
@@ -366,6 +366,8 @@ def summary(result: Result) -> str:
         )
     low, high = result.results["test"]["accuracy_interval"]
     rows.append(("95 % interval of accuracy", "", f"{low:.3f} – {high:.3f}"))
+    if result.results["test"].get("interval_units", evaluation.FEW_UNITS) < evaluation.FEW_UNITS:
+        rows.append(("of so few groups it says little", "", f"{result.results['test']['interval_units']} groups"))
     unit = "clips" if "clips" in result.results else "photos"
     rows.append((unit, *(str(result.results[split]["n"]) for split in ("validation", "test"))))
     cost = result.results["cost"]

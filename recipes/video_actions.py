@@ -57,9 +57,8 @@ class Config(config.SharedConfig):
     """Classify clips by 3D pooling over a network for photos."""
 
     data: str = "demo"  # demo, a folder of class folders with clips, or a CSV with path,label[,group][,split]
-    backbone: str | None = (
-        None  # a name in keras.applications, MobileNetV2:0.35; default InceptionV3, on demo data demo
-    )
+    # A name in keras.applications, MobileNetV2:0.35; default InceptionV3, on demo data demo.
+    backbone: str | None = None
     last_layer: str | None = None  # cut the backbone off after this layer; a --weights file is that of what is left
     image_size: int | None = None  # pixels a side; default 112 as in the example, on demo data 96
     # What joins the frames; frames cannot tell the direction of time, inflated can once its kernels are trained.
@@ -68,9 +67,10 @@ class Config(config.SharedConfig):
     sampling: Literal["whole", "window"] = "whole"  # frames from all over the clip, or close together
     stride: int = 2  # frames from one to the next in a window
     looks: int = 3  # windows of a validation or test clip, their probabilities averaged; only for windows
-    group_pattern: str | None = None  # regular expression that finds a clip's group in its name; default: known ones
+    # Regular expression that finds a clip's group in its name; default: those of UCF101 and UT-Interaction.
+    group_pattern: str | None = None
     official_split: Literal[1, 2, 3] | None = None  # of UCF101: its own training and test clips
-    time_pairs: tuple[str, ...] = ()  # classes that differ only in the direction of time, such as open,close
+    time_pairs: tuple[str, ...] = ()  # classes that only the direction of time tells apart: open close throw catch
     hidden_units: int = 256  # Dense units before the softmax
     dropout: float = 0.0  # before the softmax
     l2: float = 1e-2  # penalty on the head's weights; a hundred clips and thousands of features need one

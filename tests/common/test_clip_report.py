@@ -26,7 +26,7 @@ def run(tmp_path):
         predictions.append({"path": str(path), "label": label, "predicted": predicted, "confidence": 0.5 + number / 20,
                             "correct": label == predicted})  # fmt: skip
     pairs = [{"classes": ["open", "close"], "n": 6, "accuracy": 5 / 6, "interval": [0.36, 0.99]}]
-    results = {"data": {"class_names": NAMES}, "clips": {"time": {"order": order(0.5, 0.4), "pairs": pairs}}}
+    results = {"data": {"class_names": NAMES}, "clips": {"time": {"clips": 60, "order": order(0.5, 0.4), "pairs": pairs}}}
     return page.Run(tmp_path, {}, results, [], predictions, [], [])
 
 
@@ -49,7 +49,8 @@ def test_clips_that_are_there_are_explained_by_what_was_answered(run):
     [(0.0, 0.0, False, False), (0.01, 0.3, True, False), (0.3, 0.3, True, True)],
 )
 def test_what_is_said_about_time(run, backwards, shuffled, uses_time, knows_direction):
-    run.results["clips"]["time"] = {"order": order(backwards, shuffled), "pairs": []}
+    run.results["clips"]["time"] = {"clips": 60, "order": order(backwards, shuffled), "pairs": []}
     found = clip_report.sections(run)
     assert (found["uses_time"], found["knows_direction"]) == (uses_time, knows_direction)
+    assert found["needs_time"] == (shuffled > 0.1)  # of 60 clips with 90 % right, a fall of 8 % is two standard errors
     assert found["pairs"] is None and found["strips"] is None

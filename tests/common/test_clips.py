@@ -205,7 +205,7 @@ def test_names_of_which_some_say_no_group_are_refused(tmp_path):
 
 def test_names_of_two_kinds_are_refused_by_the_pattern_that_fits_most(tmp_path):
     lay_out(tmp_path, [*SEQUENCES, "hug/v_hug_g01_c01.avi"])
-    assert "'(set\\\\d+_seq\\\\d+)_' finds no group in 1 of the 5" in refusal(tmp_path)
+    assert "'(set\\d+_seq\\d+)_' finds no group in 1 of the 5" in refusal(tmp_path)
 
 
 def test_names_without_groups_are_said(tmp_path, capsys):
