@@ -6,7 +6,6 @@ import keras
 
 from common import errors, frozen_prefix, generators, surgery
 
-
 ROUNDING = 0.05  # of a frame: the 2 ms by which `video.indices` allows for rounded times, at 25 a second
 
 

@@ -26,7 +26,8 @@ def run(tmp_path):
         predictions.append({"path": str(path), "label": label, "predicted": predicted, "confidence": 0.5 + number / 20,
                             "correct": label == predicted})  # fmt: skip
     pairs = [{"classes": ["open", "close"], "n": 6, "accuracy": 5 / 6, "interval": [0.36, 0.99]}]
-    results = {"data": {"class_names": NAMES}, "clips": {"time": {"clips": 60, "order": order(0.5, 0.4), "pairs": pairs}}}
+    time = {"clips": 60, "order": order(0.5, 0.4), "pairs": pairs}
+    results = {"data": {"class_names": NAMES}, "clips": {"time": time}}
     return page.Run(tmp_path, {}, results, [], predictions, [], [])
 
 
