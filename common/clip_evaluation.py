@@ -7,7 +7,7 @@ import tqdm
 from common import clip_surgery, evaluation
 
 ORDERS = ("as it is", "reversed", "shuffled")
-MOST_CLIPS = 300  # in the order test, which decodes and computes its clips once for each order
+MOST_CLIPS = 300  # in the order test, which decodes its clips and computes their frames once more
 
 
 def order_test(classifier: keras.Model, batches, labels, seed: int = 0) -> dict:
