@@ -22,7 +22,8 @@ clinic. Only the picture reaches the network; age, sex and site of the table onl
 
 Expected, on two CPU cores, median of three seeds: on the drawn lesions a balanced accuracy of 0.573 (0.571 – 0.617),
 where a split by picture claims 0.701, in one to two minutes; on HAM10000 at 192 pixels with MobileNetV2 from block_15
-0.600 (0.593 – 0.609) and a macro AUC of 0.917 (0.917 – 0.921), in 3 to 7 minutes, and 18 for the features beside other work.
+0.600 (0.593 – 0.609) and a macro AUC of 0.917 (0.917 – 0.921), in 3 to 7 minutes, and 18 for the features beside other
+work.
 """
 
 import dataclasses
