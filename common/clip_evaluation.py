@@ -7,6 +7,7 @@ import tqdm
 from common import clip_surgery, evaluation
 
 ORDERS = ("as it is", "reversed", "shuffled")
+CERTAIN = 1e-6  # closer to 0 or 1 a float32 probability says nothing
 MOST_CLIPS = 300  # in the order test, which decodes its clips and computes their frames once more
 
 
@@ -77,7 +78,9 @@ def within_pair(probabilities, labels, class_names, pair: tuple[str, str]) -> di
 
 
 def frame_contributions(classifier: keras.Model, clips, class_indices) -> np.ndarray:
-    """What each frame adds to an answer: how much of its probability goes where the frame's neighbour replaces it.
+    """What each frame adds to an answer: how far its log-odds fall where the frame's neighbour replaces it.
+
+    Log-odds, because the probability of a sure answer hardly moves, whatever one frame does.
 
     Args:
         classifier: as for `order_test`.
@@ -85,16 +88,21 @@ def frame_contributions(classifier: keras.Model, clips, class_indices) -> np.nda
         class_indices: (n,) the answers to explain.
 
     Returns:
-        (n, frames) differences of probabilities, from -1 to 1; above 0 the frame speaks for the answer.
+        (n, frames) differences of log(p / (1 - p)); above 0 the frame speaks for the answer.
     """
     on_frames, joined = clip_surgery.frame_parts(classifier)
     clips, rows = on_frames.predict(clips, batch_size=4, verbose=0), np.arange(len(clips))
-    before = joined.predict_on_batch(clips)[rows, class_indices]
+
+    def log_odds(frames):
+        p = np.clip(joined.predict_on_batch(frames)[rows, class_indices].astype(float), CERTAIN, 1 - CERTAIN)
+        return np.log(p / (1 - p))
+
+    before = log_odds(clips)
     contributions = np.zeros(clips.shape[:2])
     for frame in range(clips.shape[1] if clips.shape[1] > 1 else 0):
         changed = clips.copy()
         changed[:, frame] = clips[:, frame - 1 if frame else 1]
-        contributions[:, frame] = before - joined.predict_on_batch(changed)[rows, class_indices]
+        contributions[:, frame] = before - log_odds(changed)
     return contributions
 
 

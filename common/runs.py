@@ -351,6 +351,43 @@ class EarlyStopping(keras.callbacks.Callback):
         self._remove_all_but(self._best_path())
 
 
+def fit(
+    prefix: frozen_prefix.FrozenPrefix, stopping: EarlyStopping, before: dict | None = None, balanced: bool = False,
+    class_weight=None,
+) -> dict:  # fmt: skip
+    """Fits what lies behind a frozen prefix, as it was compiled, in the order of photos that the seed fixes.
+
+    Args:
+        prefix: its suffix is trained, and so the model that it was cut from.
+        stopping: says where the stage begins and ends, and keeps its weights or those before.
+        before: what the model scored, with less of it unfrozen; it must score the same before any weight moves.
+        balanced, class_weight: as for `FrozenPrefix.generators` and Keras's `fit`.
+
+    Returns:
+        The score on the validation photos, metric → value, of the weights that were kept.
+
+    Raises:
+        UserError: the score changed by unfreezing alone.
+    """
+    part, config = prefix.suffix, stopping.run.config
+    train_generator, val_generator, _ = prefix.generators(stopping.first_epoch, balanced)
+    if before:
+        joined_score = part.evaluate(val_generator, verbose=0, return_dict=True)
+        surgery.check_same_score(before["loss"], joined_score["loss"], config)
+    part.fit(
+        train_generator,
+        verbose=verbosity(),
+        shuffle=False,  # the generator shuffles
+        steps_per_epoch=generators.steps(len(prefix.splits.train), config.batch_size),
+        initial_epoch=stopping.first_epoch,
+        epochs=stopping.epochs,
+        validation_data=val_generator,
+        class_weight=class_weight,
+        callbacks=[stopping],
+    )
+    return part.evaluate(val_generator, verbose=0, return_dict=True)
+
+
 def _learning_rate(optimizer) -> float:
     """The rate in use; of several optimizers the highest."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of the loss scaling under mixed_float16

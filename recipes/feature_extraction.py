@@ -114,35 +114,23 @@ def run(config: Config) -> runs.Result:
     # shares its layers with `model`, so `model` is trained too. With --no-cache the part is the whole model.
     augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
-    first_epoch = record.first_epoch("head", config.epochs)
-    train_generator, val_generator, test_generator = prefix.generators(first_epoch)
     with strategy.scope():
-        part = prefix.suffix
-        part.compile(
+        prefix.suffix.compile(
             optimizer=keras.optimizers.Adam(config.learning_rate),
             loss="categorical_crossentropy",
             metrics=["accuracy"],
         )
 
     # Training: stops early on the validation loss and puts the best epoch's weights back.
-    part.fit(
-        train_generator,
-        verbose=runs.verbosity(),
-        shuffle=False,  # the generator shuffles
-        steps_per_epoch=generators.steps(len(splits.train), config.batch_size),
-        initial_epoch=first_epoch,
-        epochs=config.epochs,
-        validation_data=val_generator,
+    runs.fit(
+        prefix,
+        runs.EarlyStopping(record, config.patience, config.epochs, stage="head"),
         class_weight=imbalance.class_weights("weights" if config.class_weights else "none", splits.counts()),
-        callbacks=[runs.EarlyStopping(record, config.patience, config.epochs, stage="head")],
     )
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": "all_layers" if config.train_base else "feature_extraction", "data": splits.summary()}
-    probabilities = {
-        "validation": part.predict(val_generator, verbose=0),
-        "test": part.predict(test_generator, verbose=0),
-    }
+    probabilities = {split: prefix.predict(split)[0] for split in ("validation", "test")}
     for split, predicted in probabilities.items():
         results[split] = evaluation.evaluate(
             predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed

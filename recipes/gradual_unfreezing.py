@@ -186,25 +186,12 @@ def run(config: Config) -> runs.Result:
                 record, None, config.fine_tuning_epochs, stage=stage.name, monitor=config.monitor, baseline=best,
                 margin=noise if config.monitor == "accuracy" else 0.0,
             )  # fmt: skip
-        train_generator, val_generator, test_generator = prefixes[stage].generators(stopping.first_epoch)
-        part = prefixes[stage].suffix
         with strategy.scope():
-            part.compile(optimizer(stage, steps, config), loss="categorical_crossentropy", metrics=["accuracy"])
-        if stage.blocks:
-            # Before any weight moves, the model with more unfrozen must score as the one before it did.
-            joined_score = part.evaluate(val_generator, verbose=0, return_dict=True)
-            surgery.check_same_score(score["loss"], joined_score["loss"], config)
-        part.fit(
-            train_generator,
-            verbose=runs.verbosity(),
-            shuffle=False,  # the generator shuffles
-            steps_per_epoch=steps,
-            initial_epoch=stopping.first_epoch,
-            epochs=stopping.epochs,
-            validation_data=val_generator,
-            callbacks=[stopping],
-        )
-        score = part.evaluate(val_generator, verbose=0, return_dict=True)
+            prefixes[stage].suffix.compile(
+                optimizer(stage, steps, config), loss="categorical_crossentropy", metrics=["accuracy"]
+            )
+        # Before any weight moves, the model with more unfrozen must score as the one before it did.
+        score = runs.fit(prefixes[stage], stopping, before=score)
         rows.append(record.stage(stage.name, model, score) | {"blocks": stage.blocks})
         kept = stage if stopping.improved else kept
         if stage.blocks and not pays(best, score, config):
@@ -215,10 +202,7 @@ def run(config: Config) -> runs.Result:
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": f"kept {kept.name}", "data": splits.summary(), "stages": rows}
     results["kept_stage"] = kept.name
-    probabilities = {
-        "validation": part.predict(val_generator, verbose=0),
-        "test": part.predict(test_generator, verbose=0),
-    }
+    probabilities = {split: prefixes[stage].predict(split)[0] for split in ("validation", "test")}
     for split, predicted in probabilities.items():
         results[split] = evaluation.evaluate(
             predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed

@@ -170,21 +170,10 @@ def run(config: Config) -> runs.Result:
     print(surgery.trainable_table(model), file=sys.stderr)
     steps = generators.steps(len(splits.train), config.batch_size)
     stopping = runs.EarlyStopping(record, config.patience, config.epochs, stage="head")
-    train_generator, val_generator, _ = frozen.generators(stopping.first_epoch)
     with strategy.scope():
         adam = keras.optimizers.Adam(config.learning_rate)
         frozen.suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy"])
-    frozen.suffix.fit(
-        train_generator,
-        verbose=runs.verbosity(),
-        shuffle=False,  # the generator shuffles
-        steps_per_epoch=steps,
-        initial_epoch=stopping.first_epoch,
-        epochs=config.epochs,
-        validation_data=val_generator,
-        callbacks=[stopping],
-    )
-    head_score = frozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
+    head_score = runs.fit(frozen, stopping)
     stages = [record.stage("head", model, head_score)]
 
     # Stage 2: the head and the last layers, slowly. Before any weight moves the joined model must score as the
@@ -197,24 +186,10 @@ def run(config: Config) -> runs.Result:
         record, None, config.fine_tuning_epochs, stage="fine_tuning", monitor=config.monitor, baseline=head_score,
         margin=noise if config.monitor == "accuracy" else 0.0,
     )  # fmt: skip
-    train_generator, val_generator, test_generator = unfrozen.generators(stopping.first_epoch)
     with strategy.scope():
         slow = optimizer(backbone.model, steps, config)
         unfrozen.suffix.compile(slow, loss="categorical_crossentropy", metrics=["accuracy"])
-    joined_score = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
-    surgery.check_same_score(head_score["loss"], joined_score["loss"], config)
-    unfrozen.suffix.fit(
-        train_generator,
-        verbose=runs.verbosity(),
-        shuffle=False,
-        steps_per_epoch=steps,
-        initial_epoch=stopping.first_epoch,
-        epochs=config.fine_tuning_epochs,
-        validation_data=val_generator,
-        callbacks=[stopping],
-    )
-
-    score = unfrozen.suffix.evaluate(val_generator, verbose=0, return_dict=True)
+    score = runs.fit(unfrozen, stopping, before=head_score)
     stages.append(record.stage("fine_tuning", model, score))
     kept = "fine_tuning" if stopping.improved else "head"
     if kept == "head":
@@ -223,10 +198,7 @@ def run(config: Config) -> runs.Result:
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": f"head, then from {first_name}", "data": splits.summary(), "stages": stages}
     results["kept_stage"] = kept
-    probabilities = {
-        "validation": unfrozen.suffix.predict(val_generator, verbose=0),
-        "test": unfrozen.suffix.predict(test_generator, verbose=0),
-    }
+    probabilities = {split: unfrozen.predict(split)[0] for split in ("validation", "test")}
     for split, predicted in probabilities.items():
         results[split] = evaluation.evaluate(
             predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed

@@ -163,7 +163,6 @@ def train(prefix, record, strategy, stage, choice, epochs, rate, warm_up=0, base
     stopping = runs.EarlyStopping(
         record, None, epochs, stage=stage, monitor="balanced_accuracy", baseline=baseline, margin=noise
     )
-    train_generator, val_generator, _ = prefix.generators(stopping.first_epoch, balanced=choice == "sampling")
     start, target = (rate / 100, rate) if warm_up else (rate, None)
     schedule = keras.optimizers.schedules.CosineDecay(
         start, (epochs - warm_up) * steps, warmup_target=target, warmup_steps=warm_up * steps
@@ -177,21 +176,10 @@ def train(prefix, record, strategy, stage, choice, epochs, rate, warm_up=0, base
                 imbalance.BalancedAccuracy(len(counts), imbalance.priors(counts) if choice == "posthoc" else None),
             ],
         )
-    if baseline:
-        joined_score = prefix.suffix.evaluate(val_generator, verbose=0, return_dict=True)
-        surgery.check_same_score(baseline["loss"], joined_score["loss"], record.config)
-    prefix.suffix.fit(
-        train_generator,
-        verbose=runs.verbosity(),
-        shuffle=False,  # the generator shuffles
-        steps_per_epoch=steps,
-        initial_epoch=stopping.first_epoch,
-        epochs=epochs,
-        validation_data=val_generator,
-        class_weight=imbalance.class_weights(choice, counts),
-        callbacks=[stopping],
+    score = runs.fit(
+        prefix, stopping, baseline, balanced=choice == "sampling", class_weight=imbalance.class_weights(choice, counts)
     )
-    return prefix.suffix.evaluate(val_generator, verbose=0, return_dict=True), stopping.improved
+    return score, stopping.improved
 
 
 def compare_choices(prefix, record, strategy, backbone, augmentation) -> dict:

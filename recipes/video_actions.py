@@ -181,34 +181,24 @@ def train(prefix, record, strategy, stage, epochs, rate, warm_up=0, baseline=Non
         prefix: the `FrozenPrefix`; its suffix is trained, and so the model that it was cut from.
         stage: name of the stage in history.csv.
         rate: Adam's, which rises over the first `warm_up` epochs.
-        baseline: the validation score of the weights before; they come back where the stage validates worse.
+        baseline: the validation score of the weights before; they come back where the stage validates worse by more
+            than chance allows.
 
     Returns:
         The score on the validation clips, and whether the stage's weights were kept.
     """
     steps = generators.steps(len(prefix.splits.train), record.config.batch_size)
-    stopping = runs.EarlyStopping(record, None, epochs, stage=stage, monitor="accuracy", baseline=baseline)
-    train_generator, val_generator, _ = prefix.generators(stopping.first_epoch)
+    noise = evaluation.accuracy_noise(baseline["accuracy"], len(prefix.splits.validation)) if baseline else 0.0
+    stopping = runs.EarlyStopping(
+        record, None, epochs, stage=stage, monitor="accuracy", baseline=baseline, margin=noise
+    )
     start, target = (rate / 100, rate) if warm_up else (rate, None)
     schedule = keras.optimizers.schedules.CosineDecay(
         start, (epochs - warm_up) * steps, warmup_target=target, warmup_steps=warm_up * steps
     )
     with strategy.scope():
         prefix.suffix.compile(keras.optimizers.Adam(schedule), "categorical_crossentropy", metrics=["accuracy"])
-    if baseline:
-        joined_score = prefix.suffix.evaluate(val_generator, verbose=0, return_dict=True)
-        surgery.check_same_score(baseline["loss"], joined_score["loss"], record.config)
-    prefix.suffix.fit(
-        train_generator,
-        verbose=runs.verbosity(),
-        shuffle=False,  # the generator shuffles
-        steps_per_epoch=steps,
-        initial_epoch=stopping.first_epoch,
-        epochs=epochs,
-        validation_data=val_generator,
-        callbacks=[stopping],
-    )
-    return prefix.suffix.evaluate(val_generator, verbose=0, return_dict=True), stopping.improved
+    return runs.fit(prefix, stopping, baseline), stopping.improved
 
 
 def time_pairs(config: Config, class_names) -> list[tuple[str, str]]:
@@ -221,7 +211,7 @@ def time_pairs(config: Config, class_names) -> list[tuple[str, str]]:
     return list(zip(config.time_pairs[::2], config.time_pairs[1::2], strict=True))
 
 
-def test_of_time(model, backbone, splits, looking, probabilities, config: Config) -> dict:
+def use_of_time(model, backbone, splits, looking, probabilities, config: Config) -> dict:
     """Whether time is used: the test clips with their frames in other orders, and pairs of classes."""
     chosen = clip_evaluation.some_of(len(splits.test))
     labels = splits.labels("test")[chosen]
@@ -313,7 +303,7 @@ def run(config: Config) -> runs.Result:
         "temporal": config.temporal,
         "windows": len(windows["test"]),
         "window_accuracy": float((windows["test"].argmax(-1) == splits.labels("test")).mean()),
-        "time": test_of_time(model, backbone, splits, looking, probabilities, config),
+        "time": use_of_time(model, backbone, splits, looking, probabilities, config),
     }
 
     # What stays: a model that takes raw clips, the numbers, the pictures.

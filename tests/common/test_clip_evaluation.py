@@ -61,12 +61,18 @@ def test_within_a_pair_only_its_two_classes_count():
 
 
 def test_a_frame_contributes_what_its_neighbour_would_take_away():
-    clips = np.zeros((1, 4, 1, 1, 1), "float32")
+    clips = np.full((1, 4, 1, 1, 1), 0.2, "float32")
     clips[0, 3] = 0.7
+    fall = np.log(0.7 / 0.3) - np.log(0.2 / 0.8)
     found = clip_evaluation.frame_contributions(last_frame_decides(), clips, [1])
-    assert found == pytest.approx(np.array([[0, 0, 0, 0.7]]))
+    assert found == pytest.approx(np.array([[0, 0, 0, fall]]), abs=1e-5)
     against = clip_evaluation.frame_contributions(last_frame_decides(), clips, [0])
-    assert against == pytest.approx(np.array([[0, 0, 0, -0.7]]))
+    assert against == pytest.approx(np.array([[0, 0, 0, -fall]]), abs=1e-5)
+
+
+def test_the_frame_behind_a_sure_answer_still_shows():
+    clips = np.array([0.5, 0.5, 0.9999], "float32").reshape(1, 3, 1, 1, 1)
+    assert clip_evaluation.frame_contributions(last_frame_decides(), clips, [1])[0, 2] == pytest.approx(9.21, abs=0.01)
 
 
 def test_of_one_frame_nothing_can_be_said():

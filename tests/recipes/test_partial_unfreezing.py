@@ -95,9 +95,9 @@ def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
 def test_a_score_that_changes_by_unfreezing_alone_stops_the_run(stripes, tmp_path, monkeypatch):
     generators = frozen_prefix.FrozenPrefix.generators
 
-    def disturbed(self, first_epoch=0):
+    def disturbed(self, *arguments):
         self.model.get_layer("block5_conv3").bias.assign_add(np.full(80, 0.5, "float32"))
-        return generators(self, first_epoch)
+        return generators(self, *arguments)
 
     monkeypatch.setattr(frozen_prefix.FrozenPrefix, "generators", disturbed)
     with pytest.raises(errors.UserError, match="by unfreezing alone"):
