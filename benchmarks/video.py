@@ -14,6 +14,7 @@ frame.
 
 import contextlib
 import dataclasses
+import io
 import pathlib
 import statistics
 import sys
@@ -170,7 +171,7 @@ def extract(backbone, samples, own: video_actions.Config, looking: generators.Cl
     _contents.update(facts)
     names = tuple(sorted({sample.label for sample in samples}))
     splits = data.Splits(own.data, names, samples, [], [], {}, facts)
-    with tempfile.TemporaryDirectory() as cache, contextlib.redirect_stderr(None):
+    with tempfile.TemporaryDirectory() as cache, contextlib.redirect_stderr(io.StringIO()):
         own = dataclasses.replace(own, cache=pathlib.Path(cache), views=1)
         frozen_prefix.FrozenPrefix(model, backbone, splits, own, clips=looking, at=[pooled])
 
