@@ -222,6 +222,26 @@ def to_dict(config: SharedConfig) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, pathlib.Path) else value for name, value in values.items()}
 
 
+def changed(config) -> dict[str, Any]:
+    """The settings that differ from the defaults."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {
+        field.name: values[field.name] for field in dataclasses.fields(config) if values[field.name] != field.default
+    }
+
+
+def arguments(config) -> list[str]:
+    """The command-line arguments that `parse` makes the config from: what differs from the defaults."""
+    found = []
+    for name, value in changed(config).items():
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(flag if value else flag.replace("--", "--no-", 1))
+        elif value is not None:
+            found += [flag, *map(str, value if isinstance(value, tuple) else [value])]
+    return found
+
+
 def from_dict(config_class: type, values: dict[str, Any]) -> Any:
     """The inverse of `to_dict`; fields that the class no longer has are refused.
 

@@ -422,6 +422,30 @@ def _check_every_class(samples, sides) -> None:
                 )
 
 
+def part_of_training(splits: Splits, fraction: float, seed: int) -> list[Sample]:
+    """A fraction of the training photos of every class, by whole groups, and all validation and test photos.
+
+    Nested: with the same seed a larger fraction holds all of a smaller one.
+
+    Args:
+        splits: whose training side is thinned out.
+        fraction: above 0, up to 1; of every class at least one photo stays.
+        seed: fixes which.
+    """
+    members = collections.defaultdict(list)
+    units = units_of(splits.train, splits.content_of)
+    for sample in splits.train:
+        members[units[sample.path]].append(sample)
+    counts = collections.Counter(sample.label for sample in splits.train)
+    needs = collections.Counter({label: max(1, round(fraction * count)) for label, count in counts.items()})
+    groups, kept = list(members.values()), set()
+    for number in np.random.default_rng(seed).permutation(len(groups)):
+        if any(needs[sample.label] > 0 for sample in groups[number]):
+            kept.update(sample.path for sample in groups[number])
+            needs.subtract(sample.label for sample in groups[number])
+    return [sample for sample in splits.train if sample.path in kept] + splits.validation + splits.test
+
+
 def check_leaks(samples: list[Sample], contents: dict[str, str]) -> None:
     """Stops when a group or a file's content stands on two sides.
 

@@ -244,8 +244,26 @@ class FrozenPrefix:
             )  # fmt: skip
         return train_generator, self._looks("validation")[0], self._looks("test")[0]
 
+    def features(self, split: str) -> np.ndarray:
+        """What crosses the frontier of a split's photos, in each of their views or turns: (views, n, …).
+
+        Raises:
+            ValueError: nothing is frozen, or several tensors cross the frontier.
+        """
+        part = self.cut or cut(self.model)
+        if not part.prefix or len(part.tensors) > 1:
+            raise ValueError("features: one tensor must cross the frontier")
+        names = [self._row_names(split, view) for view in self._views(split)]
+        if self.store:
+            return np.stack([self.store.reader(row)(range(len(row)))[0] for row in names])
+        computed = {}
+        for batch, (features,) in self._from_photos(self._work_of(split), part.prefix):
+            computed.update(zip(batch, features, strict=True))
+        return np.stack([[computed[name] for name in row] for row in names])
+
     def predict(self, split: str) -> np.ndarray:
-        """What the suffix says of the `validation` or `test` photos in each of their turns: (turns, n, classes)."""
+        """What the suffix says of a split's photos in each of their turns, of training photos in each of their views:
+        (turns, n, classes)."""
         return np.stack([self.suffix.predict(batches, verbose=0) for batches in self._looks(split)])
 
     def _looks(self, split: str) -> list:
@@ -297,11 +315,14 @@ class FrozenPrefix:
 
     def _work(self) -> dict[str, tuple[str, "View"]]:
         """Row name → (path, view) for all that the run needs."""
+        return {name: item for split in ("train", "validation", "test") for name, item in self._work_of(split).items()}
+
+    def _work_of(self, split: str) -> dict[str, tuple[str, "View"]]:
+        """Likewise for one split."""
         work = {}
-        for split in ("train", "validation", "test"):
-            for view in self._views(split):
-                items = [(path, view) for path in self.splits.paths(split)]
-                work.update(zip(self._row_names(split, view), items, strict=True))
+        for view in self._views(split):
+            items = [(path, view) for path in self.splits.paths(split)]
+            work.update(zip(self._row_names(split, view), items, strict=True))
         return work
 
     def _filled_store(self) -> feature_store.FeatureStore:
@@ -315,7 +336,9 @@ class FrozenPrefix:
             source = self._source(missing, store)
             self._say(store, source, len(missing), len(work))
             with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self._unit) as progress:
-                batches = self._from_features(source, missing) if source else self._from_photos(missing)
+                batches = (
+                    self._from_features(source, missing) if source else self._from_photos(missing, self.cut.prefix)
+                )
                 store.write(_counted(batches, progress))
         return store
 
@@ -364,9 +387,8 @@ class FrozenPrefix:
         if needed > free:
             raise errors.UserError(f"the features need {_size(needed)}, {_size(free)} are free: {advice}")
 
-    def _from_photos(self, work: dict[str, tuple[str, "View"]]):
+    def _from_photos(self, work: dict[str, tuple[str, "View"]], prefix: keras.Model):
         """Yields (names, features) batch by batch, photos first as they are, then augmented."""
-        prefix = self.cut.prefix
         for numbered in (False, True):
             names = [name for name, (_, view) in work.items() if (view.number is not None) == numbered]
             for part in self._portions(names):

@@ -293,7 +293,7 @@ class EarlyStopping(keras.callbacks.Callback):
         row = {"stage": self.stage, "epoch": epoch, **logs, "learning_rate": _learning_rate(self.model.optimizer)}
         row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
-            flag = "--learning-rate" if self.baseline is None else "--fine-tuning-rate"
+            flag = "--learning-rate" if self.stage == "head" else "--fine-tuning-rate"
             raise errors.UserError(
                 f"the loss became {logs['loss']} in epoch {epoch + 1} of stage {self.stage}: start again with a lower "
                 f"{flag}{'' if self.run.config.precision == 'float32' else ' or with --precision float32'}"

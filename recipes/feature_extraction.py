@@ -130,7 +130,7 @@ def run(config: Config) -> runs.Result:
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": "all_layers" if config.train_base else "feature_extraction", "data": splits.summary()}
-    probabilities = {split: prefix.predict(split)[0] for split in ("validation", "test")}
+    probabilities = {split: prefix.predict(split)[0] for split in data.SPLIT_NAMES}
     for split, predicted in probabilities.items():
         results[split] = evaluation.evaluate(
             predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed

@@ -202,7 +202,7 @@ def run(config: Config) -> runs.Result:
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": f"kept {kept.name}", "data": splits.summary(), "stages": rows}
     results["kept_stage"] = kept.name
-    probabilities = {split: prefixes[stage].predict(split)[0] for split in ("validation", "test")}
+    probabilities = {split: prefixes[stage].predict(split)[0] for split in data.SPLIT_NAMES}
     for split, predicted in probabilities.items():
         results[split] = evaluation.evaluate(
             predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed

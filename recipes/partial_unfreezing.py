@@ -60,6 +60,8 @@ class Config(config.SharedConfig):
     fine_tuning_rate: float = 1e-4  # 10 to 100 times below the head's: pretrained weights are worth keeping
     rate_decay: float = 1.0  # each block learns this many times as fast as the one above it; 0.4 in ULMFiT, 1 is off
     warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing
+    l2_sp: float = 0.0  # holds unfrozen weights near the pretrained ones (L2-SP); 1e-3 to 1e-1 where photos are few
+    keep_worse: bool = False  # keep fine-tuned layers that validate worse than the head, to see what they do
     monitor: Literal["accuracy", "loss"] = "accuracy"  # on validation; loss also punishes being sure and wrong
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     list_layers: bool = False  # print the backbone's layers and blocks, which --unfreeze-from takes, and stop
@@ -81,7 +83,7 @@ class Config(config.SharedConfig):
         )
         demand = "must be below --fine-tuning-epochs: add --warm-up 0"
         config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", demand)
-        for name in ("l2", "warm_up"):
+        for name in ("l2", "l2_sp", "warm_up"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
         config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
         config.check_augmentation(self)
@@ -180,11 +182,12 @@ def run(config: Config) -> runs.Result:
     # head did. The rate falls to 0, so it is the last epoch that counts; the head comes back where that validates
     # worse, in accuracy by more than chance allows (on 30 photos one more wrong answer says nothing).
     surgery.unfreeze(backbone.model, first, config.batch_norm)
+    surgery.hold_near(backbone.model, config.l2_sp)
     print(surgery.trainable_table(model), file=sys.stderr)
     noise = evaluation.accuracy_noise(head_score["accuracy"], len(splits.validation))
     stopping = runs.EarlyStopping(
-        record, None, config.fine_tuning_epochs, stage="fine_tuning", monitor=config.monitor, baseline=head_score,
-        margin=noise if config.monitor == "accuracy" else 0.0,
+        record, None, config.fine_tuning_epochs, stage="fine_tuning", monitor=config.monitor,
+        baseline=None if config.keep_worse else head_score, margin=noise if config.monitor == "accuracy" else 0.0,
     )  # fmt: skip
     with strategy.scope():
         slow = optimizer(backbone.model, steps, config)
@@ -198,7 +201,7 @@ def run(config: Config) -> runs.Result:
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     results = {"strategy": f"head, then from {first_name}", "data": splits.summary(), "stages": stages}
     results["kept_stage"] = kept
-    probabilities = {split: unfrozen.predict(split)[0] for split in ("validation", "test")}
+    probabilities = {split: unfrozen.predict(split)[0] for split in data.SPLIT_NAMES}
     for split, predicted in probabilities.items():
         results[split] = evaluation.evaluate(
             predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from common import config, errors
+from recipes import partial_unfreezing, video_actions
 
 
 def test_defaults_and_flags():
@@ -98,3 +99,15 @@ def test_every_setting_is_explained_where_it_stands():
     for field in dataclasses.fields(config.SharedConfig):
         line = next(line for line in lines if line.startswith(f"    {field.name}: "))
         assert "  # " in line, field.name
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        partial_unfreezing.Config(),
+        partial_unfreezing.Config(unfreeze_from="1", keep_worse=True, fine_tuning_rate=1e-5, cache=pathlib.Path("a b")),
+        video_actions.Config(flip=False, time_pairs=("open", "close")),
+    ],
+)
+def test_a_config_becomes_arguments_that_give_it_again(settings):
+    assert config.parse(type(settings), config.arguments(settings)) == settings

@@ -210,3 +210,26 @@ def test_demo_photos_train_with_twenty_a_class(shared_cache, tmp_path):
     splits = data.load(config.SharedConfig(cache=shared_cache), tmp_path)
     assert set(collections.Counter(sample.label for sample in splits.train).values()) == {20}
     assert len(splits.class_names) >= 5
+
+
+def test_a_part_of_the_training_photos_is_nested_and_stratified_and_keeps_groups_whole():
+    train = [
+        data.Sample(f"{label}{group}{number}", label, f"{label}{group}" if group < 10 else "", "train")
+        for label, groups in (("a", 40), ("b", 12), ("c", 2)) for group in range(groups)
+        for number in range(3 if group < 10 else 1)
+    ]  # fmt: skip
+    others = [data.Sample("v", "a", "", "validation"), data.Sample("t", "a", "", "test")]
+    contents = {sample.path: sample.path for sample in [*train, *others]}
+    splits = data.Splits("s", ("a", "b", "c"), train, others[:1], others[1:], {}, contents)
+    counts = {label: sum(sample.label == label for sample in train) for label in "abc"}
+    parts = [data.part_of_training(splits, fraction, seed=5) for fraction in (0.001, 0.1, 0.3, 0.9, 1.0)]
+    for fraction, part, larger in zip((0.001, 0.1, 0.3, 0.9, 1.0), parts, [*parts[1:], [*train, *others]], strict=True):
+        assert set(part) <= set(larger) and set(others) <= set(part)
+        kept = [sample for sample in part if sample.split == "train"]
+        for label in "abc":
+            count = sum(sample.label == label for sample in kept)
+            assert max(1, round(fraction * counts[label])) <= count <= max(1, round(fraction * counts[label])) + 2
+        for group in {sample.group for sample in kept} - {""}:
+            assert sum(sample.group == group for sample in kept) == sum(sample.group == group for sample in train)
+    assert data.part_of_training(splits, 0.3, seed=6) != parts[2]
+    assert parts[-1] == [*train, *others]

@@ -251,6 +251,24 @@ def test_views_are_taken_in_turn(splits, settings):
     assert np.array_equal(epochs[0], epochs[2]) and not np.allclose(epochs[0], epochs[1])
 
 
+def test_features_are_what_the_frozen_part_makes_of_every_view(splits, settings):
+    backbone = backbones.load("demo", "demo", 32)
+    surgery.freeze(backbone.model)
+    model, looks = classifier(backbone.model), []
+    for no_cache in (False, True):
+        changed = dataclasses.replace(settings, views=3, no_cache=no_cache)
+        prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, changed, generators.Augmentation(flip=True))
+        looks.append({split: prefix.features(split) for split in ("train", "validation")})
+        assert looks[-1]["train"].shape == (3, len(splits.train), 80)
+        assert looks[-1]["validation"].shape == (1, len(splits.validation), 80)
+        head = keras.Model(model.layers[-3].output, model.output)  # dropout and softmax
+        answers = head.predict(looks[-1]["validation"][0], verbose=0)
+        assert np.allclose(answers, prefix.predict("validation")[0], atol=1e-5)
+    for split in ("train", "validation"):
+        assert np.allclose(looks[0][split], looks[1][split], atol=1e-5)
+    assert len(np.unique(looks[0]["train"].round(4), axis=0)) > 1  # flipped or not
+
+
 def test_turned_photos_are_cached_too(splits, settings, monkeypatch):
     """Behind the cache or through the whole model, every turn gives the same answers, and each turn others."""
     answers = []

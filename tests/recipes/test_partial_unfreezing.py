@@ -92,6 +92,25 @@ def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
     assert result.results["validation"]["log_loss"] <= best["val_loss"] * 1.001 + 1e-6
 
 
+def test_what_is_worse_is_kept_where_one_wants_to_see_it(stripes, tmp_path):
+    changes = {"learning_rate": 1.0, "fine_tuning_rate": 0.1, "epochs": 1, "monitor": "loss"}
+    result = partial_unfreezing.run(settings(stripes, tmp_path, **changes, keep_worse=True))
+    assert result.results["kept_stage"] == "fine_tuning"
+    last = runs.read_history(result.directory)[-1]
+    assert result.results["validation"]["accuracy"] == pytest.approx(last["val_accuracy"])
+
+
+def test_l2_sp_keeps_the_unfrozen_layers_nearer_to_the_pretrained_ones(stripes, tmp_path):
+    before, moved = backbones.load("demo", "demo", 32).model, []
+    for strength in (0.0, 10.0):
+        result = partial_unfreezing.run(
+            settings(stripes, tmp_path, learning_rate=1e-2, fine_tuning_rate=1e-3, l2_sp=strength, keep_worse=True)
+        )
+        after = weights_of(result)["block5_conv1"][0]
+        moved.append(float(((after - before.get_layer("block5_conv1").get_weights()[0]) ** 2).sum()))
+    assert 0 < moved[1] < 0.5 * moved[0]
+
+
 def test_a_score_that_changes_by_unfreezing_alone_stops_the_run(stripes, tmp_path, monkeypatch):
     generators = frozen_prefix.FrozenPrefix.generators
 

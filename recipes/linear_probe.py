@@ -1,0 +1,169 @@
+"""Linear probe: logistic regression, or the nearest class centroid, on the features of a frozen network.
+
+When to use it: as the first number of all. It costs one look at every photo and a second of fitting, has nothing to
+tune, and what comes later has to beat it. The nearest centroid is good with a handful of photos a class.
+
+Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
+
+Command:
+
+    python recipes/linear_probe.py                                           # the demo, nothing is downloaded
+    python recipes/linear_probe.py --data photos/ --backbone MobileNetV2
+    python recipes/linear_probe.py --data photos/ --backbone MobileNetV2 --classifier nearest_centroid
+
+Linear probes are how pretrained networks are compared (Kornblith et al. 2019, https://arxiv.org/abs/1805.08974); the
+nearest centroid of features is the classifier of prototypical networks (Snell et al. 2017,
+https://arxiv.org/abs/1703.05175). Both are linear in the pooled features, so what was found is put into the softmax
+layer of the same model that feature extraction trains, and saved, explained and used like it.
+
+Expected: see the table of `recipes/compare_strategies.py` in the README.
+"""
+
+import dataclasses
+import sys
+from typing import Literal
+
+import numpy as np
+from sklearn import linear_model, metrics, preprocessing
+
+from common import (
+    backbones,
+    config,
+    data,
+    device,
+    evaluation,
+    frozen_prefix,
+    generators,
+    grad_cam,
+    report,
+    runs,
+    surgery,
+)
+
+import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+
+PENALTIES = tuple(10.0**power for power in range(-5, 3))  # C of logistic regression: small is strong
+SHARPNESS = tuple(10.0 ** (power / 4) for power in range(-16, 9))  # of the softmax over distances
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(config.SharedConfig):
+    """A linear classifier of scikit-learn on the pooled features of a frozen network."""
+
+    backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
+    classifier: Literal["logistic_regression", "nearest_centroid"] = "logistic_regression"  # centroid: very few photos
+    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
+    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
+    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
+    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
+
+    def __post_init__(self):
+        super().__post_init__()
+        config.check_augmentation(self)
+        config.check(self.views > 0, "views", "must be above 0: a probe has no epochs that could draw new ones")
+
+
+def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:
+    """The base, global average pooling, softmax: a linear classifier on the pooled features."""
+    surgery.freeze(base_model)
+    x = keras.layers.GlobalAveragePooling2D()(base_model.output)
+    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(base_model.input, output, name="classifier")
+
+
+def logistic_regression(features: dict, labels: dict, num_classes: int):
+    """Multinomial logistic regression on standardised features; its penalty is chosen on the validation photos.
+
+    Args:
+        features: `train` and `validation`, (n, channels) floats.
+        labels: likewise, class indices (n,).
+        num_classes: number of classes, each with a training photo.
+
+    Returns:
+        Kernel (channels, num_classes) and bias (num_classes,) of the softmax layer, and what was chosen.
+    """
+    scaler = preprocessing.StandardScaler().fit(features["train"])
+    train, validation = (scaler.transform(features[split]) for split in ("train", "validation"))
+    found, model = [], linear_model.LogisticRegression(max_iter=1000, warm_start=True)
+    for penalty in PENALTIES:  # from strong to weak, each starting at the one before
+        model.set_params(C=penalty).fit(train, labels["train"])
+        score = metrics.log_loss(labels["validation"], model.predict_proba(validation), labels=range(num_classes))
+        found.append((score, penalty, model.coef_.T.copy(), model.intercept_.copy()))
+    _, penalty, kernel, bias = min(found, key=lambda each: each[0])
+    if num_classes == 2:  # scikit-learn gives the second class's logit alone
+        kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])
+    kernel = kernel / scaler.scale_[:, None]
+    return kernel, bias - scaler.mean_ @ kernel, {"C": penalty}
+
+
+def nearest_centroid(features: dict, labels: dict, num_classes: int):
+    """The class whose mean training feature is nearest; probabilities are a softmax over minus the squared distances,
+    as sharp as suits the validation photos. Arguments and results as for `logistic_regression`.
+
+    Minus the squared distance |x - m|² is 2 m·x - |m|² and a part that is the same for all classes: linear in x.
+    """
+    scaler = preprocessing.StandardScaler().fit(features["train"])
+    train = scaler.transform(features["train"])
+    centroids = np.stack([train[labels["train"] == number].mean(axis=0) for number in range(num_classes)])
+    kernel, bias = 2 * centroids.T, -(centroids**2).sum(axis=1)
+    logits = scaler.transform(features["validation"]) @ kernel + bias
+    scores = [_log_loss(sharpness * logits, labels["validation"]) for sharpness in SHARPNESS]
+    sharpness = SHARPNESS[int(np.argmin(scores))]
+    kernel = sharpness * kernel / scaler.scale_[:, None]
+    return kernel, sharpness * bias - scaler.mean_ @ kernel, {"sharpness": sharpness}
+
+
+def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean cross-entropy of (n, classes) logits."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).mean())
+
+
+CLASSIFIERS = {"logistic_regression": logistic_regression, "nearest_centroid": nearest_centroid}
+
+
+def run(config: Config) -> runs.Result:
+    """Fits the classifier, puts it into the model, reads the test photos once, writes the report."""
+    record = runs.Run("linear_probe", config)
+    config = record.config
+    strategy = device.set_up(config.seed, config.precision, config.deterministic)
+
+    # Data and model.
+    splits = data.load(config, record.directory)
+    num_classes = len(splits.class_names)
+    with strategy.scope():
+        backbone = backbones.choose(config, default="VGG16")
+        model = build_model(backbone.model, num_classes)
+    record.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size)
+    print(surgery.trainable_table(model), file=sys.stderr)
+
+    # The network runs once per photo; the classifier is fitted on what it makes of them. Augmented views are further
+    # training photos.
+    augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
+    views = {split: prefix.features(split) for split in ("train", "validation")}
+    features = {split: np.concatenate(values) for split, values in views.items()}
+    labels = {split: np.tile(splits.labels(split), len(values)) for split, values in views.items()}
+    kernel, bias, chosen = CLASSIFIERS[config.classifier](features, labels, num_classes)
+    model.get_layer("probabilities").set_weights([kernel, bias])
+
+    # Evaluation: here, and nowhere else, the test photos are compared with their labels.
+    results = {"strategy": config.classifier, "data": splits.summary(), "chosen": chosen}
+    probabilities = {split: prefix.predict(split)[0] for split in data.SPLIT_NAMES}
+    for split, predicted in probabilities.items():
+        results[split] = evaluation.evaluate(
+            predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed
+        )
+    runs.write_predictions(record.directory, splits, probabilities["test"])
+
+    # What stays: a model that takes raw pixels, the numbers, the pictures.
+    model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize)
+    runs.save_model(record.directory, model_from_pixels, splits.class_names)
+    result = record.finish(results | {"cost": record.cost(model, prefix)})
+    report.write(record.directory, grad_cam.for_photos(model_from_pixels))
+    print(runs.summary(result))
+    return result
+
+
+if __name__ == "__main__":
+    config.main(Config, run, __doc__)
