@@ -264,7 +264,8 @@ def read_csv(path: pathlib.Path) -> list[Sample]:
         UserError: a column or a value is missing, a split has another name, or a path stands there twice.
     """
     folder = path.absolute().parent
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    # File names are bytes to Linux; "surrogateescape" reads those, too, that are not UTF-8.
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file)
         missing = {"path", "label"} - set(reader.fieldnames or ())
         if missing:

@@ -64,7 +64,7 @@ def read_rows(path):
     """The rows of a CSV file as dicts; none where there is no such file."""
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
 
 

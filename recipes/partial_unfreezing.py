@@ -61,7 +61,7 @@ class Config(config.SharedConfig):
     rate_decay: float = 1.0  # each block learns this many times as fast as the one above it; 0.4 in ULMFiT, 1 is off
     warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing
     l2_sp: float = 0.0  # holds unfrozen weights near the pretrained ones (L2-SP); 1e-3 to 1e-1 where photos are few
-    keep_worse: bool = False  # keep fine-tuned layers that validate worse than the head, to see what they do
+    keep_worse: bool = False  # keep fine-tuned layers that validate worse than the head, to see what a rate does
     monitor: Literal["accuracy", "loss"] = "accuracy"  # on validation; loss also punishes being sure and wrong
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     list_layers: bool = False  # print the backbone's layers and blocks, which --unfreeze-from takes, and stop
@@ -77,7 +77,7 @@ class Config(config.SharedConfig):
         config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         config.check(0 < self.rate_decay <= 1, "rate_decay", "must be above 0 and at most 1")
         config.check(
-            self.fine_tuning_rate <= self.learning_rate / 10,
+            self.fine_tuning_rate <= self.learning_rate / 10 or self.keep_worse,
             "fine_tuning_rate",
             "must be 10 times below --learning-rate",
         )
