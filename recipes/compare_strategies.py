@@ -1,0 +1,379 @@
+"""Compare strategies side by side: which one for your photos, at what price, and is the difference more than noise?
+
+When to use it: before you settle on a recipe, and whenever somebody says "just fine-tune everything". Every strategy
+gets the same splits, the same limits and the same choice on validation photos; several seeds say what is noise.
+
+Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
+
+Command:
+
+    python recipes/compare_strategies.py                                         # the demo, nothing is downloaded
+    python recipes/compare_strategies.py --data photos/ --dry-run                # the plan and its time, no more
+    python recipes/compare_strategies.py --data photos/ --fractions 0.1 0.3 1    # how much do more photos bring?
+    python recipes/compare_strategies.py --data photos/ --claims                 # do the articles' claims hold here?
+    python recipes/compare_strategies.py --data photos/ --backbones MobileNetV2 EfficientNetB0
+    python recipes/compare_strategies.py --strategies feature_extraction "hot=feature_extraction --learning-rate 0.1"
+
+Each trial is a run of a recipe, in a process of its own, with its own report; a fraction below 1 leaves out training
+photos only. The frozen layers are computed once for all trials. A comparison that was interrupted goes on with
+`--resume` and repeats nothing that is finished.
+
+Expected: see the table in the README.
+"""
+
+import collections
+import dataclasses
+import pathlib
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from types import ModuleType
+from typing import Literal
+
+import tyro
+
+from common import (
+    backbones,
+    calibration,
+    claims,
+    compare_report,
+    comparison,
+    data,
+    device,
+    errors,
+    frozen_prefix,
+    generators,
+    runs,
+    surgery,
+    trials,
+)
+from common import config as configuration
+from recipes import feature_extraction, gradual_unfreezing, linear_probe, partial_unfreezing
+
+
+@dataclasses.dataclass(frozen=True)
+class Strategy:
+    """A recipe with some settings that differ from its defaults, and what it does in words."""
+
+    what: str
+    recipe: ModuleType
+    settings: dict = dataclasses.field(default_factory=dict)
+
+
+ALL_LAYERS = {"unfreeze_from": "1"}  # layer 0 is the input
+SCRATCH = {"weights": "none", "train_base": True}
+STRATEGIES = {
+    "nearest_centroid": Strategy(
+        "the class whose mean training feature is nearest", linear_probe, {"classifier": "nearest_centroid"}
+    ),
+    "logistic_regression": Strategy("scikit-learn's, on the frozen network's features", linear_probe),
+    "feature_extraction": Strategy("a new head on the frozen network", feature_extraction),
+    "partial_unfreezing": Strategy("the head, then the last block too, slowly", partial_unfreezing),
+    "gradual_unfreezing": Strategy("the head, then block by block while it pays", gradual_unfreezing),
+    "full_fine_tuning": Strategy("the head, then all layers, slowly", partial_unfreezing, ALL_LAYERS),
+    "layerwise_rates": Strategy(
+        "the head, then all layers, the deeper the slower", partial_unfreezing, ALL_LAYERS | {"rate_decay": 0.7}
+    ),
+    "l2_sp": Strategy(
+        "the head, then all layers, held near the pretrained weights", partial_unfreezing, ALL_LAYERS | {"l2_sp": 0.01}
+    ),
+    "from_scratch": Strategy("all layers, from random weights", feature_extraction, SCRATCH),
+}
+SLOW = ("layerwise_rates", "l2_sp")  # as slow as full_fine_tuning, and so not among the defaults
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(configuration.SharedConfig):
+    """Strategies x backbones x seeds x fractions of the training photos, side by side."""
+
+    backbone: tyro.conf.Suppress[str | None] = None  # here it is --backbones
+    # Names, or NAME=STRATEGY with flags of its recipe: "hot=feature_extraction --learning-rate 0.1"
+    strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
+    backbones: tuple[str, ...] = ()  # names in keras.applications; default MobileNetV2, on demo data demo
+    seeds: int = 3  # from --seed on, each with a split of its own unless --split-seed is given
+    fractions: tuple[float, ...] = (1.0,)  # of the training photos, nested: 0.1 0.3 1 shows what more photos bring
+    claims: bool = False  # check the articles' claims too, with the further trials that this takes
+    dry_run: bool = False  # print the plan and its estimated time, and stop
+    jobs: int = 1  # trials at a time on this machine; more only where one leaves cores or GPUs idle
+    ray: str | None = None  # address of a Ray cluster that runs the trials; auto: the one of this machine
+    # What follows goes to every strategy that has it.
+    head: Literal["flatten", "gap"] = "gap"  # gap has far fewer weights: better with few photos
+    hidden_units: int | None = None  # Dense units before the softmax; default 256 after flatten, none (0) after gap
+    dropout: float | None = None  # before each Dense; default 0 after flatten, 0.3 after gap
+    l2: float = 0.0  # penalty on the head's weights; 1e-4 to 1e-2 when training accuracy runs ahead of validation
+    epochs: int = 200  # of a head, or from scratch; an upper limit: early stopping ends the training
+    patience: int = 10  # epochs without a better validation loss before that stops
+    fine_tuning_epochs: int = 15  # of each further stage; its rate falls to nothing in the last
+    fine_tuning_rate: float = 1e-4  # 10 to 100 times below the head's
+    unfreeze_from: str | None = None  # of partial_unfreezing: number, name or block; default: the last block
+    max_blocks: int = 3  # of gradual_unfreezing: the most that it unfreezes
+    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
+    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
+    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
+    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
+    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("seeds", "jobs"):
+            configuration.check(getattr(self, name) > 0, name, "must be above 0")
+        for name in ("strategies", "fractions"):
+            values = getattr(self, name)
+            configuration.check(0 < len(values) == len(set(values)), name, "must be one or several, each once")
+        sound = all(0 < fraction <= 1 for fraction in self.fractions)
+        configuration.check(sound, "fractions", "must be above 0, up to 1")
+        for name in self.backbones:
+            backbones.check_name(name)
+        for strategy in compared(self).values():
+            with_settings(self, strategy)  # a mistake in a setting shows now, not after the first trials
+
+
+def compared(config: Config) -> dict[str, Strategy]:
+    """Name → strategy: what `--strategies` names and, with `--claims`, what the claims are about.
+
+    Raises:
+        UserError: an unknown name or flag, or one name twice.
+    """
+    found = {}
+    for given in config.strategies:
+        name, _, definition = given.partition("=")
+        if name in found or not name.replace("_", "").replace("-", "").isalnum():
+            raise errors.UserError(f"--strategies: {name!r} is no name, or stands there twice")
+        found[name] = defined(definition) if definition else known(name)
+    return found | {name: STRATEGIES[name] for name in claims.STRATEGIES if config.claims and name not in found}
+
+
+def known(name: str) -> Strategy:
+    """The strategy of that name."""
+    if name not in STRATEGIES:
+        hint = configuration.suggestion(name, list(STRATEGIES)) or f"; there are {', '.join(STRATEGIES)}"
+        raise errors.UserError(f"--strategies: unknown strategy {name!r}{hint}")
+    return STRATEGIES[name]
+
+
+def defined(definition: str) -> Strategy:
+    """What `STRATEGY --flag value …` stands for: a strategy with other settings."""
+    name, *flags = shlex.split(definition) or [""]
+    base = known(name)
+    changed = configuration.changed(configuration.parse(base.recipe.Config, flags))
+    what = f"{base.what}; {' '.join(flags)}" if flags else base.what
+    return Strategy(what, base.recipe, base.settings | changed)
+
+
+def of_claims(config: Config) -> dict[str, tuple[Strategy, float]]:
+    """What the claims need besides: name → strategy, and the fraction that it trains on."""
+    least, most = min(config.fractions), max(config.fractions)
+    hot = {"fine_tuning_rate": 100 * config.fine_tuning_rate, "keep_worse": True}
+    augmented = {"flip": True, "rotation": 15.0, "zoom": 0.2, "contrast": 0.2}
+    plain = {"flip": False, "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
+    return {
+        "high_rate": (Strategy("", partial_unfreezing, ALL_LAYERS | hot), most),
+        "with_augmentation": (Strategy("", feature_extraction, augmented), least),
+        "without_augmentation": (Strategy("", feature_extraction, plain), least),
+        "regularised": (Strategy("", feature_extraction, {"dropout": 0.5, "l2": 0.01}), most),
+        "unregularised": (Strategy("", feature_extraction, {"dropout": 0.0, "l2": 0.0}), most),
+    }
+
+
+def with_settings(config: Config, strategy: Strategy, **settings):
+    """The recipe's Config of a trial: those of our flags that it has too, then the strategy's own settings."""
+    ours, its = ({field.name for field in dataclasses.fields(each)} for each in (Config, strategy.recipe.Config))
+    passed = {name: getattr(config, name) for name in ours & its - {"backbone", "resume", "out", "debug"}}
+    return strategy.recipe.Config(**passed | strategy.settings | settings)
+
+
+# The plan -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A trial and its place in the comparison; `is_row` is False where only a claim needs it."""
+
+    trial: trials.Trial
+    name: str
+    what: str
+    backbone: str
+    seed: int
+    fraction: float
+    is_row: bool
+
+
+def deal_out(config: Config, folder: pathlib.Path) -> dict[tuple[int, float], pathlib.Path]:
+    """(seed, fraction) → a CSV with the photos of every side; the trials read these, and nothing else."""
+    found = {}
+    for seed in range(config.seed, config.seed + config.seeds):
+        place = folder / f"seed{seed}"
+        place.mkdir(parents=True, exist_ok=True)
+        splits = data.load(dataclasses.replace(config, seed=seed), place)
+        for fraction in sorted(config.fractions, reverse=True):
+            path = place / (f"{fraction:g}.csv" if fraction < 1 else "split.csv")
+            if fraction < 1 and not path.is_file():
+                data.write_csv(path, data.part_of_training(splits, fraction, seed))
+            found[seed, fraction] = path
+    return found
+
+
+def plan(config: Config, names: tuple[str, ...], sources: dict) -> list[Planned]:
+    """All trials on all networks, seed by seed: what stands there after an interruption can be compared already."""
+    rows = [(name, strategy, True, config.fractions) for name, strategy in compared(config).items()]
+    if config.claims:
+        rows += [(name, strategy, False, [fraction]) for name, (strategy, fraction) in of_claims(config).items()]
+    planned = []
+    for (seed, fraction), source in sources.items():
+        for backbone in names:
+            for name, strategy, is_row, fractions in rows:
+                if fraction in fractions:
+                    own = {"data": str(source), "backbone": backbone, "seed": seed}
+                    weights = {"weights": weights_of(config, backbone)} | strategy.settings
+                    place = f"{name}/{backbone.replace(':', '_')}/seed{seed}_{fraction:g}"
+                    settings = with_settings(config, strategy, **weights | own)
+                    trial = trials.Trial(place, strategy.recipe.__name__, settings)
+                    planned.append(Planned(trial, name, strategy.what, backbone, seed, fraction, is_row))
+    return planned
+
+
+def weights_of(config: Config, backbone: str) -> str:
+    """The pretrained weights of a network."""
+    return config.weights or ("demo" if backbone == "demo" else "imagenet")
+
+
+def stages(base_model, trial: trials.Trial) -> list[tuple[int, int]]:
+    """What a trial trains, as far as one can say before: of each stage (number of the first layer that trains, epochs)."""
+    settings, whole = trial.config, len(base_model.layers)
+    if trial.recipe == linear_probe.__name__:
+        return []
+    guess = min(settings.epochs, settings.patience + 20)  # where early stopping mostly ends
+    if trial.recipe == feature_extraction.__name__:
+        return [(1 if settings.train_base else whole, guess)]
+    if trial.recipe == partial_unfreezing.__name__:
+        firsts = [partial_unfreezing.first_unfrozen(base_model, settings)]
+    else:
+        firsts = [stage.first for stage in gradual_unfreezing.plan(base_model, settings)[1:]]
+    return [(whole, guess), *((first, settings.fine_tuning_epochs) for first in firsts)]
+
+
+def measure(config: Config, planned: list[Planned]) -> calibration.Speed:
+    """How fast the network of these trials is on this machine."""
+    device.set_up(config.seed, config.precision)
+    began = time.perf_counter()
+    backbone = backbones.load(planned[0].backbone, weights_of(config, planned[0].backbone), config.image_size)
+    build = time.perf_counter() - began
+    model = feature_extraction.build_model(backbone.model, 2, with_settings(config, STRATEGIES["feature_extraction"]))
+    found = {each.name: stages(backbone.model, each.trial) for each in planned}
+    return calibration.measure(backbone, build, model, found, config.batch_size)
+
+
+def compute_features(config: Config, planned: list[Planned]) -> float:
+    """Puts into the cache what these trials need of the frozen network, in one pass; returns its seconds.
+
+    The largest fraction holds the others; the cut furthest from the head comes first, the others are computed from it.
+    """
+    device.set_up(config.seed, config.precision)
+    name = planned[0].backbone
+    backbone = backbones.load(name, weights_of(config, name), config.image_size, config.aspect)
+    wanted, whole = {}, len(backbone.model.layers)
+    for each in sorted(planned, key=lambda each: -each.fraction):
+        own = each.trial.config
+        augmentation = generators.Augmentation(own.flip, own.rotation, own.zoom, own.contrast)
+        for first in {whole, *(first for first, _ in stages(backbone.model, each.trial))} - {1}:
+            wanted.setdefault((first, getattr(own, "head", "gap"), each.seed, augmentation), own)
+    seconds = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for number, ((first, head, _, augmentation), own) in enumerate(sorted(wanted.items(), key=lambda w: w[0][:3])):
+            (place := pathlib.Path(folder, str(number))).mkdir()
+            splits = data.load(own, place)
+            shape = with_settings(config, STRATEGIES["feature_extraction"], head=head)
+            model = feature_extraction.build_model(backbone.model, len(splits.class_names), shape)
+            surgery.unfreeze(backbone.model, first, config.batch_norm)
+            seconds += frozen_prefix.FrozenPrefix(model, backbone, splits, own, augmentation).seconds
+    return seconds
+
+
+def side_counts(path: pathlib.Path) -> tuple[int, int]:
+    """How many photos of a source train, and how many do not."""
+    sides = [sample.split for sample in data.read_csv(path)]
+    return sides.count("train"), len(sides) - sides.count("train")
+
+
+def as_run(each: Planned, outcome: trials.Outcome) -> comparison.Run:
+    """What became of a planned trial."""
+    settings = dataclasses.replace(each.trial.config, out=configuration.SharedConfig.out)
+    file = f"{each.trial.recipe.replace('.', '/')}.py"
+    command = shlex.join(["python", file, *configuration.arguments(settings)])
+    uses_features = not getattr(settings, "train_base", False)
+    return comparison.Run(
+        each.name, each.backbone, each.seed, each.fraction, each.what, uses_features, command,
+        outcome.directory, outcome.error,
+    )  # fmt: skip
+
+
+def run(config: Config) -> runs.Result:
+    """Plans, runs what is not finished yet, compares, and says what to use."""
+    record = runs.Run("compare_strategies", config)
+    config = record.config  # that of the interrupted comparison when --resume is given
+    names = config.backbones or ("demo" if config.data == "demo" else "MobileNetV2",)
+
+    # Data: a split for each seed, its training side thinned out for the smaller fractions.
+    sources = deal_out(config, record.directory / "splits")
+    planned = plan(config, names, sources)
+    of_backbone = {name: [each for each in planned if each.backbone == name] for name in names}
+
+    # The plan and its price, before anything runs.
+    print("plan: measuring a few training steps", file=sys.stderr)
+    counts = {key: side_counts(path) for key, path in sources.items()}
+    speeds = {name: trials.call(measure, config, ours) for name, ours in of_backbone.items()}
+    feature_seconds = {name: speed.forward * sum(max(counts.values())) for name, speed in speeds.items()}
+    seconds = collections.defaultdict(list)
+    for each in planned:
+        label = f"{each.name}, {each.backbone}" if len(names) > 1 else each.name
+        size = counts[each.seed, each.fraction]
+        seconds[label].append(speeds[each.backbone].of_trial(each.name, *size, config.batch_size))
+    expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
+    print(calibration.table(seconds, sum(feature_seconds.values()), expected))
+    if config.dry_run:
+        shutil.rmtree(record.directory)
+        sys.exit()
+    record.write_config(backbones=names)
+
+    # The frozen network, once for all trials; then the trials, each in a process of its own.
+    if not config.no_cache and (config.cache or not config.ray):  # the default cache is no folder that nodes share
+        for name, ours in of_backbone.items():
+            feature_seconds[name] = max(feature_seconds[name], trials.call(compute_features, config, ours))
+    outcomes = trials.run_all(
+        [each.trial for each in planned], record.directory / "trials", config.jobs, config.ray, preload=[__name__]
+    )
+
+    # What came of it.
+    found = [as_run(each, outcomes[each.trial.name]) for each in planned]
+    rows = [each for each, of in zip(found, planned, strict=True) if of.is_row]
+    results = comparison.compare(rows, record.directory, feature_seconds)
+    results["claims"] = claims.check(claims.finder(found)) if config.claims else []
+    results["plan"] = {
+        "strategies": list(compared(config)), "backbones": list(names), "fractions": list(config.fractions),
+        "seeds": list(range(config.seed, config.seed + config.seeds)), "jobs": config.jobs, "trials": len(planned),
+        "estimated_seconds": round(expected, 1),
+    }  # fmt: skip
+    first = data.read_csv(next(iter(sources.values())))
+    results["data"] = {"source": config.data, "class_names": sorted({sample.label for sample in first})} | {
+        side: sum(sample.split == side for sample in first) for side in data.SPLIT_NAMES
+    }
+    results["cost"] = {
+        "seconds": round(record.seconds(), 1), "feature_seconds": round(sum(feature_seconds.values()), 1),
+        "device": device.description(), "peak_memory_bytes": max(
+            (row["cost"]["peak_memory_bytes"] for row in results["rows"] if row["cost"]), default=0
+        ),
+    }  # fmt: skip
+    result = record.finish(results)
+    compare_report.write(record.directory, result.results)
+    print(comparison.table(result.results))
+    print("\n".join([*result.results["advice"], f"report: {record.directory / 'compare.html'}"]))
+    return result
+
+
+if __name__ == "__main__":
+    # The trials' processes import this file by its name, so its classes must be those of that module.
+    from recipes import compare_strategies
+
+    configuration.main(compare_strategies.Config, compare_strategies.run, __doc__)
