@@ -20,11 +20,11 @@ NOT_WORSE = "≈"  # beside what is not worse than the best beyond noise
 
 
 def write(directory, comparison):
-    """Write `compare.html`, `compare.csv` and `figures/*.png` into a directory.
+    """Write `compare.html`, `compare.csv`, `compare.json` and `figures/*.png` into a directory.
 
     Args:
         directory: of the comparison; links to the runs' reports are relative to it.
-        comparison: the dict that `compare_strategies` writes as compare.json; nothing else is read.
+        comparison: the results of `compare_strategies`; nothing else is read.
 
     Returns:
         The path of compare.html.
@@ -35,6 +35,7 @@ def write(directory, comparison):
     view = Comparison.of(pathlib.Path(directory), comparison)
     (view.directory / "figures").mkdir(parents=True, exist_ok=True)
     _write_trials(view.directory / "compare.csv", comparison["rows"])
+    files.write_json(view.directory / "compare.json", comparison)
     script = page.template("sort.js").render()
     html = page.template("compare.html").render(
         comparison=comparison,

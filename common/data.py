@@ -21,6 +21,7 @@ FOLDER_SPLITS = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+FEW_TO_CHOOSE_BY = 15  # validation photos; of 15 one more right is 7 points
 DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.15}
 DEMO_FRACTIONS = {"validation": 0.2, "test": 0.6}  # 20 photos of each class train, enough to test on stay
 
@@ -151,6 +152,12 @@ def load(
         write_csv(split_csv, usable)
     quality = scan.summarise(facts) | {"skipped": left_out}
     sides = {name: [sample for sample in usable if sample.split == name] for name in SPLIT_NAMES}
+    if len(sides["validation"]) < FEW_TO_CHOOSE_BY:
+        print(
+            f"data: only {len(sides['validation'])} {kind.NAME}s validate; what is chosen by so few is mostly chance: "
+            "raise --validation-fraction",
+            file=sys.stderr,
+        )
     return Splits(
         config.data, tuple(sorted({sample.label for sample in usable})), **sides, quality=quality, content_of=contents
     )
@@ -401,9 +408,11 @@ def _needs(units, fractions, by_group: bool) -> dict[str, dict[str, float]]:
     counts = sum((_labels(unit, by_group) for unit in units), collections.Counter())
     poor = sorted(label for label in counts if groups[label] < len(fractions))
     if poor:
+        many = f"{groups[poor[0]]} independent files or groups"
+        count = "one independent file or group" if groups[poor[0]] == 1 else many
         raise errors.UserError(
-            f"class {poor[0]!r} has only {groups[poor[0]]} independent files or groups, but each of "
-            f"{', '.join(fractions)} needs one; add some or remove the class"
+            f"class {poor[0]!r} has only {count}, but each of {', '.join(fractions)} needs one; add some or remove the "
+            "class"
         )
     others = [side for side in fractions if side != "train"]
     needs = {side: {label: max(1, round(fractions[side] * n)) for label, n in counts.items()} for side in others}

@@ -349,9 +349,10 @@ class FrozenPrefix:
     def _say(self, store, source, missing: int, total: int) -> None:
         """What is going to be computed, and the space that it takes."""
         start = f"from {source.directory.name[:8]}" if source else f"from the {self._unit}s"
+        each = self._unit if len(self._views("train")) == 1 else f"view of a {self._unit}"
         shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.cut.tensors)
         print(
-            f"frozen prefix: {len(self.cut.prefix.layers)} layers, once a {self._unit}, {start}; {missing} of {total} "
+            f"frozen prefix: {len(self.cut.prefix.layers)} layers, once a {each}, {start}; {missing} of {total} "
             f"to do, {shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
             file=sys.stderr,
         )

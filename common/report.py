@@ -57,7 +57,7 @@ def write(run_directory, explain=None):
         explained=_explained_photos(run, explain) if explain and not has_clips else None,
         clinic=clinic_report.sections(run, explain) if "clinic" in run.results else None,
         clips=clip_report.sections(run, explain) if has_clips else None,
-        unit="clip" if has_clips else "photo",
+        unit=_unit(run),
         few_units=evaluation.FEW_UNITS,
         listed_files=LISTED_FILES,
         splits=SPLITS,
@@ -68,6 +68,10 @@ def write(run_directory, explain=None):
     if "clinic" in run.results:
         clinic_report.write_model_card(run.directory)
     return path
+
+
+def _unit(run):
+    return "clip" if "clips" in run.results else "photo"
 
 
 # The sections -------------------------------------------------------------------------------------
@@ -114,7 +118,7 @@ def _sample_photos(run):
     for index, name in enumerate(names):
         each, rest = divmod(SAMPLE_PHOTOS, len(names))
         chosen += page.spread(by_class[name], each + (index < rest))
-    return page.photos(run, "training_photos", chosen)
+    return page.photos(run, f"training_{_unit(run)}s", chosen)
 
 
 def _trained(run):
@@ -185,7 +189,7 @@ def _reliability_diagram(run):
 
 def _wrong_photos(run):
     wrong = [row for row in run.predictions if not row["correct"]]
-    return page.photos(run, "wrong_photos", sorted(wrong, key=_minus_confidence)[:WRONG_PHOTOS])
+    return page.photos(run, f"wrong_{_unit(run)}s", sorted(wrong, key=_minus_confidence)[:WRONG_PHOTOS])
 
 
 def _minus_confidence(row):

@@ -14,6 +14,7 @@ import json
 import pathlib
 import platform
 import shlex
+import shutil
 import sys
 import threading
 import time
@@ -183,9 +184,8 @@ class Run:
 def _remove_unused(directory: pathlib.Path) -> None:
     """Removes a run directory in which no training was set up; a list of bad photos stays."""
     with contextlib.suppress(OSError):
-        if {path.name for path in directory.iterdir()} <= {"split.csv"}:
-            (directory / "split.csv").unlink(missing_ok=True)
-            directory.rmdir()
+        if {path.name for path in directory.iterdir()} <= {"split.csv", "splits"}:
+            shutil.rmtree(directory)
 
 
 @dataclasses.dataclass

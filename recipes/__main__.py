@@ -46,14 +46,17 @@ def predict(
 
 
 def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
-    """Draws figures/ and report.html again from what stands in the run directory.
+    """Draws figures/ and report.html (of a comparison compare.html) again from what stands in the run directory.
 
     Args:
         run: the directory of a finished run.
     """
-    from common import clip_evaluation, grad_cam, runs
+    from common import clip_evaluation, compare_report, grad_cam, runs
     from common import report as reports
 
+    if (run / "compare.json").is_file():
+        print(compare_report.write(run, runs.Result.read(run).results))
+        return 0
     saved = runs.load_model(run)
     reports.write(run, clip_evaluation.for_clips(saved) if saved.clips else grad_cam.for_photos(saved.model))
     print(run / "report.html")

@@ -138,10 +138,10 @@ def compared(config: Config) -> dict[str, Strategy]:
     """
     found = {}
     for given in config.strategies:
-        name, _, definition = given.partition("=")
+        name, is_defined, definition = given.partition("=")
         if name in found or not name.replace("_", "").replace("-", "").isalnum():
             raise errors.UserError(f"--strategies: {name!r} is no name, or stands there twice")
-        found[name] = defined(definition) if definition else known(name)
+        found[name] = defined(definition) if is_defined else known(name)
     return found | {name: STRATEGIES[name] for name in claims.STRATEGIES if config.claims and name not in found}
 
 
@@ -240,7 +240,7 @@ def weights_of(config: Config, backbone: str) -> str:
 
 
 def stages(base_model, trial: trials.Trial) -> list[tuple[int, int]]:
-    """What a trial trains, as far as one can say before: of each stage (number of the first layer that trains, epochs)."""
+    """What a trial trains, as far as one can know: of each stage (number of the first layer that trains, epochs)."""
     settings, whole = trial.config, len(base_model.layers)
     if trial.recipe == linear_probe.__name__:
         return []
@@ -273,9 +273,12 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     device.set_up(config.seed, config.precision)
     name = planned[0].backbone
     backbone = backbones.load(name, weights_of(config, name), config.image_size, config.aspect)
+    same = ("image_size", "aspect", "precision", "cache_dtype")
     wanted, whole = {}, len(backbone.model.layers)
     for each in sorted(planned, key=lambda each: -each.fraction):
         own = each.trial.config
+        if own.weights != backbone.weights or any(getattr(own, field) != getattr(config, field) for field in same):
+            continue  # a network of its own, which this trial alone will run
         augmentation = generators.Augmentation(own.flip, own.rotation, own.zoom, own.contrast)
         for first in {whole, *(first for first, _ in stages(backbone.model, each.trial))} - {1}:
             wanted.setdefault((first, getattr(own, "head", "gap"), each.seed, augmentation), own)

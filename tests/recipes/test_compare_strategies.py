@@ -1,0 +1,161 @@
+"""The comparison is that of the recipes themselves, and it says of what differs that it does, and of nothing else."""
+
+import dataclasses
+import importlib
+import json
+import os
+import shutil
+
+import pytest
+
+from common import config as configuration
+from common import data, errors, trials
+from recipes import compare_strategies, feature_extraction, partial_unfreezing
+
+QUICK = {
+    "backbones": ("demo",),
+    "weights": "demo",
+    "image_size": 64,
+    "epochs": 20,
+    "fine_tuning_epochs": 2,
+    "batch_size": 8,
+    "learning_rate": 1e-2,
+    "validation_fraction": 0.2,
+    "test_fraction": 0.4,
+}
+HOT = "hot=full_fine_tuning --fine-tuning-rate 0.3 --keep-worse --warm-up 0"
+
+
+def settings(photos, tmp_path, **changes):
+    return compare_strategies.Config(
+        **{"data": str(photos), "out": tmp_path / "runs", "cache": tmp_path / "cache", **QUICK, **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A finished comparison on striped photos, with one strategy under two names and one made worse on purpose."""
+    place = tmp_path_factory.mktemp("compared")
+    photos = data.demo_folder(place / "drawn")
+    for folder in photos.iterdir():  # two classes are enough
+        if folder.name not in ("fish", "snail"):
+            shutil.rmtree(folder)
+    names = ("logistic_regression", "feature_extraction", "same=feature_extraction", HOT)
+    result = compare_strategies.run(settings(photos, place, strategies=names, seeds=2))
+    return result
+
+
+def test_every_trial_is_its_recipe_alone_with_the_same_flags(compared, tmp_path):
+    for row in compared.results["rows"]:
+        (trial,) = [each for each in row["runs"] if each["seed"] == 1]
+        _, file, *flags = trial["command"].split()
+        recipe = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        config = dataclasses.replace(configuration.parse(recipe.Config, flags), out=tmp_path)
+        alone = recipe.run(config).results
+        ours = json.loads((compared.directory / trial["report"]).with_name("results.json").read_text())
+        assert alone["test"] == ours["test"] and alone["validation"] == ours["validation"]
+
+
+def test_what_was_made_worse_is_last_and_what_is_the_same_is_not_different(compared):
+    result = compared
+    rows, differences = result.results["rows"], result.results["differences"]
+    assert len(rows) == 4 and rows[-1]["name"] == "hot"
+    assert rows[-1]["test"]["accuracy"][0] < 0.7 < rows[0]["test"]["accuracy"][0]
+    (same,) = [each for each in differences if {each["first"], each["second"]} == {"feature_extraction", "same"}]
+    assert (same["p"], same["difference"], same["larger_than_noise"]) == (1.0, 0.0, False)
+    assert any(each["larger_than_noise"] and each["second"] == "hot" for each in differences)
+    assert result.results["choice"] != "hot"
+
+
+def test_the_page_and_the_files_for_machines_are_there(compared):
+    result = compared
+    assert json.loads((result.directory / "compare.json").read_text()) == result.results
+    assert len((result.directory / "compare.csv").read_text().splitlines()) == 1 + 4 * 2
+    page = (result.directory / "compare.html").read_text()
+    for row in result.results["rows"]:
+        for each in row["runs"]:
+            assert each["report"] in page and (result.directory / each["report"]).is_file()
+
+
+def test_an_interrupted_comparison_repeats_nothing_and_gives_the_same_table(compared, tmp_path):
+    result = compared
+    again = tmp_path / "again"
+    shutil.copytree(result.directory, again)
+    for name in ("results.json", "compare.html", "trials/hot/demo/seed1_1/outcome.json"):
+        (again / name).unlink()
+    kept = again / "trials" / "same" / "demo" / "seed0_1" / "outcome.json"
+    os.utime(kept, (1, 1))
+    resumed = compare_strategies.run(compare_strategies.Config(resume=again))
+    assert kept.stat().st_mtime == 1
+    for before, after in zip(result.results["rows"], resumed.results["rows"], strict=True):
+        assert all(before[key] == after[key] for key in ("name", "test", "validation", "kept", "per_class"))
+    assert resumed.results["differences"] == result.results["differences"]
+
+
+def test_a_trial_that_fails_is_a_row(stripes, tmp_path):
+    broken = "broken=feature_extraction --weights nowhere.h5"
+    result = compare_strategies.run(settings(stripes, tmp_path, strategies=("nearest_centroid", broken), seeds=1))
+    last = result.results["rows"][-1]
+    assert last["name"] == "broken" and last["failed"] == 1 and last["test"] is None
+    assert "nowhere.h5" in last["runs"][0]["error"]
+    assert any("broken failed" in sentence for sentence in result.results["advice"])
+
+
+def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(stripes, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        compare_strategies.run(settings(stripes, tmp_path, dry_run=True, strategies=("feature_extraction",)))
+    assert not ended.value.code and not list((tmp_path / "runs").rglob("*.*"))
+    shown = capsys.readouterr().out
+    assert "feature_extraction" in shown and "takes about" in shown
+
+
+def test_the_plan_has_every_combination_once(stripes, tmp_path):
+    config = settings(stripes, tmp_path, seeds=2, fractions=(0.5, 1.0), strategies=("feature_extraction", HOT))
+    sources = compare_strategies.deal_out(config, tmp_path / "splits")
+    planned = compare_strategies.plan(config, ("demo", "MobileNetV2:0.35"), sources)
+    for seed in (0, 1):
+        small, whole = (data.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
+        assert set(small) < set(whole)
+        assert [each for each in small if each.split != "train"] == [each for each in whole if each.split != "train"]
+    assert len({each.trial.name for each in planned}) == len(planned) == 2 * 2 * 2 * 2
+    hot = next(each for each in planned if each.name == "hot").trial
+    assert hot.recipe == partial_unfreezing.__name__ and hot.config.unfreeze_from == "1"
+    assert hot.config.fine_tuning_rate == 0.3 and hot.config.learning_rate == QUICK["learning_rate"]
+    with_claims = compare_strategies.plan(dataclasses.replace(config, claims=True), ("demo",), sources)
+    names = [each.name for each in with_claims]
+    assert {"from_scratch", "gradual_unfreezing", "full_fine_tuning"} <= set(names)
+    assert names.count("high_rate") == names.count("with_augmentation") == 2
+    assert {each.fraction for each in with_claims if each.name == "with_augmentation"} == {0.5}
+    assert {each.fraction for each in with_claims if each.name == "high_rate"} == {1.0}
+
+
+def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_every_layer(stripes, tmp_path):
+    config = settings(stripes, tmp_path, strategies=("from_scratch", "full_fine_tuning"), seeds=1)
+    planned = compare_strategies.plan(config, ("demo",), compare_strategies.deal_out(config, tmp_path / "splits"))
+    scratch, full = (each.trial.config for each in planned)
+    assert (scratch.weights, scratch.train_base) == ("none", True)
+    assert isinstance(scratch, feature_extraction.Config) and full.weights == "demo"
+    speed = trials.call(compare_strategies.measure, config, planned)
+    assert speed.stages["from_scratch"] == [(1, 30)]
+    assert speed.stages["full_fine_tuning"] == [(19, 30), (1, 2)]
+    assert 0 < speed.step[19] < speed.step[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategies": ("feature_extracton",)}, "did you mean feature_extraction"),
+        ({"strategies": ("a=feature_extraction", "a=partial_unfreezing")}, "stands there twice"),
+        ({"strategies": ("a=feature_extraction --rate 3",)}, "unknown argument --rate"),
+        ({"strategies": ("a=",)}, "unknown strategy ''"),
+        ({"strategies": ("../a=feature_extraction",)}, "is no name"),
+        ({"strategies": ("a=partial_unfreezing --fine-tuning-rate 1",)}, "10 times below"),
+        ({"backbones": ("MobilNetV2",)}, "did you mean MobileNetV2"),
+        ({"fractions": (0.0, 1.0)}, "--fractions must be above 0"),
+        ({"fractions": ()}, "--fractions must be one or several"),
+        ({"seeds": 0}, "--seeds must be above 0"),
+    ],
+)
+def test_a_mistake_shows_before_anything_runs(changes, message):
+    with pytest.raises(errors.UserError, match=message):
+        compare_strategies.Config(**changes)
