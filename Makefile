@@ -2,13 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
+TESTED := $(VENV)/installed-for-tests
 
 .PHONY: demo test benchmarks clean
 
+# Short training, so that three seeds of each take three minutes.
 demo: $(INSTALLED)
-	@$(VENV)/bin/python recipes/feature_extraction.py
+	@$(VENV)/bin/python recipes/compare_strategies.py --strategies logistic_regression feature_extraction \
+	  partial_unfreezing gradual_unfreezing from_scratch --learning-rate 3e-3 --epochs 30 --patience 5 \
+	  --fine-tuning-epochs 10 --max-blocks 2
 
-test: $(INSTALLED)
+test: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal $(TESTS)
 
 benchmarks: $(INSTALLED)
@@ -25,6 +29,12 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian, apt install python3-venv" >&2; exit 2; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $(INSTALLED)
+
+# The tests need the optional extras too.
+$(TESTED): $(INSTALLED)
+	@echo "installing what only the tests need" >&2
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	@touch $(TESTED)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

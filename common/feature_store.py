@@ -68,15 +68,18 @@ class FeatureStore:
         return len(self.places)
 
     def _open(self, path: pathlib.Path) -> None:
-        """Takes a shard's rows in, or removes a damaged one."""
-        with open(path, "rb") as file:
-            header = _header_of(file.readline())
-            start = file.tell()
-            sound = _is_sound(file, header, self.row_bytes)
+        """Takes a shard's rows in, or removes a damaged one; another process may have been quicker."""
+        try:
+            with open(path, "rb") as file:
+                header = _header_of(file.readline())
+                start = file.tell()
+                sound = _is_sound(file, header, self.row_bytes)
+        except FileNotFoundError:
+            return
         if not sound:
             count = len(header.get("names", []))
             print(f"cache: {path} is damaged; its {count} rows are computed again", file=sys.stderr)
-            path.unlink()
+            path.unlink(missing_ok=True)
             return
         for number, name in enumerate(header["names"]):
             self.places[name] = (path, start + number * self.row_bytes)

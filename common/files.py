@@ -75,5 +75,7 @@ def complete_folder(
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
+        if folder.is_dir() and is_complete(folder):  # another process was quicker
+            return folder
         raise errors.UserError(f"cannot write {what} to {folder}: {error.strerror or error}") from error
     return folder

@@ -77,10 +77,10 @@ def run_all(
 ) -> dict[str, Outcome]:  # fmt: skip
     """Runs what has not succeeded yet; a bar and a line for each trial on stderr.
 
-    The results do not depend on where and how many at a time: TensorFlow sums in an order that follows from the number
-    of its threads (one thread instead of two moved the probabilities of a network trained from scratch by 0.04), so
-    each trial has as many as one that runs alone here, however many run beside it. On two cores two trials of two
-    threads were as fast as two of one; with 16 threads each they took 25 % more.
+    The results do not depend on where the trials run, nor how many at a time. TensorFlow sums in an order that follows
+    from the number of its threads: one instead of two moved the probabilities of a network trained from scratch by up
+    to 0.04. So each trial has as many as one that runs alone here. On two cores, two trials of two threads each took
+    9 % more processor time than two of one, and two of 16 threads 25 % more.
 
     On Ray, the cluster's scheduler places the trials: one CPU each, one GPU too where the cluster has GPUs; `jobs` says
     nothing there, and a trial whose node dies is started on another one. This machine must be one of the nodes. Every
@@ -184,7 +184,9 @@ def _recorded(place: pathlib.Path, directory: str | None, error: str | None, sec
 def _line(name: str, outcome: Outcome, folder: pathlib.Path) -> str:
     """What is said of a trial when it is over."""
     if outcome.error:
-        return f"{name}: failed after {outcome.seconds:.0f} s: {outcome.error} (see {folder / name / 'log.txt'})"
+        log = folder / name / "log.txt"
+        where = f" (see {log})" if log.is_file() else ""
+        return f"{name}: failed after {outcome.seconds:.0f} s: {outcome.error}{where}"
     results = json.loads((outcome.directory / "results.json").read_text(encoding="utf-8"))
     return f"{name}: test accuracy {results['test']['accuracy']:.3f}, {outcome.seconds:.0f} s"
 
@@ -233,9 +235,7 @@ def _outcome(process: "_Process") -> tuple[str | None, str | None, float]:
 
 def _run_recipe(recipe: str, config, working_directory: str) -> str:
     """Runs a recipe as from its own command line, and returns the run directory relative to the trial's folder."""
-    with contextlib.suppress(
-        FileNotFoundError
-    ):  # on a Ray node; a path that started there will be missed by the recipe
+    with contextlib.suppress(FileNotFoundError):  # a Ray node may lack it; relative paths are missing there, too
         os.chdir(working_directory)
     alone = dataclasses.replace(config, out=configuration.SharedConfig.out)
     sys.argv = [f"{recipe.replace('.', '/')}.py", *configuration.arguments(alone)]  # goes into config.json
@@ -308,7 +308,9 @@ def _in_child(sender, log: pathlib.Path | None, function: Callable, arguments: t
     if log:
         _speak_into(log)
     try:
-        sender.send((True, function(*arguments)))
+        value = function(*arguments)
+        sys.stdout.flush()  # after the value the parent ends this process
+        sender.send((True, value))
     except BaseException as error:
         told = _in_one_line(error)
         if log or not isinstance(told, errors.UserError):

@@ -76,7 +76,7 @@ class Config(config.SharedConfig):
     dropout: float = 0.0  # before the softmax
     l2: float = 1e-2  # penalty on the head's weights; a hundred clips and thousands of features need one
     batch_size: int = 16  # clips
-    epochs: int = 60  # of the head; its rate falls to nothing in the last
+    epochs: int = 200  # of the head; its rate falls to nothing in the last
     learning_rate: float = 1e-3  # of the head
     validation_fraction: float = 0.15  # of the clips of each class, by whole groups
     test_fraction: float = 0.25  # of the clips of each class, by whole groups
