@@ -98,7 +98,7 @@ def test_a_trial_that_fails_is_a_row(stripes, tmp_path):
     last = result.results["rows"][-1]
     assert last["name"] == "broken" and last["failed"] == 1 and last["test"] is None
     assert "nowhere.h5" in last["runs"][0]["error"]
-    assert any("broken failed" in sentence for sentence in result.results["advice"])
+    assert "broken" in result.results["advice"][-1] and "failed" in result.results["advice"][-1]
 
 
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(stripes, tmp_path, capsys):
@@ -116,7 +116,7 @@ def test_the_plan_has_every_combination_once(stripes, tmp_path):
     for seed in (0, 1):
         small, whole = (data.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
         assert set(small) < set(whole)
-        assert [each for each in small if each.split != "train"] == [each for each in whole if each.split != "train"]
+        assert all(each.split == "train" for each in set(whole) - set(small))
     assert len({each.trial.name for each in planned}) == len(planned) == 2 * 2 * 2 * 2
     hot = next(each for each in planned if each.name == "hot").trial
     assert hot.recipe == partial_unfreezing.__name__ and hot.config.unfreeze_from == "1"
@@ -136,8 +136,8 @@ def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_ever
     assert (scratch.weights, scratch.train_base) == ("none", True)
     assert isinstance(scratch, feature_extraction.Config) and full.weights == "demo"
     speed = trials.call(compare_strategies.measure, config, planned)
-    assert speed.stages["from_scratch"] == [(1, 30)]
-    assert speed.stages["full_fine_tuning"] == [(19, 30), (1, 2)]
+    assert speed.stages["from_scratch"] == [(1, 20)]
+    assert speed.stages["full_fine_tuning"] == [(19, 20), (1, 2)]
     assert 0 < speed.step[19] < speed.step[1]
 
 
