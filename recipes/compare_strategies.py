@@ -18,7 +18,8 @@ Each trial is a run of a recipe, in a process of its own, with its own report; a
 photos only. The frozen layers are computed once for all trials. A comparison that was interrupted goes on with
 `--resume` and repeats nothing that is finished.
 
-Expected: see the table in the README.
+Expected: `make demo`, five strategies with three seeds in three and a half minutes on two CPU cores, has four that use
+pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch at chance.
 """
 
 import collections

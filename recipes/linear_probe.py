@@ -16,7 +16,8 @@ nearest centroid of features is the classifier of prototypical networks (Snell e
 https://arxiv.org/abs/1703.05175). Both are linear in the pooled features, so what was found is put into the softmax
 layer of the same model that feature extraction trains, and saved, explained and used like it.
 
-Expected: see the table of `recipes/compare_strategies.py` in the README.
+Expected, on two CPU cores: on the demo a test accuracy of 0.847 (0.800 – 0.872, three seeds) in a second, four the first
+time; the nearest centroid has 0.836 (0.797 – 0.842) there.
 """
 
 import dataclasses
