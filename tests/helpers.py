@@ -26,7 +26,7 @@ def killed_after(recipe, stage, epoch, config, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setattr(runs.Checkpoint, "write", write_and_die)
         recipe.run(config)
-    return latest_run(config, recipe)
+    return config.resume or latest_run(config, recipe)
 
 
 def latest_run(config, recipe):

@@ -78,6 +78,6 @@ def test_a_stage_leaves_the_best_weights_of_others_alone(run):
 
 
 def test_a_loss_that_is_not_finite_names_the_rate_to_lower(run):
-    for baseline, flag in ((None, "--learning-rate"), ({"loss": 1.0, "accuracy": 0.5}, "--fine-tuning-rate")):
+    for stage, flag in (("head", "--learning-rate"), ("fine_tuning", "--fine-tuning-rate")):
         with pytest.raises(runs.errors.UserError, match=f"lower {flag}"):
-            trained(run, [np.nan], [0.5], stage="x", patience=1, baseline=baseline)
+            trained(run, [np.nan], [0.5], stage=stage, patience=1)

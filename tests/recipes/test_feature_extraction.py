@@ -55,7 +55,7 @@ def test_the_run_directory_is_complete(finished):
             "report.html"} == present  # fmt: skip
     results = json.loads((finished.directory / "results.json").read_text())
     assert results == finished.results
-    assert set(results) == {"recipe", "seed", "strategy", "data", "validation", "test", "cost", "versions"}
+    assert set(results) == {"recipe", "seed", "strategy", "data", "train", "validation", "test", "cost", "versions"}
     assert results["data"]["class_names"] == ["across", "down"] and results["data"]["train"] == 18
     assert results["cost"]["trainable_parameters"] < results["cost"]["total_parameters"]
     resolved = json.loads((finished.directory / "config.json").read_text())["config"]
