@@ -67,13 +67,13 @@ def assert_equal(cached, whole):
         assert np.allclose(a, b, atol=1e-5)
 
 
-# The last frozen layer: VGG16 trains from layer 11 and 15 on. The last of the other nets' is inside a branched block,
+# The last frozen layer: VGG16 trains from layer 15 on. The last of the other nets' is inside a branched block,
 # where more than one tensor crosses. `benchmarks/every_backbone.py` cuts at every block.
 CUTS = [
-    ("VGG16", 32, ["block3_pool", "block4_pool"]),
+    ("VGG16", 32, ["block4_pool"]),
     ("MobileNetV2:0.35", 32, ["block_12_project_BN", "block_14_depthwise"]),
     ("ResNet50", 32, ["conv4_block3_1_relu"]),
-    ("InceptionV3", 75, ["mixed8", "conv2d_60"]),
+    ("InceptionV3", 75, ["conv2d_60"]),
     ("EfficientNetB0", 32, ["block5b_se_reduce"]),
     ("DenseNet121", 32, ["conv4_block5_1_relu"]),
 ]

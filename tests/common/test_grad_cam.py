@@ -16,7 +16,6 @@ FAMILIES = {
     "InceptionV3": (128, "mixed10"),
     "DenseNet121": (64, "relu"),
     "ConvNeXtTiny": (64, "layer_normalization"),
-    "NASNetMobile": (64, "activation_187"),
 }
 
 

@@ -245,7 +245,7 @@ def check_same(directory, other):
 def test_a_recipe_says_the_same_alone_and_beside_another_that_needs_the_same_features(tmp_path):
     """The whole network is trained, too: its sums are the first to differ when the number of threads does."""
     scratch = {"weights": "none", "train_base": True, "epochs": 2, "head": "gap"}
-    settings = {"probe": {"epochs": 10}, "again": {"epochs": 10}, "scratch": scratch}
+    settings = {"probe": {"epochs": 3}, "again": {"epochs": 3}, "scratch": scratch}
     configs = {name: feature_extraction.Config(**given, cache=tmp_path / "cache") for name, given in settings.items()}
     feature_extraction.data.load(configs["probe"], tmp_path)  # draws the photos
     planned = [trials.Trial(name, "recipes.feature_extraction", config) for name, config in configs.items()]

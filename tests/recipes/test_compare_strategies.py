@@ -41,13 +41,13 @@ def compared(tmp_path_factory):
         if folder.name not in ("fish", "snail"):
             shutil.rmtree(folder)
     names = ("logistic_regression", "feature_extraction", "same=feature_extraction", HOT)
-    result = compare_strategies.run(settings(photos, place, strategies=names, seeds=2))
+    result = compare_strategies.run(settings(photos, place, strategies=names, seeds=1))
     return result
 
 
 def test_every_trial_is_its_recipe_alone_with_the_same_flags(compared, tmp_path):
     for row in compared.results["rows"]:
-        (trial,) = [each for each in row["runs"] if each["seed"] == 1]
+        (trial,) = row["runs"]
         _, file, *flags = trial["command"].split()
         recipe = importlib.import_module(file.removesuffix(".py").replace("/", "."))
         config = dataclasses.replace(configuration.parse(recipe.Config, flags), out=tmp_path)
@@ -70,7 +70,7 @@ def test_what_was_made_worse_is_last_and_what_is_the_same_is_not_different(compa
 def test_the_page_and_the_files_for_machines_are_there(compared):
     result = compared
     assert json.loads((result.directory / "compare.json").read_text()) == result.results
-    assert len((result.directory / "compare.csv").read_text().splitlines()) == 1 + 4 * 2
+    assert len((result.directory / "compare.csv").read_text().splitlines()) == 1 + 4
     page = (result.directory / "compare.html").read_text()
     for row in result.results["rows"]:
         for each in row["runs"]:
@@ -81,7 +81,7 @@ def test_an_interrupted_comparison_repeats_nothing_and_gives_the_same_table(comp
     result = compared
     again = tmp_path / "again"
     shutil.copytree(result.directory, again)
-    for name in ("results.json", "compare.html", "trials/hot/demo/seed1_1/outcome.json"):
+    for name in ("results.json", "compare.html", "trials/hot/demo/seed0_1/outcome.json"):
         (again / name).unlink()
     kept = again / "trials" / "same" / "demo" / "seed0_1" / "outcome.json"
     os.utime(kept, (1, 1))
