@@ -12,12 +12,33 @@ import numpy as np
 from common import comparison, evaluation, page
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot tell"
-# The strategies of the table that the claims are about; others, such as high_rate, are run for a claim alone.
+# The strategies of the table that the claims are about; `variants` are run for a claim alone.
 STRATEGIES = ("feature_extraction", "gradual_unfreezing", "full_fine_tuning", "from_scratch")
 SECONDS_NOISE = 0.1  # of the slower's time: two equal runs on a busy machine differ by that much
 DIVERGED = "the loss became"  # what `runs.EarlyStopping` says of a loss that is not finite
 
 Find = Callable[[str, str], list[comparison.Run]]
+
+
+def variants(fine_tuning_rate: float) -> dict[str, tuple[str, dict, str]]:
+    """What has to be run for the claims besides the strategies.
+
+    Args:
+        fine_tuning_rate: the usual one; the rate that is too high is 100 times that.
+
+    Returns:
+        Name → the strategy that it is a variant of, the settings that differ, and with the "smallest" or the
+        "largest" fraction of the training photos.
+    """
+    moved = {"flip": True, "rotation": 15.0, "zoom": 0.2, "contrast": 0.2}
+    still = {"flip": False, "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
+    return {
+        "with_augmentation": ("feature_extraction", moved, "smallest"),
+        "without_augmentation": ("feature_extraction", still, "smallest"),
+        "regularised": ("feature_extraction", {"dropout": 0.5, "l2": 0.01}, "largest"),
+        "unregularised": ("feature_extraction", {"dropout": 0.0, "l2": 0.0}, "largest"),
+        "high_rate": ("full_fine_tuning", {"fine_tuning_rate": 100 * fine_tuning_rate, "keep_worse": True}, "largest"),
+    }
 
 
 def check(find: Find) -> list[dict]:
@@ -129,32 +150,14 @@ def high_rate_destroys(find: Find) -> tuple[str, str]:
 
 def all_at_once_is_less_stable(find: Find) -> tuple[str, str]:
     """While all layers are trained at once, validation accuracy dips deeper below the head's."""
-    names = "full_fine_tuning", "gradual_unfreezing"
-    pairs, missing = _pairs(find, *names, "largest")
-    if missing:
-        return UNKNOWN, missing
-    dips = np.array([[_deepest_dip(run) for run in pair] for pair in pairs])
-    noise = _validation_noise(run for pair in pairs for run in pair)
-    parts = [f"{_said(name)} {_points(column)}" for name, column in zip(names, dips.T, strict=True)]
-    return _verdict(dips[:, 0] - dips[:, 1], noise), (
-        f"deepest dip of the validation accuracy below the head's: {', '.join(parts)}; noise {_noise(noise)}, "
-        f"with {_setting(pairs)}"
-    )
+    what = "deepest dip of the validation accuracy below the head's"
+    return _by_validation(find, "full_fine_tuning", "gradual_unfreezing", _deepest_dip, what)
 
 
 def regularisation_narrows_the_gap(find: Find) -> tuple[str, str]:
     """With dropout and L2 the training accuracy is less far above the validation accuracy."""
-    names = "unregularised", "regularised"
-    pairs, missing = _pairs(find, *names, "largest")
-    if missing:
-        return UNKNOWN, missing
-    gaps = np.array([[_gap(run) for run in pair] for pair in pairs])
-    noise = _validation_noise(run for pair in pairs for run in pair)
-    parts = [f"{_said(name)} {_points(column)}" for name, column in zip(names, gaps.T, strict=True)]
-    return _verdict(gaps[:, 0] - gaps[:, 1], noise), (
-        f"training accuracy above validation accuracy: {', '.join(parts)}; noise {_noise(noise)}, "
-        f"with {_setting(pairs)}"
-    )
+    what = "training accuracy above validation accuracy"
+    return _by_validation(find, "unregularised", "regularised", _gap, what)
 
 
 # How they are judged ------------------------------------------------------------------------------------------
@@ -175,6 +178,19 @@ def _by_test_photos(find: Find, better: str, worse: str, which: str) -> tuple[st
     return verdict, (
         f"{' and '.join(parts)} of the test photos right, with {_setting(pairs)}; difference "
         f"{100 * found['difference']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}), p = {found['p']:.2g}"
+    )
+
+
+def _by_validation(find: Find, more: str, less: str, measure, what: str) -> tuple[str, str]:
+    """Whether something measured in accuracy is more of one strategy than of another, with all training photos."""
+    pairs, missing = _pairs(find, more, less, "largest")
+    if missing:
+        return UNKNOWN, missing
+    found = np.array([[measure(run) for run in pair] for pair in pairs])
+    noise = _validation_noise(run for pair in pairs for run in pair)
+    parts = [f"{_said(name)} {_points(column)}" for name, column in zip((more, less), found.T, strict=True)]
+    return _verdict(found[:, 0] - found[:, 1], noise), (
+        f"{what}: {', '.join(parts)}; noise {_noise(noise)}, with {_setting(pairs)}"
     )
 
 

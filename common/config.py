@@ -51,6 +51,10 @@ class SharedConfig:
     no_cache: bool = False  # neither read nor write it: every epoch computes the frozen layers again
     cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache; features lose digits
     cache_limit: float = 20.0  # gigabytes that the features at one cut may add to the cache
+    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
+    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
+    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
+    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
     views: int = 8  # augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow
     skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
     debug: bool = False  # show the traceback of an error
@@ -65,6 +69,9 @@ class SharedConfig:
         for name in ("validation_fraction", "test_fraction"):
             fraction = getattr(self, name)
             check(fraction is None or 0 < fraction < 1, name, "must be between 0 and 1")
+        check(0 <= self.rotation <= 180, "rotation", "must be from 0 to 180 degrees")
+        check(0 <= self.zoom < 1, "zoom", "must be from 0 to below 1: 0.1 is 10 %")
+        check(0 <= self.contrast <= 1, "contrast", "must be from 0 to 1: 0.1 is 10 %")
 
     @property
     def cache_directory(self) -> pathlib.Path:
@@ -80,18 +87,6 @@ def check(holds: bool, name: str, demand: str) -> None:
     """
     if not holds:
         raise errors.UserError(f"--{name.replace('_', '-')} {demand}")
-
-
-def check_augmentation(config) -> None:
-    """Refuses a `rotation`, `zoom` or `contrast` that would leave no photo, such as a zoom in per cent.
-
-    Raises:
-        UserError: names the flag.
-    """
-    check(0 <= config.rotation <= 180, "rotation", "must be from 0 to 180 degrees")
-    check(0 <= config.zoom < 1, "zoom", "must be from 0 to below 1: 0.1 is 10 %")
-    for name in ("contrast", "colour"):
-        check(0 <= getattr(config, name, 0) <= 1, name, "must be from 0 to 1: 0.1 is 10 %")
 
 
 def default_cache_directory() -> pathlib.Path:

@@ -432,6 +432,12 @@ def _check_every_class(samples, sides) -> None:
                 )
 
 
+def count_sides(samples: Iterable[Sample]) -> dict[str, int]:
+    """Side → how many of the samples are on it."""
+    counts = collections.Counter(sample.split for sample in samples)
+    return {side: counts[side] for side in SPLIT_NAMES}
+
+
 def part_of_training(splits: Splits, fraction: float, seed: int) -> list[Sample]:
     """A fraction of the training photos of every class, by whole groups, and all validation and test photos.
 

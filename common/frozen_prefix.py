@@ -215,7 +215,7 @@ class FrozenPrefix:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
         self.backbone, self.splits, self.config, self.augmentation = backbone, splits, config, augmentation or None
-        self.turns, self.clips = turns, clips
+        self.turns, self.clips, self.at = turns, clips, at
         self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
         live = augmentation and config.views == 0
         self.cut = None if config.no_cache or live else cut(model, at)
@@ -250,7 +250,7 @@ class FrozenPrefix:
         Raises:
             ValueError: nothing is frozen, or several tensors cross the frontier.
         """
-        part = self.cut or cut(self.model)
+        part = self.cut or cut(self.model, self.at)
         if not part.prefix or len(part.tensors) > 1:
             raise ValueError("features: one tensor must cross the frontier")
         names = [self._row_names(split, view) for view in self._views(split)]
@@ -295,7 +295,7 @@ class FrozenPrefix:
         windows = self.clips and self.clips.sampling == "window"
         if split == "train":
             several = self.augmentation or windows
-            return [View(number=number) for number in range(self.config.views)] if several else [View()]
+            return [View(number=number) for number in range(max(1, self.config.views))] if several else [View()]
         positions = self.clips.positions() if self.clips else [0.5]  # the first one validates during the training
         return [View(turn=turn, position=position) for position in positions for turn in range(self.turns)]
 

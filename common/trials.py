@@ -38,6 +38,7 @@ import tqdm
 from common import config as configuration
 from common import device, errors, files
 
+SECONDS_TO_END = 10  # of a process that has sent its answer
 ATTEMPTS = 3  # further ones of a trial whose Ray node died
 
 
@@ -267,6 +268,7 @@ class _Process:
         """Waits for the function's value, or raises what `call` says."""
         try:
             succeeded, value = self.receiver.recv()
+            self.process.join(SECONDS_TO_END)  # what joblib has opened it closes itself
         except EOFError:  # it ended without a word
             self.process.join()
             succeeded, value = False, errors.UserError(_cause_of_death(self.process.exitcode))

@@ -111,10 +111,6 @@ class Config(configuration.SharedConfig):
     unfreeze_from: str | None = None  # of partial_unfreezing: number, name or block; default: the last block
     max_blocks: int = 3  # of gradual_unfreezing: the most that it unfreezes
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
-    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
-    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
-    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
-    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
 
     def __post_init__(self):
         super().__post_init__()
@@ -163,21 +159,6 @@ def defined(definition: str) -> Strategy:
     return Strategy(what, base.recipe, base.settings | changed)
 
 
-def of_claims(config: Config) -> dict[str, tuple[Strategy, float]]:
-    """What the claims need besides: name → strategy, and the fraction that it trains on."""
-    least, most = min(config.fractions), max(config.fractions)
-    hot = {"fine_tuning_rate": 100 * config.fine_tuning_rate, "keep_worse": True}
-    augmented = {"flip": True, "rotation": 15.0, "zoom": 0.2, "contrast": 0.2}
-    plain = {"flip": False, "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
-    return {
-        "high_rate": (Strategy("", partial_unfreezing, ALL_LAYERS | hot), most),
-        "with_augmentation": (Strategy("", feature_extraction, augmented), least),
-        "without_augmentation": (Strategy("", feature_extraction, plain), least),
-        "regularised": (Strategy("", feature_extraction, {"dropout": 0.5, "l2": 0.01}), most),
-        "unregularised": (Strategy("", feature_extraction, {"dropout": 0.0, "l2": 0.0}), most),
-    }
-
-
 def with_settings(config: Config, strategy: Strategy, **settings):
     """The recipe's Config of a trial: those of our flags that it has too, then the strategy's own settings."""
     ours, its = ({field.name for field in dataclasses.fields(each)} for each in (Config, strategy.recipe.Config))
@@ -219,8 +200,10 @@ def deal_out(config: Config, folder: pathlib.Path) -> dict[tuple[int, float], pa
 def plan(config: Config, names: tuple[str, ...], sources: dict) -> list[Planned]:
     """All trials on all networks, seed by seed: what stands there after an interruption can be compared already."""
     rows = [(name, strategy, True, config.fractions) for name, strategy in compared(config).items()]
-    if config.claims:
-        rows += [(name, strategy, False, [fraction]) for name, (strategy, fraction) in of_claims(config).items()]
+    places = {"smallest": min(config.fractions), "largest": max(config.fractions)}
+    for name, (base, changes, place) in claims.variants(config.fine_tuning_rate).items() if config.claims else ():
+        settings = STRATEGIES[base].settings | changes
+        rows.append((name, dataclasses.replace(STRATEGIES[base], settings=settings), False, [places[place]]))
     planned = []
     for (seed, fraction), source in sources.items():
         for backbone in names:
@@ -284,21 +267,14 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
         for first in {whole, *(first for first, _ in stages(backbone.model, each.trial))} - {1}:
             wanted.setdefault((first, getattr(own, "head", "gap"), each.seed, augmentation), own)
     seconds = 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        for number, ((first, head, _, augmentation), own) in enumerate(sorted(wanted.items(), key=lambda w: w[0][:3])):
-            (place := pathlib.Path(folder, str(number))).mkdir()
-            splits = data.load(own, place)
+    for (first, head, _, augmentation), own in sorted(wanted.items(), key=lambda each: each[0][:3]):
+        with tempfile.TemporaryDirectory() as folder:
+            splits = data.load(own, pathlib.Path(folder))
             shape = with_settings(config, STRATEGIES["feature_extraction"], head=head)
             model = feature_extraction.build_model(backbone.model, len(splits.class_names), shape)
             surgery.unfreeze(backbone.model, first, config.batch_norm)
             seconds += frozen_prefix.FrozenPrefix(model, backbone, splits, own, augmentation).seconds
     return seconds
-
-
-def side_counts(path: pathlib.Path) -> tuple[int, int]:
-    """How many photos of a source train, and how many do not."""
-    sides = [sample.split for sample in data.read_csv(path)]
-    return sides.count("train"), len(sides) - sides.count("train")
 
 
 def as_run(each: Planned, outcome: trials.Outcome) -> comparison.Run:
@@ -326,14 +302,15 @@ def run(config: Config) -> runs.Result:
 
     # The plan and its price, before anything runs.
     print("plan: measuring a few training steps", file=sys.stderr)
-    counts = {key: side_counts(path) for key, path in sources.items()}
+    sides = {key: data.count_sides(data.read_csv(path)) for key, path in sources.items()}
+    photos = max(sum(counts.values()) for counts in sides.values())
     speeds = {name: trials.call(measure, config, ours) for name, ours in of_backbone.items()}
-    feature_seconds = {name: speed.forward * sum(max(counts.values())) for name, speed in speeds.items()}
+    feature_seconds = {name: speed.forward * photos for name, speed in speeds.items()}
     seconds = collections.defaultdict(list)
     for each in planned:
         label = f"{each.name}, {each.backbone}" if len(names) > 1 else each.name
-        size = counts[each.seed, each.fraction]
-        seconds[label].append(speeds[each.backbone].of_trial(each.name, *size, config.batch_size))
+        counts = sides[each.seed, each.fraction]
+        seconds[label].append(speeds[each.backbone].of_trial(each.name, counts, config.batch_size))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
     print(calibration.table(seconds, sum(feature_seconds.values()), expected))
     if config.dry_run:
@@ -359,10 +336,9 @@ def run(config: Config) -> runs.Result:
         "seeds": list(range(config.seed, config.seed + config.seeds)), "jobs": config.jobs, "trials": len(planned),
         "estimated_seconds": round(expected, 1),
     }  # fmt: skip
-    first = data.read_csv(next(iter(sources.values())))
-    results["data"] = {"source": config.data, "class_names": sorted({sample.label for sample in first})} | {
-        side: sum(sample.split == side for sample in first) for side in data.SPLIT_NAMES
-    }
+    first = data.read_csv(sources[config.seed, max(config.fractions)])
+    names_of_classes = sorted({sample.label for sample in first})
+    results["data"] = {"source": config.data, "class_names": names_of_classes} | data.count_sides(first)
     results["cost"] = {
         "seconds": round(record.seconds(), 1), "feature_seconds": round(sum(feature_seconds.values()), 1),
         "device": device.description(), "peak_memory_bytes": max(

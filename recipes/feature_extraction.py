@@ -58,10 +58,6 @@ class Config(config.SharedConfig):
     patience: int = 10  # epochs without a better validation loss before the training stops
     learning_rate: float = 1e-3  # Adam's default, right for a new head on a frozen base
     class_weights: bool = False  # rare classes count as much as common ones; for unbalanced data
-    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
-    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
-    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
-    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
     train_base: bool = False  # train the base too; with --weights none that is training from scratch
 
     def __post_init__(self):
@@ -70,7 +66,6 @@ class Config(config.SharedConfig):
         config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
         config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         config.check(self.l2 >= 0, "l2", "must be 0 or above")
-        config.check_augmentation(self)
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:

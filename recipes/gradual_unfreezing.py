@@ -63,10 +63,6 @@ class Config(config.SharedConfig):
     fine_tuning_rate: float = 1e-4  # 10 to 100 times below the head's: pretrained weights are worth keeping
     warm_up: int = 1  # epochs of each further stage in which its rate rises from nothing
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
-    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
-    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
-    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
-    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
 
     def __post_init__(self):
         super().__post_init__()
@@ -78,7 +74,6 @@ class Config(config.SharedConfig):
         for name in ("l2", "min_improvement", "warm_up"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
         config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
-        config.check_augmentation(self)
         config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         config.check(
             self.fine_tuning_rate <= self.learning_rate / 10,

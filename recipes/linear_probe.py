@@ -16,8 +16,8 @@ nearest centroid of features is the classifier of prototypical networks (Snell e
 https://arxiv.org/abs/1703.05175). Both are linear in the pooled features, so what was found is put into the softmax
 layer of the same model that feature extraction trains, and saved, explained and used like it.
 
-Expected, on two CPU cores: on the demo a test accuracy of 0.847 (0.800 – 0.872, three seeds) in a second, four the first
-time; the nearest centroid has 0.836 (0.797 – 0.842) there.
+Expected, on two CPU cores: on the demo a test accuracy of 0.847 (0.800 – 0.872, three seeds) in a second, four the
+first time; the nearest centroid has 0.836 (0.797 – 0.842) there.
 """
 
 import dataclasses
@@ -53,14 +53,9 @@ class Config(config.SharedConfig):
 
     backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
     classifier: Literal["logistic_regression", "nearest_centroid"] = "logistic_regression"  # centroid: very few photos
-    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
-    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
-    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
-    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
 
     def __post_init__(self):
         super().__post_init__()
-        config.check_augmentation(self)
         config.check(self.views > 0, "views", "must be above 0: a probe has no epochs that could draw new ones")
 
 

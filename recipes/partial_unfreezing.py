@@ -65,10 +65,6 @@ class Config(config.SharedConfig):
     monitor: Literal["accuracy", "loss"] = "accuracy"  # on validation; loss also punishes being sure and wrong
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     list_layers: bool = False  # print the backbone's layers and blocks, which --unfreeze-from takes, and stop
-    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
-    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
-    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
-    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
 
     def __post_init__(self):
         super().__post_init__()
@@ -86,7 +82,6 @@ class Config(config.SharedConfig):
         for name in ("l2", "l2_sp", "warm_up"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
         config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
-        config.check_augmentation(self)
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:

@@ -100,12 +100,12 @@ class Config(config.SharedConfig):
         config.check(slow, "fine_tuning_rate", "must be 10 times below --learning-rate")
         config.check(self.fine_tuning_epochs >= 0, "fine_tuning_epochs", "must be 0 or above")
         config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
+        config.check(0 <= self.colour <= 1, "colour", "must be from 0 to 1: 0.1 is 10 %")
         for name in ("hidden_units", "warm_up"):
             config.check(getattr(self, name) >= 0, name, "must be 0 or above")
         short = self.fine_tuning_epochs and self.warm_up >= self.fine_tuning_epochs
         config.check(not short, "warm_up", "must be below --fine-tuning-epochs: add --warm-up 0")
         config.check(not (self.show_leak and self.split == "random"), "show_leak", "needs --split lesion")
-        config.check_augmentation(self)
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:

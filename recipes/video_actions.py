@@ -107,7 +107,6 @@ class Config(config.SharedConfig):
         config.check(
             len(self.time_pairs) % 2 == 0, "time_pairs", "must name classes two by two: open close throw catch"
         )
-        config.check_augmentation(self)
 
 
 def first_unfrozen(network: keras.Model, config: Config) -> int | None:
@@ -163,13 +162,9 @@ def build_model(before: keras.Model | None, after: keras.Model, num_classes: int
     return keras.Model(inputs, output, name="classifier"), {"fine_tuning": crossing, "head": [pooled]}
 
 
-def set_scale(model: keras.Model, pooled: list, prefix: frozen_prefix.FrozenPrefix, config: Config) -> None:
+def set_scale(model: keras.Model, prefix: frozen_prefix.FrozenPrefix) -> None:
     """Gives `one_scale` the mean and variance of the pooled features of the training clips, in all their views."""
-    steps = generators.steps(len(prefix.splits.train), config.batch_size) * max(1, config.views)
-    batches = (batch for batch, _ in prefix.generators()[0].take(steps))
-    if not prefix.store:
-        batches = map(keras.Model(model.input, pooled[0]).predict_on_batch, batches)
-    features = np.concatenate([np.asarray(batch) for batch in batches])
+    features = np.concatenate(prefix.features("train"))
     layer = model.get_layer("one_scale")
     layer.moving_mean.assign(features.mean(axis=0))
     layer.moving_variance.assign(features.var(axis=0))
@@ -266,7 +261,7 @@ def run(config: Config) -> runs.Result:
         prefixes["fine_tuning"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["fine_tuning"])
         surgery.freeze(after)
     prefixes["head"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["head"])
-    set_scale(model, behind["head"], prefixes["head"], config)
+    set_scale(model, prefixes["head"])
 
     # Stage 1: the head, on the frozen network.
     print(surgery.trainable_table(model), file=sys.stderr)

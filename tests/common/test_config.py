@@ -35,11 +35,11 @@ def test_a_mistake_is_one_line_that_says_what_to_do(arguments, message):
 
 
 def test_too_much_augmentation_is_refused():
-    class Flags:
-        rotation, zoom, contrast = 10.0, 20.0, 0.1
-
-    with pytest.raises(errors.UserError, match="0.1 is 10 %"):
-        config.check_augmentation(Flags)
+    for settings in ({"zoom": 20.0}, {"contrast": 10.0}):
+        with pytest.raises(errors.UserError, match="0.1 is 10 %"):
+            config.SharedConfig(**settings)
+    with pytest.raises(errors.UserError, match="to 180 degrees"):
+        config.SharedConfig(rotation=270.0)
 
 
 def test_a_mistake_found_in_a_data_pipeline_is_one_line_too(capsys):

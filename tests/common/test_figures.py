@@ -262,21 +262,19 @@ def boxes_of_names(draw, rows):
 
 @pytest.mark.parametrize("rows", [strategies(12), strategies(12, spread=0), strategies(12, spread=0.8)])
 def test_names_beside_dots_neither_overlap_nor_leave_the_figure(rows):
-    check_names(*boxes_of_names(figures.cost_front, rows))
+    assert stand_apart_inside(*boxes_of_names(figures.cost_front, rows))
 
 
 def test_names_at_the_ends_of_lines_neither_overlap_nor_leave_the_figure():
-    check_names(*boxes_of_names(figures.data_curves, curves(12)))
+    assert stand_apart_inside(*boxes_of_names(figures.data_curves, curves(12)))
 
 
-def check_names(boxes, size):
-    for index, box in enumerate(boxes):
-        others = boxes[index + 1 :]
-        apart = (
-            (others[:, 2] <= box[0]) | (box[2] <= others[:, 0]) | (others[:, 3] <= box[1]) | (box[3] <= others[:, 1])
-        )
-        assert apart.all()
-    assert boxes.min() >= 0 and (boxes[:, 2:].max(axis=0) <= size).all()
+def stand_apart_inside(boxes, size):
+    """Whether no two of the boxes (left, bottom, right, top) overlap and all lie within the figure."""
+    left, bottom, right, top = boxes.T
+    apart = (right[:, None] <= left) | (left[:, None] >= right) | (top[:, None] <= bottom) | (bottom[:, None] >= top)
+    np.fill_diagonal(apart, True)
+    return apart.all() and boxes.min() >= 0 and (boxes[:, 2:].max(axis=0) <= size).all()
 
 
 @pytest.mark.parametrize("theme", [figures.LIGHT, figures.DARK])
