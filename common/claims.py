@@ -195,9 +195,9 @@ def _by_validation(find: Find, more: str, less: str, measure, what: str) -> tupl
 
 
 def _verdict(values, noise: float) -> str:
-    """What the claim's size under each seed says: above 0 it speaks for the claim."""
+    """What the claim's size under each seed says: above 0 it speaks for the claim; one seed says nothing."""
     values = [float(value) for value in values]
-    if not comparison.seeds_agree(values) or abs(np.median(values)) <= noise:
+    if len(values) < 2 or not comparison.seeds_agree(values) or abs(np.median(values)) <= noise:
         return UNKNOWN
     return HOLDS if np.median(values) > 0 else FAILS
 

@@ -184,7 +184,8 @@ class Run:
 def _remove_unused(directory: pathlib.Path) -> None:
     """Removes a run directory in which no training was set up; a list of bad photos stays."""
     with contextlib.suppress(OSError):
-        if {path.name for path in directory.iterdir()} <= {"split.csv", "splits"}:
+        files_there = {path.name for path in directory.rglob("*") if path.is_file()}
+        if "config.json" not in files_there and "skipped.csv" not in files_there:
             shutil.rmtree(directory)
 
 
