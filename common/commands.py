@@ -1,0 +1,87 @@
+"""What can be done with a finished run, whichever recipe made it: predict, draw its report again, see the cache.
+
+Each function is a command: its signature makes the flags, its docstring the help. What is heavy is imported inside.
+"""
+
+import importlib
+import pathlib
+import sys
+from typing import Annotated
+
+import tyro
+
+
+def predict(
+    run: tyro.conf.Positional[pathlib.Path],
+    files: tyro.conf.Positional[tuple[pathlib.Path, ...]],
+    /,
+    csv: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    batch_size: int = 32,
+) -> int:
+    """Prints class and probability for each photo or clip.
+
+    Args:
+        run: the directory of a finished run, or a model.keras.
+        files: photos or clips, or folders of them.
+        csv: also write path,label,probability and one column a class to this file.
+        batch_size: photos or clips at a time.
+    """
+    from common import predict as prediction
+
+    return prediction.predict(run, files, csv, batch_size)
+
+
+def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
+    """Draws figures/ and report.html (of a comparison compare.html) again from what stands in the run directory.
+
+    Args:
+        run: the directory of a finished run.
+    """
+    from common import clip_evaluation, grad_cam, runs
+    from common import report as reports
+
+    if (run / "compare.json").is_file():
+        # By its name: a copied project has this module only where its recipe compares.
+        comparison_report = importlib.import_module(f"{__package__}.compare_report")
+        print(comparison_report.write(run, runs.Result.read(run).results))
+        return 0
+    saved = runs.load_model(run)
+    reports.write(run, clip_evaluation.for_clips(saved) if saved.clips else grad_cam.for_photos(saved.model))
+    print(run / "report.html")
+    return 0
+
+
+def cache(cache: pathlib.Path | None = None, clear: bool = False) -> int:
+    """Lists what stands in the cache, or clears it.
+
+    Args:
+        cache: its folder; default ~/.cache/keras_recipes.
+        clear: remove it; the next run computes again what it needs.
+    """
+    from common import cache as contents
+    from common import config
+
+    directory = (cache or config.default_cache_directory()).expanduser()
+    print(f"freed {contents.clear(directory) / 1e6:,.1f} MB" if clear else contents.table(directory))
+    return 0
+
+
+COMMANDS = {"predict": predict, "report": report, "cache": cache}
+
+
+def main(more: dict | None = None) -> None:
+    """Runs the command that the shell names; exit code 2 when a file was refused or the user erred.
+
+    Args:
+        more: commands besides these, name → function.
+    """
+    from common import config
+
+    arguments = sys.argv[1:]
+    with config.reported_errors(debug="--debug" in arguments):
+        arguments = [argument for argument in arguments if argument != "--debug"]
+        sys.exit(config.command(COMMANDS | (more or {}), arguments))
+
+
+if __name__ == "__main__":
+    main()
