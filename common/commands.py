@@ -66,7 +66,20 @@ def cache(cache: pathlib.Path | None = None, clear: bool = False) -> int:
     return 0
 
 
-COMMANDS = {"predict": predict, "report": report, "cache": cache}
+def publish(run: tyro.conf.Positional[pathlib.Path], /, mlflow: str) -> int:
+    """Sends a finished run to MLflow: settings, every epoch, scores, and the report as an artefact.
+
+    Args:
+        run: the directory of a finished run or comparison.
+        mlflow: address of a server, http://127.0.0.1:5000, or a data base, sqlite:///mlflow.db.
+    """
+    from common import tracking
+
+    print(tracking.publish(run, mlflow))
+    return 0
+
+
+COMMANDS = {"predict": predict, "report": report, "publish": publish, "cache": cache}
 
 
 def main(more: dict | None = None) -> None:

@@ -9,7 +9,7 @@ import urllib.parse
 
 import numpy as np
 
-from common import figures, files, page
+from common import compare_figures, files, page
 
 MOST_LINES = 12  # in a figure with a line or a panel for each strategy
 MOST_CLASSES = 20  # in the figure of recall per class
@@ -249,7 +249,7 @@ def _front_figure(view):
         return None
     points = [point | {"on_front": is_on_front(point, points)} for point in points]
     alt = f"Test accuracy against seconds of {len(points)} strategies; the table below has the numbers"
-    return page.figure(view, "accuracy_against_seconds", alt, figures.cost_front, points)
+    return page.figure(view, "accuracy_against_seconds", alt, compare_figures.cost_front, points)
 
 
 def total_seconds(row):
@@ -285,7 +285,7 @@ def _data_figure(view):
         for row in _few([row for row in view.rows if row["fractions"]])
     ]  # fmt: skip
     alt = f"Test accuracy of {len(curves)} strategies against the number of training photos; numbers below"
-    return page.figure(view, "accuracy_against_photos", alt, figures.data_curves, curves)
+    return page.figure(view, "accuracy_against_photos", alt, compare_figures.data_curves, curves)
 
 
 def _convergence_figure(view):
@@ -296,7 +296,7 @@ def _convergence_figure(view):
     if not curves:
         return None
     alt = f"Validation accuracy against seconds of {len(curves)} strategies, a line for each seed"
-    return page.figure(view, "convergence", alt, figures.convergence_panels, curves)
+    return page.figure(view, "convergence", alt, compare_figures.convergence_panels, curves)
 
 
 def _median_first(row):
@@ -315,7 +315,7 @@ def _recall_figure(view):
     shown = telling_classes(recalls)
     alt = f"Recall of {len(rows)} strategies for {len(shown)} classes"
     names = [names[index] for index in shown]
-    return page.figure(view, "recall_per_class", alt, figures.share_table,
+    return page.figure(view, "recall_per_class", alt, compare_figures.share_table,
                        recalls[:, shown], [row["title"] for row in rows], names, "recall")  # fmt: skip
 
 

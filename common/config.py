@@ -57,6 +57,8 @@ class SharedConfig:
     contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
     views: int = 8  # augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow
     skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
+    tensorboard: bool = False  # curves of every epoch in the run directory: tensorboard --logdir runs
+    mlflow: str | None = None  # an MLflow server or data base that gets the finished run: http://127.0.0.1:5000
     debug: bool = False  # show the traceback of an error
 
     def __post_init__(self):

@@ -244,9 +244,10 @@ def read_folder(
     else:
         samples = _read_class_folders(subfolders, find)
     if len({sample.label for sample in samples}) < 2:
+        is_table = (folder / "metadata.csv").is_file()
         raise errors.UserError(
             f"{folder}: a classifier needs at least two class folders with {what} in it, such as cats/ and dogs/"
-            + ("; recipes/skin_lesions.py reads a metadata.csv" if (folder / "metadata.csv").is_file() else "")
+            + ("; skin lesions with a metadata.csv have a recipe of their own" if is_table else "")
         )
     return samples
 

@@ -206,7 +206,7 @@ class Canvas:
         angles = np.radians(np.arange(360))
         shape = np.full(360, 1.0)
         waves = {2: self.random.uniform(0.02, 0.25)} | {wave: 0.22 * self.asymmetry / wave**0.5 for wave in (3, 4, 5)}
-        waves |= {wave: 0.06 * border for wave in (7, 9, 11)}
+        waves |= dict.fromkeys((7, 9, 11), 0.06 * border)
         for wave, strength in waves.items():
             shape += strength * self.random.uniform(0.4, 1.1) * np.cos(wave * angles + self.random.uniform(0, TURN))
         return self.radius * np.clip(shape, 0.35, 1.8)

@@ -25,7 +25,7 @@ import keras
 import numpy as np
 import psutil
 
-from common import backbones, data, device, errors, evaluation, files, frozen_prefix, generators, surgery
+from common import backbones, data, device, errors, evaluation, files, frozen_prefix, generators, surgery, tracking
 from common import config as configuration
 
 VERSIONED_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "keras-recipes")
@@ -57,9 +57,11 @@ class Run:
         """Makes a new run directory, or opens the one that `config.resume` names.
 
         Raises:
-            UserError: the directory to resume is not an interrupted run of this recipe, or the backbone is unknown.
+            UserError: the directory to resume is not an interrupted run of this recipe, the backbone is unknown, or
+                what `--tensorboard` or `--mlflow` need is not there.
         """
         backbones.check_name(config.backbone)
+        tracking.check(config.tensorboard, config.mlflow)
         self.recipe = recipe
         self.started = time.perf_counter()
         self.memory = PeakMemory()
@@ -179,6 +181,16 @@ class Run:
             path.unlink(missing_ok=True)
         self.memory.stop()
         return Result(self.directory, results)
+
+    def publish(self) -> None:
+        """Sends the finished run with its report to MLflow, where `--mlflow` names it.
+
+        Raises:
+            UserError: MLflow refused; the run itself is complete.
+        """
+        if self.config.mlflow:
+            tracking.publish(self.directory, self.config.mlflow)
+            print(f"mlflow: {self.config.mlflow} has this run", file=sys.stderr)
 
 
 def _remove_unused(directory: pathlib.Path) -> None:
@@ -371,6 +383,9 @@ def fit(
         UserError: the score changed by unfreezing alone.
     """
     part, config = prefix.suffix, stopping.run.config
+    callbacks = [stopping]
+    if config.tensorboard and not stopping.over:
+        callbacks.append(tracking.tensorboard_callback(stopping.run.directory, stopping.stage))
     train_generator, val_generator, _ = prefix.generators(stopping.first_epoch, balanced)
     if before:
         joined_score = part.evaluate(val_generator, verbose=0, return_dict=True)
@@ -384,7 +399,7 @@ def fit(
         epochs=stopping.epochs,
         validation_data=val_generator,
         class_weight=class_weight,
-        callbacks=[stopping],
+        callbacks=callbacks,
     )
     return part.evaluate(val_generator, verbose=0, return_dict=True)
 

@@ -239,7 +239,7 @@ def _run_recipe(recipe: str, config, working_directory: str) -> str:
     with contextlib.suppress(FileNotFoundError):  # a Ray node may lack it; relative paths are missing there, too
         os.chdir(working_directory)
     alone = dataclasses.replace(config, out=configuration.SharedConfig.out)
-    sys.argv = [f"{recipe.replace('.', '/')}.py", *configuration.arguments(alone)]  # goes into config.json
+    sys.argv = ["-m", recipe, *configuration.arguments(alone)]  # goes into config.json
     result = importlib.import_module(recipe).run(config)
     return os.path.relpath(result.directory, config.out)
 

@@ -280,8 +280,7 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
 def as_run(each: Planned, outcome: trials.Outcome) -> comparison.Run:
     """What became of a planned trial."""
     settings = dataclasses.replace(each.trial.config, out=configuration.SharedConfig.out)
-    file = f"{each.trial.recipe.replace('.', '/')}.py"
-    command = shlex.join(["python", file, *configuration.arguments(settings)])
+    command = shlex.join(["python", "-m", each.trial.recipe, *configuration.arguments(settings)])
     uses_features = not getattr(settings, "train_base", False)
     return comparison.Run(
         each.name, each.backbone, each.seed, each.fraction, each.what, uses_features, command,
@@ -347,6 +346,7 @@ def run(config: Config) -> runs.Result:
     }  # fmt: skip
     result = record.finish(results)
     compare_report.write(record.directory, result.results)
+    record.publish()
     print(comparison.table(result.results))
     print("\n".join([*result.results["advice"], f"report: {record.directory / 'compare.html'}"]))
     return result

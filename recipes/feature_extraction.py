@@ -137,6 +137,7 @@ def run(config: Config) -> runs.Result:
     runs.save_model(record.directory, model_from_pixels, splits.class_names)
     result = record.finish(results | {"cost": record.cost(model, prefix)})
     report.write(record.directory, grad_cam.for_photos(model_from_pixels))
+    record.publish()
     print(runs.summary(result))
     return result
 

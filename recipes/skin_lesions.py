@@ -55,7 +55,7 @@ import keras  # isort: skip  (after common, which imports TensorFlow quietly)
 class Config(config.SharedConfig):
     """Classify dermatoscopic pictures; splits by lesion, evaluates for a clinic."""
 
-    data: str = "demo"  # demo, a folder with images and metadata.csv, or as for the other recipes
+    data: str = "demo"  # demo, a folder with metadata.csv, class folders, or a CSV with path,label,group
     backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
     validation_fraction: float = 0.15  # of the lesions of each diagnosis
     test_fraction: float = 0.2  # of the lesions of each diagnosis
@@ -310,6 +310,7 @@ def run(config: Config) -> runs.Result:
     runs.save_model(record.directory, model_from_pixels, splits.class_names)
     result = record.finish(results | {"cost": record.cost(model, unfrozen, frozen)})
     report.write(record.directory, grad_cam.for_photos(model_from_pixels))
+    record.publish()
     print("split by picture: LEAKS, do not quote" if config.split == "random" else "split by lesion")
     print(runs.summary(result))
     print(clinic.summary(result.results["clinic"]))

@@ -308,6 +308,7 @@ def run(config: Config) -> runs.Result:
     result = record.finish(results | {"cost": record.cost(model, *prefixes.values())})
     saved = runs.SavedModel(model_from_clips, list(splits.class_names), looking)
     report.write(record.directory, clip_evaluation.for_clips(saved))
+    record.publish()
     print(runs.summary(result))
     print(clip_evaluation.summary(result.results["clips"]))
     return result

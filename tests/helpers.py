@@ -1,11 +1,13 @@
 """What several test files call: a run that dies, bytes that are damaged, a script of `data/` from the shell."""
 
+import io
 import os
 import runpy
 import shutil
 import sys
 
 import pytest
+from PIL import Image
 
 from common import runs
 
@@ -64,3 +66,18 @@ def exit_code_of(script, arguments, folder, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(str(folder / "prepare.py"), run_name="__main__")
     return stopped.value.code
+
+
+def opened(png):
+    """A PNG as an RGB picture."""
+    return Image.open(io.BytesIO(png)).convert("RGB")
+
+
+def colours_of(png):
+    """The colours that a PNG has, each (red, green, blue)."""
+    return {colour for _, colour in opened(png).getcolors(2**24)}
+
+
+def rgb(colour):
+    """#rrggbb as (red, green, blue)."""
+    return tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))

@@ -140,6 +140,7 @@ def save_weights(base: keras.Model, path: pathlib.Path):
 
 
 def parse_options() -> argparse.Namespace:
+    """The command line's options."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -149,6 +150,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def main():
+    """Draws the photos, trains, folds the batch norm away and writes the weights."""
     options, began = parse_options(), time.time()
     keras.utils.set_random_seed(options.seed)
     validation_photos, validation_labels = draw_all(0, VALIDATION_PER_CLASS, "validation photos")

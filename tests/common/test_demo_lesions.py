@@ -170,7 +170,7 @@ def rows() -> list[dict[str, str]]:
 
 
 def test_every_diagnosis_has_its_lesions_and_the_nevi_are_most(rows):
-    lesions = collections.Counter(dict((row["lesion_id"], row["dx"]) for row in rows).values())
+    lesions = collections.Counter({row["lesion_id"]: row["dx"] for row in rows}.values())
     assert lesions == {name: profile.lesions for name, profile in demo_lesions.PROFILES.items()}
     assert sum(lesions.values()) == demo_lesions.LESIONS == 262 and len(rows) == 699
     assert lesions.most_common(1)[0][0] == "nv" and min(lesions.values()) >= 12

@@ -342,7 +342,7 @@ def clips(settings, tmp_path):
 
 
 def pooled_frames(frames):
-    """A frozen net on each frame, its maps pooled over time and space, a head behind: the model and the tensors to cut at."""
+    """A frozen net on each frame, maps pooled over time and space, a head: the model and the tensors to cut at."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     backbone = backbones.load("demo", "demo", 32)

@@ -199,7 +199,7 @@ def test_layers_and_blocks_keep_their_names(name, last):
     model = network(name, last)
     inflated = surgery.inflate(model, FRAMES)
     names = [{layer.name for layer in net.layers} for net in (model, inflated)]
-    taps = {layer.name + tap for layer in model.layers for tap in ("_now", "_next") if "depthwise" == layer.name[-9:]}
+    taps = {layer.name + tap for layer in model.layers for tap in ("_now", "_next") if layer.name[-9:] == "depthwise"}
     assert names[1] == names[0] | taps
     assert list(surgery.blocks(inflated)) == list(surgery.blocks(model))
     for block, number in surgery.blocks(model).items():

@@ -175,7 +175,7 @@ def test_a_folder_without_a_table_and_without_classes_is_explained(folder, tmp_p
         with pytest.raises(errors.UserError, match="or give a folder with images and a metadata.csv"):
             metadata.load(str(source), tmp_path)
     (folder / "part_1" / "metadata.csv").touch()
-    with pytest.raises(errors.UserError, match="at least two class folders.*skin_lesions.py reads a metadata.csv"):
+    with pytest.raises(errors.UserError, match="at least two class folders.*metadata.csv have a recipe"):
         data.read_folder(folder / "part_1")
 
 

@@ -104,7 +104,7 @@ def write_results(run, class_names, labels, probabilities, epochs):
     files.write_json(run / "results.json", {
         "recipe": "feature_extraction", "strategy": "frozen base", "seed": 3,
         "data": {"source": "photos/", "class_names": class_names, **sizes, "notes": {"grey": 1}, "skipped": 0,
-                 "per_split": {split: counts for split in sizes}},
+                 "per_split": dict.fromkeys(sizes, counts)},
         "test": scores, "validation": scores, "cost": cost, "versions": versions,
     })  # fmt: skip
     files.write_json(run / "config.json", {

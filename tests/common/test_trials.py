@@ -259,4 +259,4 @@ def test_a_recipe_says_the_same_alone_and_beside_another_that_needs_the_same_fea
     check_same(outcomes["scratch"].directory, pathlib.Path(alone.stdout.splitlines()[-1]))
     check_same(outcomes["probe"].directory, outcomes["again"].directory)
     told = json.loads((outcomes["scratch"].directory / "config.json").read_text())["command"]
-    assert told.startswith("python recipes/feature_extraction.py") and "--train-base" in told
+    assert told.startswith("python -m recipes.feature_extraction") and "--train-base" in told

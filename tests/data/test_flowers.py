@@ -19,9 +19,9 @@ def flowers():
 
 def test_photos_are_laid_out_and_counted(flowers, tfds_metadata, tmp_path):
     tfds_metadata("tf_flowers", ["train"])
-    with tfds.testing.mock_data(num_examples=40, data_dir=str(tmp_path / "tfds")):
-        with pytest.raises(errors.UserError, match="expected {'dandelion': 898"):
-            flowers.prepare(tmp_path)
+    drawn = tfds.testing.mock_data(num_examples=40, data_dir=str(tmp_path / "tfds"))
+    with drawn, pytest.raises(errors.UserError, match="expected {'dandelion': 898"):
+        flowers.prepare(tmp_path)
     photos = tmp_path / "photos"
     counts = {folder.name: len(list(folder.iterdir())) for folder in photos.iterdir()}
     assert sum(counts.values()) == 40

@@ -262,7 +262,8 @@ def shell(*arguments, **environment):
 
 def test_from_the_shell_the_last_line_is_the_run_directory(stripes, tmp_path):
     ended = shell("recipes/feature_extraction.py", "--data", stripes, "--backbone", "demo", "--weights", "demo",
-                  "--image-size", 32, "--epochs", 1, "--out", tmp_path / "runs", "--cache", tmp_path / "cache")  # fmt: skip
+                  "--image-size", 32, "--epochs", 1,
+                  "--out", tmp_path / "runs", "--cache", tmp_path / "cache")  # fmt: skip
     assert ended.returncode == 0, ended.stderr[-2000:]
     directory = pathlib.Path(ended.stdout.splitlines()[-1])
     assert (directory / "report.html").is_file()

@@ -1,0 +1,147 @@
+"""Experiment records: curves for TensorBoard while a run trains, and a finished run in MLflow.
+
+Both show what the run records anyway, so neither can change a result. MLflow gets a run at its end: a server that is
+away then costs nothing but the command `python -m recipes publish RUN --mlflow URI`.
+"""
+
+import contextlib
+import csv
+import datetime
+import importlib.util
+import json
+import os
+import pathlib
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import keras
+
+from common import errors
+
+EXPERIMENT = "transfer-learning recipes"
+BATCH = 1000  # metrics that MLflow takes in one call
+ARTEFACTS = ("report.html", "compare.html", "compare.csv", "model_card.md", "results.json", "config.json", "split.csv")
+
+
+def check(tensorboard: bool, mlflow: str | None) -> None:
+    """Says before the training what would be missing after it.
+
+    Raises:
+        UserError: a package is not installed, or no MLflow server answers.
+    """
+    for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)):
+        if wanted and not importlib.util.find_spec(name):
+            raise errors.UserError(f"--{name} needs a package more: pip install -e '.[track]'")
+    if mlflow and urllib.parse.urlsplit(mlflow).password:
+        raise errors.UserError(
+            "--mlflow with a password would stand in the run's files: "
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
+        )
+    if mlflow and mlflow.startswith("http"):
+        try:
+            urllib.request.urlopen(f"{mlflow.rstrip('/')}/health", timeout=10).close()
+        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise errors.UserError(f"--mlflow {mlflow}: no MLflow server answers there ({reason})") from error
+
+
+def tensorboard_callback(directory: pathlib.Path, stage: str) -> keras.callbacks.Callback:
+    """Writes a stage's curves to `tensorboard/<stage>` in the run directory; `tensorboard --logdir runs` shows them."""
+    return keras.callbacks.TensorBoard(str(directory / "tensorboard" / stage), write_graph=False)
+
+
+def publish(directory: pathlib.Path, uri: str) -> str:
+    """Sends a finished run to MLflow: its settings as parameters, epochs and scores as metrics, reports as artefacts.
+
+    A run that was sent before is sent again as a new one.
+
+    Args:
+        directory: of a finished run, or of a finished comparison.
+        uri: of the tracking server, `http://…`, or a data base, `sqlite:///mlflow.db`.
+
+    Returns:
+        The run's id in MLflow.
+
+    Raises:
+        UserError: the run is not finished, MLflow is not installed or refuses.
+    """
+    results_path = directory / "results.json"
+    if not results_path.is_file():
+        raise errors.UserError(f"{directory}: no results.json there; give the directory of a finished run")
+    check(False, uri)
+    import mlflow
+    from mlflow import entities
+
+    results = json.loads(results_path.read_text(encoding="utf-8"))
+    about = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    started = datetime.datetime.fromisoformat(about["started"]).timestamp()
+    ended = started + results["cost"]["seconds"]
+    parameters = {name: str(value) for name, value in about["config"].items() if value is not None}
+    numbers = [*epochs(directory, started), *((name, value, ended, 0) for name, value in scores(results))]
+    metrics = [entities.Metric(name, value, round(1000 * at), step) for name, value, at, step in numbers]
+    try:
+        with _silence():
+            client = mlflow.MlflowClient(uri)
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
+            tags = {"recipe": results["recipe"], "directory": str(directory.resolve()), "command": about["command"]}
+            name = f"{results['recipe']} {directory.name}"
+            run = client.create_run(experiment_id, round(1000 * started), tags, run_name=name).info.run_id
+            client.log_batch(run, params=[entities.Param(name, value) for name, value in parameters.items()])
+            for first in range(0, len(metrics), BATCH):
+                client.log_batch(run, metrics=metrics[first : first + BATCH])
+            for path in _artefacts(directory):
+                folder = path.relative_to(directory).parent
+                client.log_artifact(run, str(path), str(folder) if folder.name else None)
+            client.set_terminated(run, end_time=round(1000 * ended))
+    except mlflow.exceptions.MlflowException as error:
+        line = str(error).splitlines()[0]
+        raise errors.UserError(
+            f"--mlflow {uri}: {line}; the run is safe: python -m recipes publish {directory} --mlflow {uri}"
+        ) from error
+    return run
+
+
+def epochs(directory: pathlib.Path, started: float) -> list[tuple[str, float, float, int]]:
+    """history.csv as (stage/metric, value, time in seconds since 1970, step); steps count on from stage to stage."""
+    if not (directory / "history.csv").is_file():
+        return []
+    found, at = [], started
+    with open(directory / "history.csv", newline="", encoding="utf-8") as file:
+        for step, row in enumerate(csv.DictReader(file)):
+            stage, at = row.pop("stage"), at + float(row["seconds"])
+            row.pop("epoch")
+            found += [(f"{stage}/{name}", float(value), at, step) for name, value in row.items() if value]
+    return found
+
+
+def scores(results: dict) -> list[tuple[str, float]]:
+    """The numbers of results.json as (section/name, value): of each split, and the cost."""
+    sections = {name: results[name] for name in ("train", "validation", "test", "cost") if name in results}
+    return [
+        (f"{section}/{name}", float(value))
+        for section, values in sections.items()
+        for name, value in values.items()
+        if isinstance(value, int | float)
+    ]
+
+
+def _artefacts(directory: pathlib.Path) -> list[pathlib.Path]:
+    return [directory / name for name in ARTEFACTS if (directory / name).is_file()] + sorted(
+        (directory / "figures").glob("*.png")
+    )
+
+
+@contextlib.contextmanager
+def _silence():
+    """No progress bars of artefacts, and few and short tries: whoever waits here has trained already."""
+    wanted = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update({name: value for name, value in wanted.items() if before[name] is None})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
