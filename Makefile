@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 TESTED := $(VENV)/installed-for-tests
 
-.PHONY: demo test benchmarks clean
+.PHONY: demo test quick lint coverage benchmarks clean
 
 # Short training, so that three seeds of each take three minutes.
 demo: $(INSTALLED)
@@ -14,6 +14,18 @@ demo: $(INSTALLED)
 
 test: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal $(TESTS)
+
+# What can be known in a minute and a half.
+quick: lint
+	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal -m quick --durations 0 $(TESTS)
+
+lint: $(TESTED)
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check --quiet
+	@$(VENV)/bin/mypy
+
+coverage: $(TESTED)
+	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal --cov --cov-report term:skip-covered $(TESTS)
 
 benchmarks: $(INSTALLED)
 	@$(VENV)/bin/python benchmarks/demo_transfer.py
@@ -33,7 +45,7 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 # The tests need the optional extras too.
 $(TESTED): $(INSTALLED)
 	@echo "installing what only the tests need" >&2
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,track,tests]'
 	@touch $(TESTED)
 
 clean:

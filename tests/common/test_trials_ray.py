@@ -1,7 +1,6 @@
 """Trials on a real cluster: two nodes on this machine, of which one dies in the middle."""
 
-import csv
-import json
+import dataclasses
 import os
 import pathlib
 import threading
@@ -12,7 +11,7 @@ import pytest
 import toy_recipe
 
 from common import trials
-from recipes import feature_extraction
+from recipes import compare_strategies
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 pytestmark = pytest.mark.slow
@@ -45,24 +44,25 @@ def toys(diary):
     ]  # fmt: skip
 
 
-def test_a_trial_is_the_same_on_a_node_and_here(cluster, stripes, tmp_path):
-    """The whole network is trained: its sums show at once if the number of threads is another there."""
-    config = feature_extraction.Config(
-        data=str(stripes), backbone="demo", weights="none", train_base=True, head="gap", image_size=64, epochs=3,
-        batch_size=8, learning_rate=1e-4, cache=tmp_path / "cache",
+def test_a_comparison_is_the_same_there_and_here(cluster, stripes, tmp_path):
+    """One strategy trains the whole network: its sums show at once if the number of threads is another there."""
+    strategies = ("logistic_regression", "feature_extraction", "scratch=from_scratch --learning-rate 1e-4")
+    config = compare_strategies.Config(
+        data=str(stripes), backbones=("demo",), weights="demo", strategies=strategies, seeds=1, image_size=64, epochs=3,
+        batch_size=8, cache=tmp_path / "cache", out=tmp_path / "here",
     )  # fmt: skip
-    outcomes = [
-        trials.run_all([trials.Trial("a", "recipes.feature_extraction", config)], tmp_path / place, ray_address=address)
-        for place, address in (("here", None), ("there", cluster.address))
-    ]
-    here, there = (outcome["a"].directory for outcome in outcomes)
-    assert there.is_relative_to(tmp_path / "there" / "a") and (there.parents[1] / "log.txt").is_file()
-    assert {path.name for path in here.iterdir()} == {path.name for path in there.iterdir()}
-    kept = ("strategy", "seed", "data", "validation", "test")
-    results = [json.loads((each / "results.json").read_text()) for each in (here, there)]
-    assert [results[0][name] for name in kept] == [results[1][name] for name in kept]
-    for rows in zip(*(csv.reader(open(each / "predictions.csv")) for each in (here, there)), strict=True):
-        assert rows[0] == rows[1]
+    here = compare_strategies.run(config)
+    there = compare_strategies.run(dataclasses.replace(config, out=tmp_path / "there", ray=cluster.address))
+    assert [row["name"] for row in here.results["rows"]] == [row["name"] for row in there.results["rows"]]
+    for ours, theirs in zip(here.results["rows"], there.results["rows"], strict=True):
+        kept = ("test", "validation", "per_class", "photos", "trainable_parameters")
+        assert all(ours[name] == theirs[name] for name in kept if name in ours)
+        answers = [
+            (result.directory / row["runs"][0]["report"]).with_name("predictions.csv").read_text()
+            for result, row in ((here, ours), (there, theirs))
+        ]
+        assert answers[0] == answers[1]
+    assert here.results["differences"] == there.results["differences"]
 
 
 def test_a_node_dies_and_nothing_is_lost(cluster, tmp_path):

@@ -48,8 +48,8 @@ def compared(tmp_path_factory):
 def test_every_trial_is_its_recipe_alone_with_the_same_flags(compared, tmp_path):
     for row in compared.results["rows"]:
         (trial,) = row["runs"]
-        _, file, *flags = trial["command"].split()
-        recipe = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+        _, _, module, *flags = trial["command"].split()
+        recipe = importlib.import_module(module)
         config = dataclasses.replace(configuration.parse(recipe.Config, flags), out=tmp_path)
         alone = recipe.run(config).results
         ours = json.loads((compared.directory / trial["report"]).with_name("results.json").read_text())
