@@ -37,16 +37,15 @@ def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     Args:
         run: the directory of a finished run.
     """
-    from common import clip_evaluation, grad_cam, runs
+    from common import grad_cam, runs
     from common import report as reports
 
     if (run / "compare.json").is_file():
-        # By its name: a copied project has this module only where its recipe compares.
-        comparison_report = importlib.import_module(f"{__package__}.compare_report")
-        print(comparison_report.write(run, runs.Result.read(run).results))
+        print(_module("compare_report").write(run, runs.Result.read(run).results))
         return 0
     saved = runs.load_model(run)
-    reports.write(run, clip_evaluation.for_clips(saved) if saved.clips else grad_cam.for_photos(saved.model))
+    explain = _module("clip_evaluation").for_clips(saved) if saved.clips else grad_cam.for_photos(saved.model)
+    reports.write(run, explain)
     print(run / "report.html")
     return 0
 
@@ -77,6 +76,11 @@ def publish(run: tyro.conf.Positional[pathlib.Path], /, mlflow: str) -> int:
 
     print(tracking.publish(run, mlflow))
     return 0
+
+
+def _module(name: str):
+    """A module that only some runs need: by its name, since a copied project has it only where its recipe needs it."""
+    return importlib.import_module(f"{__package__}.{name}")
 
 
 COMMANDS = {"predict": predict, "report": report, "publish": publish, "cache": cache}

@@ -6,11 +6,10 @@ the settings of tools, which have templates in `templates/project/`.
 
 import ast
 import dataclasses
-import importlib.metadata
+import importlib.util
 import keyword
 import pathlib
 import re
-import sys
 import textwrap
 
 import jinja2
@@ -21,6 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEMPLATES = pathlib.Path(__file__).resolve().parent / "templates"
 PROJECT_TEMPLATES = TEMPLATES / "project"
 TAKEN = {"train", "tests", "data", "runs", "recipes", "common"}
+MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose package has another name
 STARTS = ("__init__", "commands")  # the package itself, and what becomes its `python -m`
 
 
@@ -114,13 +114,13 @@ def plan(recipe: str, destination: pathlib.Path, package: str | None = None) -> 
 
 def _checked(name: str) -> str:
     """The name of a package, refused where Python could not import it or would import something else."""
-    installed = {top for top in importlib.metadata.packages_distributions() if top not in ("common", "recipes")}
+    installed = importlib.util.find_spec(name.partition(".")[0]) if name.isidentifier() else None
     if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
         raise errors.UserError(
             f"{name!r} is no name for a package (lower-case letters, digits and _, no digit first): "
             "choose another folder, or give --name"
         )
-    if name in sys.stdlib_module_names | installed | TAKEN:
+    if name in TAKEN or installed and installed.origin:  # without an origin it is a folder, such as that of the project
         raise errors.UserError(f"{name!r} is the name of something that Python imports already; give --name another")
     return name
 
@@ -160,7 +160,8 @@ def _templates(modules: list[pathlib.Path]) -> list[pathlib.Path]:
     waiting, found = list(modules), set()
     while waiting:
         text = waiting.pop().read_text(encoding="utf-8")
-        new = {path for name, path in every.items() if f'"{name}"' in text} - found
+        named = re.findall(r'template\("([^"]+)"\)|(?:include|from) "([^"]+)"', text)
+        new = {every[name] for names in named for name in names if name in every} - found
         found |= new
         waiting += new
     return sorted(found)
@@ -184,14 +185,9 @@ def _requirements(sources: list[pathlib.Path]) -> list[str]:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
-    packages = importlib.metadata.packages_distributions()
-    wanted = {_normal(name) for module in imported for name in packages.get(module, [module])}
+    wanted = {MODULES.get(module, module.replace("_", "-")) for module in imported}
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if (found := re.match(r"[\w.-]+", line)) and _normal(found[0]) in wanted]
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return [line for line in lines if (found := re.match(r"[\w-]+", line)) and found[0] in wanted]
 
 
 class _Renaming:
@@ -235,7 +231,7 @@ def _rendered(recipe, package, source, found, requirements, rename) -> dict[path
         "modules": {path: _first_line(code) for path, code in sorted(found.items()) if path.suffix == ".py"},
     }  # fmt: skip
     rendered = {}
-    for template in sorted(PROJECT_TEMPLATES.iterdir()):
+    for template in sorted(PROJECT_TEMPLATES.glob("*.jinja")):
         target = {"gitignore": ".gitignore", "test_train.py": "tests/test_train.py"}.get(template.stem, template.stem)
         content = environment.get_template(template.name).render(view)
         rendered[pathlib.PurePosixPath(target)] = content.encode()
