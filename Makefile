@@ -4,7 +4,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 TESTED := $(VENV)/installed-for-tests
 
-.PHONY: demo test quick lint coverage benchmarks clean
+.PHONY: demo test quick lint copies coverage benchmarks clean
 
 # Short training, so that three seeds of each take three minutes.
 demo: $(INSTALLED)
@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	  --fine-tuning-epochs 10 --max-blocks 2
 
 test: $(TESTED)
-	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal $(TESTS)
+	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal -m "not copies" $(TESTS)
 
 # What can be known in a minute and a half.
 quick: lint
@@ -23,6 +23,10 @@ lint: $(TESTED)
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check --quiet
 	@$(VENV)/bin/mypy
+
+# Every recipe copied, its requirements installed into a new venv, its own tests and its demo run there.
+copies: $(TESTED)
+	@$(VENV)/bin/python -m pytest -m copies tests/common/test_project.py
 
 coverage: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal --cov --cov-report term:skip-covered $(TESTS)

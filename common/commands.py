@@ -94,7 +94,7 @@ def main(more: dict | None = None) -> None:
     """
     from common import config
 
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] or ["--help"]
     with config.reported_errors(debug="--debug" in arguments):
         arguments = [argument for argument in arguments if argument != "--debug"]
         sys.exit(config.command(COMMANDS | (more or {}), arguments))

@@ -5,6 +5,7 @@ the settings of tools, which have templates in `templates/project/`.
 """
 
 import ast
+import configparser
 import dataclasses
 import importlib.util
 import keyword
@@ -208,12 +209,21 @@ class _Renaming:
             (r"\bkeras_recipes\b", package),
             (r"\bkeras-recipes\b", package.replace("_", "-")),
             (r" ?\(`python benchmarks/[^`]*`\)", ""),
+            (r"pip install -e '\.\[(\w+)\]'", lambda found: f"pip install {' '.join(_extra(found[1]))}"),
         ]
 
     def __call__(self, text: str) -> str:
         for pattern, replacement in self.rules:
             text = re.sub(pattern, replacement, text)
         return text
+
+
+def _extra(name: str) -> list[str]:
+    """The packages of an optional extra, without the versions' ranges."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = settings["options.extras_require"][name].split("\n")
+    return [re.match(r"[\w-]+", line)[0] for line in lines if line]
 
 
 def _rendered(recipe, package, source, found, requirements, rename) -> dict[pathlib.PurePosixPath, bytes]:

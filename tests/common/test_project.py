@@ -6,7 +6,6 @@ import pathlib
 import re
 import subprocess
 import sys
-import sysconfig
 
 import pytest
 
@@ -130,22 +129,35 @@ def test_a_dry_run_lists_the_files_and_writes_nothing(tmp_path):
     assert {line.split()[-1] for line in listed.splitlines()} == written
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def clean_python(tmp_path_factory):
+    """The interpreter of a new, empty venv."""
+    folder = tmp_path_factory.mktemp("clean")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / "bin" / "python"
+
+
+@pytest.mark.copies
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_copys_own_tests_pass_where_this_repository_is_not(recipe, tmp_path):
-    """Only the packages of this environment are there: -I and a path file leave its editable `common` out."""
+def test_a_copy_installs_and_passes_its_tests_and_runs_its_demo_in_a_clean_venv(recipe, clean_python, tmp_path):
     folder = tmp_path / "my_project"
     project.copy(recipe, folder)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
-    (site_packages,) = (tmp_path / "venv" / "lib").glob("python3*/site-packages")
-    (site_packages / "outer.pth").write_text(sysconfig.get_path("purelib"))
-    python = tmp_path / "venv" / "bin" / "python"
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
 
     def call(*arguments):
-        return subprocess.run([python, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+        return subprocess.run([clean_python, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
 
+    def check(*arguments):
+        ended = call(*arguments)
+        assert ended.returncode == 0, (ended.stdout + ended.stderr)[-3000:]
+        return ended.stdout
+
+    check("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt")
     assert "No module named 'common'" in call("-c", "import common").stderr
-    ended = call("-m", "pytest", "-q", "-p", "no:cacheprovider")
-    assert ended.returncode == 0, ended.stdout[-3000:]
-    assert "--learning-rate" in call("train.py", "--help").stdout
+    check("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    short = ["--strategies", "logistic_regression", "feature_extraction", "--seeds", "1"]
+    shown = check("train.py", "--cache", str(tmp_path), *(short if recipe == "compare_strategies" else []))
+    run = folder / shown.splitlines()[-1]
+    assert (run / "results.json").is_file()
+    again = check("-m", "my_project", "report", str(run))
+    assert pathlib.Path(again.strip()).is_file()
