@@ -1,6 +1,7 @@
 """Records of runs: TensorBoard's files are read by TensorBoard, and MLflow is a server of its own on this machine."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def server(tmp_path_factory):
             assert process.poll() is None, (folder / "log").read_text()
             time.sleep(0.5)
     yield address
-    os.killpg(process.pid, 15)
+    os.killpg(process.pid, signal.SIGKILL)  # it would take its time
     process.wait(30)
 
 
