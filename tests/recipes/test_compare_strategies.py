@@ -8,8 +8,8 @@ import shutil
 
 import pytest
 
+from common import commands, data, errors, trials
 from common import config as configuration
-from common import data, errors, trials
 from recipes import compare_strategies, feature_extraction, partial_unfreezing
 
 QUICK = {
@@ -75,6 +75,15 @@ def test_the_page_and_the_files_for_machines_are_there(compared):
     for row in result.results["rows"]:
         for each in row["runs"]:
             assert each["report"] in page and (result.directory / each["report"]).is_file()
+
+
+def test_the_page_can_be_drawn_again(compared, tmp_path, capsys):
+    again = tmp_path / "again"
+    shutil.copytree(compared.directory, again)
+    (again / "compare.html").unlink()
+    assert commands.report(again) == 0
+    assert capsys.readouterr().out == f"{again / 'compare.html'}\n"
+    assert (again / "compare.html").read_text() == (compared.directory / "compare.html").read_text()
 
 
 def test_an_interrupted_comparison_repeats_nothing_and_gives_the_same_table(compared, tmp_path):
