@@ -29,6 +29,7 @@ JPEG_QUALITY = 92
 WEIGHTS_PATH = pathlib.Path(__file__).resolve().parent.parent / "data" / "demo" / "vgg16_narrow.weights.h5"
 
 Painter = Callable[["Pen", np.random.Generator], None]
+Colour = int | tuple[int, ...]  # of a grey sheet, or (red, green, blue); 0 to 255
 
 
 # The pen: shapes in object coordinates, seen through one pose.
@@ -92,11 +93,11 @@ class Pen:
 
     Args:
         sheet: an RGBA image, any size, drawn on in place.
-        pose: a `Pose`.
+        pose: a `Pose`, or what takes its place: from points to fractions of the side, with a `scale`.
         colours: the four colours, in that order.
     """
 
-    def __init__(self, sheet: Image.Image, pose: Pose, colours: Sequence[tuple[int, int, int]]):
+    def __init__(self, sheet: Image.Image, pose, colours: Sequence[Colour]):
         self.pose, self.side = pose, sheet.width
         self.canvas = ImageDraw.Draw(sheet)
         self.body, self.trim, self.detail, self.ink = colours
@@ -303,7 +304,7 @@ def _noise(random, size, cells) -> np.ndarray:
 
 
 def _fractal(random, size) -> np.ndarray:
-    return sum(weight * _noise(random, size, cells) for weight, cells in ((0.5, 3), (0.3, 9), (0.2, 27)))
+    return 0.5 * _noise(random, size, 3) + 0.3 * _noise(random, size, 9) + 0.2 * _noise(random, size, 27)
 
 
 def _blend(weight, first, second) -> np.ndarray:
@@ -376,7 +377,7 @@ def _background(random, size) -> np.ndarray:
 # The picture: layers one over the other, then developed.
 
 
-def _colours(random, behind) -> list[tuple[int, int, int]]:
+def _colours(random, behind) -> list[Colour]:
     """Four colours for a pen; the body's is one of three that differs most from what is `behind` (3,)."""
     choices = [_colour(random, (0.15, 0.85), (0.4, 1.0)) for _ in range(3)]
     body = max(choices, key=lambda colour: np.abs(colour - behind).sum())

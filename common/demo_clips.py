@@ -57,7 +57,8 @@ def _colour(random, saturation, value, hue=None) -> Colour:
 
 def _shade(colour, factor) -> Colour:
     """A colour made darker (`factor` below 1) or lighter."""
-    return tuple(min(255, int(channel * factor)) for channel in colour)
+    red, green, blue = (min(255, int(channel * factor)) for channel in colour)
+    return red, green, blue
 
 
 def _contrast(random, behind, saturation, value) -> Colour:
@@ -196,6 +197,7 @@ def make_joints(person: Person, posture: Posture) -> dict:
     hips = place + UP * person.leg * (1 - posture.crouch)
     neck = hips + spine * person.torso
     head = neck + (0.75 * spine + 0.25 * UP + 0.1 * forward) * person.head * 1.25
+    joints: dict[str | tuple[str, int], np.ndarray]
     joints = {"hips": hips, "neck": neck, "head": head, "forward": forward, "left": left}
     for side, hand, grip, foot in zip((LEFT, RIGHT), posture.hands, posture.grips, posture.feet, strict=True):
         axes = np.stack([left * side, UP, forward])

@@ -258,7 +258,7 @@ class Canvas:
 
     def honeycomb(self, period) -> np.ndarray:
         """A net of six-sided meshes, irregular where the lesion is asymmetric: 1 in a mesh, about -0.5 on a line."""
-        turn, waves = self.random.uniform(0, TURN), 0.0
+        turn, waves = self.random.uniform(0, TURN), np.zeros_like(self.x)
         bend = 0.15 + 0.6 * self.asymmetry
         x, y = (plane + bend * period * self.noise(14) for plane in (self.x, self.y))
         for angle in turn + np.radians([0, 120, 240]):
