@@ -170,6 +170,8 @@ def _by_test_photos(find: Find, better: str, worse: str, which: str) -> tuple[st
         return UNKNOWN, missing
     sides = [list(side) for side in zip(*pairs, strict=True)]
     found = comparison.difference(*sides)
+    if found is None:
+        raise ValueError(f"{better} and {worse} were paired without a common seed")
     verdict = UNKNOWN
     if comparison.larger_than_noise(found["p"], found["seeds_agree"]):
         verdict = HOLDS if found["difference"] > 0 else FAILS
@@ -238,7 +240,7 @@ def _fall(run: comparison.Run) -> tuple[float, float, float] | None:
 
 def _diverged(run: comparison.Run) -> bool:
     """Whether it failed in a loss that is not finite, once the pretrained weights trained."""
-    return bool(run.error) and DIVERGED in run.error and "stage head" not in run.error
+    return run.error is not None and DIVERGED in run.error and "stage head" not in run.error
 
 
 def _deepest_dip(run: comparison.Run) -> float:

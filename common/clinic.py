@@ -108,7 +108,7 @@ class Bootstrap:
         counts = evaluation.bootstrap_counts(self.units.max() + 1, seed, resamples)
         self.weights = np.concatenate(list(counts))[:, self.units]
 
-    def interval(self, statistic) -> list[float]:
+    def interval(self, statistic) -> list[float | None]:
         """[value, low, high] of a `statistic` of weights (m, n) with m results.
 
         Resamples in which it is not defined (NaN) are left out.
@@ -120,7 +120,7 @@ class Bootstrap:
             return [None, None, None]
         return [float(value), *np.quantile(draws, evaluation.TAILS).tolist()]
 
-    def share(self, hits, of) -> list[float]:
+    def share(self, hits, of) -> list[float | None]:
         """[share, low, high] of `hits` among the pictures `of`, both (n,) booleans.
 
         Where all are hits, or none, every resample says the same: there it is the exact interval for so many lesions.
@@ -280,7 +280,7 @@ def subgroups(side: Side, class_names, targets, threshold: float, seed: int = 0)
         "age": [metadata.age_band(facts.age) for facts in side.about],
         "site": [facts.site for facts in side.about],
     }
-    table = {}
+    table: dict[str, list[dict]] = {}
     for name, column in values.items():
         table[name] = []
         for value, _ in collections.Counter(column).most_common():
@@ -307,7 +307,7 @@ def abstention(side: Side) -> dict[str, list[float]]:
     order = np.argsort(-side.probabilities.max(axis=1), kind="stable")
     right = (side.probabilities.argmax(axis=1) == side.labels)[order]
     labels = side.labels[order]
-    curve = {"coverage": [], "accuracy": [], "balanced_accuracy": []}
+    curve: dict[str, list[float]] = {"coverage": [], "accuracy": [], "balanced_accuracy": []}
     for coverage in COVERAGES:
         answered = max(1, round(coverage * len(order)))
         recalls = [right[:answered][labels[:answered] == label].mean() for label in np.unique(labels[:answered])]

@@ -105,7 +105,7 @@ def find_clips(class_folder: pathlib.Path) -> list[pathlib.Path]:
             f"{class_folder}: no clips in this class folder; fill it or remove it (clips are folders of photos, or "
             f"files that end in {' '.join(sorted(video.EXTENSIONS))})"
         )
-    first_of_name: dict[pathlib.Path, pathlib.Path] = {}
+    first_of_name: dict[pathlib.PurePath, pathlib.Path] = {}
     for clip in clips:
         first = first_of_name.setdefault(_without_ending(clip), clip)
         if first != clip:

@@ -81,21 +81,28 @@ class Run:
         """Whether there are results."""
         return self.directory is not None
 
+    @property
+    def _folder(self) -> pathlib.Path:
+        """The run directory of a trial that did not fail."""
+        if self.directory is None:
+            raise ValueError(f"{self.strategy} with seed {self.seed} failed, so it has no results")
+        return self.directory
+
     @functools.cached_property
     def results(self) -> dict:
         """The content of results.json."""
-        return json.loads((self.directory / "results.json").read_text(encoding="utf-8"))
+        return json.loads((self._folder / "results.json").read_text(encoding="utf-8"))
 
     @functools.cached_property
     def history(self) -> list[dict]:
         """The epochs of all stages, none where the strategy has no epochs."""
-        return runs.read_history(self.directory)
+        return runs.read_history(self._folder)
 
     @functools.cached_property
     def answers(self) -> Answers:
         """The test photos of predictions.csv, with their groups from split.csv."""
-        rows = sorted(page.read_rows(self.directory / "predictions.csv"), key=lambda row: row["path"])
-        group_of = {row["path"]: row.get("group") for row in page.read_rows(self.directory / "split.csv")}
+        rows = sorted(page.read_rows(self._folder / "predictions.csv"), key=lambda row: row["path"])
+        group_of = {row["path"]: row.get("group") for row in page.read_rows(self._folder / "split.csv")}
         paths = [row["path"] for row in rows]
         units = [f"group {group_of[path]}" if group_of.get(path) else f"photo {path}" for path in paths]
         right = [int(row["label"] == row["predicted"]) for row in rows]
@@ -257,7 +264,7 @@ def _per_class(full_size: list[Run]) -> dict:
 
 
 def _outcome(run: Run, root: pathlib.Path) -> dict:
-    report = pathlib.PurePath(os.path.relpath(run.directory / "report.html", root)) if run.finished else None
+    report = pathlib.PurePath(os.path.relpath(run.directory / "report.html", root)) if run.directory else None
     return {
         "seed": run.seed,
         "fraction": run.fraction,
@@ -484,17 +491,18 @@ def _rivals(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
     if not others:
         return ["Nothing else finished that it could be compared with."]
     found = {row["name"]: between(comparison, choice["name"], row["name"]) for row in others}
-    better = [row for row in others if found[row["name"]] and found[row["name"]][1] and found[row["name"]][0] < 0]
-    close = [row for row in others if not found[row["name"]] or not found[row["name"]][1]]
+    gains = {name: pair[0] for name, pair in found.items() if pair and pair[1]}  # those that are larger than noise
+    better = [row for row in others if gains.get(row["name"], 0) < 0]
+    close = [row for row in others if row["name"] not in gains]
     sentences = [
-        f"On the test photos {said(row)} has {_points(found[row['name']][0])} more right, which is larger than noise; "
+        f"On the test photos {said(row)} has {_points(gains[row['name']])} more right, which is larger than noise; "
         "a choice made on test photos would flatter itself, so it stays with the validation photos."
         for row in better
     ]
     if close:
         sentences.append(_not_told_apart(comparison, choice, close))
     elif not better:
-        following, gain = said(others[0]), _points(found[others[0]["name"]][0])
+        following, gain = said(others[0]), _points(gains[others[0]["name"]])
         sentences.append(
             f"It beats {following}, the only other, by more than noise: {gain} on average."
             if len(others) == 1

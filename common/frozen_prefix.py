@@ -89,7 +89,8 @@ def crossing_tensors(model: keras.Model, before: list) -> list:
 
 def _computed_once(model: keras.Model) -> list:
     """The operations whose result for a photo never changes during the training."""
-    found, results = [], set()
+    found = []
+    results: set[int] = set()
     for operation in model.operations:
         inputs = [] if isinstance(operation, keras.layers.InputLayer) else _flat(operation.input)
         if _is_fixed(operation) and all(id(tensor) in results for tensor in inputs):
@@ -183,6 +184,7 @@ class FrozenPrefix:
 
     Attributes:
         suffix: what to compile and fit: the part that trains, or the whole model where nothing is cached.
+        tensors: those whose values are cached, none where nothing is.
         seconds: time spent on computing features.
         cache_bytes: size of the features that this run uses.
     """
@@ -219,10 +221,11 @@ class FrozenPrefix:
         self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
         live = augmentation and config.views == 0
         self.cut = None if config.no_cache or live else cut(model, at)
+        self.tensors: list = []
         if self.cut and self.cut.prefix:
-            self.suffix = self.cut.suffix
+            self.tensors, self.suffix = self.cut.tensors, self.cut.suffix
             started = time.perf_counter()
-            self.store = self._filled_store()
+            self.store = self._filled_store(self.cut.prefix)
             self.seconds = time.perf_counter() - started
 
     def generators(self, first_epoch: int = 0, balanced: bool = False):
@@ -256,7 +259,7 @@ class FrozenPrefix:
         names = [self._row_names(split, view) for view in self._views(split)]
         if self.store:
             return np.stack([self.store.reader(row)(range(len(row)))[0] for row in names])
-        computed = {}
+        computed: dict[str, np.ndarray] = {}
         for batch, (features,) in self._from_photos(self._work_of(split), part.prefix):
             computed.update(zip(batch, features, strict=True))
         return np.stack([[computed[name] for name in row] for row in names])
@@ -282,12 +285,11 @@ class FrozenPrefix:
 
     def _shape(self) -> dict:
         """What `common.generators` has to know of cached rows."""
-        tensors = self.cut.tensors
         return {
             "num_classes": len(self.splits.class_names),
             "batch_size": self.config.batch_size,
-            "dtypes": [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors],
-            "shapes": [tuple(tensor.shape[1:]) for tensor in tensors],
+            "dtypes": [keras.backend.standardize_dtype(tensor.dtype) for tensor in self.tensors],
+            "shapes": [tuple(tensor.shape[1:]) for tensor in self.tensors],
         }
 
     def _views(self, split: str) -> list["View"]:
@@ -319,26 +321,24 @@ class FrozenPrefix:
 
     def _work_of(self, split: str) -> dict[str, tuple[str, "View"]]:
         """Likewise for one split."""
-        work = {}
+        work: dict[str, tuple[str, View]] = {}
         for view in self._views(split):
             items = [(path, view) for path in self.splits.paths(split)]
             work.update(zip(self._row_names(split, view), items, strict=True))
         return work
 
-    def _filled_store(self) -> feature_store.FeatureStore:
+    def _filled_store(self, prefix: keras.Model) -> feature_store.FeatureStore:
         """Opens the features of this prefix and computes the missing ones."""
-        store = self._open(self.cut.tensors)
+        store = self._open(self.tensors)
         work = self._work()
         missing = {name: item for name, item in work.items() if name not in store}
         self.cache_bytes = len(work) * store.row_bytes
         if missing:
             self._check_size(store, len(missing))
             source = self._source(missing, store)
-            self._say(store, source, len(missing), len(work))
+            self._say(prefix, store, source, len(missing), len(work))
             with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self._unit) as progress:
-                batches = (
-                    self._from_features(source, missing) if source else self._from_photos(missing, self.cut.prefix)
-                )
+                batches = self._from_features(*source, missing) if source else self._from_photos(missing, prefix)
                 store.write(_counted(batches, progress))
         return store
 
@@ -346,13 +346,13 @@ class FrozenPrefix:
     def _unit(self) -> str:
         return "clip" if self.clips else "photo"
 
-    def _say(self, store, source, missing: int, total: int) -> None:
+    def _say(self, prefix: keras.Model, store, source, missing: int, total: int) -> None:
         """What is going to be computed, and the space that it takes."""
-        start = f"from {source.directory.name[:8]}" if source else f"from the {self._unit}s"
+        start = f"from {source[0].directory.name[:8]}" if source else f"from the {self._unit}s"
         each = self._unit if len(self._views("train")) == 1 else f"view of a {self._unit}"
-        shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.cut.tensors)
+        shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.tensors)
         print(
-            f"frozen prefix: {len(self.cut.prefix.layers)} layers, once a {each}, {start}; {missing} of {total} "
+            f"frozen prefix: {len(prefix.layers)} layers, once a {each}, {start}; {missing} of {total} "
             f"to do, {shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
             file=sys.stderr,
         )
@@ -413,8 +413,9 @@ class FrozenPrefix:
         for start in range(0, len(names), max(1, size)):
             yield names[start : start + size]
 
-    def _source(self, work, own) -> feature_store.FeatureStore | None:
-        """A store of the same network cut further out that has all the photos, the smallest such.
+    def _source(self, work, own) -> tuple[feature_store.FeatureStore, keras.Model] | None:
+        """A store of the same network cut further out that has all the photos, and the model from there to this cut;
+        the smallest such.
 
         None under `--cache-dtype float16`: features computed from rounded ones would be rounded twice, and the same key
         must always stand for the same numbers.
@@ -427,22 +428,21 @@ class FrozenPrefix:
             if path == own.directory or not tensors or self._directory(tensors) != path:
                 continue
             try:
-                bridge = keras.Model(tensors, self.cut.tensors)
+                bridge = keras.Model(tensors, self.tensors)
             except ValueError:  # not between the input and our cut
                 continue
             store = self._open(tensors)
             if all(name in store for name in work):
-                store.bridge = bridge
-                found.append(store)
-        return min(found, key=lambda store: len(store.bridge.layers), default=None)
+                found.append((store, bridge))
+        return min(found, key=lambda source: len(source[1].layers), default=None)
 
-    def _from_features(self, source, work):
+    def _from_features(self, store: feature_store.FeatureStore, bridge: keras.Model, work):
         """Yields (names, features) computed from the features of a cut further out."""
         names = list(work)
-        read = source.reader(names)
+        read = store.reader(names)
         size = self.config.batch_size
         batches = (read(range(start, min(start + size, len(names)))) for start in range(0, len(names), size))
-        yield from _through(source.bridge, names, batches)
+        yield from _through(bridge, names, batches)
 
 
 def _through(model: keras.Model, names: list[str], batches):

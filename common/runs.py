@@ -20,6 +20,7 @@ import threading
 import time
 import weakref
 import zipfile
+from typing import Any
 
 import keras
 import numpy as np
@@ -80,8 +81,9 @@ class Run:
         """Where a stage starts: at 0, after its last finished epoch, or at `epochs` when it is over."""
         if stage in self.finished_stages:
             return epochs
-        resumed = self.checkpoint and self.checkpoint.stage == stage
-        return self.checkpoint.epoch + 1 if resumed else 0
+        if self.checkpoint and self.checkpoint.stage == stage:
+            return self.checkpoint.epoch + 1
+        return 0
 
     def _interrupted_config(self, config):
         path = self.directory / "config.json"
@@ -228,7 +230,7 @@ class Checkpoint:
     def write(self, directory: pathlib.Path) -> None:
         """Writes the checkpoint; a half-written one never replaces a good one."""
         state = {key: value for key, value in vars(self).items() if key != "values"}
-        arrays = {f"value_{i}": value for i, value in enumerate(self.values)}
+        arrays: dict[str, Any] = {f"value_{i}": value for i, value in enumerate(self.values)}
         with files.replacing(directory / self.NAME) as temporary:
             np.savez(temporary, state=json.dumps(state), **arrays)
 
@@ -412,7 +414,7 @@ def _learning_rate(optimizer) -> float:
 
 def summary(result: Result) -> str:
     """The table that a run ends with: validation and test side by side, the cost, and where the report is."""
-    rows = [("", "validation", "test")]
+    rows: list[tuple[str, ...]] = [("", "validation", "test")]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
         rows.append(
             (name.replace("_", " "), *(f"{result.results[split][name]:.3f}" for split in ("validation", "test")))

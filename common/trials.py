@@ -15,6 +15,7 @@ import fcntl
 import importlib
 import io
 import json
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -30,7 +31,7 @@ import time
 import traceback
 import types
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import tqdm
@@ -177,14 +178,14 @@ def _emptied(place: pathlib.Path) -> pathlib.Path:
 
 def _recorded(place: pathlib.Path, directory: str | None, error: str | None, seconds: float) -> Outcome:
     """Writes a trial's outcome.json."""
-    stored = {"directory": directory, "error": error, "seconds": round(seconds, 2)}
-    files.write_json(place / "outcome.json", stored)
-    return Outcome(place / directory if directory else None, error, stored["seconds"])
+    seconds = round(seconds, 2)
+    files.write_json(place / "outcome.json", {"directory": directory, "error": error, "seconds": seconds})
+    return Outcome(place / directory if directory else None, error, seconds)
 
 
 def _line(name: str, outcome: Outcome, folder: pathlib.Path) -> str:
     """What is said of a trial when it is over."""
-    if outcome.error:
+    if outcome.directory is None:
         log = folder / name / "log.txt"
         where = f" (see {log})" if log.is_file() else ""
         return f"{name}: failed after {outcome.seconds:.0f} s: {outcome.error}{where}"
@@ -195,7 +196,7 @@ def _line(name: str, outcome: Outcome, folder: pathlib.Path) -> str:
 # On this machine ----------------------------------------------------------------------------------------------
 
 
-def _ended(trials, folder, jobs, ray_address, preload, bar) -> Iterator[tuple[Trial, Outcome]]:
+def _ended(trials, folder, jobs, ray_address, preload, bar) -> Generator[tuple[Trial, Outcome]]:
     """Each trial with its outcome, as soon as it is over."""
     if ray_address and trials:
         return _on_ray(trials, folder, ray_address, bar)
@@ -271,7 +272,7 @@ class _Process:
             self.process.join(SECONDS_TO_END)  # what joblib has opened it closes itself
         except EOFError:  # it ended without a word
             self.process.join()
-            succeeded, value = False, errors.UserError(_cause_of_death(self.process.exitcode))
+            succeeded, value = False, errors.UserError(_cause_of_death(self.process.exitcode or 0))
         finally:
             self.stop()
         if not succeeded:
@@ -331,7 +332,7 @@ def _in_one_line(error: BaseException) -> Exception:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]  # it has one: this runs only in children
     os._exit(1)
 
 
@@ -340,7 +341,10 @@ def _speak_into(log: pathlib.Path) -> None:
     with open(log, "a") as file:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(file.fileno(), stream.fileno())
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+            # In a process of its own nothing has replaced them.
+            stream.reconfigure(  # type: ignore[union-attr]
+                encoding="utf-8", errors="backslashreplace", line_buffering=True
+            )
 
 
 # On a Ray cluster ---------------------------------------------------------------------------------------------
@@ -380,7 +384,7 @@ def _connected(address: str):
     try:
         if host:  # Ray itself would try for minutes to reach a port where nobody listens
             socket.create_connection((host, int(port)), timeout=5).close()
-        ray.init(address, log_to_driver=False, logging_level="WARNING")
+        ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
     except (OSError, ValueError, RuntimeError, SystemExit) as error:
         raise errors.UserError(
             f"--ray {address}: cannot connect ({' '.join(str(error).split())}); `ray start --head` starts a cluster, "
@@ -392,7 +396,7 @@ def _connected(address: str):
 def _threads() -> int:
     """How many threads TensorFlow computes an operation with on this machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores)
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores or 1)
 
 
 def _run_on_node(trial: Trial, working_directory: str, threads: int) -> tuple:

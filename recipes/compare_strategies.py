@@ -203,7 +203,7 @@ def plan(config: Config, names: tuple[str, ...], sources: dict) -> list[Planned]
     places = {"smallest": min(config.fractions), "largest": max(config.fractions)}
     for name, (base, changes, place) in claims.variants(config.fine_tuning_rate).items() if config.claims else ():
         settings = STRATEGIES[base].settings | changes
-        rows.append((name, dataclasses.replace(STRATEGIES[base], settings=settings), False, [places[place]]))
+        rows.append((name, dataclasses.replace(STRATEGIES[base], settings=settings), False, (places[place],)))
     planned = []
     for (seed, fraction), source in sources.items():
         for backbone in names:
@@ -258,7 +258,8 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     name = planned[0].backbone
     backbone = backbones.load(name, weights_of(config, name), config.image_size, config.aspect)
     same = ("image_size", "aspect", "precision", "cache_dtype")
-    wanted, whole = {}, len(backbone.model.layers)
+    wanted: dict[tuple, configuration.SharedConfig] = {}
+    whole = len(backbone.model.layers)
     for each in sorted(planned, key=lambda each: -each.fraction):
         own = each.trial.config
         if own.weights != backbone.weights or any(getattr(own, field) != getattr(config, field) for field in same):

@@ -169,11 +169,13 @@ def run(config: Config) -> runs.Result:
     # of a stage falls to 0, so it is its last epoch that counts; the weights that it started from come back where that
     # validates worse, in accuracy by more than chance allows (on 30 photos one more wrong answer says nothing).
     steps = generators.steps(len(splits.train), config.batch_size)
-    rows, score, best, kept = [], None, None, stages[0]
+    rows, kept = [], stages[0]
+    score: dict | None = None
+    best: dict | None = None
     for stage in stages:
         surgery.unfreeze(backbone.model, stage.first, config.batch_norm)
         print(surgery.trainable_table(model), file=sys.stderr)
-        if stage.blocks == 0:
+        if best is None:
             stopping = runs.EarlyStopping(record, config.patience, config.epochs, stage="head")
         else:
             noise = evaluation.accuracy_noise(best["accuracy"], len(splits.validation))
@@ -189,7 +191,7 @@ def run(config: Config) -> runs.Result:
         score = runs.fit(prefixes[stage], stopping, before=score)
         rows.append(record.stage(stage.name, model, score) | {"blocks": stage.blocks})
         kept = stage if stopping.improved else kept
-        if stage.blocks and not pays(best, score, config):
+        if best is not None and not pays(best, score, config):
             break
         best = score if best is None else min(best, score, key=lambda s: error(s, config))
     surgery.unfreeze(backbone.model, kept.first, config.batch_norm)

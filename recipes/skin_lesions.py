@@ -28,7 +28,7 @@ work.
 
 import dataclasses
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 from common import (
     backbones,
@@ -212,8 +212,10 @@ def train_with_leak(config: Config, directory) -> runs.Result:
         if (earlier.parent / "results.json").is_file():
             return runs.Result.read(earlier.parent)
         return run(Config(resume=earlier.parent))
-    changes = {"split": "random", "show_leak": False, "compare_imbalance": False, "resume": None}
-    return run(dataclasses.replace(config, out=directory / "leak", **changes))
+    out = directory / "leak"
+    return run(
+        dataclasses.replace(config, out=out, split="random", show_leak=False, compare_imbalance=False, resume=None)
+    )
 
 
 def run(config: Config) -> runs.Result:
@@ -230,9 +232,9 @@ def run(config: Config) -> runs.Result:
     with strategy.scope():
         backbone = backbones.choose(config, default="VGG16")
         model = build_model(backbone.model, len(splits.class_names), config)
-    first = config.unfreeze_from
-    ((_, last_block),) = surgery.last_blocks(backbone.model, 1)
-    first = surgery.layer_number(backbone.model, first) if first else last_block
+    ((_, first),) = surgery.last_blocks(backbone.model, 1)
+    if config.unfreeze_from:
+        first = surgery.layer_number(backbone.model, config.unfreeze_from)
     first_name = backbone.model.layers[first].name
     record.write_config(
         backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, unfreeze_from=first_name
@@ -287,8 +289,8 @@ def run(config: Config) -> runs.Result:
         answers = {split: imbalance.without_prior(scaled[split], counts) for split in scaled}
     final = {split: side(split, answers[split]) for split in answers}
 
-    results = {"strategy": f"{config.imbalance}, {kept.replace('_', ' ')}", "data": splits.summary(), "stages": stages}
-    results["kept_stage"] = kept
+    results: dict[str, Any] = {"strategy": f"{config.imbalance}, {kept.replace('_', ' ')}"}
+    results |= {"data": splits.summary(), "stages": stages, "kept_stage": kept}
     for split, judged in final.items():
         results[split] = evaluation.evaluate(
             judged.probabilities, judged.labels, splits.class_names, judged.lesions, config.seed

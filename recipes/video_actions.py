@@ -28,6 +28,7 @@ apart (open and close, throw and catch) 1.000 and 0.500. On 120 real clips, whol
 """
 
 import dataclasses
+import functools
 import sys
 from typing import Literal
 
@@ -253,14 +254,14 @@ def run(config: Config) -> runs.Result:
     # The layers that never train run once for each clip and each of its augmented views.
     looking = generators.Clips(config.frames, config.sampling, config.stride, config.looks)
     augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
-    shared = {"backbone": backbone, "splits": splits, "config": config, "augmentation": augmentation, "clips": looking}
+    cut_at = functools.partial(frozen_prefix.FrozenPrefix, model, backbone, splits, config, augmentation, clips=looking)
     surgery.freeze(backbone.model)
     prefixes = {}
     if first is not None:
         surgery.unfreeze(after, 0, config.batch_norm)
-        prefixes["fine_tuning"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["fine_tuning"])
+        prefixes["fine_tuning"] = cut_at(at=behind["fine_tuning"])
         surgery.freeze(after)
-    prefixes["head"] = frozen_prefix.FrozenPrefix(model, **shared, at=behind["head"])
+    prefixes["head"] = cut_at(at=behind["head"])
     set_scale(model, prefixes["head"])
 
     # Stage 1: the head, on the frozen network.
