@@ -6,6 +6,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -102,7 +103,7 @@ def check_name(name: str | None) -> None:
 
 def _constructors() -> dict[str, tuple[Callable, Callable]]:
     """Name → (constructor, preprocess_input), found in the modules of `keras.applications`."""
-    found = {}
+    found: dict[str, tuple[Callable, Callable]] = {}
     for module in vars(keras.applications).values():
         if hasattr(module, "preprocess_input"):
             for name, thing in vars(module).items():
@@ -118,7 +119,7 @@ def _application(name: str, weights: str) -> tuple[Callable, Callable]:
     base_name, _, alpha = name.partition(":")
     check_name(name)
     constructor, preprocess = _constructors()[base_name]
-    options = {"include_top": False, "weights": "imagenet" if weights == "imagenet" else None}
+    options: dict[str, Any] = {"include_top": False, "weights": "imagenet" if weights == "imagenet" else None}
     if alpha:
         options["alpha"] = _alpha(base_name, alpha, constructor)
 

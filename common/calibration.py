@@ -70,8 +70,8 @@ def measure(
         surgery.unfreeze(backbone.model, first)
         part = frozen_prefix.cut(model)
         part.suffix.compile(keras.optimizers.Adam(1e-6), "categorical_crossentropy", metrics=["accuracy"])
-        inputs = [np.zeros((batch_size, *tensor.shape[1:]), "float32") for tensor in part.tensors]
-        inputs = inputs[0] if len(inputs) == 1 else inputs
+        arrays = [np.zeros((batch_size, *tensor.shape[1:]), "float32") for tensor in part.tensors]
+        inputs = arrays[0] if len(arrays) == 1 else arrays
 
         def take_step(part=part, inputs=inputs):
             part.suffix.train_on_batch(inputs, labels)

@@ -6,6 +6,7 @@ Each function is a command: its signature makes the flags, its docstring the hel
 import importlib
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import tyro
@@ -83,7 +84,7 @@ def _module(name: str):
     return importlib.import_module(f"{__package__}.{name}")
 
 
-COMMANDS = {"predict": predict, "report": report, "publish": publish, "cache": cache}
+COMMANDS: dict[str, Callable] = {"predict": predict, "report": report, "publish": publish, "cache": cache}
 
 
 def main(more: dict | None = None) -> None:

@@ -118,7 +118,7 @@ def reported_errors(debug: bool = False):
         print("\nstopped by you", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        advice = OS_ADVICE.get(error.errno)
+        advice = OS_ADVICE.get(error.errno or 0)
         if not advice:
             raise
         fail(f"{error.filename or 'writing'}: {error.strerror}; {advice}", debug)
@@ -137,7 +137,7 @@ def fail(message: str, debug: bool = False) -> None:
     sys.exit(2)
 
 
-def parse(config_class: type, arguments: list[str], description: str | None = None) -> Any:
+def parse(config_class: type[Any], arguments: list[str], description: str | None = None) -> Any:
     """Makes a config from command-line arguments.
 
     Raises:

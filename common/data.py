@@ -381,7 +381,7 @@ def _deal_out(samples, unit_of: dict[str, str], seed: int, fractions: dict[str, 
     units = sorted((units[i] for i in order), key=len, reverse=True)
     needs = _needs(units, fractions, by_group)
     open_needs = {side: dict(need) for side, need in needs.items()}
-    side_of = {}
+    side_of: dict[str, str] = {}
     for unit in units:
         labels = _labels(unit, by_group)
 
@@ -455,7 +455,8 @@ def part_of_training(splits: Splits, fraction: float, seed: int) -> list[Sample]
         members[units[sample.path]].append(sample)
     counts = collections.Counter(sample.label for sample in splits.train)
     needs = collections.Counter({label: max(1, round(fraction * count)) for label, count in counts.items()})
-    groups, kept = list(members.values()), set()
+    groups = list(members.values())
+    kept: set[str] = set()
     for number in np.random.default_rng(seed).permutation(len(groups)):
         if any(needs[sample.label] > 0 for sample in groups[number]):
             kept.update(sample.path for sample in groups[number])

@@ -114,13 +114,13 @@ class FeatureStore:
     def _write_shard(self, names: list[str], rows: list[np.ndarray]) -> None:
         checksum = _start_of_checksum(names)
         for part in rows:
-            checksum = zlib.crc32(part, checksum)
+            checksum = zlib.crc32(part.data, checksum)
         header = json.dumps({"names": names, "row_bytes": self.row_bytes, "crc32": checksum}).encode() + b"\n"
         path = self.directory / f"{uuid.uuid4().hex}.shard"
         with files.replacing(path) as temporary, open(temporary, "wb") as file:
             file.write(header)
             for part in rows:
-                file.write(part)
+                file.write(part.data)
         self._open(path)
 
     def reader(self, names: list[str]):
@@ -130,7 +130,8 @@ class FeatureStore:
         def read(numbers) -> list[np.ndarray]:
             packed = np.empty((len(numbers), self.row_bytes), "uint8")
             for i, number in enumerate(numbers):
-                self._read_row(*places[number], packed[i])
+                path, offset = places[number]
+                self._read_row(path, offset, packed[i])
             return self._unpacked(packed)
 
         return read
@@ -139,7 +140,7 @@ class FeatureStore:
         """Reads one row; files are opened for each, because a large store has more shards than a process may open."""
         try:
             with open(path, "rb", buffering=0) as file:
-                length = os.preadv(file.fileno(), [row], offset)
+                length = os.preadv(file.fileno(), [row.data], offset)
         except FileNotFoundError:
             length = 0
         if length != self.row_bytes:

@@ -33,8 +33,10 @@ def write_json(path: pathlib.Path, value) -> None:
 def write_csv(path: pathlib.Path, columns: list[str], rows: Iterable[Iterable]) -> None:
     """Writes a CSV file with a first line of column names."""
     # File names are bytes to Linux; "surrogateescape" writes those back that are not UTF-8.
-    options = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}
-    with replacing(path) as temporary, open(temporary, "w", **options) as file:
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)

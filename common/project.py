@@ -12,6 +12,7 @@ import keyword
 import pathlib
 import re
 import textwrap
+from collections.abc import Callable
 
 import jinja2
 
@@ -128,11 +129,11 @@ def _checked(name: str) -> str:
 
 def _imports(path: pathlib.Path, package: str) -> set[str]:
     """Modules of a package that a file imports, at its top or inside functions."""
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == package:
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{package}."):
             found.add(node.module.split(".")[1])
     return found
 
@@ -151,14 +152,15 @@ def _needed(sources: list[pathlib.Path]) -> list[pathlib.Path]:
 
 def _prepare_script(recipe: pathlib.Path) -> list[pathlib.Path]:
     """The script that fetches the recipe's data set, where its docstring names one."""
-    docstring = ast.get_docstring(ast.parse(recipe.read_text(encoding="utf-8")))
+    docstring = ast.get_docstring(ast.parse(recipe.read_text(encoding="utf-8"))) or ""
     return [ROOT / name for name in re.findall(r"`(data/\w+/prepare\.py)`", docstring)]
 
 
 def _templates(modules: list[pathlib.Path]) -> list[pathlib.Path]:
     """The templates that these modules name, and those that the templates name."""
     every = {path.name: path for path in TEMPLATES.iterdir() if path.is_file()}
-    waiting, found = list(modules), set()
+    waiting = list(modules)
+    found: set[pathlib.Path] = set()
     while waiting:
         text = waiting.pop().read_text(encoding="utf-8")
         named = re.findall(r'template\("([^"]+)"\)|(?:include|from) "([^"]+)"', text)
@@ -195,7 +197,7 @@ class _Renaming:
     """Changes in a text the names of this repository into those of the project."""
 
     def __init__(self, recipe: str, package: str):
-        self.rules = [
+        self.rules: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
             (rf"from recipes import {recipe}\b", f"import train as {recipe}"),
             (r"\bfrom recipes import\b", f"from {package}.recipes import"),
             (rf"\brecipes/{recipe}\.py\b", "train.py"),
@@ -223,7 +225,7 @@ def _extra(name: str) -> list[str]:
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
     lines = settings["options.extras_require"][name].split("\n")
-    return [re.match(r"[\w-]+", line)[0] for line in lines if line]
+    return [found[0] for line in lines if (found := re.match(r"[\w-]+", line))]
 
 
 def _rendered(recipe, package, source, found, requirements, rename) -> dict[pathlib.PurePosixPath, bytes]:
@@ -254,7 +256,8 @@ def sections(docstring: str) -> tuple[str, dict[str, str]]:
     What has no name, between `Command` and `Expected`, is `About`. Each part is Markdown.
     """
     title, *paragraphs = re.split(r"\n\s*\n", textwrap.dedent(docstring).strip())
-    parts, name = {}, "About"
+    parts: dict[str, str] = {}
+    name = "About"
     for paragraph in paragraphs:
         named = re.match(r"(When to use it|Data|Command|Expected)(:|, )", paragraph)
         if named:

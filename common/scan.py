@@ -66,7 +66,7 @@ def scan(
     Raises:
         errors.UserError: the cache directory cannot be written.
     """
-    paths = list(dict.fromkeys(map(os.fspath, paths)))
+    paths = list(dict.fromkeys(os.fspath(path) for path in paths))
     if cache_directory is None or not paths:
         return dict(_inspect_all(paths, workers, kind))
     cache_file = _cache_file(cache_directory, paths, kind)

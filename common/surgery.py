@@ -5,6 +5,7 @@ import math
 import re
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,7 +21,8 @@ BLOCK_END = re.compile(r"(mixed_?\d+[a-z]?)|(block\d+_\d+)_ac|(block8_10)_conv|(
 
 # How strongly a layer acts at random while training: Dropout and its kin, GaussianNoise, StochasticDepth.
 RATES = ("rate", "stddev", "drop_path_rate")
-_rates = weakref.WeakKeyDictionary()  # layers → the rates that they had before they were frozen
+# Layers → the rates that they had before they were frozen.
+_rates: weakref.WeakKeyDictionary[keras.layers.Layer, dict[str, float]] = weakref.WeakKeyDictionary()
 
 
 def freeze(model: keras.Model) -> None:
@@ -95,7 +97,7 @@ def blocks(model: keras.Model) -> dict[str, int]:
     ends = [(number, match) for number, layer in enumerate(model.layers) if (match := BLOCK_END.fullmatch(layer.name))]
     if ends:
         starts = [1, *(number + 1 for number, _ in ends)]  # layer 0 is the input
-        return {match[match.lastindex]: start for (_, match), start in zip(ends, starts, strict=False)}
+        return {match[match.lastindex or 0]: start for (_, match), start in zip(ends, starts, strict=False)}
     found: dict[str, int] = {}
     for number, layer in enumerate(model.layers):
         if match := BLOCK.search(layer.name):
@@ -189,8 +191,8 @@ def trainable_table(model: keras.Model) -> str:
     """
     rows = [("layer", "output", "parameters", "trains")]
     layers = [layer for layer in leaf_layers(model) if layer.count_params()]
-    for trainable, run in itertools.groupby(layers, key=lambda layer: layer.trainable):
-        run = list(run)
+    for trainable, neighbours in itertools.groupby(layers, key=lambda layer: layer.trainable):
+        run = list(neighbours)
         rows += [_row([layer]) for layer in run] if trainable else [_row(run)]
     trainable, frozen = count_parameters(model)
     rows.append(("total", "", f"{trainable + frozen:,}", f"{trainable:,}"))
@@ -252,7 +254,7 @@ def moving_variables(model: keras.Model) -> list:
 
 # A layer of photos → its counterpart for clips, and what goes before the two spatial numbers of its settings.
 # A kernel of 3 sees the frame before, its own and the one after.
-COUNTERPARTS = {
+COUNTERPARTS: dict[type[keras.layers.Layer], tuple[type[keras.layers.Layer], dict[str, Any]]] = {
     keras.layers.Conv2D: (keras.layers.Conv3D, {"kernel_size": 3, "strides": 1, "dilation_rate": 1}),
     keras.layers.DepthwiseConv2D: (keras.layers.DepthwiseConv2D, {}),  # Keras has none for clips: `_depthwise`
     keras.layers.MaxPooling2D: (keras.layers.MaxPooling3D, {"pool_size": 1, "strides": 1}),
