@@ -60,6 +60,8 @@ def main(settings: Config) -> None:
         if path.suffix not in ASSETS:
             finished_pages.setdefault(site_uri(path), source_page(path))
     shutil.rmtree(folder, ignore_errors=True)
+    for uri in PLACES:  # a tab of its own with one page needs no list of pages beside it
+        finished_pages[uri] = f"---\nhide: [navigation]\n---\n\n{finished_pages[uri]}"
     for uri, text in finished_pages.items():
         (folder / uri).parent.mkdir(parents=True, exist_ok=True)
         (folder / uri).write_text(text, encoding="utf-8")
@@ -121,7 +123,7 @@ def readme_sections() -> list[tuple[str | None, str]]:
             sections.append((line.removeprefix("## "), []))
         elif not line.startswith("# ") or fenced:
             sections[-1][1].append(line)
-    return [(title, "\n".join(lines).strip()) for title, lines in sections]
+    return [(title, "\n".join(lines).strip("\n")) for title, lines in sections]
 
 
 def origin(uri: str) -> pathlib.PurePosixPath:

@@ -30,8 +30,8 @@ FIGURES = {
     ),
     "linear_probe": ("confusion_matrix", ""),
     "feature_extraction": ("grad_cam", ""),
-    "partial_unfreezing": ("stages", ""),
-    "gradual_unfreezing": ("stages", ""),
+    "partial_unfreezing": ("accuracy", ""),
+    "gradual_unfreezing": ("stages", "--min-improvement 0"),
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_clips", ""),
 }
@@ -57,10 +57,11 @@ def main(settings: Config) -> None:
         print(settings.out / f"{name}.png")
 
 
-def small(path: pathlib.Path, colours: int = 128) -> Image.Image:
-    """A picture with a palette, which takes a third of the space."""
+def small(path: pathlib.Path, width: int = 800, colours: int = 128) -> Image.Image:
+    """A picture at most `width` pixels wide and with a palette, which takes a third of the space."""
     with Image.open(path) as picture:
-        return picture.convert("RGB").quantize(colours)
+        picture.thumbnail((width, 2 * width))
+        return picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":

@@ -131,8 +131,8 @@ def _with_heading(block: str, level: int) -> str:
         # What stands between, as in `Expected, on two CPU cores: on the demo …`, begins the section.
         if match := re.match(rf"{lead}\b([^:]*):\s*", block):
             between, rest = match[1].strip(" ,()"), block[match.end() :]
-            rest = f"{between[:1].upper()}{between[1:]}: {rest}" if between else rest
-            return f"{'#' * level} {heading}\n\n{rest}".strip()
+            text = f"{between}: {rest}" if between else rest
+            return f"{'#' * level} {heading}\n\n{text[:1].upper()}{text[1:]}".strip()
     return block
 
 

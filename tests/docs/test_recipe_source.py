@@ -48,7 +48,7 @@ def source(tmp_path):
 def test_title_sections_and_what(source):
     assert (source.name, source.title, source.what) == ("toy", "Toy", "Does nothing.")
     assert source.markdown(3) == (
-        "### When to use it\n\nnever.\n\n### Data\n\nnone.\n\n### Expected result\n\nOn any computer: nothing."
+        "### When to use it\n\nNever.\n\n### Data\n\nNone.\n\n### Expected result\n\nOn any computer: nothing."
     )
 
 
