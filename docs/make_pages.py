@@ -70,9 +70,15 @@ def main(settings: Config) -> None:
         if path.suffix in ASSETS:
             (folder / site_uri(path)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / path, folder / site_uri(path))
-    # JSON is YAML. Paths in it are relative to this file's folder or absolute.
-    found = {"INHERIT": str(SETTINGS), "docs_dir": "pages", "site_dir": str(settings.site.resolve()), "nav": navigation()}
-    (settings.out / "mkdocs.yml").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
+    further = {
+        "INHERIT": str(SETTINGS),
+        "docs_dir": "pages",
+        "site_dir": str(settings.site.resolve()),
+        "plugins": {"mkdocstrings": {"handlers": {"python": {"paths": [str(ROOT)]}}}},
+        "nav": navigation(),
+    }
+    text = json.dumps(further, indent=1, ensure_ascii=False)  # JSON is YAML
+    (settings.out / "mkdocs.yml").write_text(text, encoding="utf-8")
     print(settings.out / "mkdocs.yml")
 
 

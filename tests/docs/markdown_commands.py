@@ -70,11 +70,17 @@ def commands_of(document: Document) -> list[Command]:
     for token in document.tokens():
         if token.type == "code_block" or token.type == "fence" and token.info.split(" ")[0] in SHELL:
             first = token.map[0] + 1 + (token.type == "fence")
-            found += [Command(text, document, first + n) for n, text in logical_lines(token.content)]
+            lines = logical_lines(token.content)
+            found += [Command(without_comment(text), document, first + number) for number, text in lines]
         elif token.type == "inline":
             texts = [child.content for child in token.children if child.type == "code_inline"]
             found += [Command(text, document, token.map[0] + 1) for text in texts]
     return [command for command in found if PROGRAM.match(command.text)]
+
+
+def without_comment(line: str) -> str:
+    """A line for the shell without the comment behind it."""
+    return re.sub(r"\s+#\s.*", "", line)
 
 
 def logical_lines(code: str) -> list[tuple[int, str]]:

@@ -78,6 +78,8 @@ def parse_command(arguments, monkeypatch):
     """Parses what stands behind `python -m recipes`, with the commands that it knows, and calls none of them."""
     if not arguments:
         return
+    if len(arguments) == 1:  # a command that is only named: it is there
+        arguments = [*arguments, "--help"]
     parse = config.command
 
     def parse_only(commands, arguments):
@@ -179,6 +181,7 @@ def run(command, further, monkeypatch):
     try:
         if words[0] == "-m":
             monkeypatch.setattr(sys, "argv", [words[1], *words[2:]])
+            monkeypatch.delitem(sys.modules, f"{words[1]}.__main__", raising=False)
             runpy.run_module(words[1], run_name="__main__")
         else:
             monkeypatch.setattr(sys, "argv", [*words, *further])
@@ -209,6 +212,11 @@ def test_the_commands_of_the_demo_run(stripes, tmp_path, monkeypatch, capsys):
 MEASURED = re.compile(r"\d\.\d|\d\s*(?:s|x|%)(?:\W|$)")
 
 
+def words_of(cell):
+    """A cell's text without its code."""
+    return " ".join(child.content for child in cell.children if child.type == "text")
+
+
 def tables_with_numbers(document):
     """(line of the table, first and last line of its section) for tables with at least three measured numbers."""
     tokens = document.tokens()
@@ -218,7 +226,7 @@ def tables_with_numbers(document):
         if token.type != "table_open":
             continue
         closed = next(i for i in range(number, len(tokens)) if tokens[i].type == "table_close")
-        cells = [each.content for each in tokens[number:closed] if each.type == "inline"]
+        cells = [words_of(each) for each in tokens[number:closed] if each.type == "inline"]
         if sum(bool(MEASURED.search(cell)) for cell in cells) >= 3:
             line = token.map[0] + 1
             start = max([heading for heading in headings if heading < line], default=1)
