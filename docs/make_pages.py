@@ -18,6 +18,7 @@ import re
 import shutil
 import sys
 
+import make_pictures
 import recipe_source
 import tyro
 
@@ -210,8 +211,7 @@ def made_pages() -> dict[str, str]:
 def recipe_page(recipe: recipe_source.Source) -> str:
     """What a recipe's file says of itself, with its settings and its model."""
     parts = [f"# {recipe.title}", recipe.what]
-    if (DOCS / "pictures" / f"{recipe.name}.png").is_file():
-        parts.append(f"![From the report of a run on drawn data](../pictures/{recipe.name}.png)")
+    parts.append(picture(recipe.name))
     parts.append(recipe.markdown())
     if recipe.title in dict(readme_sections()):
         parts.append(f"## Measured\n\n<!-- README: {recipe.title} -->")
@@ -219,7 +219,19 @@ def recipe_page(recipe: recipe_source.Source) -> str:
     if recipe.has("build_model"):
         parts.append(f"## The model\n\n{fenced(recipe.code_of('build_model'))}")
     parts.append(f"## The whole file\n\n{folded(f'recipes/{recipe.name}.py', recipe.text)}")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def picture(name: str) -> str:
+    """A figure of a recipe's report with the command that drew it; nothing where there is none."""
+    if name == "compare_strategies":
+        return "![The page that compares strategies](../../data/demo/compare.png)\n\nWhat `make demo` ends with.\n{ .caption }"
+    if not (DOCS / "pictures" / f"{name}.png").is_file():
+        return ""
+    figure, flags = make_pictures.FIGURES[name]
+    command = f"python recipes/{name}.py {flags}".strip()
+    caption = f"The figure `{figure}` of the report of `{command}`, on data drawn by code."
+    return f"![A figure of the report](../pictures/{name}.png){{ .report }}\n\n{caption}\n{{ .caption }}"
 
 
 def recipe_list(recipes: list[recipe_source.Source]) -> str:
@@ -239,7 +251,8 @@ def settings_page() -> str:
 def settings_table(settings: list[recipe_source.Setting]) -> str:
     """Flag, values, default and rule of thumb."""
     rows = [f"| `{each.flag}` | {values(each.type)} | {default(each.default)} | {escaped(each.rule)} |" for each in settings]
-    return "\n".join(["| flag | value | default | rule of thumb |", "|---|---|---|---|", *rows])
+    table = "\n".join(["| flag | value | default | rule of thumb |", "|---|---|---|---|", *rows])
+    return f'<div class="settings" markdown>\n\n{table}\n\n</div>'
 
 
 def values(annotation: str) -> str:
