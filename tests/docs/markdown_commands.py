@@ -84,7 +84,10 @@ def without_comment(line: str) -> str:
 
 
 def logical_lines(code: str) -> list[tuple[int, str]]:
-    """(number of the line, text), a line that ends in a backslash joined with the next."""
+    """(number of the line, text), a line that ends in a backslash joined with the next.
+
+    What stands behind a `cd` runs in another project and is left out: the tests of what made that project run it.
+    """
     found, held, start = [], "", 0
     for number, line in enumerate(code.splitlines()):
         start = start if held else number
@@ -92,6 +95,8 @@ def logical_lines(code: str) -> list[tuple[int, str]]:
         if held.endswith("\\"):
             held = held[:-1]
             continue
+        if held.startswith("cd "):
+            break
         found.append((start, held))
         held = ""
     return found

@@ -13,10 +13,10 @@ RECIPES = {recipe.name: recipe for recipe in recipe_source.recipes()}
 
 # Shorter than the demo as the shell runs it.
 QUICK = {
-    "compare_strategies": 'strategies=("logistic_regression", "feature_extraction"), seeds=1, epochs=2',
+    "compare_strategies": 'strategies=("nearest_centroid", "logistic_regression"), seeds=1',
     "gradual_unfreezing": "max_blocks=1, epochs=2, fine_tuning_epochs=2",
     "partial_unfreezing": "epochs=2, fine_tuning_epochs=2",
-    "skin_lesions": "epochs=2, fine_tuning_epochs=2, views=1, turns=1",
+    "skin_lesions": "epochs=2, fine_tuning_epochs=2, views=1, turns=1, image_size=48",
     "video_actions": "epochs=5, views=1, frames=4",
     "feature_extraction": "epochs=2",
 }
@@ -68,14 +68,20 @@ def test_own_data_are_those_of_the_docstring():
     assert make_notebooks.own_call(RECIPES["compare_strategies"]).startswith("result = compare_strategies.run(")
 
 
+@pytest.fixture(scope="module")
+def default_cache(tmp_path_factory):
+    """Where the notebooks' runs have their cache, so that the demo's photos are drawn once."""
+    return tmp_path_factory.mktemp("default_cache")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_it_runs(name, tmp_path, monkeypatch):
+def test_it_runs(name, tmp_path, monkeypatch, default_cache):
     nbclient = pytest.importorskip("nbclient")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(default_cache))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(recipe_source.ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = make_notebooks.notebook(RECIPES[name], "nowhere", QUICK.get(name, ""))
-    nbclient.NotebookClient(notebook, timeout=150, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     (finished,) = (tmp_path / "runs" / name).glob("*/results.json")
     *_, results, figures = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert results.outputs and any("image/png" in output.get("data", {}) for output in figures.outputs)
