@@ -29,7 +29,7 @@ ROOT = recipe_source.ROOT
 PLACEHOLDER = "https://example.org/SET-THE-REPOSITORY/keras-recipes"
 RUN_IN_PROCESSES = ("compare_strategies",)  # their trials import the recipe by its name, which a notebook is not
 
-SET_UP = '''\
+SET_UP = """\
 # On Colab: fetches the recipes and installs what they need. Here it finds them and does nothing.
 import importlib.util
 import os
@@ -47,7 +47,7 @@ if importlib.util.find_spec("common") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"],
                    cwd="keras-recipes", check=True)
     sys.path.insert(0, os.path.abspath("keras-recipes"))\
-'''
+"""
 
 SHOW_RESULTS = """\
 from IPython import display
@@ -74,8 +74,8 @@ for picture in sorted((result.directory / "figures").glob("*.png")):
 ON_YOUR_OWN = """\
 ## On your own data
 
-Put your folder beside the notebook and run this in a cell; every setting of `Config` can be given as an argument. ImageNet
-weights are downloaded the first time. Your data stay on the machine that the notebook runs on.
+Put your folder beside the notebook and run this in a cell; every setting of `Config` can be given as an argument.
+ImageNet weights are downloaded the first time. Your data stay on the machine that the notebook runs on.
 
 ```python
 {call}
@@ -144,7 +144,7 @@ def run_cell(recipe: recipe_source.Source, arguments: str) -> str:
     if recipe.name not in RUN_IN_PROCESSES:
         return f"result = run(Config({arguments}))"
     return (
-        "# The trials are processes of their own, which import the recipe by its name: the file runs, not the cells above.\n"
+        "# The trials are processes of their own, which import the recipe by name: the file runs, not these cells.\n"
         f"from recipes import {recipe.name}\n\nresult = {recipe.name}.run({recipe.name}.Config({arguments}))"
     )
 

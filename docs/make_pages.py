@@ -5,8 +5,8 @@
 The pages in `docs/` are written by hand; those of recipes, settings, data sets and the API are made from the sources. A
 page in `docs/` may link to any file of the repository (`../recipes/x.py`, `../tests/common/test_x.py#test_name`), and
 takes in a section of the README, links and all, where it says `<!-- README: What to expect -->`; `<!-- README -->` is
-what stands before the first section. What comes out is plain Markdown and a configuration with the navigation, so it does
-not matter much what builds the site. Nothing of the project is imported: this takes no TensorFlow.
+what stands before the first section. What comes out is plain Markdown and a configuration with the navigation, so it
+does not matter much what builds the site. Nothing of the project is imported: this takes no TensorFlow.
 """
 
 import ast
@@ -35,7 +35,8 @@ FIRST_GUIDES = ("runs.md", "migration.md", "notebooks.md", "add_a_recipe.md")
 API = (
     "config", "data", "metadata", "clips", "video", "generators", "backbones", "surgery", "clip_surgery",
     "frozen_prefix", "feature_store", "imbalance", "device", "runs", "evaluation", "clip_evaluation", "clinic",
-    "grad_cam", "report", "predict", "trials", "comparison", "claims", "files", "errors",
+    "grad_cam", "report", "predict", "trials", "comparison", "claims", "tracking", "export", "serve", "project",
+    "commands", "files", "errors",
 )  # fmt: skip
 
 INCLUDE = re.compile(r"^<!-- README(?:: (.+?))? -->$", re.MULTILINE)
@@ -225,7 +226,8 @@ def recipe_page(recipe: recipe_source.Source) -> str:
 def picture(name: str) -> str:
     """A figure of a recipe's report with the command that drew it; nothing where there is none."""
     if name == "compare_strategies":
-        return "![The page that compares strategies](../../data/demo/compare.png)\n\nWhat `make demo` ends with.\n{ .caption }"
+        alt, caption = "The page that compares strategies", "What `make demo` ends with."
+        return f"![{alt}](../../data/demo/compare.png)\n\n{caption}\n{{ .caption }}"
     if not (DOCS / "pictures" / f"{name}.png").is_file():
         return ""
     figure, flags = make_pictures.FIGURES[name]
@@ -250,7 +252,9 @@ def settings_page() -> str:
 
 def settings_table(settings: list[recipe_source.Setting]) -> str:
     """Flag, values, default and rule of thumb."""
-    rows = [f"| `{each.flag}` | {values(each.type)} | {default(each.default)} | {escaped(each.rule)} |" for each in settings]
+    rows = [
+        f"| `{each.flag}` | {values(each.type)} | {default(each.default)} | {escaped(each.rule)} |" for each in settings
+    ]
     table = "\n".join(["| flag | value | default | rule of thumb |", "|---|---|---|---|", *rows])
     return f'<div class="settings" markdown>\n\n{table}\n\n</div>'
 

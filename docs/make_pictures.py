@@ -3,8 +3,8 @@
     python docs/make_pictures.py
     python docs/make_pictures.py --recipes gradual_unfreezing
 
-Runs each recipe once and puts one figure into `docs/pictures/`, as a picture of few colours. Only data that were drawn by
-code are shown.
+Runs each recipe once and puts one figure into `docs/pictures/`, as a picture of few colours. Only data that were drawn
+by code are shown.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from PIL import Image
 
 FOLDER = pathlib.Path(__file__).parent / "pictures"
 
-# Recipe → the figure that shows its point, and flags where the defaults do not show it. The page of compare_strategies has
-# the README's picture.
+# Recipe → the figure that shows its point, and flags where the defaults do not show it. The page of compare_strategies
+# has the README's picture.
 FIGURES = {
     "linear_probe": ("confusion_matrix", ""),
     "feature_extraction": ("grad_cam", ""),

@@ -1,4 +1,4 @@
-"""The commands that stand in Markdown: in blocks of code, and in lines of text where they begin with a known program."""
+"""The commands that stand in Markdown: in blocks of code, and in text where they begin with a known program."""
 
 import dataclasses
 import pathlib
@@ -58,7 +58,7 @@ class Command:
 
 
 def documents() -> list[Document]:
-    """The README, the pages of `docs/`, those of the data sets, and the docstrings of the recipes, which become pages."""
+    """The README, the pages of `docs/` and of the data sets, and the docstrings of the recipes, which become pages."""
     paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "data").glob("*/README.md"))]
     found = [Document(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
     return found + [Document(f"recipes/{each.name}.py", each.docstring) for each in recipe_source.recipes()]

@@ -32,7 +32,9 @@ def test_the_cells_are_the_file(name):
     nbformat.validate(notebook)
     set_up, *cells, run, _, _ = code_of(notebook)
     statements = [node for node in RECIPES[name].tree.body[1:] if not make_notebooks.is_main_guard(node)]
-    assert [ast.dump(node) for cell in cells for node in ast.parse(cell).body] == [ast.dump(node) for node in statements]
+    assert [ast.dump(node) for cell in cells for node in ast.parse(cell).body] == [
+        ast.dump(node) for node in statements
+    ]
     assert "https://example.org/x" in set_up and "Config()" in run
     assert sum(cell.startswith("def ") or "\nclass " in cell for cell in cells) >= 2
 
@@ -44,13 +46,16 @@ def test_comments_become_text(tmp_path):
     )
     blocks = make_notebooks.blocks(recipe_source.Source(tmp_path / "toy.py"))
     assert blocks == [
-        ("code", "import os\n\nA = 1"), ("text", "Why."), ("code", "def f():\n    # stays\n    return 1"), ("code", "B = f()"),
+        ("code", "import os\n\nA = 1"), ("text", "Why."), ("code", "def f():\n    # stays\n    return 1"),
+        ("code", "B = f()"),
     ]  # fmt: skip
 
 
 def test_the_same_source_makes_the_same_file(tmp_path, capsys):
     for place in ("one", "two"):
-        make_notebooks.main(make_notebooks.Config(recipes=("linear_probe",), out=tmp_path / place, repository="https://x"))
+        make_notebooks.main(
+            make_notebooks.Config(recipes=("linear_probe",), out=tmp_path / place, repository="https://x")
+        )
     assert (tmp_path / "one/linear_probe.ipynb").read_bytes() == (tmp_path / "two/linear_probe.ipynb").read_bytes()
     assert capsys.readouterr().out.splitlines()[0] == str(tmp_path / "one/linear_probe.ipynb")
 

@@ -110,7 +110,7 @@ def test_pictures_are_small():
 
 def test_links_of_a_section_lead_where_they_led():
     linked = make_pages.with_site_links(
-        "[a](recipes/x.py) [b](data/demo/README.md) [c](https://x.org) [d](#e) `x[0](1)`\n```\n[f](recipes/x.py)\n```\n",
+        "[a](recipes/x.py) [b](data/demo/README.md) [c](https://x.org) [d](#e)\n```\n[f](recipes/x.py)\n```\n",
         pathlib.PurePosixPath(),
         "guides/page.md",
     )

@@ -81,7 +81,10 @@ def test_every_recipe_says_what_a_page_needs(recipe):
 def test_settings_are_those_of_the_config():
     for module in (feature_extraction, skin_lesions):
         own = recipe_source.Source(recipe_source.ROOT / f"{module.__name__.replace('.', '/')}.py").settings()
-        names = {each.flag[2:].replace("-", "_") for each in [*own, *itertools.chain(*recipe_source.shared_settings().values())]}
+        names = {
+            each.flag[2:].replace("-", "_")
+            for each in [*own, *itertools.chain(*recipe_source.shared_settings().values())]
+        }
         assert names == set(module.Config.__dataclass_fields__)
 
 
