@@ -52,7 +52,7 @@ if importlib.util.find_spec("common") is None:
 SHOW_RESULTS = """\
 from IPython import display
 
-numbers = {name: value for name, value in result.results["test"].items() if isinstance(value, float)}
+numbers = {name: value for name, value in result.results.get("test", {}).items() if isinstance(value, float)}
 rows = [f"| {name.replace('_', ' ')} | {value:.3f} |" for name, value in numbers.items()]
 display.display(display.Markdown("\\n".join(["| on data never seen | |", "|---|---|", *rows])))\
 """
@@ -95,6 +95,8 @@ class Config:
 def main(settings: Config) -> None:
     """Writes the notebooks and prints their paths."""
     repository = settings.repository or repository_url()
+    if repository == PLACEHOLDER:
+        print("no repository is known: name it by --repository, or Colab cannot clone it", file=sys.stderr)
     settings.out.mkdir(parents=True, exist_ok=True)
     for recipe in recipe_source.recipes():
         if not settings.recipes or recipe.name in settings.recipes:
