@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/installed
 TESTED := $(VENV)/installed-for-tests
+DOCUMENTED := $(VENV)/installed-for-docs
 
-.PHONY: demo test quick lint copies coverage benchmarks clean
+.PHONY: demo test quick lint copies coverage benchmarks docs notebooks notebooks-run clean
 
 # Short training, so that three seeds of each take three minutes.
 demo: $(INSTALLED)
@@ -37,6 +38,19 @@ benchmarks: $(INSTALLED)
 	@$(VENV)/bin/python data/flowers/prepare.py
 	@$(VENV)/bin/python benchmarks/photos.py --seeds 10
 
+# site/index.html: any warning, a dead link say, is an error.
+docs: $(DOCUMENTED)
+	@$(VENV)/bin/python docs/make_pages.py >&2
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --config-file build/mkdocs.yml
+	@echo site/index.html
+
+notebooks: $(DOCUMENTED)
+	@$(VENV)/bin/python docs/make_notebooks.py $(if $(REPOSITORY),--repository $(REPOSITORY))
+
+# Each from its first cell to its last, on the demo.
+notebooks-run: $(TESTED)
+	@$(VENV)/bin/python -m pytest tests/docs/test_make_notebooks.py
+
 # Made again when the requirements change; a failed install leaves no mark and is tried again.
 $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -49,8 +63,13 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 # The tests need the optional extras too.
 $(TESTED): $(INSTALLED)
 	@echo "installing what only the tests need" >&2
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,track,tests]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,track,tests,docs,notebooks]'
 	@touch $(TESTED)
 
+$(DOCUMENTED): $(INSTALLED)
+	@echo "installing what only the documentation needs" >&2
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[docs,notebooks]'
+	@touch $(DOCUMENTED)
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build site *.egg-info

@@ -33,7 +33,7 @@ def load(
 
     Args:
         source: `demo`, a folder of class folders (also inside train/validation/test folders), or a CSV file with the
-            columns path,label[,group][,split].
+            columns `path,label[,group][,split]`.
         cache_directory: where the demo's drawn clips are put.
         group_pattern: as `pattern` of `with_groups`; not together with a CSV that has groups.
         official_split: 1, 2 or 3: the sides that UCF101's lists of this number give, see `with_official_split`; only

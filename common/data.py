@@ -171,7 +171,7 @@ def read_source(source: str, cache_directory: pathlib.Path) -> list[Sample]:
 
     Args:
         source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), or a
-            CSV file with the columns path,label[,group][,split].
+            CSV file with the columns `path,label[,group][,split]`.
         cache_directory: where the demo's drawn photos and exported TFDS photos are put.
 
     Raises:
@@ -266,7 +266,7 @@ def is_photo(path: pathlib.Path) -> bool:
 
 
 def read_csv(path: pathlib.Path) -> list[Sample]:
-    """Photos from a CSV with the columns path,label[,group][,split]; relative paths start at the CSV's folder.
+    """Photos from a CSV with the columns `path,label[,group][,split]`; relative paths start at the CSV's folder.
 
     Raises:
         UserError: a column or a value is missing, a split has another name, or a path stands there twice.

@@ -1,0 +1,350 @@
+"""Writes the pages of the documentation into `build/`, from which `make docs` builds the site.
+
+    python docs/make_pages.py
+
+The pages in `docs/` are written by hand; those of recipes, settings, data sets and the API are made from the sources. A
+page in `docs/` may link to any file of the repository (`../recipes/x.py`, `../tests/common/test_x.py#test_name`), and
+takes in a section of the README, links and all, where it says `<!-- README: What to expect -->`; `<!-- README -->` is
+what stands before the first section. What comes out is plain Markdown and a configuration with the navigation, so it
+does not matter much what builds the site. Nothing of the project is imported: this takes no TensorFlow.
+"""
+
+import ast
+import dataclasses
+import json
+import pathlib
+import posixpath
+import re
+import shutil
+import sys
+
+import make_pictures
+import recipe_source
+import tyro
+
+ROOT = recipe_source.ROOT
+README = ROOT / "README.md"
+DOCS = ROOT / "docs"
+SETTINGS = DOCS / "mkdocs.yml"
+
+# The pages written by hand that have a place of their own; all others come under "Guides".
+PLACES = {"index.md": "Home", "strategy.md": "Which strategy?", "frozen_prefix.md": "The frozen prefix"}
+FIRST_GUIDES = ("runs.md", "migration.md", "notebooks.md", "add_a_recipe.md")
+
+# What somebody who writes a recipe calls, in the order of a run.
+API = (
+    "config", "data", "metadata", "clips", "video", "generators", "backbones", "surgery", "clip_surgery",
+    "frozen_prefix", "feature_store", "imbalance", "device", "runs", "evaluation", "clip_evaluation", "clinic",
+    "grad_cam", "report", "predict", "trials", "comparison", "claims", "tracking", "export", "serve", "project",
+    "commands", "files", "errors",
+)  # fmt: skip
+
+INCLUDE = re.compile(r"^<!-- README(?:: (.+?))? -->$", re.MULTILINE)
+FENCE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+ASSETS = (".png", ".jpg", ".svg", ".webp", ".css")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Write the documentation's pages."""
+
+    out: pathlib.Path = ROOT / "build"  # pages/ and mkdocs.yml come here
+    site: pathlib.Path = ROOT / "site"  # where MkDocs is to put the site
+
+
+def main(settings: Config) -> None:
+    """Writes `pages/`, from scratch, and `mkdocs.yml` beside it."""
+    pages, folder = made_pages() | written_pages(), settings.out / "pages"
+    linked = {path for uri, text in pages.items() for path in linked_files(text, uri)}
+    finished_pages = {uri: finished(text, uri) for uri, text in pages.items()}
+    for path in linked:
+        if path.suffix not in ASSETS:
+            finished_pages.setdefault(site_uri(path), source_page(path))
+    shutil.rmtree(folder, ignore_errors=True)
+    for uri in PLACES:  # a tab of its own with one page needs no list of pages beside it
+        finished_pages[uri] = f"---\nhide: [navigation]\n---\n\n{finished_pages[uri]}"
+    for uri, text in finished_pages.items():
+        (folder / uri).parent.mkdir(parents=True, exist_ok=True)
+        (folder / uri).write_text(text, encoding="utf-8")
+    assets = {pathlib.PurePosixPath(path.relative_to(ROOT).as_posix()) for path in DOCS.rglob("*")} | linked
+    for path in assets:
+        if path.suffix in ASSETS:
+            (folder / site_uri(path)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, folder / site_uri(path))
+    further = {
+        "INHERIT": str(SETTINGS),
+        "docs_dir": "pages",
+        "site_dir": str(settings.site.resolve()),
+        "plugins": {"mkdocstrings": {"handlers": {"python": {"paths": [str(ROOT)]}}}},
+        "nav": navigation(),
+    }
+    text = json.dumps(further, indent=1, ensure_ascii=False)  # JSON is YAML
+    (settings.out / "mkdocs.yml").write_text(text, encoding="utf-8")
+    print(settings.out / "mkdocs.yml")
+
+
+def navigation() -> list:
+    """The site's navigation, from what is there."""
+    guides = {path.name for path in DOCS.glob("*.md")} - set(PLACES)
+    guides = [name for name in FIRST_GUIDES if name in guides] + sorted(guides - set(FIRST_GUIDES))
+    recipes = [{each.title: f"recipes/{each.name}.md"} for each in recipe_source.recipes()]
+    return [
+        {PLACES["index.md"]: "index.md"},
+        {"Recipes": ["recipes/index.md", *recipes, "recipes/settings.md"]},
+        *({title: name} for name, title in PLACES.items() if name != "index.md"),
+        {"Guides": guides},
+        {"Data sets": [f"data/{path.parent.name}.md" for path in data_sets()]},
+        {"API": ["api/index.md", *({f"common.{name}": f"api/{name}.md"} for name in modules())]},
+    ]
+
+
+# Text ---------------------------------------------------------------------------------------------------------------
+
+
+def finished(markdown: str, uri: str) -> str:
+    """A page's text with the README's sections in it and its links as the site needs them."""
+    parts = re.split(INCLUDE, with_site_links(markdown, origin(uri), uri))
+    for number in range(1, len(parts), 2):  # text, title, text, title …
+        parts[number] = with_site_links(readme_section(parts[number]), pathlib.PurePosixPath(), uri)
+    return "".join(parts)
+
+
+def readme_section(title: str | None) -> str:
+    """The README's section of that title without its heading; without a title what stands before the first one.
+
+    Raises:
+        ValueError: the README has no such section.
+    """
+    sections = dict(readme_sections())
+    if title not in sections:
+        raise ValueError(f"README.md has no section {title!r}: there are {', '.join(filter(None, sections))}")
+    return sections[title]
+
+
+def readme_sections() -> list[tuple[str | None, str]]:
+    """(title, text) of the README's sections; the first, whose title is None, without the headline of the README."""
+    sections, fenced = [(None, [])], False
+    for line in README.read_text(encoding="utf-8").splitlines():
+        fenced ^= line.startswith("```")
+        if line.startswith("## ") and not fenced:
+            sections.append((line.removeprefix("## "), []))
+        elif not line.startswith("# ") or fenced:
+            sections[-1][1].append(line)
+    return [(title, "\n".join(lines).strip("\n")) for title, lines in sections]
+
+
+def origin(uri: str) -> pathlib.PurePosixPath:
+    """The folder of the repository that a page's links are relative to: a data set's README stays as it is."""
+    folder, name = posixpath.split(uri)
+    if folder == "data":
+        return pathlib.PurePosixPath("data") / name.removesuffix(".md")
+    return pathlib.PurePosixPath("docs") / folder
+
+
+def with_site_links(markdown: str, folder: pathlib.PurePosixPath, uri: str) -> str:
+    """Links relative to a folder of the repository made relative to a page of the site."""
+
+    def replaced(link):
+        path = in_repository(folder, link[1])
+        return f"]({posixpath.relpath(site_uri(path), posixpath.dirname(uri) or '.')}{link[2] or ''})"
+
+    parts = FENCE.split(markdown)
+    parts[::2] = [LINK.sub(replaced, part) for part in parts[::2]]  # every second one is code
+    return "".join(parts)
+
+
+def linked_files(markdown: str, uri: str) -> set[pathlib.PurePosixPath]:
+    """The files of the repository outside `docs/` that a page links to, itself or in the sections that it takes in."""
+    texts = [(origin(uri), markdown)]
+    texts += [(pathlib.PurePosixPath(), readme_section(title or None)) for title in INCLUDE.findall(markdown)]
+    found = {
+        in_repository(folder, link[1])
+        for folder, text in texts
+        for part in FENCE.split(text)[::2]
+        for link in LINK.finditer(part)
+    }
+    return {path for path in found if (ROOT / path).is_file() and path.parts[0] != "docs"}
+
+
+def in_repository(folder: pathlib.PurePosixPath, target: str) -> pathlib.PurePosixPath:
+    """A link's target as a path from the repository's root; that of a folder is its README."""
+    path = pathlib.PurePosixPath(posixpath.normpath(folder / target))
+    return path / "README.md" if (ROOT / path / "README.md").is_file() else path
+
+
+def site_uri(path: pathlib.PurePosixPath) -> str:
+    """Where the site has a file of the repository."""
+    parts = path.parts
+    if parts[0] == "docs":
+        return "/".join(parts[1:])
+    if parts[0] == "recipes" and path.suffix == ".py":
+        return f"recipes/{path.stem}.md"
+    if parts[0] == "data" and path.name == "README.md":
+        return f"data/{path.parent.name}.md"
+    if path.suffix in ASSETS:
+        return f"pictures/{'_'.join(parts)}"
+    return f"source/{'_'.join(parts)}.md"
+
+
+# Pages --------------------------------------------------------------------------------------------------------------
+
+
+def written_pages() -> dict[str, str]:
+    """Place in the site → Markdown, of the pages written by hand."""
+    return {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+
+
+def made_pages() -> dict[str, str]:
+    """Place in the site → Markdown, of every page that nobody writes for the site."""
+    recipes = recipe_source.recipes()
+    pages = {f"recipes/{each.name}.md": recipe_page(each) for each in recipes}
+    pages["recipes/index.md"] = recipe_list(recipes)
+    pages["recipes/settings.md"] = settings_page()
+    for path in data_sets():
+        pages[f"data/{path.parent.name}.md"] = path.read_text(encoding="utf-8")
+    pages["api/index.md"] = api_list()
+    for name in modules():
+        pages[f"api/{name}.md"] = f"# common.{name}\n\n::: common.{name}\n"
+    return pages
+
+
+def recipe_page(recipe: recipe_source.Source) -> str:
+    """What a recipe's file says of itself, with its settings and its model."""
+    parts = [f"# {recipe.title}", recipe.what]
+    parts.append(picture(recipe.name))
+    parts.append(recipe.markdown())
+    if recipe.title in dict(readme_sections()):
+        parts.append(f"## Measured\n\n<!-- README: {recipe.title} -->")
+    parts.append(f"## Settings\n\nBesides [those of every recipe](settings.md):\n\n{settings_table(recipe.settings())}")
+    if recipe.has("build_model"):
+        parts.append(f"## The model\n\n{fenced(recipe.code_of('build_model'))}")
+    parts.append(f"## The whole file\n\n{folded(f'recipes/{recipe.name}.py', recipe.text)}")
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def picture(name: str) -> str:
+    """A figure of a recipe's report with the command that drew it; nothing where there is none."""
+    if name == "compare_strategies":
+        alt, caption = "The page that compares strategies", "What `make demo` ends with."
+        return f"![{alt}](../../data/demo/compare.png)\n\n{caption}\n{{ .caption }}"
+    if not (DOCS / "pictures" / f"{name}.png").is_file():
+        return ""
+    figure, flags = make_pictures.FIGURES[name]
+    command = f"python recipes/{name}.py {flags}".strip()
+    caption = f"The figure `{figure}` of the report of `{command}`, on data drawn by code."
+    return f"![A figure of the report](../pictures/{name}.png){{ .report }}\n\n{caption}\n{{ .caption }}"
+
+
+def recipe_list(recipes: list[recipe_source.Source]) -> str:
+    """The recipes with their first lines."""
+    rows = [f"| [{each.title}]({each.name}.md) | {each.what} |" for each in recipes]
+    return "\n".join(["# Recipes", "", "| recipe | what it does |", "|---|---|", *rows, ""])
+
+
+def settings_page() -> str:
+    """The flags that recipes share."""
+    parts = ["# Settings of every recipe", "Some recipes change a default, as their own tables say."]
+    for what, settings in recipe_source.shared_settings().items():
+        parts += [what, settings_table(settings)]
+    return "\n\n".join(parts) + "\n"
+
+
+def settings_table(settings: list[recipe_source.Setting]) -> str:
+    """Flag, values, default and rule of thumb."""
+    rows = [
+        f"| `{each.flag}` | {values(each.type)} | {default(each.default)} | {escaped(each.rule)} |" for each in settings
+    ]
+    table = "\n".join(["| flag | value | default | rule of thumb |", "|---|---|---|---|", *rows])
+    return f'<div class="settings" markdown>\n\n{table}\n\n</div>'
+
+
+def values(annotation: str) -> str:
+    """What a flag takes, from its type: the choices, or the kind in words."""
+    choices = re.fullmatch(r"Literal\[(.*)\]", annotation.removesuffix(" | None"))
+    if choices:
+        return ", ".join(f"`{value}`" for value in ast.literal_eval(f"({choices[1]},)"))
+    words = {"str": "text", "int": "whole number", "float": "number", "bool": "on or off", "pathlib.Path": "path"}
+    kind = annotation.removesuffix(" | None")
+    several = re.fullmatch(r"tuple\[(.*), \.\.\.\]", kind)
+    return f"one or several: {values(several[1])}" if several else words.get(kind, f"`{kind}`")
+
+
+def default(source: str) -> str:
+    """A default as one would type it; a dash where there is none or the rule of thumb tells it."""
+    path = re.fullmatch(r"pathlib\.Path\('(.*)'\)", source)
+    if path:
+        return f"`{path[1]}`"
+    try:
+        value = ast.literal_eval(source)
+    except (ValueError, SyntaxError):
+        return f"`{source}`" if source else "–"
+    if isinstance(value, tuple):
+        return " ".join(f"`{each}`" for each in value) or "–"
+    if value is None:
+        return "–"
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else f"`{value}`"
+
+
+def escaped(text: str) -> str:
+    """A comment as Markdown text in a table's cell."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
+
+
+def api_list() -> str:
+    """The modules with the first lines of their docstrings."""
+    rows = []
+    for name in modules():
+        first = recipe_source.Source(ROOT / "common" / f"{name}.py").docstring.partition("\n\n")[0]
+        rows.append(f"| [common.{name}]({name}.md) | {' '.join(first.split())} |")
+    intro = "What carries no method: `import common` before `keras`, since it imports TensorFlow quietly."
+    return "\n".join(["# API", "", intro, "", "| module | what it does |", "|---|---|", *rows, ""])
+
+
+def source_page(path: pathlib.PurePosixPath) -> str:
+    """A file that a page links to. Each function of a Python file has a heading, which links can name."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    parts = [f"# {path.as_posix()}"]
+    if path.suffix != ".py":
+        return "\n\n".join([*parts, fenced(text, "")])
+    source, start = recipe_source.Source(ROOT / path), 1
+    for node in source.tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            continue
+        first = recipe_source.first_line(node)
+        first -= len(source.comment_before(first))
+        parts += [fenced("\n".join(source.lines[start - 1 : first - 1])), f"## `{node.name}` {{#{node.name}}}"]
+        parts.append(fenced("\n".join(source.lines[first - 1 : node.end_lineno])))
+        start = node.end_lineno + 1
+    parts.append(fenced("\n".join(source.lines[start - 1 :])))
+    return "\n\n".join(filter(None, parts))
+
+
+def fenced(code: str, language: str = "python") -> str:
+    """A block of code; nothing where there is none."""
+    code = code.strip("\n")
+    return f"```{language}\n{code}\n```" if code.strip() else ""
+
+
+def folded(title: str, code: str) -> str:
+    """A block of code that opens on a click."""
+    block = fenced(code).replace("\n", "\n    ")
+    return f'??? note "{title}"\n\n    {block}'
+
+
+def data_sets() -> list[pathlib.Path]:
+    """The README of every data set."""
+    return sorted((ROOT / "data").glob("*/README.md"))
+
+
+def modules() -> list[str]:
+    """The modules of `common` that have a page."""
+    return [name for name in API if (ROOT / "common" / f"{name}.py").is_file()]
+
+
+if __name__ == "__main__":
+    try:
+        main(tyro.cli(Config))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

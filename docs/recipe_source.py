@@ -1,0 +1,151 @@
+"""What a recipe's file says of itself, read without importing it: docstring, settings with their comments, functions.
+
+The documentation's pages and the notebooks are made from this, so that nothing is written twice.
+"""
+
+import ast
+import dataclasses
+import functools
+import io
+import pathlib
+import re
+import tokenize
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHARED_CONFIG = ROOT / "common" / "config.py"
+
+# How a paragraph of a docstring begins → the heading of the page's section.
+LEADS = {
+    "When to use it": "When to use it",
+    "Data": "Data",
+    "Command": "Command",
+    "Expected": "Expected result",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A field of a `Config`: its flag, its type and default as they stand in the source, its rule of thumb."""
+
+    flag: str
+    type: str
+    default: str
+    rule: str
+
+
+class Source:
+    """A Python file.
+
+    Attributes:
+        name: the file's name without its ending.
+        text: the whole file.
+        tree: its syntax tree.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.name, self.text = path.stem, path.read_text(encoding="utf-8")
+        self.tree = ast.parse(self.text)
+        self.lines = self.text.splitlines()
+
+    @property
+    def title(self) -> str:
+        """`Feature extraction`, of `Feature extraction: a new head on a frozen, pretrained network.`"""
+        return self._first_line.partition(":")[0]
+
+    @property
+    def what(self) -> str:
+        """What stands behind the title in the docstring's first line, with a capital letter."""
+        what = self._first_line.partition(":")[2].strip()
+        return what[:1].upper() + what[1:]
+
+    @property
+    def _first_line(self) -> str:
+        return self.docstring.partition("\n\n")[0].replace("\n", " ")
+
+    @property
+    def docstring(self) -> str:
+        """The file's docstring, indentation removed."""
+        return ast.get_docstring(self.tree) or ""
+
+    def markdown(self, level: int = 2) -> str:
+        """The docstring behind its first line as Markdown: its leading words become headings of that level."""
+        return "\n\n".join(_with_heading(block, level) for block in self.docstring.split("\n\n")[1:])
+
+    def code_of(self, name: str) -> str:
+        """The source of a top-level function or class, with its decorators.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        for node in self.tree.body:
+            if getattr(node, "name", None) == name:
+                return "\n".join(self.lines[first_line(node) - 1 : node.end_lineno])
+        raise ValueError(f"{self.name} has no {name}")
+
+    def has(self, name: str) -> bool:
+        """Whether a top-level function or class has that name."""
+        return any(getattr(node, "name", None) == name for node in self.tree.body)
+
+    def settings(self, class_name: str = "Config") -> list[Setting]:
+        """The fields of a dataclass in their order; those that it inherits are not among them."""
+        (found,) = (node for node in self.tree.body if isinstance(node, ast.ClassDef) and node.name == class_name)
+        return [
+            Setting(
+                "--" + node.target.id.replace("_", "-"),
+                ast.unparse(node.annotation),
+                "" if node.value is None else ast.unparse(node.value),
+                self._comment_of(node),
+            )
+            for node in found.body
+            if isinstance(node, ast.AnnAssign) and "Suppress" not in ast.unparse(node.annotation)
+        ]
+
+    def _comment_of(self, node: ast.stmt) -> str:
+        """The comment behind a statement, else the one on the lines before it."""
+        if node.end_lineno in self._comments:
+            return self._comments[node.end_lineno]
+        return " ".join(self.comment_before(node.lineno))
+
+    def comment_before(self, line: int) -> list[str]:
+        """The lines of the comment that ends right before a line and stands on lines of its own."""
+        found = []
+        while line > 1 and self.lines[line - 2].lstrip().startswith("#"):
+            line -= 1
+            found.insert(0, self._comments[line])
+        return found
+
+    @functools.cached_property
+    def _comments(self) -> dict[int, str]:
+        """Line number → the comment on it, without its mark."""
+        tokens = tokenize.generate_tokens(io.StringIO(self.text).readline)
+        return {each.start[0]: each.string.lstrip("# ") for each in tokens if each.type == tokenize.COMMENT}
+
+
+def first_line(node: ast.stmt) -> int:
+    """The line on which a statement begins, decorators included."""
+    return min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+
+
+def _with_heading(block: str, level: int) -> str:
+    for lead, heading in LEADS.items():
+        # What stands between, as in `Expected, on two CPU cores: on the demo …`, begins the section.
+        if match := re.match(rf"{lead}\b([^:]*):\s*", block):
+            between, rest = match[1].strip(" ,()"), block[match.end() :]
+            text = f"{between}: {rest}" if between else rest
+            return f"{'#' * level} {heading}\n\n{text[:1].upper()}{text[1:]}".strip()
+    return block
+
+
+def recipes() -> list[Source]:
+    """Every recipe, in the order of the README's table; those that are not in it come last."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = [Source(path) for path in sorted((ROOT / "recipes").glob("[!_]*.py"))]
+    places = {each.name: readme.find(f"| [{each.name}](") for each in found}
+    return sorted(found, key=lambda each: places[each.name] if places[each.name] >= 0 else len(readme))
+
+
+def shared_settings() -> dict[str, list[Setting]]:
+    """The flags that recipes share: what the docstring of each class says of its flags → these flags."""
+    source = Source(SHARED_CONFIG)
+    classes = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Config")]
+    return {ast.get_docstring(node) or node.name: source.settings(node.name) for node in classes}

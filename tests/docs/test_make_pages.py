@@ -1,0 +1,132 @@
+"""The site builds without a warning, has what it should have, and asks no other server for anything."""
+
+import html.parser
+import pathlib
+import re
+import subprocess
+import sys
+
+import make_pages
+import pytest
+import recipe_source
+
+ROOT = recipe_source.ROOT
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as `make docs` builds it: any warning is an error."""
+    pytest.importorskip("mkdocstrings", reason="needs pip install -e '.[docs]'")
+    folder = tmp_path_factory.mktemp("site")
+    make_pages.main(make_pages.Config(out=folder, site=folder / "site"))
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--config-file", folder / "mkdocs.yml"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    return folder / "site"
+
+
+class Requests(html.parser.HTMLParser):
+    """Collects what a browser fetches on its own: not the links that people click."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.found += [attributes[name] for name in ("src", "srcset", "data", "poster") if attributes.get(name)]
+        if tag == "link" and attributes.get("rel") not in ("canonical", "next", "prev"):
+            self.found.append(attributes["href"])
+
+
+def fetched(path):
+    """The addresses that a page or a stylesheet makes a browser fetch."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".css":
+        return re.findall(r"url\(\s*['\"]?([^'\")]+)", text) + re.findall(r"@import\s+['\"]([^'\"]+)", text)
+    parser = Requests()
+    parser.feed(text)
+    return parser.found
+
+
+def test_no_page_asks_another_server(site):
+    files = [path for path in site.rglob("*") if path.suffix in (".html", ".css")]
+    assert len(files) > 30
+    for path in files:
+        outside = [address for address in fetched(path) if re.match(r"(\w+:)?//", address)]
+        assert not outside, f"{path.relative_to(site)}: {outside}"
+
+
+def test_what_is_fetched_is_there(site):
+    for path in site.rglob("*.html"):
+        if path.name == "404.html":  # served for any address, so its own are absolute
+            continue
+        for address in fetched(path):
+            target = re.split("[?#]", address)[0]
+            assert address.startswith("data:") or (path.parent / target).exists(), f"{path.name}: {address}"
+
+
+def test_every_recipe_has_a_page_with_its_settings_and_model(site):
+    for recipe in recipe_source.recipes():
+        page = (site / "recipes" / f"{recipe.name}.html").read_text(encoding="utf-8")
+        for heading in ("When to use it", "Data", "Command", "Expected result", "Settings", "The whole file"):
+            assert re.search(rf"<h2[^>]*>{heading}<", page), f"{recipe.name}: {heading}"
+        for setting in recipe.settings():
+            assert f"<code>{setting.flag}</code>" in page
+        assert ("The model" in page) == recipe.has("build_model")
+
+
+def test_pages_that_others_add_are_in_the_navigation(site):
+    page = (site / "index.html").read_text(encoding="utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f'href="{path.stem}.html"' in page, path.name
+
+
+def test_the_readmes_tables_are_taken_over_with_their_links(site):
+    page = (site / "strategy.html").read_text(encoding="utf-8")
+    assert "benchmarks/photos.py" in page and 'href="data/flowers.html"' in page
+    assert "README:" not in page
+
+
+def test_a_test_that_is_named_is_shown(site):
+    page = (site / "frozen_prefix.html").read_text(encoding="utf-8")
+    named = set(re.findall(r'href="source/(tests_\w+\.py)\.html#(test_\w+)"', page))
+    assert len(named) >= 10
+    for name, test in named:
+        assert f'id="{test}"' in (site / "source" / f"{name}.html").read_text(encoding="utf-8"), test
+
+
+def test_the_api_shows_docstrings(site):
+    page = (site / "api" / "surgery.html").read_text(encoding="utf-8")
+    assert "Freezes every layer: no weight changes" in page and "common.surgery.unfreeze" in page
+    for name in make_pages.modules():
+        assert (site / "api" / f"{name}.html").is_file()
+
+
+def test_pictures_are_small():
+    for path in (ROOT / "docs" / "pictures").iterdir():
+        assert path.stat().st_size < 150_000, path.name
+
+
+def test_links_of_a_section_lead_where_they_led():
+    linked = make_pages.with_site_links(
+        "[a](recipes/x.py) [b](data/demo/README.md) [c](https://x.org) [d](#e)\n```\n[f](recipes/x.py)\n```\n",
+        pathlib.PurePosixPath(),
+        "guides/page.md",
+    )
+    assert linked.startswith("[a](../recipes/x.md) [b](../data/demo.md) [c](https://x.org) [d](#e)")
+    assert linked.endswith("```\n[f](recipes/x.py)\n```\n")
+
+
+def test_a_section_that_the_readme_lacks_is_an_error():
+    with pytest.raises(ValueError, match="no section 'Nothing'"):
+        make_pages.finished("<!-- README: Nothing -->", "page.md")
+
+
+def test_cells_say_what_a_flag_takes():
+    assert make_pages.values("Literal['flatten', 'gap']") == "`flatten`, `gap`"
+    assert make_pages.values("tuple[float, ...]") == "one or several: number"
+    assert make_pages.values("pathlib.Path | None") == "path"
+    assert [make_pages.default(source) for source in ("None", "False", "0", "0.5", "'mel'", "('a', 'b')", "f(x)")] == [
+        "–", "off", "`0`", "`0.5`", "`mel`", "`a` `b`", "`f(x)`",
+    ]  # fmt: skip

@@ -1,0 +1,244 @@
+"""Every command in the README and on the documentation's pages exists, parses, and the cheap ones run."""
+
+import configparser
+import functools
+import importlib.util
+import pathlib
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+
+import markdown_commands
+import pytest
+import tyro
+from PIL import Image
+
+import recipes.__main__
+from common import config, errors
+
+ROOT = markdown_commands.ROOT
+COMMANDS = markdown_commands.all_commands()
+
+
+@functools.cache
+def module_of(path: pathlib.Path):
+    """A script as a module; what stands in its folder can be imported by it."""
+    if path.parent == ROOT / "recipes":
+        return importlib.import_module(f"recipes.{path.stem}")
+    specification = importlib.util.spec_from_file_location(f"script_{path.parent.name}_{path.stem}", path)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[module.__name__] = module  # dataclasses look themselves up there
+    sys.path.insert(0, str(path.parent))
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def check(command, folder, monkeypatch):
+    """Raises what says that a command cannot work: its files are not there, or its arguments do not parse."""
+    program, *arguments = command.words
+    if program == "python" and arguments[:2] == ["-m", "pip"]:
+        program, arguments = "pip", arguments[2:]
+    if program == "make":
+        check_make(command, arguments, folder)
+    elif program == "pip":
+        check_pip(arguments)
+    elif arguments and arguments[0] == "-m":
+        assert importlib.util.find_spec(arguments[1]), f"no module {arguments[1]}"
+        if arguments[1] == "recipes":
+            parse_command(arguments[2:], monkeypatch)
+    elif arguments:
+        parse_script(command, arguments[0], arguments[1:], folder, monkeypatch)
+
+
+def check_make(command, arguments, folder):
+    """The target is in the Makefile; a test that is named is there, or shown on the page."""
+    ended = subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    for path in re.findall(r"TESTS=(\S+\.py)", " ".join(arguments)):
+        assert (ROOT / path).is_file() or markdown_commands.write_shown_file(command.document, path, folder), path
+
+
+def check_pip(arguments):
+    """Requirements files are there, extras are in setup.cfg."""
+    assert arguments[0] == "install"
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    for flag, value in zip(arguments, arguments[1:], strict=False):
+        assert flag != "-r" or (ROOT / value).is_file(), value
+    for extra in re.findall(r"\.\[([\w,-]+)\]", " ".join(arguments)):
+        assert set(extra.split(",")) <= set(settings["options.extras_require"]), extra
+
+
+def parse_command(arguments, monkeypatch):
+    """Parses what stands behind `python -m recipes`, with the commands that it knows, and calls none of them."""
+    if not arguments:
+        return
+    if len(arguments) == 1:  # a command that is only named: it is there
+        arguments = [*arguments, "--help"]
+    parse = config.command
+
+    def parse_only(commands, arguments):
+        return parse({name: uncalled(function) for name, function in commands.items()}, arguments)
+
+    monkeypatch.setattr(config, "command", parse_only)
+    monkeypatch.setattr(sys, "argv", ["recipes", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        recipes.__main__.main()
+    assert not ended.value.code, ended.value.code
+
+
+def uncalled(function):
+    """A function of the same signature that does nothing."""
+    return functools.wraps(function)(lambda *arguments, **settings: 0)
+
+
+def parse_script(command, name, arguments, folder, monkeypatch):
+    """Parses the arguments of a script of the repository, or of one that the page shows."""
+    path = ROOT / name
+    if not path.is_file():
+        path = markdown_commands.write_shown_file(command.document, name, folder)
+        assert path, f"there is no {name}"
+    module = module_of(path)
+    try:
+        if path.parent.name == "recipes":
+            config.parse(module.Config, arguments)
+        elif hasattr(module, "Config"):
+            tyro.cli(module.Config, args=arguments)
+        elif hasattr(module, "parse_options"):
+            monkeypatch.setattr(sys, "argv", [name, *arguments])
+            module.parse_options()
+        else:
+            assert not arguments, f"{name} takes no arguments"
+    except SystemExit as ended:
+        assert not ended.code, f"{name} refuses {arguments}"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
+def test_it_parses(command, tmp_path, monkeypatch):
+    check(command, tmp_path, monkeypatch)
+
+
+def test_what_is_wrong_is_found(tmp_path, monkeypatch):
+    for text, error in (
+        ("python recipes/feature_extraction.py --epoch 3", errors.UserError),
+        ("python recipes/feature_extracting.py", AssertionError),
+        ("python benchmarks/photos.py --sseeds 3", AssertionError),
+        ("python benchmarks/demo_transfer.py --seeds 3", AssertionError),
+        ("python data/demo/prepare.py --sed 3", AssertionError),
+        ("python -m recipes predikt runs/x photo.jpg", AssertionError),
+        ("python -m recipes cache --cleared", AssertionError),
+        ("python -m recipees", AssertionError),
+        ("make demmo", AssertionError),
+        ("pip install -r requirement.txt", AssertionError),
+        ("pip install -e '.[rays]'", AssertionError),
+    ):
+        document = markdown_commands.Document("page.md", f"# Title\n\nText `{text}` and\n\n    {text} \\\n    # no\n")
+        inline, block = markdown_commands.commands_of(document)
+        assert (inline.line, block.line) == (3, 5) and inline.words == block.words[: len(inline.words)]
+        with monkeypatch.context() as patched, pytest.raises(error):
+            check(inline, tmp_path, patched)
+
+
+def test_commands_are_found_where_people_see_them():
+    places = {command.document.name for command in COMMANDS}
+    assert {"README.md", "docs/add_a_recipe.md", "data/flowers/README.md", "recipes/linear_probe.py"} <= places
+    texts = {command.text for command in COMMANDS}
+    assert "make demo" in texts  # in a block
+    assert "python recipes/feature_extraction.py --data tfds:tf_flowers" in texts  # in a table
+    wrapped = "python benchmarks/frozen_prefix.py --ways documentation guide pytorch ours --epochs 1 5 10 30"
+    assert any(text.startswith(wrapped) for text in texts)  # over two lines
+
+
+# What runs here, as it stands, in this order, with `…` for the run's name; below `photos/` lie a few striped photos.
+RUN = (
+    "python -m recipes",
+    "python recipes/feature_extraction.py --help",
+    "python recipes/feature_extraction.py",
+    "python -m recipes predict runs/feature_extraction/… photo.jpg more_photos/",
+    "python -m recipes report runs/feature_extraction/…",
+    "python recipes/linear_probe.py",
+    "python -m recipes cache",
+    "python -m recipes cache --clear",
+)
+# Likewise with ImageNet's networks, but small, random and for one epoch.
+QUICK = ["--weights", "none", "--image-size", "32", "--epochs", "1"]
+RUN_QUICKLY = ("python recipes/feature_extraction.py --data photos/ --backbone MobileNetV2 --head gap",)
+
+
+def run(command, further, monkeypatch):
+    """Runs a command in this process; the exit code."""
+    _, *words = command.words
+    words = [str(next(iter(pathlib.Path(word[:-1]).iterdir()))) if word.endswith("/…") else word for word in words]
+    try:
+        if words[0] == "-m":
+            monkeypatch.setattr(sys, "argv", [words[1], *words[2:]])
+            monkeypatch.delitem(sys.modules, f"{words[1]}.__main__", raising=False)
+            runpy.run_module(words[1], run_name="__main__")
+        else:
+            monkeypatch.setattr(sys, "argv", [*words, *further])
+            runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+    except SystemExit as ended:
+        return ended.code or 0
+    return 0
+
+
+def test_the_commands_of_the_demo_run(stripes, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shutil.copy(next((stripes / "down").iterdir()), "photo.jpg")
+    Image.open("photo.jpg").rotate(90).save(stripes / "more.jpg")
+    (tmp_path / "more_photos").mkdir()
+    (stripes / "more.jpg").rename("more_photos/more.jpg")
+    known = {command.text: command for command in COMMANDS}
+    for text in (*RUN, *RUN_QUICKLY):
+        assert text in known, f"no page has the command: {text}"
+        code = run(known[text], QUICK if text in RUN_QUICKLY else [], monkeypatch)
+        shown = capsys.readouterr()
+        assert code == 0 and shown.out.strip(), f"{known[text]}\n{shown.err[-2000:]}"
+    assert len(list((tmp_path / "runs" / "feature_extraction").glob("*/report.html"))) == 2
+
+
+# Numbers ------------------------------------------------------------------------------------------------------------
+
+MEASURED = re.compile(r"\d\.\d|\d\s*(?:s|x|%)(?:\W|$)")
+
+
+def words_of(cell):
+    """A cell's text without its code."""
+    return " ".join(child.content for child in cell.children if child.type == "text")
+
+
+def tables_with_numbers(document):
+    """(line of the table, first and last line of its section) for tables with at least three measured numbers."""
+    tokens = document.tokens()
+    ends = len(document.text.splitlines()) + 1
+    headings = [token.map[0] + 1 for token in tokens if token.type == "heading_open"] + [ends]
+    for number, token in enumerate(tokens):
+        if token.type != "table_open":
+            continue
+        closed = next(i for i in range(number, len(tokens)) if tokens[i].type == "table_close")
+        cells = [words_of(each) for each in tokens[number:closed] if each.type == "inline"]
+        if sum(bool(MEASURED.search(cell)) for cell in cells) >= 3:
+            line = token.map[0] + 1
+            start = max([heading for heading in headings if heading < line], default=1)
+            yield line, start, min(heading for heading in headings if heading > line)
+
+
+@pytest.mark.parametrize("document", markdown_commands.documents(), ids=lambda document: document.name)
+def test_a_table_of_numbers_has_the_command_that_prints_it(document):
+    lines = [command.line for command in markdown_commands.commands_of(document)]
+    for table, start, end in tables_with_numbers(document):
+        assert any(start <= line < end for line in lines), f"{document.name}:{table}: no command in this section"
+
+
+def test_tables_of_numbers_are_found():
+    readme = next(document for document in markdown_commands.documents() if document.name == "README.md")
+    assert len(list(tables_with_numbers(readme))) >= 6
+    table = "| a | b |\n|---|---|\n| 0.867 (0.825 – 0.925) | 4.1 s |\n| 8.3x | 90 % |\n"
+    document = markdown_commands.Document("page.md", f"# One\n\n`make demo`\n\n# Two\n\n{table}")
+    assert [place[1:] for place in tables_with_numbers(document)] == [(5, 11)]
