@@ -160,8 +160,6 @@ def for_frames(model: keras.Model):
     preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
 
     def explain(clips, class_indices):
-        return frame_contributions(
-            classifier, preprocessing.predict(clips, batch_size=4, verbose=0), class_indices
-        )
+        return frame_contributions(classifier, preprocessing.predict(clips, batch_size=4, verbose=0), class_indices)
 
     return explain

@@ -302,7 +302,7 @@ def _move(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def load(variant: Variant, path: pathlib.Path):
-    """An export in its own runtime: a function of float32 photos (1, height, width, 3) to probabilities (1, classes)."""
+    """An export in its own runtime: a function of float32 (1, height, width, 3) to probabilities (1, classes)."""
     return {"keras": _load_keras, "saved_model": _load_saved_model, "onnx": _load_onnx, "litert": _load_litert}[
         variant.format
     ](path)

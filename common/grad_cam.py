@@ -45,7 +45,7 @@ def heatmaps(model, images, class_indices):
 
 
 def heatmaps_of(model):
-    """Return `heatmaps` for one model, as a function of images and class indices; the model is taken apart only once."""
+    """Return `heatmaps` for one model, as a function of images and class indices; it is taken apart only once."""
 
     @functools.cache
     def parts():

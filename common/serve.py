@@ -1,6 +1,6 @@
 """A page on this computer that tries a finished run: a photo or a clip in, classes, probabilities and Grad-CAM out.
 
-What is uploaded stays in memory: it is read through a file that lies in no folder (`memfd_create`), by the same function
+What is uploaded stays in memory: it is read through a file that lies in no folder (`memfd_create`), by the function
 that the training reads with. The page asks for nothing but what this program serves, and its Content-Security-Policy
 forbids everything else, so it works without a network.
 """

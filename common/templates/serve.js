@@ -12,13 +12,13 @@ function say(words, isError = false) {
   if (isError) answer.replaceChildren();
 }
 
-function megabytes(bytes) {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
+function size(bytes) {
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
 async function ask(explain = null) {
   const limit = Number(input.dataset.limit);
-  if (file.size > limit) return say(`${file.name}: too large: ${megabytes(file.size)}, more than ${megabytes(limit)}`, true);
+  if (file.size > limit) return say(`${file.name}: too large: ${size(file.size)}, more than ${size(limit)}`, true);
   const turn = ++asked;
   answer.classList.add("old");
   say(`looking at ${file.name} …`);
@@ -28,7 +28,7 @@ async function ask(explain = null) {
     if (turn !== asked) return; // another one was chosen meanwhile
     if (!response.ok) return say(`${file.name}: ${text}`, true);
     answer.innerHTML = text; // made by a template that escapes
-    say(`${file.name}, ${megabytes(file.size)}`);
+    say(`${file.name}, ${size(file.size)}`);
     const button = explain === null ? null : answer.querySelector(`[data-explain="${explain}"]`);
     (button ?? answer).focus({ preventScroll: button !== null });
   } catch {
