@@ -12,6 +12,7 @@ antialiased bilinear resizing that gives the same pixels, so there it is the cal
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import importlib.util
 import logging
@@ -221,7 +222,7 @@ def _write(variant: Variant, saved, reading, looks, folder: pathlib.Path, run: p
     if variant.format == "keras":
         shutil.copyfile(run / "model.keras", path)
     elif variant.format == "saved_model":
-        saved.model.export(path, format="tf_saved_model", verbose=False)
+        _write_saved_model(saved.model, path)
     elif variant == Variant("onnx"):
         logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
         model = _without_resizing(reading)
@@ -230,6 +231,15 @@ def _write(variant: Variant, saved, reading, looks, folder: pathlib.Path, run: p
         _quantise_onnx(folder / Variant("onnx").file, path, looks)
     else:
         _write_litert(_without_resizing(reading), path, looks if variant.int8 else None)
+
+
+def _write_saved_model(model: keras.Model, path: pathlib.Path) -> None:
+    """As `model.export` does, but not in training: Keras's `Resizing` passes that on to the dropout behind it."""
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    signature = [keras.InputSpec(shape=model.input_shape, dtype="float32", name=model.inputs[0].name)]
+    archive.add_endpoint("serve", functools.partial(model.__call__, training=False), signature)
+    archive.write_out(str(path), verbose=False)
 
 
 def _without_resizing(reading: predict.Reading) -> keras.Model:

@@ -63,13 +63,16 @@ def write_run(folder, backbone, turns=1):
     folder.mkdir()
     samples = write_photos(folder.parent / "photos")
     data.write_csv(folder / "split.csv", samples)
-    x = keras.layers.GlobalAveragePooling2D()(backbone.model.output)
+    x = keras.layers.Dropout(0.5)(keras.layers.GlobalAveragePooling2D()(backbone.model.output))
     model = keras.Model(
         backbone.model.input, keras.layers.Dense(len(CLASSES), activation="softmax")(x), name="classifier"
     )
     looks = np.stack([backbone.resize(images.read(sample.path).astype("float32")) for sample in samples])
     fit_head(model, backbone.preprocess(looks), [CLASSES.index(sample.label) for sample in samples])
     from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize, turns)
+    if turns == 1:  # an export does not rely on the model being told that it is not training
+        pixels = keras.Input((None, None, 3), name="pixels")
+        from_pixels = keras.Model(pixels, model(from_pixels.get_layer("preprocessing")(pixels)))
     runs.save_model(folder, from_pixels, CLASSES)
     return folder
 
