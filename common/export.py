@@ -192,7 +192,7 @@ def _looks(path: pathlib.Path, reading: predict.Reading) -> tuple[list[np.ndarra
         return pixels, [reading.resized(look) for look in pixels]
     clips, step = reading.clips, reading.clips.stride if reading.clips.sampling == "window" else 1
     every = dataclasses.replace(clips, frames=(clips.frames - 1) * step + 1, stride=1)
-    pixels = [every.read(path, position) for position in clips.positions()]
+    pixels = [every.read(str(path), position) for position in clips.positions()]
     return pixels, [reading.resized(look[::step]) for look in pixels]
 
 
@@ -269,7 +269,7 @@ def _signature(model: keras.Model, batch: int | None) -> list:
 
 def _write_litert(model: keras.Model, path: pathlib.Path, looks) -> None:
     """LiteRT's own operations only: those of TensorFlow would need its Flex library on the phone."""
-    options = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
+    options: dict[str, object] = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
     if looks is not None:
         options |= {
             "optimizations": [tf.lite.Optimize.DEFAULT],
@@ -362,7 +362,8 @@ def _compare(written: dict[Variant, Loaded], reading: predict.Reading, paths) ->
         For each export the largest `difference` of a probability, the share of files with the same most probable
         class (`agreement`), `bytes` on disk, `milliseconds` a file, and the `runtime`.
     """
-    expected, answers, first = [], {variant: [] for variant in written}, None
+    answers: dict[Variant, list[np.ndarray]] = {variant: [] for variant in written}
+    expected, first = [], None
     for path in tqdm.tqdm(paths, desc="comparing", unit="file"):
         try:
             raw, resized = _looks(path, reading)

@@ -42,7 +42,7 @@ class Reading:
             ImageError, ClipError: it is no photo, or no clip.
         """
         if self.clips:
-            return [self.clips.read(path, position) for position in self.clips.positions()]
+            return [self.clips.read(str(path), position) for position in self.clips.positions()]
         return [images.read(path)]
 
     def resized(self, look: np.ndarray) -> np.ndarray:

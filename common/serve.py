@@ -6,6 +6,7 @@ forbids everything else, so it works without a network.
 """
 
 import contextlib
+import importlib
 import os
 import pathlib
 import socket
@@ -14,7 +15,7 @@ import threading
 
 import numpy as np
 
-from common import clip_evaluation, clip_report, errors, figures, grad_cam, images, page, predict, runs, video
+from common import errors, figures, grad_cam, images, page, predict, runs, video
 
 # No script, style or picture but our own, no page that frames this one.
 HEADERS = {
@@ -46,7 +47,7 @@ class Answerer:
         saved = runs.load_model(run)
         self.class_names, self.kind = saved.class_names, video if saved.clips else images
         self.reading, self.target = predict.Reading.of(saved), predict.target_of(run)
-        explain = clip_evaluation.for_frames if saved.clips else grad_cam.for_pictures
+        explain = _module("clip_evaluation").for_frames if saved.clips else grad_cam.for_pictures
         self._explain = explain(saved.model)
         # One at a time: a large photo takes a gigabyte while it is resized.
         self._turn = threading.Lock()
@@ -107,6 +108,7 @@ class Answerer:
     def _strip(self, look, explained: int) -> dict:
         """The frames of a clip, and what each adds to the answer, as in the report."""
         contributions = self._explain(look[None], [explained])
+        clip_report = _module("clip_report")
         chosen = page.spread(range(len(look)), clip_report.SHOWN_FRAMES)
         shown = np.clip(look.round(), 0, 255).astype("uint8")[chosen]
         strips = [np.stack([page.shrink(frame) for frame in shown])]
@@ -117,6 +119,11 @@ class Answerer:
         most = int(contributions[0].argmax()) + 1
         alt = f"{len(chosen)} frames with what each added; of the {len(look)} frames number {most} spoke most for it"
         return {"strip": page.Figure(light, dark, alt, clip_report.STRIP_WIDTH)}
+
+
+def _module(name: str):
+    """A module for clips: by its name, since a copied project has it only where its recipe needs it."""
+    return importlib.import_module(f"{__package__}.{name}")
 
 
 @contextlib.contextmanager
@@ -144,8 +151,8 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
     from starlette import applications, concurrency, middleware, responses, routing
     from starlette.middleware import trustedhost
 
-    templates = {name: _text(name) for name in ("style.css", "serve.css", "serve.js")}
-    style = templates["style.css"] + templates["serve.css"]
+    style = page.template("style.css").render() + page.template("serve.css").render()
+    script = page.template("serve.js").render()
     html = _page(answerer, run, max_bytes, local)
 
     async def show(request):
@@ -155,7 +162,7 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
         return responses.Response(style, media_type="text/css", headers=HEADERS)
 
     async def give_script(request):
-        return responses.Response(templates["serve.js"], media_type="text/javascript", headers=HEADERS)
+        return responses.Response(script, media_type="text/javascript", headers=HEADERS)
 
     def refused(message: str, status: int):
         return responses.PlainTextResponse(message, status, headers=HEADERS)
@@ -189,10 +196,6 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
         ],
         middleware=[middleware.Middleware(trustedhost.TrustedHostMiddleware, allowed_hosts=allowed)],
     )
-
-
-def _text(name: str) -> str:
-    return page.template(name).render()
 
 
 def _page(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool) -> str:
@@ -257,5 +260,5 @@ def listening(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         raise errors.UserError(f"--host {host}: no such host; take 127.0.0.1 or 0.0.0.0") from error
     except OSError as error:
-        reason = os.strerror(error.errno).lower()
+        reason = os.strerror(error.errno or 0).lower()
         raise errors.UserError(f"--host {host} --port {port}: {reason}; leave --port away for a free one") from error
