@@ -137,16 +137,29 @@ def for_clips(saved):
         A function of a list of paths and a list of class indices to the frames that the network saw, uint8 (n, frames,
         height, width, 3), and their contributions (n, frames).
     """
-    from_frames = saved.model.get_layer("from_frames")
-    preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
+    preprocessing = saved.model.get_layer("from_frames").get_layer("preprocessing")
     resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
+    explain_frames = for_frames(saved.model)
 
     def explain(paths, class_indices):
         position = saved.clips.positions()[0]
         clips = np.stack([resize(saved.clips.read(path, position).astype("float32")) for path in paths])
-        shown = np.clip(np.round(clips), 0, 255).astype("uint8")
-        return shown, frame_contributions(
-            classifier, preprocessing.predict(clips, batch_size=4, verbose=0), class_indices
-        )
+        return np.clip(np.round(clips), 0, 255).astype("uint8"), explain_frames(clips, class_indices)
+
+    return explain
+
+
+def for_frames(model: keras.Model):
+    """Return the function of frames in the network's size, (n, frames, height, width, 3), RGB 0–255, and class indices
+    to the frames' contributions, (n, frames).
+
+    Args:
+        model: that of a run on clips, which takes raw clips.
+    """
+    from_frames = model.get_layer("from_frames")
+    preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
+
+    def explain(clips, class_indices):
+        return frame_contributions(classifier, preprocessing.predict(clips, batch_size=4, verbose=0), class_indices)
 
     return explain

@@ -112,7 +112,8 @@ def _from_frames(classifier, preprocess, resize, frames: int) -> keras.Model:
     x = keras.ops.reshape(resize(side_by_side), (-1, *size, frames, 3))
     x = keras.ops.reshape(keras.ops.transpose(x, (0, 3, 1, 2, 4)), (-1, *size, 3))
     x = keras.ops.reshape(preprocess(x), (-1, frames, *size, 3))
-    return keras.Model(pixels, classifier(keras.Model(pixels, x, name="preprocessing")(pixels)), name="from_frames")
+    x = keras.Model(pixels, x, name="preprocessing")(pixels)
+    return keras.Model(pixels, classifier(x, training=False), name="from_frames")  # as in `surgery.take_raw_pixels`
 
 
 def _frame_numbers(length, clips: generators.Clips, position: float):

@@ -1,4 +1,5 @@
-"""What can be done with a finished run, whichever recipe made it: predict, draw its report again, see the cache.
+"""What can be done with a finished run, whichever recipe made it: predict, draw its report again,
+export it, try it in a browser, see the cache.
 
 Each function is a command: its signature makes the flags, its docstring the help. What is heavy is imported inside.
 """
@@ -7,7 +8,7 @@ import importlib
 import pathlib
 import sys
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -51,6 +52,49 @@ def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     return 0
 
 
+def export(
+    run: tyro.conf.Positional[pathlib.Path],
+    /,
+    *,
+    format: tuple[Literal["keras", "saved_model", "onnx", "litert"], ...],
+    int8: bool = False,
+    out: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DIR")] = None,
+    photos: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DIR")] = None,
+) -> int:
+    """Writes the model in other formats, and compares each with the Keras model on the test photos.
+
+    Args:
+        run: the directory of a finished run.
+        format: one or several, such as onnx litert.
+        int8: also an int8 copy of those that have one (onnx, litert): smaller, not quite the same answers.
+        out: where to write; default export/ in the run's directory.
+        photos: where the run's photos (or clips) are now, if their folder was moved.
+    """
+    from common import export as exports
+
+    return exports.export(run, format, int8, out, photos)
+
+
+def serve(
+    run: tyro.conf.Positional[pathlib.Path],
+    /,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    max_megabytes: int = 100,
+) -> int:
+    """Opens a page on this computer to try the model: a photo or clip in, classes and Grad-CAM out.
+
+    Args:
+        run: the directory of a finished run, or a model.keras.
+        port: of the page; 0 takes a free one.
+        host: 127.0.0.1 for this computer alone, 0.0.0.0 for all who reach it.
+        max_megabytes: the largest upload.
+    """
+    from common import serve as serving
+
+    return serving.serve(run, port, host, max_megabytes)
+
+
 def cache(cache: pathlib.Path | None = None, clear: bool = False) -> int:
     """Lists what stands in the cache, or clears it.
 
@@ -84,7 +128,14 @@ def _module(name: str):
     return importlib.import_module(f"{__package__}.{name}")
 
 
-COMMANDS: dict[str, Callable] = {"predict": predict, "report": report, "publish": publish, "cache": cache}
+COMMANDS: dict[str, Callable] = {
+    "predict": predict,
+    "report": report,
+    "export": export,
+    "serve": serve,
+    "publish": publish,
+    "cache": cache,
+}
 
 
 def main(more: dict | None = None) -> None:

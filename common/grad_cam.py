@@ -7,6 +7,8 @@ normalisation, an activation or a concatenation, that layer is taken: it is what
 convolution before it is not.
 """
 
+import functools
+
 import keras
 import matplotlib
 import numpy as np
@@ -39,15 +41,27 @@ def heatmaps(model, images, class_indices):
     Raises:
         ValueError: shapes that do not fit, or a model without a spatial feature map.
     """
-    images, class_indices = np.asarray(images, "float32"), np.asarray(class_indices, int)
-    _check(model, images, class_indices)
-    score_layer = _last_layer(model)
-    exposed = _expose(model, _feature_layer(model), score_layer)
-    maps = [np.zeros((0, *images.shape[1:3]), "float32")]
-    for start in range(0, len(images), BATCH_SIZE):
-        batch = slice(start, start + BATCH_SIZE)
-        maps.append(_batch_heatmaps(exposed, score_layer, images[batch], class_indices[batch]))
-    return np.concatenate(maps)
+    return heatmaps_of(model)(images, class_indices)
+
+
+def heatmaps_of(model):
+    """Return `heatmaps` for one model, as a function of images and class indices; it is taken apart only once."""
+
+    @functools.cache
+    def parts():
+        score_layer = _last_layer(model)
+        return _expose(model, _feature_layer(model), score_layer), score_layer
+
+    def explain(images, class_indices):
+        images, class_indices = np.asarray(images, "float32"), np.asarray(class_indices, int)
+        _check(model, images, class_indices)
+        maps = [np.zeros((0, *images.shape[1:3]), "float32")]
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = slice(start, start + BATCH_SIZE)
+            maps.append(_batch_heatmaps(*parts(), images[batch], class_indices[batch]))
+        return np.concatenate(maps)
+
+    return explain
 
 
 def for_photos(model):
@@ -61,15 +75,24 @@ def for_photos(model):
         A function of a list of paths and a list of class indices to a list of uint8 pictures (height, width,
         3) and an array of heatmaps (height, width), both of the classifier's image size.
     """
-    preprocessing, classifier = model.get_layer("preprocessing"), model.get_layer("classifier")
+    preprocessing, explain_pictures = model.get_layer("preprocessing"), for_pictures(model)
     resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
 
     def explain(paths, class_indices):
         pictures = [np.array(resize(photos.read(path).astype("float32"))) for path in paths]
-        maps = heatmaps(classifier, preprocessing.predict(np.stack(pictures), verbose=0), class_indices)
-        return [picture.round().astype("uint8") for picture in pictures], maps
+        return [picture.round().astype("uint8") for picture in pictures], explain_pictures(pictures, class_indices)
 
     return explain
+
+
+def for_pictures(model):
+    """Return the function of pictures in the network's size, RGB 0–255, and class indices to heatmaps.
+
+    Args:
+        model: as for `for_photos`.
+    """
+    preprocessing, explain = model.get_layer("preprocessing"), heatmaps_of(model.get_layer("classifier"))
+    return lambda pictures, indices: explain(preprocessing.predict(np.stack(pictures), verbose=0), indices)
 
 
 def overlay(image, heatmap, strength=0.6):

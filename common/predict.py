@@ -1,12 +1,62 @@
 """A finished run's model on new photos or clips."""
 
+import dataclasses
 import pathlib
 import sys
 
+import keras
 import numpy as np
 import tqdm
 
-from common import data, errors, files, images, runs, video
+from common import data, errors, files, generators, images, runs, video
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How files become what a run's model is asked; the same for predict, an export's comparison and the page.
+
+    A photo is one look, a clip one for each window. Frames are chosen here, from the file's own times; so of a model of
+    clips the part is asked that takes chosen frames.
+
+    Attributes:
+        model: takes looks of one size, (n, height, width, 3), of clips (n, frames, height, width, 3); RGB 0–255.
+        resize: its own layer that brings them to the network's size.
+        clips: how it looks at clips; None for photos.
+    """
+
+    model: keras.Model
+    resize: keras.layers.Resizing
+    clips: generators.Clips | None
+
+    @classmethod
+    def of(cls, saved: runs.SavedModel) -> "Reading":
+        """That of a saved model."""
+        model = saved.model.get_layer("from_frames") if saved.clips else saved.model
+        layers = model.get_layer("preprocessing").layers
+        return cls(model, next(layer for layer in layers if isinstance(layer, keras.layers.Resizing)), saved.clips)
+
+    def pixels(self, path: pathlib.Path) -> list[np.ndarray]:
+        """The looks at a file in its own size, uint8 ((frames,) height, width, 3).
+
+        Raises:
+            ImageError, ClipError: it is no photo, or no clip.
+        """
+        if self.clips:
+            return [self.clips.read(str(path), position) for position in self.clips.positions()]
+        return [images.read(path)]
+
+    def resized(self, look: np.ndarray) -> np.ndarray:
+        """A look in the network's size, float32. Resized here and not in the model, since a batch needs one size."""
+        return np.array(self.resize(look.astype("float32")))
+
+    def probabilities(self, looks: list[list[np.ndarray]]) -> np.ndarray:
+        """What the model says to files, (n, classes).
+
+        Args:
+            looks: for each file its resized looks; the answer is the mean over them.
+        """
+        answers = [self.model.predict_on_batch(np.stack(look)) for look in zip(*looks, strict=True)]
+        return np.mean(answers, axis=0)
 
 
 def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_size: int = 32) -> int:
@@ -31,20 +81,18 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
     saved = runs.load_model(run)
     class_names, kind = saved.class_names, video if saved.clips else images
     paths = _paths_of(names, kind)
-    target = _target(run)
-    # Frames are chosen here, from the file's own times; so the part of the model is asked that takes chosen frames.
-    model = saved.model.get_layer("from_frames") if saved.clips else saved.model
-    resize = next(layer for layer in model.get_layer("preprocessing").layers if layer.name.startswith("resizing"))
+    target = target_of(run)
+    reading = Reading.of(saved)
     rows, refused = [], 0
     for start in tqdm.trange(
         0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size
     ):
         asked = paths[start : start + batch_size]
-        looks = {path: found for path in asked if (found := _looks(path, saved.clips, resize)) is not None}
+        looks = {path: found for path in asked if (found := _looks(path, reading)) is not None}
         refused += len(asked) - len(looks)
         if looks:
-            answers = [model.predict_on_batch(np.stack(look)) for look in zip(*looks.values(), strict=True)]
-            rows += [_row(path, p, class_names) for path, p in zip(looks, np.mean(answers, axis=0), strict=True)]
+            answers = reading.probabilities(list(looks.values()))
+            rows += [_row(path, p, class_names) for path, p in zip(looks, answers, strict=True)]
     columns = ["path", "label", "probability", *(f"p_{name}" for name in class_names)]
     shown = [row[:3] for row in rows]
     if target:
@@ -63,16 +111,25 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
     return 2 if refused else 0
 
 
-def _target(run: pathlib.Path) -> dict | None:
-    """What a run wants to find, with the threshold that it chose; None where there is no such thing."""
+def target_of(run: pathlib.Path) -> dict | None:
+    """What a run wants to find, its `classes` with the `threshold` that it chose; None where there is no such thing.
+
+    Args:
+        run: the directory of a run; a model.keras alone knows no target.
+    """
     if not (run / "results.json").is_file():
         return None
     return runs.Result.read(run).results.get("clinic", {}).get("target")
 
 
+def target_probability(probabilities, class_names: list[str], target: dict) -> float:
+    """That of the target classes together."""
+    return sum(float(probabilities[class_names.index(name)]) for name in target["classes"])
+
+
 def _called(probabilities: list[str], class_names: list[str], target: dict) -> list:
     """The probability of the target classes together, and whether it reaches the threshold."""
-    together = sum(float(probabilities[class_names.index(name)]) for name in target["classes"])
+    together = target_probability(probabilities, class_names, target)
     return [f"{together:.4f}", "called" if together >= target["threshold"] else "not called"]
 
 
@@ -87,15 +144,13 @@ def _paths_of(names, kind) -> list[pathlib.Path]:
     return paths
 
 
-def _looks(path: pathlib.Path, clips, resize) -> list[np.ndarray] | None:
-    """A photo, or the windows of a clip, as the model's `Resizing` layer would make them; None after a refusal."""
+def _looks(path: pathlib.Path, reading: Reading) -> list[np.ndarray] | None:
+    """A photo, or the windows of a clip, in the network's size; None after a refusal."""
     try:
-        looks = [clips.read(path, position) for position in clips.positions()] if clips else [images.read(path)]
+        return [reading.resized(look) for look in reading.pixels(path)]
     except (images.ImageError, video.ClipError) as error:
         print(f"{path}: {error}", file=sys.stderr)
         return None
-    # Resized here, not in the model: a batch needs one size.
-    return [np.array(resize(look.astype("float32"))) for look in looks]
 
 
 def _row(path: pathlib.Path, probabilities: np.ndarray, class_names: list[str]) -> list:

@@ -18,6 +18,24 @@ CHATTER = re.compile(
 @contextlib.contextmanager
 def start_up_chatter_hidden():
     """Holds back what is written to file descriptor 2 and lets through the lines that are not chatter."""
+    lines: list[str] = []
+    try:
+        with _held_back(lines):
+            yield
+    finally:
+        sys.stderr.writelines(line for line in lines if not CHATTER.search(line))
+
+
+@contextlib.contextmanager
+def stderr_hidden():
+    """Holds back all that is written to file descriptor 2: of converters, whose errors come as exceptions too."""
+    with _held_back([]):
+        yield
+
+
+@contextlib.contextmanager
+def _held_back(lines: list[str]):
+    """Appends to `lines`, when the block ends, what was written to file descriptor 2."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
@@ -29,5 +47,4 @@ def start_up_chatter_hidden():
             os.dup2(terminal, 2)
             os.close(terminal)
             held_back.seek(0)
-            lines = held_back.read().decode(errors="replace").splitlines(keepends=True)
-            sys.stderr.writelines(line for line in lines if not CHATTER.search(line))
+            lines += held_back.read().decode(errors="replace").splitlines(keepends=True)

@@ -231,16 +231,20 @@ def take_raw_pixels(
     Returns:
         A model of RGB 0–255 photos of any size, (batch, height, width, 3), uint8 or float, sharing the
         classifier's layers. It holds no `Lambda`, so it loads in Keras's safe mode, without this repository.
+        Called directly it answers as `predict` does.
     """
     photos = keras.Input((None, None, 3), name="photos")
     preprocessing = keras.Model(photos, preprocess(resize(photos)), name="preprocessing")
     pixels = keras.Input((None, None, 3), name="pixels")
     x = preprocessing(pixels)
+    # Keras's `Resizing` is called as in training unless told otherwise, and all that comes after it then is, too: the
+    # classifier's dropout. `predict` tells, `model(photos)` does not.
     if turns == 1:
-        return keras.Model(pixels, classifier(x), name="from_raw_pixels")
+        return keras.Model(pixels, classifier(x, training=False), name="from_raw_pixels")
     mirrored = keras.ops.flip(x, axis=2)
     looks = [keras.ops.rot90(mirrored if turn >= 4 else x, turn % 4, axes=(1, 2)) for turn in range(turns)]
-    answers = keras.ops.reshape(classifier(keras.ops.concatenate(looks)), (turns, -1, classifier.output.shape[-1]))
+    answers = classifier(keras.ops.concatenate(looks), training=False)
+    answers = keras.ops.reshape(answers, (turns, -1, classifier.output.shape[-1]))
     return keras.Model(pixels, keras.ops.mean(answers, axis=0), name="from_raw_pixels")
 
 

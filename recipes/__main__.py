@@ -13,6 +13,8 @@ commands:
   python -m recipes predict RUN FILE…           class and probability of photos or clips
   python -m recipes report RUN                  draw a run's report again
   python -m recipes publish RUN --mlflow URI    send a finished run to MLflow
+  python -m recipes export RUN --format NAME…   keras, saved_model, onnx or litert, compared with the run's model
+  python -m recipes serve RUN                   try a run in the browser
   python -m recipes cache [--clear]             list what is cached, or clear it"""
 
 

@@ -92,6 +92,7 @@ def test_the_model_of_raw_pixels_loads_safely_and_agrees(module, tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (1, 31, 17, 3)).astype("uint8")
     expected = model.predict(preprocess(np.array(generators.resizing(8, "crop")(photo.astype("float32")))), verbose=0)
     assert np.allclose(loaded.predict(photo, verbose=0), expected, atol=1e-5)
+    assert np.allclose(loaded(photo), expected, atol=1e-5)  # called directly, too, dropout is off
     assert not any(isinstance(layer, keras.layers.Lambda) for layer in surgery.leaf_layers(loaded))
 
 

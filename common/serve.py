@@ -1,0 +1,264 @@
+"""A page on this computer that tries a finished run: a photo or a clip in, classes, probabilities and Grad-CAM out.
+
+What is uploaded stays in memory: it is read through a file that lies in no folder (`memfd_create`), by the function
+that the training reads with. The page asks for nothing but what this program serves, and its Content-Security-Policy
+forbids everything else, so it works without a network.
+"""
+
+import contextlib
+import importlib
+import os
+import pathlib
+import socket
+import sys
+import threading
+
+import numpy as np
+
+from common import errors, figures, grad_cam, images, page, predict, runs, video
+
+# No script, style or picture but our own, no page that frames this one.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+LOCAL = ("127.0.0.1", "localhost")
+MOST_CONNECTIONS = 32  # each may hold an upload in memory
+
+
+class Answerer:
+    """What a run says to uploads, one after the other.
+
+    Attributes:
+        class_names: in the order of the probabilities.
+        kind: the module that reads an upload, `images` or `video`.
+        target: what the run wants to find, with its threshold, or None.
+    """
+
+    def __init__(self, run: pathlib.Path):
+        """Loads the run's model and asks it once, so that the first answer is as quick as the others.
+
+        Raises:
+            UserError: there is no model.
+        """
+        saved = runs.load_model(run)
+        self.class_names, self.kind = saved.class_names, video if saved.clips else images
+        self.reading, self.target = predict.Reading.of(saved), predict.target_of(run)
+        explain = _module("clip_evaluation").for_frames if saved.clips else grad_cam.for_pictures
+        self._explain = explain(saved.model)
+        # One at a time: a large photo takes a gigabyte while it is resized.
+        self._turn = threading.Lock()
+        frames = (saved.clips.frames,) if saved.clips else ()
+        grey = np.full((*frames, self.reading.resize.height, self.reading.resize.width, 3), 128, "uint8")
+        self._answer([grey] * len(saved.clips.positions() if saved.clips else [0]), None)
+
+    def answer(self, content: bytes, explain: int | None = None) -> str:
+        """The answer to a photo or clip as a piece of HTML.
+
+        Args:
+            content: of the file.
+            explain: index of the class to explain; None for the most probable one.
+
+        Raises:
+            ImageError, ClipError: it is no photo, or no clip; the message says what is wrong.
+        """
+        with self._turn, in_memory(content) as path:
+            return self._answer(self.reading.pixels(path), explain)
+
+    def _answer(self, looks, explain) -> str:
+        looks = [self.reading.resized(look) for look in looks]
+        probabilities = self.reading.probabilities([looks])[0]
+        order = np.argsort(-probabilities, kind="stable").tolist()
+        explained = order[0] if explain is None else explain
+        rows = [
+            {"index": index, "name": self.class_names[index], "probability": float(probabilities[index])}
+            for index in order
+        ]
+        picture = self._strip if self.kind is video else self._heat
+        return page.template("answer.html").render(
+            rows=rows,
+            explained={"index": explained, "name": self.class_names[explained]},
+            kind_of_answer=self._kind_of_answer(len(looks)),
+            target=self._called(probabilities),
+            **{"seen": None, "heat": None, "strip": None} | picture(looks[0], explained),
+        )
+
+    def _kind_of_answer(self, looks: int) -> str:
+        if self.target:
+            return "the most probable class; the numbers rank, they are no risk in per cent"
+        mean = f", the mean over {looks} windows of the clip" if looks > 1 else ""
+        return f"the most probable of {len(self.class_names)} classes{mean}"
+
+    def _called(self, probabilities) -> dict | None:
+        if not self.target:
+            return None
+        together = predict.target_probability(probabilities, self.class_names, self.target)
+        called = "called" if together >= self.target["threshold"] else "not called"
+        return self.target | {"name": " or ".join(self.target["classes"]), "probability": together, "called": called}
+
+    def _heat(self, look, explained: int) -> dict:
+        """The photo as the network saw it, and with the places that speak for a class."""
+        (heatmap,) = self._explain([look], [explained])
+        seen = np.clip(look.round(), 0, 255).astype("uint8")
+        return {"seen": page.jpeg_uri(seen), "heat": page.jpeg_uri(grad_cam.overlay(seen, heatmap))}
+
+    def _strip(self, look, explained: int) -> dict:
+        """The frames of a clip, and what each adds to the answer, as in the report."""
+        contributions = self._explain(look[None], [explained])
+        clip_report = _module("clip_report")
+        chosen = page.spread(range(len(look)), clip_report.SHOWN_FRAMES)
+        shown = np.clip(look.round(), 0, 255).astype("uint8")[chosen]
+        strips = [np.stack([page.shrink(frame) for frame in shown])]
+        light, dark = (
+            page.data_uri(figures.frame_strips(strips, contributions[:, chosen], [""], theme=theme), "png")
+            for theme in (figures.LIGHT, figures.DARK)
+        )
+        most = int(contributions[0].argmax()) + 1
+        alt = f"{len(chosen)} frames with what each added; of the {len(look)} frames number {most} spoke most for it"
+        return {"strip": page.Figure(light, dark, alt, clip_report.STRIP_WIDTH)}
+
+
+def _module(name: str):
+    """A module for clips: by its name, since a copied project has it only where its recipe needs it."""
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+@contextlib.contextmanager
+def in_memory(content: bytes):
+    """The path of a file that lies in no folder, and is gone when the block ends, or the process."""
+    descriptor = os.memfd_create("upload")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        yield pathlib.Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool = True):
+    """The web application: the page, its style and script, and the answers.
+
+    Args:
+        answerer: of the run.
+        run: whose name and test result stand on the page.
+        max_bytes: of an upload.
+        local: only this computer may ask; others' names for it are refused, as they come from pages that want to use
+            the browser to get here.
+    """
+    from starlette import applications, concurrency, middleware, responses, routing
+    from starlette.middleware import trustedhost
+
+    style = page.template("style.css").render() + page.template("serve.css").render()
+    script = page.template("serve.js").render()
+    html = _page(answerer, run, max_bytes, local)
+
+    async def show(request):
+        return responses.HTMLResponse(html, headers=HEADERS)
+
+    async def give_style(request):
+        return responses.Response(style, media_type="text/css", headers=HEADERS)
+
+    async def give_script(request):
+        return responses.Response(script, media_type="text/javascript", headers=HEADERS)
+
+    def refused(message: str, status: int):
+        return responses.PlainTextResponse(message, status, headers=HEADERS)
+
+    async def give_answer(request):
+        too_large = refused(f"too large: more than {max_bytes / 1e6:,.0f} MB; scale it down", 413)
+        if int(request.headers.get("content-length", 0)) > max_bytes:
+            return too_large
+        content = bytearray()
+        async for part in request.stream():
+            content += part
+            if len(content) > max_bytes:
+                return too_large
+        explain = request.query_params.get("explain")
+        if explain is not None and not (explain.isdecimal() and int(explain) < len(answerer.class_names)):
+            return refused("no such class to explain", 400)
+        explain = None if explain is None else int(explain)
+        try:
+            answer = await concurrency.run_in_threadpool(answerer.answer, bytes(content), explain)
+        except errors.UserError as error:
+            return refused(str(error), 415)
+        return responses.HTMLResponse(answer, headers=HEADERS)
+
+    allowed = list(LOCAL) if local else ["*"]
+    return applications.Starlette(
+        routes=[
+            routing.Route("/", show),
+            routing.Route("/style.css", give_style),
+            routing.Route("/serve.js", give_script),
+            routing.Route("/answer", give_answer, methods=["POST"]),
+        ],
+        middleware=[middleware.Middleware(trustedhost.TrustedHostMiddleware, allowed_hosts=allowed)],
+    )
+
+
+def _page(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool) -> str:
+    results = runs.Result.read(run).results if (run / "results.json").is_file() else {}
+    return page.template("serve.html").render(
+        title=results.get("recipe", "model"),
+        class_names=answerer.class_names,
+        test=results.get("test"),
+        unit=answerer.kind.NAME,
+        target=answerer.target,
+        extensions=answerer.kind.EXTENSIONS,
+        limit=max_bytes,
+        most_pixels=images.MAX_PIXELS,
+        local=local,
+    )
+
+
+def serve(run: pathlib.Path, port: int = 0, host: str = "127.0.0.1", max_megabytes: int = 100) -> int:
+    """Serves the page until it is stopped; the last line on stdout is its address.
+
+    Args:
+        run: the directory of a finished run, or a model.keras.
+        port: 0 for one that is free.
+        host: who may ask: 127.0.0.1 this computer alone, 0.0.0.0 the whole network.
+        max_megabytes: largest upload.
+
+    Raises:
+        UserError: no model there, a package is missing, the port is taken.
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise errors.UserError(f"serve needs {error.name}: pip install -e '.[serve]'") from error
+    local = host in LOCAL
+    with listening(host, port) as listener:
+        answerer = Answerer(run)
+        app = application(answerer, run, max_megabytes * 10**6, local)
+        if not local:
+            print(f"--host {host}: whoever reaches this computer can upload, unencrypted", file=sys.stderr)
+        print("control-C stops it", file=sys.stderr)
+        print(f"http://{host}:{listener.getsockname()[1]}/", flush=True)
+        settings = uvicorn.Config(
+            app, log_level="error", access_log=False, server_header=False, limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=3, lifespan="off",
+        )  # fmt: skip
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(settings).run(sockets=[listener])
+    return 0
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that waits for browsers.
+
+    Raises:
+        UserError: the port is taken or not allowed, or the host is none of this computer's.
+    """
+    try:
+        return socket.create_server((host, port))
+    except OverflowError as error:
+        raise errors.UserError(f"--port {port}: must be from 0 to 65535") from error
+    except socket.gaierror as error:
+        raise errors.UserError(f"--host {host}: no such host; take 127.0.0.1 or 0.0.0.0") from error
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise errors.UserError(f"--host {host} --port {port}: {reason}; leave --port away for a free one") from error

@@ -1,0 +1,63 @@
+// Sends a photo or clip to the program that serves this page, and shows its answer.
+const drop = document.getElementById("drop");
+const input = document.getElementById("file");
+const status = document.getElementById("status");
+const answer = document.getElementById("answer");
+let file = null;
+let asked = 0;
+
+function say(words, isError = false) {
+  status.textContent = words;
+  status.classList.toggle("error", isError);
+  if (isError) answer.replaceChildren();
+}
+
+function size(bytes) {
+  return bytes < 1e6 ? `${(bytes / 1e3).toFixed(0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+async function ask(explain = null) {
+  const limit = Number(input.dataset.limit);
+  if (file.size > limit) return say(`${file.name}: too large: ${size(file.size)}, more than ${size(limit)}`, true);
+  const turn = ++asked;
+  answer.classList.add("old");
+  say(`looking at ${file.name} …`);
+  try {
+    const response = await fetch(explain === null ? "answer" : `answer?explain=${explain}`, { method: "POST", body: file });
+    const text = await response.text();
+    if (turn !== asked) return; // another one was chosen meanwhile
+    if (!response.ok) return say(`${file.name}: ${text}`, true);
+    answer.innerHTML = text; // made by a template that escapes
+    say(`${file.name}, ${size(file.size)}`);
+    const button = explain === null ? null : answer.querySelector(`[data-explain="${explain}"]`);
+    (button ?? answer).focus({ preventScroll: button !== null });
+  } catch {
+    if (turn === asked) say(`${file.name}: no answer; the program may have been stopped, or the file changed`, true);
+  } finally {
+    if (turn === asked) answer.classList.remove("old");
+  }
+}
+
+function take(files) {
+  if (!files.length) return;
+  if (files.length > 1) return say("one at a time, please", true);
+  [file] = files;
+  ask();
+}
+
+input.addEventListener("change", () => {
+  take(input.files);
+  input.value = ""; // so that the same file can be chosen again
+});
+answer.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-explain]");
+  if (button) ask(button.dataset.explain);
+});
+// Anywhere on the page: a photo dropped beside the field would otherwise be opened in place of the page.
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    drop.classList.toggle("over", kind === "dragover");
+    if (kind === "drop") take(event.dataTransfer.files);
+  });
+}
