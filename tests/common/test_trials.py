@@ -78,7 +78,7 @@ def test_all_that_a_trial_said_is_in_its_log(finished):
 def test_a_trial_takes_itself_for_its_own_command(finished):
     folder, _, _ = finished
     log = (folder / "trials" / "succeeds" / "seed0" / "log.txt").read_text()
-    assert "'toy_recipe.py'" in log and "'--seed', '7'" in log and "--out" not in log
+    assert "'-m', 'toy_recipe'" in log and "'--seed', '7'" in log and "--out" not in log
 
 
 def test_a_line_for_each_trial_on_stderr(tmp_path, capsys):
