@@ -16,8 +16,8 @@ QUICK = {
     "compare_strategies": 'strategies=("nearest_centroid", "logistic_regression"), seeds=1',
     "gradual_unfreezing": "max_blocks=1, epochs=2, fine_tuning_epochs=2",
     "partial_unfreezing": "epochs=2, fine_tuning_epochs=2",
-    "skin_lesions": "epochs=2, fine_tuning_epochs=2, views=1, turns=1, image_size=48",
-    "video_actions": "epochs=5, views=1, frames=4",
+    "skin_lesions": "epochs=2, fine_tuning_epochs=0, views=1, turns=1, image_size=48",
+    "video_actions": "epochs=2, views=1, frames=4, image_size=48",
     "feature_extraction": "epochs=2",
 }
 
