@@ -14,7 +14,7 @@ demo: $(INSTALLED)
 	  --fine-tuning-epochs 10 --max-blocks 2
 
 test: $(TESTED)
-	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal -m "not copies" $(TESTS)
+	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal -m "not long" $(TESTS)
 
 # What can be known in a minute and a half.
 quick: lint
@@ -27,7 +27,7 @@ lint: $(TESTED)
 
 # Every recipe copied, its requirements installed into a new venv, its own tests and its demo run there.
 copies: $(TESTED)
-	@$(VENV)/bin/python -m pytest -m copies tests/common/test_project.py
+	@$(VENV)/bin/python -m pytest -m long tests/common/test_project.py
 
 coverage: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal --cov --cov-report term:skip-covered $(TESTS)
@@ -49,7 +49,7 @@ notebooks: $(DOCUMENTED)
 
 # Each from its first cell to its last, on the demo.
 notebooks-run: $(TESTED)
-	@$(VENV)/bin/python -m pytest tests/docs/test_make_notebooks.py
+	@$(VENV)/bin/python -m pytest -m long tests/docs/test_make_notebooks.py
 
 # Made again when the requirements change; a failed install leaves no mark and is tried again.
 $(INSTALLED): requirements.txt setup.cfg pyproject.toml

@@ -138,7 +138,7 @@ def clean_python(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.copies
+@pytest.mark.long
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_copy_installs_and_passes_its_tests_and_runs_its_demo_in_a_clean_venv(recipe, clean_python, tmp_path):
     folder = tmp_path / "my_project"

@@ -80,6 +80,7 @@ def default_cache(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", RECIPES)
 def test_it_runs(name, tmp_path, monkeypatch, default_cache):
     nbclient = pytest.importorskip("nbclient")
