@@ -30,7 +30,7 @@ copies: $(TESTED)
 	@$(VENV)/bin/python -m pytest -m long tests/common/test_project.py
 
 coverage: $(TESTED)
-	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal --cov --cov-report term:skip-covered $(TESTS)
+	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal --cov --cov-report term:skip-covered -m "not long" $(TESTS)
 
 benchmarks: $(INSTALLED)
 	@$(VENV)/bin/python benchmarks/demo_transfer.py
