@@ -161,9 +161,7 @@ RUN = (
     "python recipes/feature_extraction.py",
     "python -m recipes predict runs/feature_extraction/… photo.jpg more_photos/",
     "python -m recipes report runs/feature_extraction/…",
-    "python recipes/linear_probe.py",
     "python -m recipes cache",
-    "python -m recipes cache --clear",
 )
 # Likewise with ImageNet's networks, but small, random and for one epoch.
 QUICK = ["--weights", "none", "--image-size", "32", "--epochs", "1"]
@@ -187,9 +185,11 @@ def run(command, further, monkeypatch):
     return 0
 
 
-def test_the_commands_of_the_demo_run(stripes, tmp_path, monkeypatch, capsys):
+def test_the_commands_of_the_demo_run(stripes, shared_cache, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "keras_recipes").symlink_to(shared_cache)
     shutil.copy(next((stripes / "down").iterdir()), "photo.jpg")
     Image.open("photo.jpg").rotate(90).save(stripes / "more.jpg")
     (tmp_path / "more_photos").mkdir()
@@ -200,6 +200,11 @@ def test_the_commands_of_the_demo_run(stripes, tmp_path, monkeypatch, capsys):
         code = run(known[text], QUICK if text in RUN_QUICKLY else [], monkeypatch)
         shown = capsys.readouterr()
         assert code == 0 and shown.out.strip(), f"{known[text]}\n{shown.err[-2000:]}"
+    # Not on the cache that other tests share.
+    (tmp_path / "own" / "keras_recipes" / "features").mkdir(parents=True)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    assert run(known["python -m recipes cache --clear"], [], monkeypatch) == 0
+    assert not (tmp_path / "own" / "keras_recipes" / "features").exists() and any(shared_cache.iterdir())
     assert len(list((tmp_path / "runs" / "feature_extraction").glob("*/report.html"))) == 2
 
 
