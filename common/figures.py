@@ -189,6 +189,10 @@ def stage_curve(stages, kept, *, theme):
                       markeredgewidth=2, color=theme.validation, linestyle="", zorder=4)  # fmt: skip
         axes.margins(y=0.15)
         axes.set_ylabel(f"validation\n{metric}")
+    low, high = middle.get_ylim()
+    wider = max(0.0, 0.03 - (high - low)) / 2  # three percent at least, or every mark would be the same
+    middle.set_ylim(low - wider, high + wider)
+    middle.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
     middle.yaxis.set_major_formatter(PERCENT)
     seconds = [row["seconds"] for row in stages]
     lower.bar(places, seconds, 0.5, color=theme.muted)

@@ -104,6 +104,21 @@ def test_stage_curve_of_few_and_many_stages(count):
     assert helpers.opened(figures.stage_curve(without_blocks, None)).size == (960, 920)
 
 
+def test_close_stages_have_different_marks():
+    rows = [
+        {"stage": f"s{n}", "validation_loss": 0.6, "validation_accuracy": 0.74 + n / 1000, "seconds": 1} for n in (0, 4)
+    ]
+    figure = figures.stage_curve.__wrapped__(rows, "s4", theme=figures.LIGHT)
+    figure.draw_without_rendering()
+    axes = figure.axes[1]
+    marks = [
+        label.get_text()
+        for label in axes.get_yticklabels()
+        if axes.get_ylim()[0] <= label.get_position()[1] <= axes.get_ylim()[1]
+    ]
+    assert len(marks) == len(set(marks)) >= 2
+
+
 @pytest.mark.parametrize("num_classes", [2, 5, 20, 21, 60])
 def test_confusion_matrix_is_readable_from_few_to_many_classes(num_classes):
     names = [f"a class with a rather long name {index}" for index in range(num_classes)]
