@@ -28,7 +28,7 @@ def happened(tmp_path, what="starts"):
     return [name for event, name, _ in toy_recipe.read(tmp_path / "diary") if event == what]
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=120):
     """A deadline for what hangs; nothing is said of how fast it is."""
     until = time.monotonic() + seconds
     while not condition():
@@ -156,7 +156,7 @@ def test_the_trials_end_with_their_parent(number, tmp_path):
     parent = starts_in_a_process([toy(tmp_path, name, pause=600) for name in "abc"], tmp_path / "trials", jobs=2)
     wait_until(lambda: len(happened(tmp_path)) == 2)
     os.kill(parent.pid, number)
-    parent.join(30)
+    parent.join(120)
     assert parent.exitcode not in (None, 0)
     wait_until(lambda: not any(psutil.pid_exists(process) for *_, process in toy_recipe.read(tmp_path / "diary")))
     assert sorted(happened(tmp_path)) == ["a", "b"] and not list((tmp_path / "trials").glob("*/outcome.json"))
