@@ -72,6 +72,9 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
     """The documentation's model: the base, Flatten (or global average pooling), Dense, softmax."""
     if not config.train_base:
         surgery.freeze(base_model)
+    for layer in base_model.layers if config.train_base else ():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # a few hundred steps must do for its statistics; MobileNetV2's 0.999 takes thousands
     hidden_units = {"flatten": 256, "gap": 0}[config.head] if config.hidden_units is None else config.hidden_units
     dropout = {"flatten": 0.0, "gap": 0.3}[config.head] if config.dropout is None else config.dropout
     l2 = keras.regularizers.L2(config.l2) if config.l2 else None

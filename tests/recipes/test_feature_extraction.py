@@ -260,6 +260,16 @@ def shell(*arguments, **environment):
     )  # fmt: skip
 
 
+def test_from_scratch_the_statistics_of_batch_norm_follow_within_a_few_hundred_steps():
+    found = []
+    for train_base in (False, True):
+        base = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, include_top=False, weights=None)
+        feature_extraction.build_model(base, 2, feature_extraction.Config(head="gap", train_base=train_base))
+        norms = [layer for layer in base.layers if isinstance(layer, keras.layers.BatchNormalization)]
+        found.append({layer.momentum for layer in norms})
+    assert found == [{0.999}, {0.9}]
+
+
 def test_from_the_shell_the_last_line_is_the_run_directory(stripes, tmp_path):
     ended = shell("recipes/feature_extraction.py", "--data", stripes, "--backbone", "demo", "--weights", "demo",
                   "--image-size", 32, "--epochs", 1,
