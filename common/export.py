@@ -18,6 +18,7 @@ import importlib.util
 import logging
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import sys
@@ -30,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from common import data, device, errors, files, generators, images, page, predict, quiet, runs, video
+from common import data, device, errors, files, generators, images, page, predict, quiet, runs, surgery, video
 
 NAMES = {"keras": "model.keras", "saved_model": "saved_model", "onnx": "model.onnx", "litert": "model.tflite"}
 FORMATS = tuple(NAMES)
@@ -39,7 +40,10 @@ WITH_INT8 = ("onnx", "litert")
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
 RUNTIMES = {"keras": "keras", "saved_model": "tensorflow", "onnx": "onnxruntime", "litert": "ai-edge-litert"}
 
-TOLERANCE = 1e-3  # of a probability: what a float32 export may differ by
+INPUT = "pixels"  # name of what ONNX and LiteRT are given
+# Of a probability: what a float32 export may differ by from a network that computes in a precision. Converters know
+# float32 alone, so an export of a half-precise network differs by the network's own rounding.
+TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 1e-1}
 MOST_COMPARED = 500  # test photos, evenly chosen; more say nothing new about rounding
 CALIBRATED_ON = 100  # training photos; the ranges of activations settle within a few dozen
 LONGEST_REASON = 200  # letters of a converter's complaint
@@ -110,6 +114,7 @@ def export(
     _check_installed(variants)
     saved = runs.load_model(run)
     reading = predict.Reading.of(saved)
+    precision = _precision(saved.model)
     found = _photos(run, photos, reading, int8)
     directory = (out or run / "export").expanduser()
     directory.mkdir(parents=True, exist_ok=True)
@@ -126,9 +131,12 @@ def export(
     files.write_json(directory / "export.json", comparison)
     print(table(comparison))
     print(directory)
-    wrong = [variant.name for variant, row in zip(written, rows, strict=True) if not _agrees(variant, row)]
+    if precision != "float32":
+        print(f"the run computes in {precision}, onnx and litert in float32: that is a difference", file=sys.stderr)
+    limit = TOLERANCES[precision]
+    wrong = [variant.name for variant, row in zip(written, rows, strict=True) if not _agrees(variant, row, limit)]
     if wrong:
-        print(f"do not use {', '.join(wrong)}: a probability differs by more than {TOLERANCE}", file=sys.stderr)
+        print(f"do not use {', '.join(wrong)}: a probability differs by more than {limit}", file=sys.stderr)
     return 2 if wrong or len(written) < len(variants) else 0
 
 
@@ -212,9 +220,22 @@ def _write_all(variants, saved, reading, calibration, folder: pathlib.Path, run:
                 _write(variant, saved, reading, looks, folder, run)
                 written[variant] = Loaded(load(variant, folder / variant.file), _bytes(folder / variant.file))
         except Exception as error:  # converters throw whatever their own code runs into
-            reason = " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
-            print(f"--format {variant.name} cannot hold this network: {reason}", file=sys.stderr)
+            print(f"--format {variant.name} cannot hold this network: {_reason(error)}", file=sys.stderr)
     return written
+
+
+def _reason(error: Exception) -> str:
+    """A converter's complaint on one line; which operations are missing, where it says so."""
+    missing = re.findall(r"'tf\.(\w+)' op is neither|No Op registered for (\w+)", str(error))
+    if missing:
+        return f"the format has no {', '.join(sorted({one or other for one, other in missing}))}"
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
+
+
+def _precision(model: keras.Model) -> str:
+    """What most of a network computes in: `float32`, `float16` or `bfloat16`."""
+    used = {layer.compute_dtype for layer in surgery.leaf_layers(model) if layer.weights}
+    return next((name for name in TOLERANCES if name in used and name != "float32"), "float32")
 
 
 def _write(variant: Variant, saved, reading, looks, folder: pathlib.Path, run: pathlib.Path) -> None:
@@ -225,12 +246,12 @@ def _write(variant: Variant, saved, reading, looks, folder: pathlib.Path, run: p
         _write_saved_model(saved.model, path)
     elif variant == Variant("onnx"):
         logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-        model = _without_resizing(reading)
+        model = _without_resizing(run)
         model.export(str(path), format="onnx", verbose=False, input_signature=_signature(model, None))
     elif variant.format == "onnx":
         _quantise_onnx(folder / Variant("onnx").file, path, looks)
     else:
-        _write_litert(_without_resizing(reading), path, looks if variant.int8 else None)
+        _write_litert(_without_resizing(run), path, looks if variant.int8 else None)
 
 
 def _write_saved_model(model: keras.Model, path: pathlib.Path) -> None:
@@ -242,8 +263,11 @@ def _write_saved_model(model: keras.Model, path: pathlib.Path) -> None:
     archive.write_out(str(path), verbose=False)
 
 
-def _without_resizing(reading: predict.Reading) -> keras.Model:
-    """The same network, on the same weights, for photos of its own size: they go past the resizing."""
+def _without_resizing(run: pathlib.Path) -> keras.Model:
+    """A run's network in float32, for photos of its own size: they go past the resizing."""
+    reading = predict.Reading.of(runs.load_model(run))
+    for layer in surgery.leaf_layers(reading.model):
+        layer.dtype_policy = "float32"
     preprocessing = reading.model.get_layer("preprocessing")
 
     def call(layer, *arguments, **settings):
@@ -259,12 +283,12 @@ def _without_resizing(reading: predict.Reading) -> keras.Model:
         return walked.output
 
     frames = (reading.clips.frames,) if reading.clips else ()
-    pixels = keras.Input((*frames, reading.resize.height, reading.resize.width, 3), name="pixels")
+    pixels = keras.Input((*frames, reading.resize.height, reading.resize.width, 3), name=INPUT)
     return keras.Model(pixels, walk(reading.model, pixels))
 
 
 def _signature(model: keras.Model, batch: int | None) -> list:
-    return [keras.InputSpec(shape=(batch, *model.input_shape[1:]), dtype="float32", name="pixels")]
+    return [keras.InputSpec(shape=(batch, *model.input_shape[1:]), dtype="float32", name=INPUT)]
 
 
 def _write_litert(model: keras.Model, path: pathlib.Path, looks) -> None:
@@ -409,9 +433,9 @@ def _bytes(path: pathlib.Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def _agrees(variant: Variant, row: dict) -> bool:
+def _agrees(variant: Variant, row: dict, limit: float) -> bool:
     """Whether an export gives the Keras model's probabilities; of int8 nobody expects it."""
-    return variant.int8 or row["difference"] <= TOLERANCE
+    return variant.int8 or row["difference"] <= limit
 
 
 def _comparison(run: pathlib.Path, rows: list[dict], found: Photos, reading: predict.Reading, int8: bool) -> dict:
@@ -473,6 +497,7 @@ def describe(variant: Variant, saved: runs.SavedModel, reading: predict.Reading,
         "weights": "int8" if variant.int8 else "float32",
         "class_names": saved.class_names,
         "input": {
+            "name": saved.model.inputs[0].name if variant.any_size else INPUT,
             "shape": [batch, *frames, *size, 3],
             "axes": ["batch", *(["frames"] if saved.clips else []), "height", "width", "colours"],
             "dtype": "float32",

@@ -178,6 +178,18 @@ def test_the_turns_of_a_mobilenet_stay(tmp_path):
         assert np.allclose(answers, [ask(np.rot90(photo, axes=(1, 2)).copy())[0] for photo in photos], atol=1e-5)
 
 
+def test_a_half_precise_network_is_exported_in_float32(tmp_path, capsys):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        run = write_run(tmp_path / "run", backbones.load("demo", "demo", 32))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert export.export(run, ["onnx"]) == 0
+    assert "the run computes in float16, onnx and litert in float32" in capsys.readouterr().err
+    (row,) = json.loads((run / "export" / "export.json").read_text())["rows"]
+    assert 1e-6 < row["difference"] < 1e-2
+
+
 @pytest.mark.parametrize("sampling", ["whole", "window"])
 def test_clips(tmp_path, sampling):
     looking = generators.Clips(frames=3, sampling=sampling, stride=2, looks=2)
@@ -245,13 +257,13 @@ def test_mistakes_are_one_line(vgg_run, tmp_path, monkeypatch):
 
 
 def test_what_does_not_agree_is_said(vgg_run, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(export, "TOLERANCE", -1.0)
+    monkeypatch.setattr(export, "TOLERANCES", {"float32": -1.0})
     assert export.export(vgg_run, ["keras"], out=tmp_path) == 2
     assert "do not use keras: a probability differs by more than" in capsys.readouterr().err
 
 
 def test_what_cannot_be_converted_is_one_line_and_the_others_go_on(tmp_path, capsys):
-    """LiteRT has no operation for the logarithm of the gamma function."""
+    """LiteRT has no operation for the inverse of the error function."""
     (tmp_path / "run").mkdir()
     samples = write_photos(tmp_path / "photos", 3)
     data.write_csv(tmp_path / "run" / "split.csv", samples)
@@ -262,7 +274,7 @@ def test_what_cannot_be_converted_is_one_line_and_the_others_go_on(tmp_path, cap
     runs.save_model(tmp_path / "run", model, CLASSES)
     assert export.export(tmp_path / "run", ["keras", "litert"]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if "cannot hold this network" in line]
-    assert len(lines) == 1 and lines[0].startswith("--format litert cannot hold this network")
+    assert len(lines) == 1 and lines[0] == "--format litert cannot hold this network: the format has no Erfinv"
     rows = json.loads((tmp_path / "run" / "export" / "export.json").read_text())["rows"]
     assert [row["name"] for row in rows] == ["keras"]
     assert not [path for path in (tmp_path / "run" / "export").iterdir() if path.name.startswith(".")]
