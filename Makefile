@@ -33,7 +33,7 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 # The tests need the optional extras too.
 $(TESTED): $(INSTALLED)
 	@echo "installing what only the tests need" >&2
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,text]'
 	@touch $(TESTED)
 
 clean:
