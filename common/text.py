@@ -171,7 +171,7 @@ def read_source(config) -> tuple[list[data.Sample], dict[str, str], list[Problem
     """
     pattern = config.group_pattern
     if config.data == "demo":
-        path = data.drawn_folder(config.cache_directory / "demo_text", demo_text, demo_text.write_contracts)
+        path = demo_text.write_contracts(config.cache_directory / "demo_text" / demo_text.version())
         pattern = DEMO_GROUPS if pattern is None else pattern
     else:
         path = pathlib.Path(config.data).expanduser().absolute()
@@ -227,7 +227,7 @@ def _read_folder(folder: pathlib.Path, encoding: str):
 
 
 def _read_lines(path: pathlib.Path, encoding: str):
-    """Yields (sample, text, reason) for the lines of a .jsonl: `text`, and where there are `label` or `type`, `group`."""
+    """Yields (sample, text, reason) for the lines of a .jsonl: `text`, and where known `label` or `type`, `group`."""
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if not line.strip():
             continue
@@ -248,7 +248,9 @@ def _decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
     try:
         return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") == "utf-8" else encoding), ""
     except LookupError as error:
-        raise errors.UserError(f"--encoding {encoding}: no such encoding; latin-1, cp1252 and utf-16 are some") from error
+        raise errors.UserError(
+            f"--encoding {encoding}: no such encoding; latin-1, cp1252 and utf-16 are some"
+        ) from error
     except UnicodeError as error:
         start = getattr(error, "start", 0)
         return None, f"not {encoding} (byte {content[start : start + 1].hex() or '?'} at position {start:,})"
@@ -287,7 +289,8 @@ def with_groups(samples: Iterable[data.Sample], pattern: str) -> list[data.Sampl
         (grouped if group else without).append(dataclasses.replace(sample, group=group))
     if without:
         raise errors.UserError(
-            f"--group-pattern '{pattern}': finds no group in {len(without)} names, such as {pathlib.Path(without[0].path).name}"
+            f"--group-pattern '{pattern}': finds no group in {len(without)} names, such as "
+            f"{pathlib.Path(without[0].path).name}"
         )
     return grouped
 
@@ -296,7 +299,7 @@ def with_groups(samples: Iterable[data.Sample], pattern: str) -> list[data.Sampl
 
 
 def shingles(text: str) -> np.ndarray:
-    """The runs of five words of a text as sorted, different numbers of 32 bits; letter case and figures do not count."""
+    """The runs of five words of a text as sorted numbers of 32 bits, each once; case and figures do not count."""
     words = re.findall(r"\w+", re.sub(r"\d+", "0", text.lower()))
     codes = np.array([zlib.crc32(word.encode()) for word in words] or [0], dtype="uint64")
     if len(codes) < SHINGLE:
@@ -422,7 +425,7 @@ def _as_split_before(samples: list[data.Sample], split_csv: pathlib.Path) -> lis
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Documents packed into windows of one length: what a network is shown, and the token that comes next at each place.
+    """Documents packed into windows of one length: what a network is shown, and which token comes next each time.
 
     Attributes:
         token_ids: int32 (n, length).

@@ -240,8 +240,8 @@ def summary(result) -> str:
             )
         copied, natural = found["copying"]["after"], found["copying"]["held_out"]
         lines.append(
-            f"copied from the training documents: {_percent(copied['share'])} of runs of {COPY_LENGTH} words, the "
-            f"longest {copied['longest']} words (held-out documents: {_percent(natural['share'])}, {natural['longest']})"
+            f"copied from the training documents: {_percent(copied['share'])} of runs of {COPY_LENGTH} words, the longest "
+            f"{copied['longest']} words (held-out documents: {_percent(natural['share'])}, {natural['longest']} words)"
         )
         lines.append(f"note: {generate.WARNING}")
     else:

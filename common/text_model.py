@@ -4,6 +4,7 @@ KerasHub and its packages are an extra (`pip install -e '.[text]'`), imported on
 """
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -18,6 +19,7 @@ import zipfile
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from common import demo_text, errors, feature_store, text
@@ -76,6 +78,11 @@ class LanguageModel:
     def blocks(self) -> list[keras.layers.Layer]:
         """The transformer blocks, from the input on."""
         return list(self.backbone.transformer_layers)
+
+    @functools.cached_property
+    def step(self):
+        """Tokens (batch, n), the cache, and their place to logits and the cache: compiled once for each shape."""
+        return tf.function(lambda tokens, cache, place: self.task.call_with_cache(tokens, cache, place)[::2])
 
     def encode(self, texts) -> list[np.ndarray]:
         """The token numbers of each text, int32 (tokens,)."""
@@ -285,7 +292,7 @@ class FrozenWindows:
             self.seconds = time.perf_counter() - started
 
     def generators(self, first_epoch: int = 0, balanced: bool = False):
-        """`train_generator, val_generator, test_generator` for `suffix`; the last is None where there is no such side."""
+        """`train_generator, val_generator, test_generator` for `suffix`; the last is None without such a side."""
         train = self.batches("train", seed=self.config.seed, first_epoch=first_epoch)
         return train, self.batches("validation"), self.batches("test") if "test" in self.windows else None
 

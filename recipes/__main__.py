@@ -8,6 +8,7 @@ COMMANDS = """
 commands:
   python recipes/NAME.py --help                 a recipe's settings
   python -m recipes predict RUN FILE…           class and probability of photos or clips
+  python -m recipes generate RUN --prompt "…"   go on with a text (of legal_text)
   python -m recipes report RUN                  draw a run's report again
   python -m recipes cache [--clear]             list what is cached, or clear it"""
 

@@ -26,7 +26,9 @@ def test_prose_is_whole_and_no_contract():
     pages = [demo_text.general_text(seed) for seed in range(300)]
     assert not any(re.search(r"[{}]", page) for page in pages)
     runs = {run for page in pages for run in text.shingles(page).tolist()}
-    contracts = [text.shingles(demo_text.contract(kind, seed)) for kind in demo_text.CONTRACT_TYPES for seed in range(10)]
+    contracts = [
+        text.shingles(demo_text.contract(kind, seed)) for kind in demo_text.CONTRACT_TYPES for seed in range(10)
+    ]
     share = sum(sum(run in runs for run in contract.tolist()) for contract in contracts) / sum(map(len, contracts))
     assert share < 0.01  # dates and sums, of the contracts' runs of five words
 

@@ -108,7 +108,9 @@ def test_wrong_encodings_are_named_and_can_be_left_out(tmp_path):
     write(tmp_path / "d", good="Gut.", latin="f\xfcr".encode("latin-1"), empty=" \n ")
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.raises(errors.UserError, match=r"2 unusable documents.*empty\.txt: empty.*latin\.txt: not utf-8 \(byte fc"):
+    with pytest.raises(
+        errors.UserError, match=r"2 unusable documents.*empty\.txt: empty.*latin\.txt: not utf-8 \(byte fc"
+    ):
         text.load(settings(tmp_path / "d"), run)
     samples, texts, _ = text.read_source(settings(tmp_path / "d", encoding="latin-1"))
     assert "für" in texts.values()
@@ -137,7 +139,11 @@ def test_tidying():
 def test_groups(tmp_path):
     samples = [data.Sample("/x/1010_2009_A.txt", ""), data.Sample("/x/77_B.txt", "")]
     assert [sample.group for sample in text.with_groups(samples, r"^(\d+)_")] == ["1010", "77"]
-    for pattern, message in ((r"^(\d+", "no regular expression"), (r"^(z+)", "finds no group in 2"), ("(a)(b)", "one pair")):
+    for pattern, message in (
+        (r"^(\d+", "no regular expression"),
+        (r"^(z+)", "finds no group in 2"),
+        ("(a)(b)", "one pair"),
+    ):
         with pytest.raises(errors.UserError, match=message):
             text.with_groups(samples, pattern)
 
@@ -170,8 +176,10 @@ def test_of_many_pairs_at_60_percent_hardly_one_is_missed():
 
 
 def test_companies_and_near_duplicates_stay_on_one_side(tmp_path):
-    documents = {f"{kind}__{company}_{n}": words(start + 10 * company + n)
-                 for kind, start in (("lease", 0), ("loan", 1000)) for company in range(20) for n in range(2)}  # fmt: skip
+    documents = {
+        f"{kind}__{company}_{n}": words(start + 10 * company + n)
+        for kind, start in (("lease", 0), ("loan", 1000)) for company in range(20) for n in range(2)
+    }  # fmt: skip
     documents["lease__3_0"] = documents["loan__17_1"] + " and one word more"
     write(tmp_path / "d", **documents)
     for seed in range(3):
@@ -203,5 +211,3 @@ def test_documents_that_changed_since_the_run_began_are_noticed(tmp_path):
     (tmp_path / "d/lease/4.txt").unlink()
     with pytest.raises(errors.UserError, match=r"4\.txt: has come or gone"):
         text.load(settings(tmp_path / "d"), tmp_path / "run")
-
-
