@@ -19,7 +19,7 @@ from common import files
 
 PRESET = pathlib.Path(__file__).resolve().parent.parent / "data" / "demo" / "text" / "gpt2_narrow"
 CONTRACT_TYPES = ("employment", "lease", "licence", "loan", "nda", "supply")
-CONTRACTS = 30  # of each type
+CONTRACTS = 16  # of each type
 REFILED = 2  # of each type that another company has filed again with hardly a word changed
 GENERAL_TEXTS = 60  # of the held-out prose on which forgetting is measured
 GENERAL_SEED = 10_000_000  # the pretraining's seeds are below

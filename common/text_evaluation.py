@@ -79,6 +79,25 @@ def evaluate(nats, tokens, sizes, labels: Sequence[str], groups: Sequence[str], 
     return found | {"byte_perplexity_interval": interval, "interval_units": int(units), "by_type": by_type}
 
 
+def of_windows(part, corpus: text.Corpus, general: Sequence[str] = ()) -> dict:
+    """What `evaluate` makes of every side of a model's windows but the training's.
+
+    Args:
+        part: a `text_model.FrozenWindows`.
+        corpus: whose documents were packed.
+        general: the texts of the side `general`, where there is one.
+    """
+    found = {}
+    for side, windows in part.windows.items():
+        if side != "train":
+            texts = general if side == "general" else corpus.texts_of(side)
+            labels = [""] * len(texts) if side == "general" else [sample.label for sample in getattr(corpus, side)]
+            groups = [""] * len(texts) if side == "general" else corpus.groups(side)
+            nats, tokens = document_losses(part.token_losses(side), windows, len(texts))
+            found[side] = evaluate(nats, tokens, [text.byte_count(one) for one in texts], labels, groups)
+    return found
+
+
 # What is copied, what is repeated ---------------------------------------------------------------------------------
 
 

@@ -343,7 +343,7 @@ class FrozenWindows:
             ids = np.stack([windows.token_ids[row] for windows, row in rows])
             masks = np.stack([windows.weights[row] > 0 for windows, row in rows])
             masks[:, 0] = True
-            yield part, [keras.ops.convert_to_numpy(prefix([ids, masks.astype("int32")], training=False))]
+            yield part, [prefix.predict_on_batch([ids, masks.astype("int32")])]
 
     def _check_size(self, store, missing: int) -> None:
         """Refuses what does not fit, before the work."""

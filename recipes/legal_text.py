@@ -31,6 +31,7 @@ import dataclasses
 import gc
 import json
 import pathlib
+import re
 import sys
 from typing import Literal
 
@@ -204,25 +205,6 @@ def tune(strategy: str, preset: str, windows: dict, record, baseline=None, stage
     return model, part, row | {"peak_memory_bytes": record.memory.peak, "cache_bytes": part.cache_bytes}
 
 
-def scores(part, corpus: text.Corpus, general: list[str]) -> dict:
-    """Perplexity of every side but the training's, read from the losses of its targets."""
-    found = {}
-    for side in part.windows:
-        if side != "train":
-            texts = general if side == "general" else corpus.texts_of(side)
-            labels = [""] * len(texts) if side == "general" else [sample.label for sample in getattr(corpus, side)]
-            groups = [""] * len(texts) if side == "general" else corpus.groups(side)
-            sums = text_evaluation.document_losses(part.token_losses(side), part.windows[side], len(texts))
-            found[side] = text_evaluation.evaluate(*sums, list(map(text.byte_count, texts)), labels, groups)
-    return found
-
-
-def sample_texts(model: text_model.LanguageModel, prompts: list[str], config: Config) -> list[str]:
-    """Texts that go on from the prompts, the same random numbers for each model."""
-    tokens = min(config.sample_tokens, model.context // 2)
-    return generate.generate(model, prompts, generate.Sampling(max_tokens=tokens, seed=config.seed))
-
-
 def run(config: Config) -> runs.Result:
     """Reads and splits the documents, then tunes a model that writes on, or one that tells their types apart."""
     record = runs.Run("legal_text", config)
@@ -254,16 +236,17 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     part = text_model.FrozenWindows(model, None, whole, windows, config)
     whole.compile(loss=language_loss())
     baseline = {"loss": whole.evaluate(part.batches("validation"), verbose=0)}
-    before = scores(part, corpus, general)
-    openings = [" ".join(corpus.texts[path].split()[:8]) for path in corpus.paths("validation")]
+    before = text_evaluation.of_windows(part, corpus, general)
+    openings = [re.match(r"(?:\S+\s+){0,7}\S+", one)[0] for one in corpus.texts_of("validation")]
     prompts = openings[:: max(1, len(openings) // config.samples)][: config.samples]
-    written = {"before": sample_texts(model, prompts, config)}
+    sampling = generate.Sampling(max_tokens=min(config.sample_tokens, model.context // 2), seed=config.seed)
+    written = {"before": generate.generate(model, prompts, sampling)}
 
     # Training: every strategy starts from the same preset; the validation documents choose.
     rows, best = [], None
     for strategy in config.strategies:
         tuned, part, row = tune(strategy, config.preset, windows, record, baseline)
-        row |= scores(part, corpus, general)
+        row |= text_evaluation.of_windows(part, corpus, general)
         rows.append(row)
         if best is None or row["validation"]["loss"] < best[1]["validation"]["loss"]:
             best = (tuned, row)
@@ -273,7 +256,7 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         row["kept"] = row is kept
 
     # What it writes, and how much of that it has by heart.
-    written["after"] = sample_texts(model, prompts, config)
+    written["after"] = generate.generate(model, prompts, sampling)
     training = text_evaluation.TrainingText(corpus.texts_of("train"))
     lengths = [len(sample.split()) for sample in written["after"]]
     held_out = [" ".join(t.split()[: max(lengths)]) for t in corpus.texts_of("test")]
