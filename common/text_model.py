@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from common import demo_text, errors, feature_store, text
+from common import demo_text, errors, feature_store, files, text
 
 CACHE_VERSION = 1  # raise it when the same prefix would be stored otherwise
 COMPUTED_BY = ("keras", "keras-hub", "tensorflow")  # another version of these may compute otherwise
@@ -180,9 +180,14 @@ def halves(model: LanguageModel, first: int | None) -> tuple[keras.Model | None,
     ids, mask = inputs["token_ids"], inputs["padding_mask"]
     if first is None:
         return None, keras.Model([ids, mask], model.backbone.output, name="network")
-    crossing = model.blocks[first - 1].output if first else keras.tree.flatten(model.blocks[0].input)[0]
+    crossing = _crossing(model, first)
     prefix = keras.Model([ids, mask], crossing, name="prefix")
     return prefix, keras.Model([crossing, mask], model.backbone.output, name="suffix")
+
+
+def _crossing(model: LanguageModel, first: int):
+    """What enters block number `first`, or leaves the last one."""
+    return model.blocks[first - 1].output if first else keras.tree.flatten(model.blocks[0].input)[0]
 
 
 def with_head(suffix: keras.Model, head) -> keras.Model:
@@ -190,10 +195,28 @@ def with_head(suffix: keras.Model, head) -> keras.Model:
 
     Args:
         suffix: as `halves` makes it.
-        head: takes (batch, length, width) and the padding mask (batch, length), returns the output.
+        head: takes (batch, length, width) and the list of the suffix's inputs, the padding mask last; returns the output.
     """
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
-    return keras.Model(inputs, head(suffix(inputs), inputs[-1]), name="trained")
+    return keras.Model(inputs, head(suffix(inputs), inputs), name="trained")
+
+
+def with_class_head(model: LanguageModel, suffix: keras.Model, head: keras.Model) -> keras.Model:
+    """A suffix with a classifier behind it.
+
+    Args:
+        model, suffix: as for `halves`.
+        head: takes what enters the suffix's blocks and what leaves them, both (batch, length, width), and the padding
+            mask (batch, length).
+    """
+    inputs = [model.backbone.input[name] for name in ("token_ids", "padding_mask")]
+    embeddings = keras.Model(inputs, _crossing(model, 0), name="embeddings")
+
+    def apply(hidden, inputs):
+        cut = keras.backend.is_float_dtype(inputs[0].dtype)
+        return head([inputs[0] if cut else embeddings(inputs), hidden, inputs[-1]])
+
+    return with_head(suffix, apply)
 
 
 def joined(prefix: keras.Model | None, suffix: keras.Model) -> keras.Model:
@@ -281,7 +304,8 @@ class FrozenWindows:
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
-        self.windows, self.config, self.store, self.seconds, self.cache_bytes = windows, config, None, 0.0, 0
+        self.windows, self.config, self.store, self.losses = windows, config, None, None
+        self.seconds, self.cache_bytes = 0.0, 0
         self.targets = targets or {name: (part.targets, part.weights) for name, part in windows.items()}
         self.splits = types.SimpleNamespace(**windows)  # `runs.fit` asks for the length of its `train`
         self.suffix = joined(prefix, suffix)
@@ -302,7 +326,8 @@ class FrozenWindows:
 
     def token_losses(self, side: str) -> np.ndarray:
         """The loss of every target of one side in nats, float32 (windows, length)."""
-        return token_losses(self.suffix).predict(self.batches(side, with_targets=True), verbose=0)
+        self.losses = self.losses or token_losses(self.suffix)  # compiled once for all sides
+        return self.losses.predict(self.batches(side, with_targets=True), verbose=0)
 
     def _reader(self, windows: text.Windows):
         masks = (np.arange(windows.token_ids.shape[1]) == 0) | (windows.weights > 0)  # nothing would be left of padding
@@ -377,14 +402,25 @@ def fingerprint(model: LanguageModel, prefix: keras.Model, length: int, dtype: s
     return digest.hexdigest()[:32]
 
 
-def save_classifier(folder: pathlib.Path, classifier: keras.Model, class_names) -> None:
-    """Writes classifier.keras, with the class names as `class_names.json` inside the same archive.
+def save_classifier(folder: pathlib.Path, model: LanguageModel, first: int | None, head: keras.Model, class_names):
+    """Writes `preset`, the network with its tokenizer, and `classifier.keras` with the class names inside the archive.
 
-    It takes windows of tokens, [token_ids, padding_mask]; the tokenizer stands in the preset folder beside it.
+    The classifier takes windows of tokens, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is put
+    together anew from the saved network, because a graph that was cut cannot be saved.
+
+    Args:
+        folder: the run directory.
+        model, first, head: as for `with_class_head`, trained.
+        class_names: in the order of its outputs.
     """
+    save(model, folder / "preset")
+    fresh = load(str((folder / "preset").absolute()))
+    inputs = [fresh.backbone.input[name] for name in ("token_ids", "padding_mask")]
+    features = keras.Model(inputs, [_crossing(fresh, first or 0), fresh.backbone.output], name="features")
+    ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
+    classifier = keras.Model([ids, mask], head([*features([ids, mask]), mask]), name="classifier")
     path = folder / "classifier.keras"
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    classifier.save(temporary)
-    with zipfile.ZipFile(temporary, "a") as archive:
-        archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
-    temporary.replace(path)
+    with files.replacing(path) as temporary:
+        classifier.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))

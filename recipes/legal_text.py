@@ -128,34 +128,39 @@ def freeze(model: text_model.LanguageModel, strategy: str, config: Config) -> in
     return first
 
 
-def build_model(model: text_model.LanguageModel, suffix: keras.Model, num_classes: int | None = None) -> keras.Model:
-    """What trains: the last part of the network with the tied output layer, or with a classifier.
+def build_model(model: text_model.LanguageModel, suffix: keras.Model) -> keras.Model:
+    """The last part of the network with the tied output layer: to logits of the next token, (batch, length, vocabulary).
 
-    Args:
-        model: whose network it is.
-        suffix: (batch, length, width) and the padding mask to (batch, length, width).
-        num_classes: None: logits of the next token, (batch, length, vocabulary); else probabilities (batch, classes).
+    float32 also under mixed precision: the softmax and the loss need the digits.
     """
 
-    def language_head(hidden, mask):
-        # float32 also under mixed precision: the softmax and the loss need the digits.
+    def head(hidden, inputs):
         return keras.ops.cast(model.backbone.token_embedding(hidden, reverse=True), "float32")
 
-    def class_head(hidden, mask):
-        seen = keras.ops.cast(mask, hidden.dtype)[..., None]
-        mean = keras.ops.sum(hidden * seen, axis=1) / keras.ops.sum(seen, axis=1)
-        largest = keras.ops.max(hidden - 1e4 * (1 - seen), axis=1)
-        pooled = keras.ops.cast(keras.ops.concatenate([mean, largest], axis=-1), "float32")  # ULMFiT's pooling
-        pooled = keras.layers.LayerNormalization(dtype="float32", name="one_scale")(pooled)
-        return keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(pooled)
+    return text_model.with_head(suffix, head)
 
-    return text_model.with_head(suffix, class_head if num_classes else language_head)
+
+def build_class_head(width: int, num_classes: int) -> keras.Model:
+    """What enters the blocks that train, what leaves the last one, and the padding mask, to probabilities.
+
+    The mean of what enters keeps the words themselves, whatever the blocks make of them; the mean and the maximum of
+    what leaves are ULMFiT's pooling (https://arxiv.org/abs/1801.06146).
+    """
+    entering, hidden = (keras.Input((None, width), name=name) for name in ("entering", "hidden"))
+    mask = keras.Input((None,), dtype="int32", name="mask")
+    seen = keras.ops.expand_dims(keras.ops.cast(mask, hidden.dtype), -1)
+    pooled = [keras.ops.sum(one * seen, axis=1) / keras.ops.sum(seen, axis=1) for one in (entering, hidden)]
+    pooled.append(keras.ops.max(hidden - 1e4 * (1 - seen), axis=1))
+    pooled = [keras.layers.LayerNormalization(dtype="float32")(one) for one in pooled]
+    x = keras.layers.Dropout(0.3, dtype="float32")(keras.layers.Concatenate(dtype="float32")(pooled))
+    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model([entering, hidden, mask], output, name="class_head")
 
 
 def optimizer(network: keras.Model, strategy: str, width: int, steps: int, config: Config):
     """AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms."""
     rate = RATES[strategy] * 768 / width if config.learning_rate is None else config.learning_rate
-    total = max(1, config.epochs * steps // config.accumulate)
+    total = config.epochs * steps  # batches: that is what Keras's schedules count, also where it accumulates
     warm_up = int(config.warm_up * total)
     start, target = (rate / 100, rate) if warm_up else (rate, None)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -305,8 +310,10 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         keras.utils.set_random_seed(config.seed)
         frozen = strategy in ("head", "last_blocks")
         model = text_model.load(preset, strategy != "scratch", 0.0 if frozen else config.dropout)
-        prefix, suffix = text_model.halves(model, freeze(model, strategy, config))
-        network = build_model(model, suffix, classes)
+        first = freeze(model, strategy, config)
+        prefix, suffix = text_model.halves(model, first)
+        head = build_class_head(model.backbone.hidden_dim, classes)
+        network = text_model.with_class_head(model, suffix, head)
         part = text_model.FrozenWindows(model, prefix, network, windows, config, targets)
         score = train(part, strategy, strategy, model.backbone.hidden_dim, record, config.epochs,
                       keras.losses.SparseCategoricalCrossentropy())  # fmt: skip
@@ -322,14 +329,14 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
             )
         rows.append(row)
         if best is None or row["validation"]["log_loss"] < best[0]["validation"]["log_loss"]:
-            best = row, answers["test"], text_model.joined(prefix, network), part.suffix
-    kept, probabilities, network, trained = best
+            best = row, answers["test"], (model, first, head), part.suffix
+    kept, probabilities, parts, trained = best
     for row in rows:
         row["kept"] = row is kept
     counted = text_evaluation.counted_words(corpus, config.seed)
 
     runs.write_predictions(record.directory, corpus, probabilities)
-    text_model.save_classifier(record.directory, network, corpus.class_names)
+    text_model.save_classifier(record.directory, *parts, corpus.class_names)
     record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
     result = record.finish({
         "task": "classify", "strategy": kept["strategy"], "data": corpus.summary(), "stages": stages,

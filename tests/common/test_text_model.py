@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from common import config, errors, text, text_model
+from tests import tiny_language_model
 
 import keras  # isort: skip
 
@@ -14,19 +15,7 @@ MASK = np.ones_like(IDS)
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
     """A tiny GPT-2 with random weights, the demo's vocabulary, and room for windows of 64 tokens."""
-    hub, folder = text_model.keras_hub(), tmp_path_factory.mktemp("preset") / "tiny"
-    keras.utils.set_random_seed(0)
-    tokenizer = text_model.load("demo").tokenizer
-    backbone = hub.models.GPT2Backbone(
-        vocabulary_size=tokenizer.vocabulary_size(), num_layers=3, num_heads=2, hidden_dim=32, intermediate_dim=64,
-        dropout=0.0, max_sequence_length=64,
-    )  # fmt: skip
-    for weight in backbone.trainable_weights:  # GPT-2 begins nearly uniform; these logits differ
-        weight.assign(weight + keras.random.normal(weight.shape, stddev=0.1, seed=1))
-    preprocessor = hub.models.GPT2CausalLMPreprocessor(tokenizer=tokenizer, sequence_length=64)
-    task = hub.models.GPT2CausalLM(backbone=backbone, preprocessor=preprocessor)
-    text_model.save(text_model.LanguageModel("tiny", task), folder)
-    return str(folder)
+    return tiny_language_model.write(tmp_path_factory.mktemp("preset") / "tiny", layers=3)
 
 
 def logits(model):
@@ -34,7 +23,7 @@ def logits(model):
 
 
 def with_logits(model, suffix):
-    return text_model.with_head(suffix, lambda hidden, mask: model.backbone.token_embedding(hidden, reverse=True))
+    return text_model.with_head(suffix, lambda hidden, inputs: model.backbone.token_embedding(hidden, reverse=True))
 
 
 def tune_a_little(model, network):
