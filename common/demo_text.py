@@ -95,8 +95,8 @@ NAMES: Rules = {
     "surname": lambda pen: _syllables(pen, pen.random.choice((1, 1, 2))),
     "town": lambda pen: _syllables(pen, 1) + pen.random.choice(TOWN_ENDINGS),
     "forename": tuple(
-        "Anna Robert Maria Peter Helen Thomas Laura James Emma David Ruth Simon Clara Henry Alice George Nora Paul Jane "
-        "Martin Susan Frank Julia Edward Grace Oliver Sarah Victor Ellen Walter".split()
+        "Anna Robert Maria Peter Helen Thomas Laura James Emma David Ruth Simon Clara Henry Alice George Nora Paul "
+        "Jane Martin Susan Frank Julia Edward Grace Oliver Sarah Victor Ellen Walter".split()
     ),
     "person": ("{forename} {surname}",),
     "trade": tuple(

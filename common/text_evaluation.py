@@ -1,12 +1,14 @@
 """What a language model is worth: perplexity by token and by byte, what it copies, how it repeats, what it forgot."""
 
+import json
+import pathlib
 import re
 from collections.abc import Sequence
 
 import numpy as np
 from sklearn import feature_extraction, linear_model
 
-from common import evaluation, generate, text
+from common import evaluation, files, generate, text
 
 COPY_LENGTH = 8  # words; so many in a row that stand in the training text count as copied
 RESAMPLES = 2000  # of the bootstrap
@@ -181,6 +183,26 @@ def of_samples(samples: Sequence[str], training: TrainingText) -> dict:
     return copying(samples, training) | {f"distinct_{length}": distinct(samples, length) for length in (1, 2, 3)}
 
 
+def of_written(written: dict[str, list[str]], corpus: text.Corpus) -> dict:
+    """`of_samples` for each list of texts, and for the test documents cut to their length, written by people."""
+    training = TrainingText(corpus.texts_of("train"))
+    longest = max(len(sample.split()) for samples in written.values() for sample in samples)
+    held_out = [" ".join(document.split()[:longest]) for document in corpus.texts_of("test")]
+    return {name: of_samples(samples, training) for name, samples in (written | {"held_out": held_out}).items()}
+
+
+def write_samples(path: pathlib.Path, prompts: list[str], written: dict[str, list[str]]) -> list[dict]:
+    """Writes a line of JSON for each prompt with what was written `before` and `after`; returns the rows."""
+    rows = [
+        {"prompt": prompt, "before": one, "after": other}
+        for prompt, one, other in zip(prompts, written["before"], written["after"], strict=True)
+    ]
+    with files.replacing(path) as temporary:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return rows
+
+
 # The baseline of a classifier --------------------------------------------------------------------------------------
 
 
@@ -259,8 +281,8 @@ def summary(result) -> str:
             )
         copied, natural = found["copying"]["after"], found["copying"]["held_out"]
         lines.append(
-            f"copied from the training documents: {_percent(copied['share'])} of runs of {COPY_LENGTH} words, the longest "
-            f"{copied['longest']} words (held-out documents: {_percent(natural['share'])}, {natural['longest']} words)"
+            f"copied from the training documents: {_percent(copied['share'])} of runs of {COPY_LENGTH} words, the "
+            f"longest {copied['longest']} words (held-out: {_percent(natural['share'])}, {natural['longest']} words)"
         )
         lines.append(f"note: {generate.WARNING}")
     else:

@@ -195,7 +195,7 @@ def with_head(suffix: keras.Model, head) -> keras.Model:
 
     Args:
         suffix: as `halves` makes it.
-        head: takes (batch, length, width) and the list of the suffix's inputs, the padding mask last; returns the output.
+        head: takes (batch, length, width) and the list of the suffix's inputs, the padding mask last; gives the output.
     """
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
     return keras.Model(inputs, head(suffix(inputs), inputs), name="trained")

@@ -1,8 +1,7 @@
 """Legal text: fine-tune GPT-2 on contracts and generate, or classify them.
 
-When to use it: to make a language model write in the manner of your documents, and to know what that costs, what it
-copies from them and what it forgets; or, with `--task classify`, to sort documents by type. Generated text is not legal
-advice.
+When to use it: to make a language model write as your documents do, and to know what that costs, what it copies from
+them and what it forgets; or, with `--task classify`, to sort documents by type. Generated text is not legal advice.
 
 Data: a folder of .txt files, one document each, in a sub-folder for each type if there are types; or a .jsonl with
 `text` and, where known, `type` and `group` in each line. Documents of one company must stay on one side of the split:
@@ -29,7 +28,6 @@ Expected: EXPECTED
 
 import dataclasses
 import gc
-import json
 import pathlib
 import re
 import sys
@@ -42,7 +40,6 @@ from common import (
     device,
     errors,
     evaluation,
-    files,
     generate,
     runs,
     surgery,
@@ -129,15 +126,13 @@ def freeze(model: text_model.LanguageModel, strategy: str, config: Config) -> in
 
 
 def build_model(model: text_model.LanguageModel, suffix: keras.Model) -> keras.Model:
-    """The last part of the network with the tied output layer: to logits of the next token, (batch, length, vocabulary).
+    """The last part of the network with the tied output layer: logits of the next token, (batch, length, vocabulary).
 
     float32 also under mixed precision: the softmax and the loss need the digits.
     """
 
-    def head(hidden, inputs):
-        return keras.ops.cast(model.backbone.token_embedding(hidden, reverse=True), "float32")
-
-    return text_model.with_head(suffix, head)
+    embedding = model.backbone.token_embedding
+    return text_model.with_head(suffix, lambda x, inputs: keras.ops.cast(embedding(x, reverse=True), "float32"))
 
 
 def build_class_head(width: int, num_classes: int) -> keras.Model:
@@ -157,22 +152,25 @@ def build_class_head(width: int, num_classes: int) -> keras.Model:
     return keras.Model([entering, hidden, mask], output, name="class_head")
 
 
+def language_loss() -> keras.losses.Loss:
+    """The mean cross-entropy of the targets that count; Keras's default would divide by those on padding, too."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+
 def optimizer(network: keras.Model, strategy: str, width: int, steps: int, config: Config):
     """AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms."""
     rate = RATES[strategy] * 768 / width if config.learning_rate is None else config.learning_rate
     total = config.epochs * steps  # batches: that is what Keras's schedules count, also where it accumulates
     warm_up = int(config.warm_up * total)
     start, target = (rate / 100, rate) if warm_up else (rate, None)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        start, total - warm_up, warmup_target=target, warmup_steps=warm_up
-    )
+    cosine = keras.optimizers.schedules.CosineDecay
+    schedule = cosine(start, total - warm_up, warmup_target=target, warmup_steps=warm_up)
     adam = keras.optimizers.AdamW(
         schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip,
         gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
     )  # fmt: skip
-    adam.exclude_from_weight_decay(
-        [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]
-    )
+    plain = [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]
+    adam.exclude_from_weight_decay(plain)
     return adam
 
 
@@ -186,11 +184,6 @@ def train(part, stage: str, strategy: str, width: int, record, epochs: int, loss
         surgery.check_same_score(baseline["loss"], score, settings)
     stopping = runs.EarlyStopping(record, settings.patience, epochs, stage, baseline=baseline)
     return runs.fit(part, stopping)
-
-
-def language_loss() -> keras.losses.Loss:
-    """The mean cross-entropy of the targets that count; Keras's default would divide by those on padding, too."""
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
 
 def tune(strategy: str, preset: str, windows: dict, record, baseline=None, stage=None, epochs=None):
@@ -228,10 +221,9 @@ def run(config: Config) -> runs.Result:
 def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
     """Tunes under each strategy, keeps the one that validates best, and says what it writes, copies and forgets."""
     config, directory = record.config, record.directory
-    general = demo_text.general_texts() if config.data == "demo" and not config.general else []
-    general = text.read_texts(config.general, config.encoding, config.keep_layout) if config.general else general
-    if general:
-        documents = documents | {"general": model.encode(general)}
+    drawn = demo_text.general_texts() if config.data == "demo" else []
+    general = text.read_texts(config.general, config.encoding, config.keep_layout) if config.general else drawn
+    documents = documents | ({"general": model.encode(general)} if general else {})
     windows = {side: text.pack(ids, config.window, model.end_token) for side, ids in documents.items()}
     print(text.count_table(windows, config.window, len(corpus.duplicates)), file=sys.stderr)
 
@@ -254,28 +246,20 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         row |= text_evaluation.of_windows(part, corpus, general)
         rows.append(row)
         if best is None or row["validation"]["loss"] < best[1]["validation"]["loss"]:
-            best = (tuned, row)
-            network = part.suffix
-    model, kept = best
+            best = tuned, row, part.suffix
+    model, kept, network = best
     for row in rows:
         row["kept"] = row is kept
 
     # What it writes, and how much of that it has by heart.
     written["after"] = generate.generate(model, prompts, sampling)
-    training = text_evaluation.TrainingText(corpus.texts_of("train"))
-    lengths = [len(sample.split()) for sample in written["after"]]
-    held_out = [" ".join(t.split()[: max(lengths)]) for t in corpus.texts_of("test")]
-    copying = {name: text_evaluation.of_samples(texts, training)
-               for name, texts in (written | {"held_out": held_out}).items()}  # fmt: skip
-    rows_of = zip(prompts, written["before"], written["after"], strict=True)
-    samples = [{"prompt": prompt, "before": one, "after": other} for prompt, one, other in rows_of]
+    copying = text_evaluation.of_written(written, corpus)
+    samples = text_evaluation.write_samples(directory / "samples.jsonl", prompts, written)
 
     # What stays: a preset that KerasHub loads by itself, LoRA's weights alone, the numbers, the page.
     text_model.save(model, directory / "preset")
     if kept["strategy"] == "lora":
         model.backbone.save_lora_weights(str(directory / "adapter.lora.h5"))
-    with files.replacing(directory / "samples.jsonl") as temporary:
-        temporary.write_text("".join(json.dumps(one, ensure_ascii=False) + "\n" for one in samples), encoding="utf-8")
     record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
     result = record.finish({
         "task": "generate", "strategy": kept["strategy"],
@@ -290,16 +274,15 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
 
 def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
     """Puts a classifier on the network, frozen or tuned, beside logistic regression on counted words."""
-    config, preset = record.config, record.config.preset
-    classes, stages = len(corpus.class_names), []
+    config, preset, stages = record.config, record.config.preset, []
     if config.adapt_epochs:  # the language model first, on the training documents (Howard and Ruder 2018)
         packed = {side: text.pack(documents[side], config.window, model.end_token) for side in ("train", "validation")}
         adapted, _, row = tune("full", preset, packed, record, stage="adapt", epochs=config.adapt_epochs)
         preset = str(record.directory / "preset")
-        text_model.save(adapted, record.directory / "preset")
+        text_model.save(adapted, pathlib.Path(preset))
         stages.append({name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")})
-    most = config.windows_per_document
-    windows = {side: text.pack_each(ids, config.window, most, model.end_token) for side, ids in documents.items()}
+    sizes = config.window, config.windows_per_document
+    windows = {side: text.pack_each(ids, *sizes, model.end_token) for side, ids in documents.items()}
     owners = {side: part.documents.max(axis=1) for side, part in windows.items()}
     targets = {side: (corpus.labels(side)[owner], np.ones(len(owner), "float32")) for side, owner in owners.items()}
 
@@ -312,7 +295,7 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         model = text_model.load(preset, strategy != "scratch", 0.0 if frozen else config.dropout)
         first = freeze(model, strategy, config)
         prefix, suffix = text_model.halves(model, first)
-        head = build_class_head(model.backbone.hidden_dim, classes)
+        head = build_class_head(model.backbone.hidden_dim, len(corpus.class_names))
         network = text_model.with_class_head(model, suffix, head)
         part = text_model.FrozenWindows(model, prefix, network, windows, config, targets)
         score = train(part, strategy, strategy, model.backbone.hidden_dim, record, config.epochs,
@@ -323,25 +306,23 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
             answers[side] = np.stack([of_windows[owners[side] == n].mean(axis=0) for n in range(len(documents[side]))])
         row = record.stage(strategy, part.suffix, score) | {"peak_memory_bytes": record.memory.peak}
         row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
-        for side, probabilities in answers.items():
-            row[side] = evaluation.evaluate(
-                probabilities, corpus.labels(side), corpus.class_names, corpus.groups(side), config.seed
-            )
+        for side, given in answers.items():
+            about = corpus.labels(side), corpus.class_names, corpus.groups(side)
+            row[side] = evaluation.evaluate(given, *about, config.seed)
         rows.append(row)
         if best is None or row["validation"]["log_loss"] < best[0]["validation"]["log_loss"]:
             best = row, answers["test"], (model, first, head), part.suffix
     kept, probabilities, parts, trained = best
     for row in rows:
         row["kept"] = row is kept
-    counted = text_evaluation.counted_words(corpus, config.seed)
 
     runs.write_predictions(record.directory, corpus, probabilities)
     text_model.save_classifier(record.directory, *parts, corpus.class_names)
     record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
     result = record.finish({
         "task": "classify", "strategy": kept["strategy"], "data": corpus.summary(), "stages": stages,
-        "validation": kept["validation"], "test": kept["test"], "strategies": rows, "counted_words": counted,
-        "cost": record.cost(trained),
+        "validation": kept["validation"], "test": kept["test"], "strategies": rows,
+        "counted_words": text_evaluation.counted_words(corpus, config.seed), "cost": record.cost(trained),
     })  # fmt: skip
     text_report.write(record.directory)
     print(text_evaluation.summary(result))

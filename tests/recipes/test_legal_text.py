@@ -171,8 +171,17 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
 
 def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path):
     result = legal_text.run(
-        settings(contracts, preset, tmp_path, task="classify", strategy="full", epochs=8, adapt_epochs=1, patience=8,
-                 document_characters=1500)
+        settings(
+            contracts,
+            preset,
+            tmp_path,
+            task="classify",
+            strategy="full",
+            epochs=8,
+            adapt_epochs=1,
+            patience=8,
+            document_characters=1500,
+        )
     )
     assert result.results["test"]["accuracy"] > 0.6 and result.results["counted_words"]["test"]["accuracy"] > 0.6
     assert result.results["stages"][0]["stage"] == "adapt"

@@ -9,8 +9,8 @@ It draws 12,000 pages of prose (`common.demo_text.general_text`, seeds 0 to 11,9
 bits to `data/demo/text/gpt2_narrow`. They are committed, so nobody has to run this to run the demo. The network never
 sees a contract.
 
-Expected: a loss of 1.70 on held-out prose in 15 minutes on 2 CPU cores that were shared with other work, and a folder of
-2.3 MB.
+Expected: a loss of 1.70 on held-out prose in 15 minutes on 2 CPU cores that were shared with other work, and a folder
+of 2.3 MB.
 """
 
 import argparse
