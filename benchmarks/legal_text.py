@@ -38,7 +38,7 @@ class Config:
     pretrain_epochs: int = 3  # on them
     layers: int = 4  # of the narrow network
     width: int = 128  # of the narrow network
-    strategies: tuple[str, ...] = legal_text.STRATEGIES  # of classify; generate compares all
+    strategies: tuple[str, ...] = legal_text.STRATEGIES  # all, or one alone
     document_characters: int | None = None  # as in the recipe
     windows_per_document: int = 8  # as in the recipe
     window: int = 128  # as in the recipe
@@ -110,12 +110,8 @@ def main(config: Config):
             names = ("data", "task", "group_pattern", "document_characters", "windows_per_document", "window", "epochs",
                      "adapt_epochs", "batch_size", "learning_rate", "encoding", "out")  # fmt: skip
             shared = {name: getattr(config, name) for name in names} | {"preset": preset, "seed": seed}
-            if config.task == "generate":
-                results.append(run(**shared, compare=True))
-            else:
-                several = [run(**shared, strategy=strategy) for strategy in config.strategies]
-                rows = [result["strategies"][0] for result in several]
-                results.append(several[0] | {"strategies": rows})
+            only = {"strategy": config.strategies[0]} if len(config.strategies) == 1 else {"compare": True}
+            results.append(run(**shared, **only))
     print_generation(config, results) if config.task == "generate" else print_classes(config, results)
     sizes = results[0]["data"]
     documents = f"{sizes['train']} / {sizes['validation']} / {sizes['test']} documents train, validate and test"
@@ -128,8 +124,8 @@ def print_generation(config: Config, results: list[dict]) -> None:
         tables.median_and_range([result["before"]["test"][name] for result in results], digits)
         for name, digits in (("perplexity", 2), ("byte_perplexity", 3))
     ), "–", "–"]]  # fmt: skip
-    for strategy in legal_text.STRATEGIES:
-        trained = results[0]["strategies"][legal_text.STRATEGIES.index(strategy)]["trainable_parameters"]
+    for strategy in config.strategies:
+        trained = results[0]["strategies"][config.strategies.index(strategy)]["trainable_parameters"]
         rows.append([
             strategy, f"{trained:,}", spread(results, strategy, lambda row: row["test"]["perplexity"], 2),
             spread(results, strategy, lambda row: row["test"]["byte_perplexity"], 3),

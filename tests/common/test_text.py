@@ -1,4 +1,7 @@
 import json
+import os
+import pathlib
+import re
 import types
 
 import numpy as np
@@ -211,3 +214,28 @@ def test_documents_that_changed_since_the_run_began_are_noticed(tmp_path):
     (tmp_path / "d/lease/4.txt").unlink()
     with pytest.raises(errors.UserError, match=r"4\.txt: has come or gone"):
         text.load(settings(tmp_path / "d"), tmp_path / "run")
+
+
+# Real contracts -------------------------------------------------------------------------------------------------------
+
+CONTRACTS = pathlib.Path(os.environ.get("REAL_DATA", "/nowhere")) / "contracts"
+
+
+@pytest.mark.skipif(not CONTRACTS.is_dir(), reason="no real contracts: REAL_DATA names no folder with contracts/")
+def test_planted_and_real_near_duplicates_among_real_contracts(tmp_path):
+    _, texts, problems = text.read_source(settings(CONTRACTS))
+    assert len(texts) == 240 and not problems
+    planted = {}
+    for number, name in enumerate(
+        list(texts)[::24]
+    ):  # filed again: other names, dates and sums, and every 40th line lost
+        changed = re.sub(r"\b(Inc|Corp|LLC|Company)\b", "Holdings", re.sub(r"\d", str(number), texts[name]))
+        lines = [line for place, line in enumerate(changed.split("\n")) if place % 40]
+        planted[name] = f"planted {number}"
+        texts[planted[name]] = "\n".join(lines)
+    found = {(pair.first, pair.second): pair.similarity for pair in text.near_duplicates(texts, 0.2)}
+    assert all(found[name, copy] > 0.5 for name, copy in planted.items())
+    real = {
+        tuple(pathlib.Path(name).name.partition("_")[0] for name in pair) for pair in set(found) - set(planted.items())
+    }
+    assert ("48898", "721083") in real and len(real) < 12  # two credit agreements on one bank's form
