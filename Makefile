@@ -63,7 +63,7 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 # The tests need the optional extras too.
 $(TESTED): $(INSTALLED)
 	@echo "installing what only the tests need" >&2
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,track,export,serve,tests,docs,notebooks]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,track,export,serve,text,tests,docs,notebooks]'
 	@touch $(TESTED)
 
 $(DOCUMENTED): $(INSTALLED)

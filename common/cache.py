@@ -10,6 +10,7 @@ KINDS = {
     "scan": "what the photos of a folder are",
     "demo": "drawn photos",
     "demo_lesions": "drawn lesions",
+    "demo_text": "drawn contracts",
     "tfds": "photos of TFDS",
 }
 
@@ -48,5 +49,7 @@ def _description(path: pathlib.Path) -> str:
     facts = feature_store.about_of(path)
     if not facts:
         return "features of a network that is not known any more"
+    if "what" in facts:  # of windows of text
+        return facts["what"]
     shapes = " + ".join(" x ".join(map(str, shape)) for *_, shape in facts["tensors"])
     return f"{facts['backbone']}, {facts['weights']}, at {facts['image_size']} pixels: {shapes} a photo"

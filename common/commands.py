@@ -1,4 +1,4 @@
-"""What can be done with a finished run, whichever recipe made it: predict, draw its report again,
+"""What can be done with a finished run, whichever recipe made it: predict, generate, draw its report again,
 export it, try it in a browser, see the cache.
 
 Each function is a command: its signature makes the flags, its docstring the help. What is heavy is imported inside.
@@ -42,6 +42,9 @@ def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     from common import grad_cam, runs
     from common import report as reports
 
+    if (run / "results.json").is_file() and "task" in runs.Result.read(run).results:  # of legal_text
+        print(_module("text_report").write(run))
+        return 0
     if (run / "compare.json").is_file():
         print(_module("compare_report").write(run, runs.Result.read(run).results))
         return 0
@@ -50,6 +53,40 @@ def report(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     reports.write(run, explain)
     print(run / "report.html")
     return 0
+
+
+def generate(
+    run: tyro.conf.Positional[pathlib.Path],
+    /,
+    prompt: tuple[str, ...] = (),
+    file: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    max_tokens: int = 100,
+    temperature: float = 0.8,
+    top_k: int | None = 50,
+    top_p: float | None = 0.95,
+    greedy: bool = False,
+    beams: int = 0,
+    seed: int = 0,
+    out: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+) -> int:
+    """Writes on from a prompt, or several, with the language model of a run of legal_text.
+
+    Args:
+        run: the directory of a finished run, or a preset folder of KerasHub.
+        prompt: what to go on with; without any a new document is begun.
+        file: more prompts, one a line.
+        max_tokens: at most so many are added; a text may end before.
+        temperature: below 1 plainer, above 1 wilder.
+        top_k: choose among the so many likeliest tokens; None for all.
+        top_p: choose among the likeliest tokens that have this probability together; None for all.
+        greedy: always the likeliest token.
+        beams: beam search with so many candidates; 0 for none.
+        seed: the same seed gives the same text.
+        out: also write prompts and texts to this file, a line of JSON each.
+    """
+    generation = _module("generate")
+    settings = generation.Sampling(max_tokens, temperature, top_k, top_p, greedy, beams, seed)
+    return generation.command(run, generation.prompts_of(prompt, file), settings, out)
 
 
 def export(
@@ -130,6 +167,7 @@ def _module(name: str):
 
 COMMANDS: dict[str, Callable] = {
     "predict": predict,
+    "generate": generate,
     "report": report,
     "export": export,
     "serve": serve,

@@ -28,21 +28,17 @@ OPTIONS = (tyro.conf.FlagCreatePairsOff,)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SharedConfig:
-    """The flags of every recipe. A recipe's `Config` adds its own and may change a default."""
+class RunConfig:
+    """The flags of every recipe, whatever its data. A recipe's `Config` adds its own and may change a default."""
 
-    data: str = "demo"  # demo, a folder of class folders, a CSV with path,label[,group][,split], or tfds:NAME
-    backbone: str | None = None  # demo, or a name in keras.applications, with :alpha where it has one
-    weights: str | None = None  # imagenet, demo, none or a file; default: demo for demo data, else imagenet
-    image_size: int | None = None  # pixels a side; default: what the backbone was trained at
-    aspect: Literal["squash", "crop", "pad"] = "squash"  # photos to squares; crop if borders do not matter
+    data: str = "demo"  # demo, or the place of the data
     batch_size: int = 32  # halve it when memory runs out; 16 to 64 rarely changes the result
     epochs: int = 50  # an upper limit: early stopping ends the training
     learning_rate: float = 1e-3  # Adam's default, right for a new head on a frozen base
     seed: int = 0  # weights, order and augmentation; one seed says little, report at least three
-    split_seed: int | None = None  # which photos are test photos; default: the same as --seed
-    validation_fraction: float | None = None  # of all photos; default 0.15 (demo 0.2)
-    test_fraction: float | None = None  # of all photos; default 0.15 (demo 0.6: 20 photos a class train)
+    split_seed: int | None = None  # which samples are test samples; default: the same as --seed
+    validation_fraction: float | None = None  # of all samples; the default depends on the data
+    test_fraction: float | None = None  # of all samples; the default depends on the data
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"  # mixed pays on GPUs only
     deterministic: bool = False  # the same weights bit for bit, somewhat slower on a GPU
     out: pathlib.Path = pathlib.Path("runs")  # the run directory is made below it
@@ -51,34 +47,54 @@ class SharedConfig:
     no_cache: bool = False  # neither read nor write it: every epoch computes the frozen layers again
     cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache; features lose digits
     cache_limit: float = 20.0  # gigabytes that the features at one cut may add to the cache
-    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
-    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
-    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
-    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
-    views: int = 8  # augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow
-    skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
+    skip_bad: bool = False  # leave unusable files out instead of stopping; they are listed in skipped.csv
     tensorboard: bool = False  # curves of every epoch in the run directory: tensorboard --logdir runs
     mlflow: str | None = None  # an MLflow server or data base that gets the finished run: http://127.0.0.1:5000
     debug: bool = False  # show the traceback of an error
 
     def __post_init__(self):
-        for name in ("image_size", "batch_size", "epochs", "learning_rate", "cache_limit"):
-            check(getattr(self, name) is None or getattr(self, name) > 0, name, "must be above 0")
-        check(self.views >= 0, "views", "must be 0 or above")
+        for name in ("batch_size", "epochs", "cache_limit"):
+            check(getattr(self, name) > 0, name, "must be above 0")
         for name in ("seed", "split_seed"):
             seed = getattr(self, name)
             check(seed is None or 0 <= seed < 2**31, name, "must be from 0 to 2147483647")
         for name in ("validation_fraction", "test_fraction"):
             fraction = getattr(self, name)
             check(fraction is None or 0 < fraction < 1, name, "must be between 0 and 1")
-        check(0 <= self.rotation <= 180, "rotation", "must be from 0 to 180 degrees")
-        check(0 <= self.zoom < 1, "zoom", "must be from 0 to below 1: 0.1 is 10 %")
-        check(0 <= self.contrast <= 1, "contrast", "must be from 0 to 1: 0.1 is 10 %")
 
     @property
     def cache_directory(self) -> pathlib.Path:
         """Where results that can be computed again are kept."""
         return (self.cache or default_cache_directory()).expanduser()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SharedConfig(RunConfig):
+    """The flags of every recipe on photos or clips."""
+
+    data: str = "demo"  # demo, a folder of class folders, a CSV with path,label[,group][,split], or tfds:NAME
+    backbone: str | None = None  # demo, or a name in keras.applications, with :alpha where it has one
+    weights: str | None = None  # imagenet, demo, none or a file; default: demo for demo data, else imagenet
+    image_size: int | None = None  # pixels a side; default: what the backbone was trained at
+    aspect: Literal["squash", "crop", "pad"] = "squash"  # photos to squares; crop if borders do not matter
+    split_seed: int | None = None  # which photos are test photos; default: the same as --seed
+    validation_fraction: float | None = None  # of all photos; default 0.15 (demo 0.2)
+    test_fraction: float | None = None  # of all photos; default 0.15 (demo 0.6: 20 photos a class train)
+    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
+    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
+    zoom: float = 0.0  # up to this fraction closer or further; 0.1 is small
+    contrast: float = 0.0  # up to this fraction more or less contrast; 0.1 is small
+    views: int = 8  # augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow
+    skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("image_size", "learning_rate"):
+            check(getattr(self, name) is None or getattr(self, name) > 0, name, "must be above 0")
+        check(self.views >= 0, "views", "must be 0 or above")
+        check(0 <= self.rotation <= 180, "rotation", "must be from 0 to 180 degrees")
+        check(0 <= self.zoom < 1, "zoom", "must be from 0 to below 1: 0.1 is 10 %")
+        check(0 <= self.contrast <= 1, "contrast", "must be from 0 to 1: 0.1 is 10 %")
 
 
 def check(holds: bool, name: str, demand: str) -> None:
@@ -213,7 +229,7 @@ def suggestion(word: str, valid: list[str]) -> str:
     return f"; did you mean {lowered[close[0]]}?" if close else ""
 
 
-def to_dict(config: SharedConfig) -> dict[str, Any]:
+def to_dict(config: RunConfig) -> dict[str, Any]:
     """The config with paths as strings, ready for JSON."""
     values = dataclasses.asdict(config)
     return {name: str(value) if isinstance(value, pathlib.Path) else value for name, value in values.items()}

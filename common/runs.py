@@ -29,7 +29,9 @@ import psutil
 from common import backbones, data, device, errors, evaluation, files, frozen_prefix, generators, surgery, tracking
 from common import config as configuration
 
-VERSIONED_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "scikit-learn", "keras-recipes")
+VERSIONED_PACKAGES = (
+    "tensorflow", "keras", "keras-hub", "numpy", "pillow", "scikit-learn", "datasketch", "keras-recipes"
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Run:
             UserError: the directory to resume is not an interrupted run of this recipe, the backbone is unknown, or
                 what `--tensorboard` or `--mlflow` need is not there.
         """
-        backbones.check_name(config.backbone)
+        backbones.check_name(getattr(config, "backbone", None))  # recipes on texts have none
         tracking.check(config.tensorboard, config.mlflow)
         self.recipe = recipe
         self.started = time.perf_counter()
@@ -308,7 +310,8 @@ class EarlyStopping(keras.callbacks.Callback):
         row = {"stage": self.stage, "epoch": epoch, **logs, "learning_rate": _learning_rate(self.model.optimizer)}
         row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
-            flag = "--learning-rate" if self.stage == "head" else "--fine-tuning-rate"
+            slow = self.stage != "head" and hasattr(self.run.config, "fine_tuning_rate")
+            flag = "--fine-tuning-rate" if slow else "--learning-rate"
             raise errors.UserError(
                 f"the loss became {logs['loss']} in epoch {epoch + 1} of stage {self.stage}: start again with a lower "
                 f"{flag}{'' if self.run.config.precision == 'float32' else ' or with --precision float32'}"
@@ -563,6 +566,10 @@ class PeakMemory(threading.Thread):
     def run(self):
         while not self.stopped.wait(0.1):
             self.peak = max(self.peak, self.process.memory_info().rss)
+
+    def restart(self):
+        """Forgets the maximum so far."""
+        self.peak = self.process.memory_info().rss
 
     def stop(self):
         """Ends the watching."""

@@ -11,6 +11,7 @@ commands:
   python recipes/NAME.py --help                 a recipe's settings
   python -m recipes copy NAME FOLDER            a recipe as a new project that stands on its own
   python -m recipes predict RUN FILE…           class and probability of photos or clips
+  python -m recipes generate RUN --prompt "…"   go on with a text (of legal_text)
   python -m recipes report RUN                  draw a run's report again
   python -m recipes publish RUN --mlflow URI    send a finished run to MLflow
   python -m recipes export RUN --format NAME…   keras, saved_model, onnx or litert, compared with the run's model

@@ -1,0 +1,300 @@
+"""What a language model is worth: perplexity by token and by byte, what it copies, how it repeats, what it forgot."""
+
+import json
+import pathlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn import feature_extraction, linear_model
+
+from common import evaluation, files, generate, text
+
+COPY_LENGTH = 8  # words; so many in a row that stand in the training text count as copied
+RESAMPLES = 2000  # of the bootstrap
+PENALTIES = (0.1, 1.0, 10.0, 100.0)  # scikit-learn's C, tried for the baseline of a classifier
+
+
+def document_losses(losses: np.ndarray, windows: text.Windows, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Losses of targets as sums over documents.
+
+    Args:
+        losses: nats of each target, (windows, length).
+        windows: where they stand.
+        count: how many documents there are.
+
+    Returns:
+        Nats and numbers of targets of each document, float64 and int64 (count,).
+    """
+    counted = windows.documents >= 0
+    owners = windows.documents[counted]
+    nats = np.bincount(owners, weights=losses[counted].astype("float64"), minlength=count)
+    return nats, np.bincount(owners, minlength=count)
+
+
+def perplexity(nats, tokens, sizes) -> dict:
+    """Perplexity of documents by token and by byte.
+
+    By byte, exp(nats / bytes), it does not depend on the vocabulary, so models with different ones can be compared. The
+    end token of each document is predicted too and counts among the tokens and the nats.
+
+    Args:
+        nats, tokens, sizes: of each document: the sum of its losses, how many targets, bytes in UTF-8.
+
+    Returns:
+        `perplexity`, `byte_perplexity`, `bits_per_byte`, `loss` (nats a token), `tokens`, `bytes`.
+    """
+    total, tokens, size = float(np.sum(nats)), int(np.sum(tokens)), int(np.sum(sizes))
+    return {
+        "perplexity": float(np.exp(total / tokens)),
+        "byte_perplexity": float(np.exp(total / size)),
+        "bits_per_byte": total / size / float(np.log(2)),
+        "loss": total / tokens,
+        "tokens": tokens,
+        "bytes": size,
+    }
+
+
+def evaluate(nats, tokens, sizes, labels: Sequence[str], groups: Sequence[str], seed: int = 0) -> dict:
+    """Perplexity over all documents with a 95 % interval, and by type of document.
+
+    The interval is a percentile bootstrap over groups (companies), documents without a group by themselves.
+
+    Args:
+        nats, tokens, sizes: as for `perplexity`.
+        labels: the type of each document.
+        groups: the group of each, "" where it has none.
+        seed: of the bootstrap.
+    """
+    nats, tokens, sizes = map(np.asarray, (nats, tokens, sizes))
+    numbers = evaluation.group_numbers(list(groups), len(nats))
+    units = numbers.max() + 1
+    sums = np.zeros((units, 2))
+    np.add.at(sums, numbers, np.stack([nats, sizes], axis=1))
+    draws = np.concatenate([counts @ sums for counts in evaluation.bootstrap_counts(units, seed, RESAMPLES)])
+    interval = np.exp(np.quantile(draws[:, 0] / draws[:, 1], evaluation.TAILS)).tolist()
+    by_type = {}
+    for label in sorted(set(labels)):
+        chosen = np.array([one == label for one in labels])
+        by_type[label] = perplexity(nats[chosen], tokens[chosen], sizes[chosen]) | {"documents": int(chosen.sum())}
+    found = perplexity(nats, tokens, sizes)
+    return found | {"byte_perplexity_interval": interval, "interval_units": int(units), "by_type": by_type}
+
+
+def of_windows(part, corpus: text.Corpus, general: Sequence[str] = ()) -> dict:
+    """What `evaluate` makes of every side of a model's windows but the training's.
+
+    Args:
+        part: a `text_model.FrozenWindows`.
+        corpus: whose documents were packed.
+        general: the texts of the side `general`, where there is one.
+    """
+    found = {}
+    for side, windows in part.windows.items():
+        if side != "train":
+            texts = general if side == "general" else corpus.texts_of(side)
+            labels = [""] * len(texts) if side == "general" else [sample.label for sample in getattr(corpus, side)]
+            groups = [""] * len(texts) if side == "general" else corpus.groups(side)
+            nats, tokens = document_losses(part.token_losses(side), windows, len(texts))
+            found[side] = evaluate(nats, tokens, [text.byte_count(one) for one in texts], labels, groups)
+    return found
+
+
+# What is copied, what is repeated ---------------------------------------------------------------------------------
+
+
+def words(document: str) -> list[str]:
+    """Its words, letter case aside."""
+    return re.findall(r"\w+", document.lower())
+
+
+class TrainingText:
+    """The training documents as word numbers, to look runs of words up in.
+
+    Args:
+        documents: their texts; a run does not go from one to the next.
+    """
+
+    def __init__(self, documents: Sequence[str]):
+        self.number_of, parts = {}, []
+        for number, document in enumerate(documents):
+            parts += [self.number_of.setdefault(word, len(self.number_of) + 1) for word in words(document)]
+            parts.append(-1 - number)  # a mark that no text has
+        self.numbers = np.array(parts, dtype="int64")
+        self.runs: dict[int, np.ndarray] = {}
+
+    def copied(self, document: str, length: int) -> np.ndarray:
+        """Whether each run of `length` words of a text stands in a training document: bool (runs,)."""
+        numbers = np.array([self.number_of.get(word, 0) for word in words(document)], dtype="int64")
+        if len(numbers) < length:
+            return np.zeros(0, dtype=bool)
+        if length not in self.runs:
+            self.runs[length] = np.unique(_runs(self.numbers, length))
+        return np.isin(_runs(numbers, length), self.runs[length])
+
+    def longest(self, document: str) -> int:
+        """Words in the longest run that also stands in a training document: found by halving, as every part of a
+        copied run is copied."""
+        low, high = 0, len(words(document))
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.copied(document, middle).any() else (low, middle - 1)
+        return low
+
+
+def _runs(numbers: np.ndarray, length: int) -> np.ndarray:
+    """A number of 64 bits for each run of `length` numbers: different runs differ but for a chance of 1 in 2^64."""
+    if len(numbers) < length:
+        return np.zeros(0, dtype="uint64")
+    codes = text.scrambled(numbers.astype("uint64"))
+    found = np.zeros(len(numbers) - length + 1, dtype="uint64")
+    for place in range(length):
+        found = found * np.uint64(0x100000001B3) + codes[place : place + len(found)]
+    return text.scrambled(found)
+
+
+def copying(samples: Sequence[str], training: TrainingText) -> dict:
+    """How much of some texts stands word for word in the training documents.
+
+    Returns:
+        `longest`: words in the longest copied run; `share`: of the runs of eight words those that are copied, None
+        where there is no such run.
+    """
+    flags = [training.copied(sample, COPY_LENGTH) for sample in samples]
+    total = sum(map(len, flags))
+    return {
+        "longest": max((training.longest(sample) for sample in samples), default=0),
+        "share": sum(int(flag.sum()) for flag in flags) / total if total else None,
+        "runs": total,
+    }
+
+
+def distinct(samples: Sequence[str], length: int) -> float | None:
+    """Of the runs of `length` words in some texts the share that are different (Li et al. 2016); None without any."""
+    runs = []
+    for sample in samples:
+        found = words(sample)
+        runs += zip(*(found[place:] for place in range(length)), strict=False)
+    return len(set(runs)) / len(runs) if runs else None
+
+
+def of_samples(samples: Sequence[str], training: TrainingText) -> dict:
+    """Copying and variety of some texts, ready for JSON."""
+    return copying(samples, training) | {f"distinct_{length}": distinct(samples, length) for length in (1, 2, 3)}
+
+
+def of_written(written: dict[str, list[str]], corpus: text.Corpus) -> dict:
+    """`of_samples` for each list of texts, and for the test documents cut to their length, written by people."""
+    training = TrainingText(corpus.texts_of("train"))
+    longest = max(len(sample.split()) for samples in written.values() for sample in samples)
+    held_out = [" ".join(document.split()[:longest]) for document in corpus.texts_of("test")]
+    return {name: of_samples(samples, training) for name, samples in (written | {"held_out": held_out}).items()}
+
+
+def write_samples(path: pathlib.Path, prompts: list[str], written: dict[str, list[str]]) -> list[dict]:
+    """Writes a line of JSON for each prompt with what was written `before` and `after`; returns the rows."""
+    rows = [
+        {"prompt": prompt, "before": one, "after": other}
+        for prompt, one, other in zip(prompts, written["before"], written["after"], strict=True)
+    ]
+    with files.replacing(path) as temporary:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return rows
+
+
+# The baseline of a classifier --------------------------------------------------------------------------------------
+
+
+def counted_words(corpus: text.Corpus, seed: int = 0) -> dict:
+    """Logistic regression on TF-IDF of words and pairs of words: what a classifier of texts has to beat.
+
+    Its penalty is chosen on the validation documents; the test documents are read once.
+
+    Returns:
+        `C`, and what `evaluation.evaluate` makes of `validation` and `test`.
+    """
+    features = feature_extraction.text.TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2)
+    try:
+        train = features.fit_transform(corpus.texts_of("train"))
+    except ValueError:  # no word stands in two documents
+        features.set_params(min_df=1)
+        train = features.fit_transform(corpus.texts_of("train"))
+    labels, tried = corpus.labels("train"), []
+    for penalty in PENALTIES:
+        model = linear_model.LogisticRegression(C=penalty, max_iter=1000, random_state=seed).fit(train, labels)
+        tried.append((_answers(model, features, corpus, "validation", seed)["log_loss"], penalty, model))
+    _, penalty, model = min(tried, key=lambda one: one[0])
+    return {"C": penalty} | {side: _answers(model, features, corpus, side, seed) for side in ("validation", "test")}
+
+
+def _answers(model, features, corpus, side: str, seed: int) -> dict:
+    probabilities = model.predict_proba(features.transform(corpus.texts_of(side)))
+    return evaluation.evaluate(probabilities, corpus.labels(side), corpus.class_names, corpus.groups(side), seed)
+
+
+# Words for the terminal -------------------------------------------------------------------------------------------
+
+
+def strategy_table(rows: Sequence[dict]) -> str:
+    """The strategies side by side.
+
+    Args:
+        rows: `strategy, trainable_parameters, seconds, peak_memory_bytes, validation, test, kept`; the two are what
+            `evaluate` here, or that of a classifier, makes.
+    """
+    classifies = "accuracy" in rows[0]["test"]
+    last = ("validation", "test", "balanced") if classifies else ("validation", "test", "test per byte")
+    names = ("accuracy", "balanced_accuracy") if classifies else ("perplexity", "byte_perplexity")
+    shown = [("", "strategy", "trained", "seconds", "memory", *last)]
+    for row in rows:
+        values = [row["validation"][names[0]], row["test"][names[0]], row["test"][names[1]]]
+        shown.append((
+            ">" if row["kept"] else "", row["strategy"], f"{row['trainable_parameters']:,}", f"{row['seconds']:.1f}",
+            f"{row['peak_memory_bytes'] / 2**20:,.0f} MB", *(f"{value:.3f}" for value in values),
+        ))  # fmt: skip
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    title = "accuracy" if classifies else "perplexity"
+    lines = [
+        f"{row[0]:<1} {row[1]:<{widths[1]}}  "
+        + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True))
+        for row in shown
+    ]
+    return "\n".join([*lines, f"trained: parameters; validation and test: {title}; > kept, it validated best"])
+
+
+def summary(result) -> str:
+    """The lines that a run ends with."""
+    found, cost = result.results, result.results["cost"]
+    lines = [strategy_table(found["strategies"])]
+    test = found["test"]
+    if found["task"] == "generate":
+        before, (low, high) = found["before"]["test"], test["byte_perplexity_interval"]
+        lines += [
+            f"test perplexity {before['perplexity']:.2f} before, {test['perplexity']:.2f} after; per byte "
+            f"{before['byte_perplexity']:.3f}, {test['byte_perplexity']:.3f} ({low:.3f} – {high:.3f})",
+        ]
+        if found["general"]:
+            lines.append(
+                f"general texts: perplexity {found['before']['general']['perplexity']:.2f} before, "
+                f"{found['general']['perplexity']:.2f} after"
+            )
+        copied, natural = found["copying"]["after"], found["copying"]["held_out"]
+        lines.append(
+            f"copied from the training documents: {_percent(copied['share'])} of runs of {COPY_LENGTH} words, the "
+            f"longest {copied['longest']} words (held-out: {_percent(natural['share'])}, {natural['longest']} words)"
+        )
+        lines.append(f"note: {generate.WARNING}")
+    else:
+        low, high = test["accuracy_interval"]
+        baseline = found["counted_words"]["test"]["accuracy"]
+        lines.append(
+            f"test accuracy {test['accuracy']:.3f} ({low:.3f} – {high:.3f}) on {test['n']} documents; logistic "
+            f"regression on TF-IDF {baseline:.3f}"
+        )
+    lines.append(f"{cost['epochs']} epochs, {cost['seconds']:.0f} s in all")
+    return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"

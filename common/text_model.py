@@ -1,0 +1,426 @@
+"""Causal language models of KerasHub: loaded by preset, cut in two, their frozen part computed once per window.
+
+KerasHub and its packages are an extra (`pip install -e '.[text]'`), imported only where a model is loaded.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+import socket
+import sys
+import time
+import types
+import zipfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm
+
+from common import demo_text, errors, feature_store, files, text
+
+CACHE_VERSION = 1  # raise it when the same prefix would be stored otherwise
+COMPUTED_BY = ("keras", "keras-hub", "tensorflow")  # another version of these may compute otherwise
+INSTALL = "texts need further packages: pip install -e '.[text]'"
+
+
+def keras_hub() -> types.ModuleType:
+    """The package, imported here and not before.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        import keras_hub as package
+    except ImportError as error:
+        raise errors.UserError(INSTALL) from error
+    return package
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageModel:
+    """A causal language model with its tokenizer.
+
+    Attributes:
+        preset: the name that it was loaded by.
+        task: a `keras_hub.models.CausalLM`.
+    """
+
+    preset: str
+    task: keras.Model
+
+    @property
+    def backbone(self) -> keras.Model:
+        """The network without the output layer."""
+        return self.task.backbone
+
+    @property
+    def tokenizer(self):
+        """A `keras_hub.tokenizers.Tokenizer`."""
+        return self.task.preprocessor.tokenizer
+
+    @property
+    def end_token(self) -> int:
+        """The number of the token that ends a text; the models here also begin one with it."""
+        return int(self.tokenizer.end_token_id)
+
+    @property
+    def context(self) -> int:
+        """How many tokens the network can see at a time; 1024 where it does not say."""
+        return int(getattr(self.backbone, "max_sequence_length", None) or 1024)
+
+    @property
+    def blocks(self) -> list[keras.layers.Layer]:
+        """The transformer blocks, from the input on."""
+        return list(self.backbone.transformer_layers)
+
+    @functools.cached_property
+    def step(self):
+        """Tokens (batch, n), the cache, and their place to logits and the cache: compiled once for each shape."""
+        return tf.function(lambda tokens, cache, place: self.task.call_with_cache(tokens, cache, place)[::2])
+
+    def encode(self, texts) -> list[np.ndarray]:
+        """The token numbers of each text, int32 (tokens,)."""
+        return [np.asarray(self.tokenizer(part), dtype="int32").reshape(-1) for part in texts]
+
+    def decode(self, tokens) -> str:
+        """The text of token numbers (tokens,); what is no whole character is left out."""
+        return str(self.tokenizer.detokenize(np.asarray(tokens, dtype="int32"))) if len(tokens) else ""
+
+
+def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageModel:
+    """A causal language model by preset.
+
+    Args:
+        preset: `demo`, a name of KerasHub's (`gpt2_base_en`), `hf://…`, `kaggle://…`, or the folder of a preset.
+        weights: False: the architecture and the vocabulary, with random weights.
+        dropout: of all layers while training.
+
+    Raises:
+        UserError: no such preset, or no network to fetch it.
+    """
+    package = keras_hub()
+    source = str(demo_text.PRESET) if preset == "demo" else preset
+    if "://" not in source and os.sep in source and not pathlib.Path(source).expanduser().is_dir():
+        raise errors.UserError(f"--preset {preset}: no such folder")
+    source = str(pathlib.Path(source).expanduser()) if pathlib.Path(source).expanduser().is_dir() else source
+    _check_network(preset, source)
+    try:
+        return LanguageModel(preset, package.models.CausalLM.from_preset(source, load_weights=weights, dropout=dropout))
+    except errors.UserError:
+        raise
+    except Exception as error:  # KerasHub, Kaggle and Hugging Face each raise their own
+        reason = " ".join(str(error).split())[:160]
+        known = source in package.models.CausalLM.presets or "://" in source
+        advice = (
+            "check the network, or give the folder of a preset that was saved with save_to_preset"
+            if known
+            else "give a name from https://keras.io/keras_hub/presets/, hf://user/model, or the folder of a preset"
+        )
+        raise errors.UserError(f"--preset {preset} cannot be loaded ({reason}): {advice}") from error
+
+
+def _check_network(preset: str, source: str) -> None:
+    """Fails at once where Hugging Face cannot be reached; its library would try for 20 seconds."""
+    if not source.startswith("hf://") or os.environ.get("HF_HUB_OFFLINE"):
+        return
+    try:
+        socket.getaddrinfo("huggingface.co", 443)
+    except OSError as error:
+        raise errors.UserError(
+            f"--preset {preset}: huggingface.co cannot be reached; check the network, set HF_HUB_OFFLINE=1 if it was "
+            "downloaded before, or give the folder of a preset"
+        ) from error
+
+
+def save(model: LanguageModel, folder: pathlib.Path) -> None:
+    """Writes a preset folder that KerasHub loads without this repository; LoRA's weights are merged into the others."""
+    unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        model.task.save_to_preset(str(unfinished))
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def enable_lora(model: LanguageModel, rank: int) -> None:
+    """KerasHub's LoRA on the queries and values of every block (Hu et al. 2021); all else is frozen.
+
+    KerasHub leaves the biases of those layers trainable, which would be lost where only LoRA's weights are saved.
+    """
+    model.backbone.enable_lora(rank)
+    for variable in model.backbone.trainable_variables:
+        if not variable.name.startswith("lora"):
+            variable.trainable = False
+
+
+# A model in two parts -------------------------------------------------------------------------------------------
+
+
+def halves(model: LanguageModel, first: int | None) -> tuple[keras.Model | None, keras.Model]:
+    """The network without its output layer cut before block number `first`, on the very same layers.
+
+    Args:
+        model: its layers frozen as they are to be trained.
+        first: the first block that trains; the number of blocks where none does; None: no cut.
+
+    Returns:
+        The prefix, [token_ids, padding_mask] to (batch, length, width), None without a cut; and the suffix, [what the
+        prefix makes, padding_mask] (or the prefix's inputs) to what the output layer takes, (batch, length, width).
+    """
+    inputs = model.backbone.input
+    ids, mask = inputs["token_ids"], inputs["padding_mask"]
+    if first is None:
+        return None, keras.Model([ids, mask], model.backbone.output, name="network")
+    crossing = _crossing(model, first)
+    prefix = keras.Model([ids, mask], crossing, name="prefix")
+    return prefix, keras.Model([crossing, mask], model.backbone.output, name="suffix")
+
+
+def _crossing(model: LanguageModel, first: int):
+    """What enters block number `first`, or leaves the last one."""
+    return model.blocks[first - 1].output if first else keras.tree.flatten(model.blocks[0].input)[0]
+
+
+def with_head(suffix: keras.Model, head) -> keras.Model:
+    """A suffix with something behind it.
+
+    Args:
+        suffix: as `halves` makes it.
+        head: takes (batch, length, width) and the list of the suffix's inputs, the padding mask last; gives the output.
+    """
+    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
+    return keras.Model(inputs, head(suffix(inputs), inputs), name="trained")
+
+
+def with_class_head(model: LanguageModel, suffix: keras.Model, head: keras.Model) -> keras.Model:
+    """A suffix with a classifier behind it.
+
+    Args:
+        model, suffix: as for `halves`.
+        head: takes what enters the suffix's blocks and what leaves them, both (batch, length, width), and the padding
+            mask (batch, length).
+    """
+    inputs = [model.backbone.input[name] for name in ("token_ids", "padding_mask")]
+    embeddings = keras.Model(inputs, _crossing(model, 0), name="embeddings")
+
+    def apply(hidden, inputs):
+        cut = keras.backend.is_float_dtype(inputs[0].dtype)
+        return head([inputs[0] if cut else embeddings(inputs), hidden, inputs[-1]])
+
+    return with_head(suffix, apply)
+
+
+def joined(prefix: keras.Model | None, suffix: keras.Model) -> keras.Model:
+    """Both parts as one model, the prefix in inference mode; its dropout must be 0."""
+    if prefix is None:
+        return suffix
+    ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
+    return keras.Model([ids, mask], suffix([prefix([ids, mask], training=False), mask]), name="joined")
+
+
+def token_losses(model: keras.Model) -> keras.Model:
+    """From a model's inputs and the targets to the cross-entropy of each target in nats, float32 (batch, length)."""
+    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in model.inputs]
+    targets = keras.Input((None,), dtype="int32", name="targets")
+    logits = model(inputs)
+    chosen = keras.ops.take_along_axis(logits, keras.ops.expand_dims(targets, -1), axis=-1)
+    losses = keras.ops.logsumexp(logits, axis=-1) - keras.ops.squeeze(chosen, -1)
+    return keras.Model([*inputs, targets], losses, name="token_losses")
+
+
+# Windows through the frozen part ----------------------------------------------------------------------------------
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of windows: (inputs, targets, weights), shuffled anew each epoch, or in order for evaluation.
+
+    Args:
+        read: takes row numbers, returns the list of the model's inputs.
+        targets: one row for each window, or one number for each.
+        weights: of the same length.
+        batch_size: windows at a time.
+        seed: of the order; None: as they stand.
+        first_epoch: the number of the epoch that comes first: an interrupted run goes on in the same order.
+        with_targets: give the targets as a last input, as `token_losses` wants them.
+    """
+
+    def __init__(self, read, targets, weights, batch_size, seed=None, first_epoch=0, with_targets=False):
+        super().__init__()
+        self.read, self.targets, self.weights, self.batch_size = read, targets, weights, batch_size
+        self.seed, self.epoch, self.with_targets = seed, first_epoch, with_targets
+        self._shuffle()
+
+    def _shuffle(self):
+        count = len(self.targets)
+        self.order = np.arange(count)
+        if self.seed is not None:
+            self.order = np.random.default_rng([self.seed, self.epoch]).permutation(count)
+
+    def __len__(self):
+        return -(-len(self.targets) // self.batch_size)
+
+    def __getitem__(self, index):
+        rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        inputs = [np.asarray(array) for array in self.read(rows)]
+        if self.with_targets:
+            return (*inputs, self.targets[rows]), self.targets[rows]
+        return tuple(inputs), self.targets[rows], self.weights[rows]
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self._shuffle()
+
+
+class FrozenWindows:
+    """Windows of a run behind the frozen part of a model, which is computed once for each and kept in the cache.
+
+    It is to texts what `frozen_prefix.FrozenPrefix` is to photos, and `runs.fit` takes both.
+
+    Attributes:
+        suffix: what to compile and fit: the part that trains, or the whole where nothing is cached.
+        seconds: time spent on computing features.
+        cache_bytes: size of the features that this run uses.
+    """
+
+    def __init__(self, model: LanguageModel, prefix, suffix, windows: dict[str, text.Windows], config, targets=None):
+        """Computes what is not in the cache yet, with a progress bar.
+
+        Args:
+            model: whose parts these are, for the cache's key.
+            prefix, suffix: as `halves` makes them.
+            windows: side → windows; `train` and `validation` at least.
+            config: has `batch_size`, `seed` and the flags of the cache.
+            targets: side → (targets, weights) where they are not the next tokens: a classifier's.
+
+        Raises:
+            UserError: the cache cannot be written, or would be larger than its limit or the free space.
+        """
+        self.windows, self.config, self.store, self.losses = windows, config, None, None
+        self.seconds, self.cache_bytes = 0.0, 0
+        self.targets = targets or {name: (part.targets, part.weights) for name, part in windows.items()}
+        self.splits = types.SimpleNamespace(**windows)  # `runs.fit` asks for the length of its `train`
+        self.suffix = joined(prefix, suffix)
+        if prefix is not None and not config.no_cache:
+            self.suffix = suffix
+            started = time.perf_counter()
+            self.store = self._filled_store(model, prefix)
+            self.seconds = time.perf_counter() - started
+
+    def generators(self, first_epoch: int = 0, balanced: bool = False):
+        """`train_generator, val_generator, test_generator` for `suffix`; the last is None without such a side."""
+        train = self.batches("train", seed=self.config.seed, first_epoch=first_epoch)
+        return train, self.batches("validation"), self.batches("test") if "test" in self.windows else None
+
+    def batches(self, side: str, **options) -> Batches:
+        """The batches of one side, as they stand unless a seed is given."""
+        return Batches(self._reader(self.windows[side]), *self.targets[side], self.config.batch_size, **options)
+
+    def token_losses(self, side: str) -> np.ndarray:
+        """The loss of every target of one side in nats, float32 (windows, length)."""
+        self.losses = self.losses or token_losses(self.suffix)  # compiled once for all sides
+        return self.losses.predict(self.batches(side, with_targets=True), verbose=0)
+
+    def _reader(self, windows: text.Windows):
+        masks = (np.arange(windows.token_ids.shape[1]) == 0) | (windows.weights > 0)  # nothing would be left of padding
+        if self.store is None:
+            return lambda rows: [windows.token_ids[rows], masks[rows].astype("int32")]
+        read = self.store.reader(_row_names(windows))
+        return lambda rows: [read(rows)[0].astype(self.suffix.inputs[0].dtype), masks[rows].astype("int32")]
+
+    def _filled_store(self, model, prefix) -> feature_store.FeatureStore:
+        length = self.windows["train"].token_ids.shape[1]
+        shape, dtype = (length, prefix.output.shape[-1]), keras.backend.standardize_dtype(prefix.output.dtype)
+        dtype = "float16" if self.config.cache_dtype == "float16" and dtype == "float32" else dtype
+        about = {"what": f"{model.preset}, {' x '.join(map(str, shape))} a window of tokens"}
+        key = fingerprint(model, prefix, length, dtype)
+        store = feature_store.FeatureStore(self.config.cache_directory / "features" / key, [(shape, dtype)], about)
+        work = {
+            name: (windows, row)
+            for windows in self.windows.values() for row, name in enumerate(_row_names(windows))
+        }  # fmt: skip
+        missing = [name for name in work if name not in store]
+        self.cache_bytes = len(work) * store.row_bytes
+        if missing:
+            self._check_size(store, len(missing))
+            print(
+                f"frozen prefix: once a window; {len(missing)} of {len(work)} to do, "
+                f"{len(missing) * store.row_bytes / 1e6:,.0f} MB in {store.directory}",
+                file=sys.stderr,
+            )
+            store.write(self._computed(prefix, missing, work))
+        return store
+
+    def _computed(self, prefix, names, work):
+        """Yields (names, features) batch by batch."""
+        size = self.config.batch_size
+        for start in tqdm.trange(0, len(names), size, desc="frozen prefix", unit="batch"):
+            part = names[start : start + size]
+            rows = [work[name] for name in part]
+            ids = np.stack([windows.token_ids[row] for windows, row in rows])
+            masks = np.stack([windows.weights[row] > 0 for windows, row in rows])
+            masks[:, 0] = True
+            yield part, [prefix.predict_on_batch([ids, masks.astype("int32")])]
+
+    def _check_size(self, store, missing: int) -> None:
+        """Refuses what does not fit, before the work."""
+        needed, free = missing * store.row_bytes, shutil.disk_usage(store.directory).free
+        limit = min(self.config.cache_limit * 1e9, free)
+        if needed > limit:
+            raise errors.UserError(
+                f"the features need {needed / 1e9:.2f} GB, but --cache-limit or the disk leave {limit / 1e9:.2f}: take "
+                "another --cache, --cache-dtype float16, a higher --cache-limit, or --no-cache"
+            )
+
+
+def _row_names(windows: text.Windows) -> list[str]:
+    """A name for each window: its tokens and how many of them count."""
+    counts = windows.weights.sum(axis=1).astype("int32")
+    return [
+        hashlib.sha256(tokens.tobytes() + count.tobytes()).hexdigest()
+        for tokens, count in zip(windows.token_ids, counts, strict=True)
+    ]
+
+
+def fingerprint(model: LanguageModel, prefix: keras.Model, length: int, dtype: str) -> str:
+    """A hash of everything but the windows that changes what the prefix computes."""
+    settings = {key: value for key, value in model.backbone.get_config().items() if key not in ("name", "trainable")}
+    versions = [importlib.metadata.version(package) for package in COMPUTED_BY]
+    about = [CACHE_VERSION, versions, type(model.backbone).__name__, settings, length, dtype,
+             [layer.__class__.__name__ for layer in prefix.layers], str(prefix.output.dtype)]  # fmt: skip
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+    for weight in prefix.weights:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    return digest.hexdigest()[:32]
+
+
+def save_classifier(folder: pathlib.Path, model: LanguageModel, first: int | None, head: keras.Model, class_names):
+    """Writes `preset`, the network with its tokenizer, and `classifier.keras` with the class names inside the archive.
+
+    The classifier takes windows of tokens, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is put
+    together anew from the saved network, because a graph that was cut cannot be saved.
+
+    Args:
+        folder: the run directory.
+        model, first, head: as for `with_class_head`, trained.
+        class_names: in the order of its outputs.
+    """
+    save(model, folder / "preset")
+    fresh = load(str((folder / "preset").absolute()))
+    inputs = [fresh.backbone.input[name] for name in ("token_ids", "padding_mask")]
+    features = keras.Model(inputs, [_crossing(fresh, first or 0), fresh.backbone.output], name="features")
+    ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
+    classifier = keras.Model([ids, mask], head([*features([ids, mask]), mask]), name="classifier")
+    path = folder / "classifier.keras"
+    with files.replacing(path) as temporary:
+        classifier.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))

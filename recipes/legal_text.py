@@ -1,0 +1,335 @@
+"""Legal text: fine-tune GPT-2 on contracts and generate, or classify them.
+
+When to use it: to make a language model write as your documents do, and to know what that costs, what it copies from
+them and what it forgets; or, with `--task classify`, to sort documents by type. Generated text is not legal advice.
+
+Data: a folder of .txt files, one document each, in a sub-folder for each type if there are types; or a .jsonl with
+`text` and, where known, `type` and `group` in each line. Documents of one company must stay on one side of the split:
+`--group-pattern` finds the company in the file's name.
+
+    contracts/lease/1010775_2009-11-06_LEASE.txt
+    contracts/loan/1011109_2001-08-14_LOAN AGREEMENT.txt
+
+Command (`pip install -e '.[text]'` first):
+
+    python recipes/legal_text.py                                        # drawn contracts, nothing is downloaded
+    python recipes/legal_text.py --data contracts/ --group-pattern '^(\\d+)_'                        # GPT-2, 124 M
+    python recipes/legal_text.py --data contracts/ --compare            # five strategies side by side
+    python recipes/legal_text.py --data contracts/ --task classify --group-pattern '^(\\d+)_'
+    python -m recipes generate runs/legal_text/… --prompt "This Agreement"
+
+The example that it mirrors never trains: `model.train(input_ids)` only sets a mode in PyTorch. Here the documents are
+packed into windows, every next token is predicted, and what trains is `--strategy`: `head` (the last layer norm, on a
+frozen network), `last_blocks`, `lora` (Hu et al. 2021), `full`, or `scratch` (the same network from random weights).
+With the first blocks frozen they run once for each window and not once an epoch.
+
+Expected: EXPECTED
+"""
+
+import dataclasses
+import gc
+import pathlib
+import re
+import sys
+from typing import Literal
+
+from common import (
+    config,
+    data,
+    demo_text,
+    device,
+    errors,
+    evaluation,
+    generate,
+    runs,
+    surgery,
+    text,
+    text_evaluation,
+    text_model,
+    text_report,
+)
+
+import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+import numpy as np  # isort: skip
+
+STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
+# Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
+RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(config.RunConfig):
+    """Tune a language model on legal texts, or classify them."""
+
+    data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
+    task: Literal["generate", "classify"] = "generate"  # write on, or tell the types apart
+    # A name of KerasHub's, hf://…, or a preset folder; default gpt2_base_en, on demo data demo.
+    preset: str | None = None
+    strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None  # what trains; default full
+    compare: bool = False  # all five, the best on validation is kept; so it is on demo data without --strategy
+    blocks: int = 1  # of last_blocks
+    lora_rank: int = 8  # 4 to 16; more weights, rarely better
+    window: int | None = None  # tokens; default 256, or all that the network can see where that is less
+    document_characters: int | None = None  # of each document at most, its beginning; default: all
+    batch_size: int = 8  # windows
+    accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with a quarter of the memory
+    epochs: int = 4  # an upper limit: early stopping ends the training
+    patience: int = 2  # epochs without a better validation loss before it stops
+    learning_rate: float | None = None  # the peak; default: by strategy and width, see RATES
+    warm_up: float = 0.1  # share of the steps in which the rate rises from nothing; then it falls along a cosine
+    weight_decay: float = 0.01  # not of biases and norms
+    clip: float = 1.0  # norm of a step's gradients at most
+    dropout: float = 0.0  # of lora, full and scratch; a frozen block has none
+    encoding: str = "utf-8"  # of the files; latin-1 or cp1252 for old ones
+    keep_layout: bool = False  # keep blanks and empty lines as they are instead of one
+    group_pattern: str | None = None  # regular expression that finds a document's company in its file's name
+    duplicate_threshold: float = 0.2  # documents that share more of their runs of five words stay on one side
+    general: pathlib.Path | None = None  # a folder of general texts: how much of them is forgotten?
+    samples: int = 8  # texts written before and after, from the first words of validation documents
+    sample_tokens: int = 80  # of each
+    windows_per_document: int = 8  # of classify: its first ones, their answers averaged
+    adapt_epochs: int = 0  # of classify: first tune the language model on the training documents (ULMFiT)
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive = ("blocks", "lora_rank", "window", "document_characters", "accumulate", "patience", "samples", "clip",
+                    "sample_tokens", "windows_per_document", "duplicate_threshold")  # fmt: skip
+        for name in positive:
+            config.check(getattr(self, name) is None or getattr(self, name) > 0, name, "must be above 0")
+        for name in ("learning_rate", "weight_decay", "adapt_epochs"):
+            config.check(getattr(self, name) is None or getattr(self, name) >= 0, name, "must be 0 or above")
+        config.check(0 <= self.warm_up < 1, "warm_up", "must be from 0 to below 1")
+        config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
+        config.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy away")
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Those that this run tries."""
+        compares = self.compare or (self.data == "demo" and self.strategy is None and self.task == "generate")
+        return STRATEGIES if compares else (self.strategy or "full",)
+
+
+def freeze(model: text_model.LanguageModel, strategy: str, config: Config) -> int | None:
+    """Leaves trainable what the strategy trains; returns the first block behind the frozen ones, None if all train.
+
+    The token embedding is the output layer too, so it stays as it is wherever the first blocks are frozen.
+    """
+    if strategy == "lora":
+        text_model.enable_lora(model, config.lora_rank)
+    if strategy in ("lora", "full", "scratch"):
+        return None
+    first = len(model.blocks) - (min(config.blocks, len(model.blocks)) if strategy == "last_blocks" else 0)
+    model.backbone.trainable = False
+    for layer in [*model.blocks[first:], model.backbone.layer_norm]:
+        layer.trainable = True
+    return first
+
+
+def build_model(model: text_model.LanguageModel, suffix: keras.Model) -> keras.Model:
+    """The last part of the network with the tied output layer: logits of the next token, (batch, length, vocabulary).
+
+    float32 also under mixed precision: the softmax and the loss need the digits.
+    """
+
+    embedding = model.backbone.token_embedding
+    return text_model.with_head(suffix, lambda x, inputs: keras.ops.cast(embedding(x, reverse=True), "float32"))
+
+
+def build_class_head(width: int, num_classes: int) -> keras.Model:
+    """What enters the blocks that train, what leaves the last one, and the padding mask, to probabilities.
+
+    The mean of what enters keeps the words themselves, whatever the blocks make of them; the mean and the maximum of
+    what leaves are ULMFiT's pooling (https://arxiv.org/abs/1801.06146).
+    """
+    entering, hidden = (keras.Input((None, width), name=name) for name in ("entering", "hidden"))
+    mask = keras.Input((None,), dtype="int32", name="mask")
+    seen = keras.ops.expand_dims(keras.ops.cast(mask, hidden.dtype), -1)
+    pooled = [keras.ops.sum(one * seen, axis=1) / keras.ops.sum(seen, axis=1) for one in (entering, hidden)]
+    pooled.append(keras.ops.max(hidden - 1e4 * (1 - seen), axis=1))
+    pooled = [keras.layers.LayerNormalization(dtype="float32")(one) for one in pooled]
+    x = keras.layers.Dropout(0.3, dtype="float32")(keras.layers.Concatenate(dtype="float32")(pooled))
+    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model([entering, hidden, mask], output, name="class_head")
+
+
+def language_loss() -> keras.losses.Loss:
+    """The mean cross-entropy of the targets that count; Keras's default would divide by those on padding, too."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+
+def optimizer(network: keras.Model, strategy: str, width: int, steps: int, config: Config):
+    """AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms."""
+    rate = RATES[strategy] * 768 / width if config.learning_rate is None else config.learning_rate
+    total = config.epochs * steps  # batches: that is what Keras's schedules count, also where it accumulates
+    warm_up = int(config.warm_up * total)
+    start, target = (rate / 100, rate) if warm_up else (rate, None)
+    cosine = keras.optimizers.schedules.CosineDecay
+    schedule = cosine(start, total - warm_up, warmup_target=target, warmup_steps=warm_up)
+    adam = keras.optimizers.AdamW(
+        schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip,
+        gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
+    )  # fmt: skip
+    plain = [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]
+    adam.exclude_from_weight_decay(plain)
+    return adam
+
+
+def train(part, stage: str, strategy: str, width: int, record, epochs: int, loss, baseline=None) -> dict:
+    """Fits what lies behind the frozen part and keeps the epoch that validates best; the score on validation."""
+    settings = dataclasses.replace(record.config, epochs=epochs)
+    steps = len(part.batches("train"))
+    part.suffix.compile(optimizer(part.suffix, strategy, width, steps, settings), loss)
+    if baseline:  # the cut network must score as the whole one before any weight moves
+        score = part.suffix.evaluate(part.batches("validation"), verbose=0)
+        surgery.check_same_score(baseline["loss"], score, settings)
+    stopping = runs.EarlyStopping(record, settings.patience, epochs, stage, baseline=baseline)
+    return runs.fit(part, stopping)
+
+
+def tune(strategy: str, preset: str, windows: dict, record, baseline=None, stage=None, epochs=None):
+    """One strategy: the preset tuned on the training windows; the model, its windows and its row of the table."""
+    config = record.config
+    gc.collect()
+    record.memory.restart()
+    keras.utils.set_random_seed(config.seed)  # every strategy as if it ran alone
+    frozen = strategy in ("head", "last_blocks")
+    model = text_model.load(preset, strategy != "scratch", 0.0 if frozen else config.dropout)
+    prefix, suffix = text_model.halves(model, freeze(model, strategy, config))
+    part = text_model.FrozenWindows(model, prefix, build_model(model, suffix), windows, config)
+    score = train(part, stage or strategy, strategy, model.backbone.hidden_dim, record, epochs or config.epochs,
+                  language_loss(), None if strategy == "scratch" else baseline)  # fmt: skip
+    row = record.stage(stage or strategy, part.suffix, score)
+    row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
+    return model, part, row | {"peak_memory_bytes": record.memory.peak, "cache_bytes": part.cache_bytes}
+
+
+def run(config: Config) -> runs.Result:
+    """Reads and splits the documents, then tunes a model that writes on, or one that tells their types apart."""
+    record = runs.Run("legal_text", config)
+    config = record.config  # that of the interrupted run when --resume is given
+    device.set_up(config.seed, config.precision, config.deterministic)
+    preset = config.preset or ("demo" if config.data == "demo" else "gpt2_base_en")
+    model = text_model.load(preset)
+    if config.window and config.window > model.context:
+        raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
+    corpus = text.load(config, record.directory, least_per_type=2 if config.task == "classify" else 0)
+    documents = {side: model.encode(corpus.texts_of(side)) for side in data.SPLIT_NAMES}
+    record.write_config(preset=preset, window=config.window or min(256, model.context))
+    return (classify if config.task == "classify" else write_on)(record, model, corpus, documents)
+
+
+def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
+    """Tunes under each strategy, keeps the one that validates best, and says what it writes, copies and forgets."""
+    config, directory = record.config, record.directory
+    drawn = demo_text.general_texts() if config.data == "demo" else []
+    general = text.read_texts(config.general, config.encoding, config.keep_layout) if config.general else drawn
+    documents = documents | ({"general": model.encode(general)} if general else {})
+    windows = {side: text.pack(ids, config.window, model.end_token) for side, ids in documents.items()}
+    print(text.count_table(windows, config.window, len(corpus.duplicates)), file=sys.stderr)
+
+    # Before: what the pretrained network makes of the texts, by its own output layer.
+    inputs = [model.task.input[name] for name in ("token_ids", "padding_mask")]
+    whole = keras.Model(inputs, keras.ops.cast(model.task.output, "float32"), name="pretrained")
+    part = text_model.FrozenWindows(model, None, whole, windows, config)
+    whole.compile(loss=language_loss())
+    baseline = {"loss": whole.evaluate(part.batches("validation"), verbose=0)}
+    before = text_evaluation.of_windows(part, corpus, general)
+    openings = [re.match(r"(?:\S+\s+){0,7}\S+", one)[0] for one in corpus.texts_of("validation")]
+    prompts = openings[:: max(1, len(openings) // config.samples)][: config.samples]
+    sampling = generate.Sampling(max_tokens=min(config.sample_tokens, model.context // 2), seed=config.seed)
+    written = {"before": generate.generate(model, prompts, sampling)}
+
+    # Training: every strategy starts from the same preset; the validation documents choose.
+    rows, best = [], None
+    for strategy in config.strategies:
+        tuned, part, row = tune(strategy, config.preset, windows, record, baseline)
+        row |= text_evaluation.of_windows(part, corpus, general)
+        rows.append(row)
+        if best is None or row["validation"]["loss"] < best[1]["validation"]["loss"]:
+            best = tuned, row, part.suffix
+    model, kept, network = best
+    for row in rows:
+        row["kept"] = row is kept
+
+    # What it writes, and how much of that it has by heart.
+    written["after"] = generate.generate(model, prompts, sampling)
+    copying = text_evaluation.of_written(written, corpus)
+    samples = text_evaluation.write_samples(directory / "samples.jsonl", prompts, written)
+
+    # What stays: a preset that KerasHub loads by itself, LoRA's weights alone, the numbers, the page.
+    text_model.save(model, directory / "preset")
+    if kept["strategy"] == "lora":
+        model.backbone.save_lora_weights(str(directory / "adapter.lora.h5"))
+    record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
+    result = record.finish({
+        "task": "generate", "strategy": kept["strategy"],
+        "data": corpus.summary() | {"tokens": {side: part.tokens for side, part in windows.items()}},
+        "validation": kept["validation"], "test": kept["test"], "before": before, "general": kept.get("general"),
+        "strategies": rows, "samples": samples, "copying": copying, "cost": record.cost(network),
+    })  # fmt: skip
+    text_report.write(directory)
+    record.publish()
+    print(text_evaluation.summary(result))
+    return result
+
+
+def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
+    """Puts a classifier on the network, frozen or tuned, beside logistic regression on counted words."""
+    config, preset, stages = record.config, record.config.preset, []
+    if config.adapt_epochs:  # the language model first, on the training documents (Howard and Ruder 2018)
+        packed = {side: text.pack(documents[side], config.window, model.end_token) for side in ("train", "validation")}
+        adapted, _, row = tune("full", preset, packed, record, stage="adapt", epochs=config.adapt_epochs)
+        preset = str(record.directory / "preset")
+        text_model.save(adapted, pathlib.Path(preset))
+        stages.append({name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")})
+    sizes = config.window, config.windows_per_document
+    windows = {side: text.pack_each(ids, *sizes, model.end_token) for side, ids in documents.items()}
+    owners = {side: part.documents.max(axis=1) for side, part in windows.items()}
+    targets = {side: (corpus.labels(side)[owner], np.ones(len(owner), "float32")) for side, owner in owners.items()}
+
+    rows, best = [], None
+    for strategy in config.strategies:
+        gc.collect()
+        record.memory.restart()
+        keras.utils.set_random_seed(config.seed)
+        frozen = strategy in ("head", "last_blocks")
+        model = text_model.load(preset, strategy != "scratch", 0.0 if frozen else config.dropout)
+        first = freeze(model, strategy, config)
+        prefix, suffix = text_model.halves(model, first)
+        head = build_class_head(model.backbone.hidden_dim, len(corpus.class_names))
+        network = text_model.with_class_head(model, suffix, head)
+        part = text_model.FrozenWindows(model, prefix, network, windows, config, targets)
+        score = train(part, strategy, strategy, model.backbone.hidden_dim, record, config.epochs,
+                      keras.losses.SparseCategoricalCrossentropy())  # fmt: skip
+        answers = {}
+        for side in ("validation", "test"):  # a document's answer is the mean over its windows
+            of_windows = part.suffix.predict(part.batches(side), verbose=0)
+            answers[side] = np.stack([of_windows[owners[side] == n].mean(axis=0) for n in range(len(documents[side]))])
+        row = record.stage(strategy, part.suffix, score) | {"peak_memory_bytes": record.memory.peak}
+        row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
+        for side, given in answers.items():
+            about = corpus.labels(side), corpus.class_names, corpus.groups(side)
+            row[side] = evaluation.evaluate(given, *about, config.seed)
+        rows.append(row)
+        if best is None or row["validation"]["log_loss"] < best[0]["validation"]["log_loss"]:
+            best = row, answers["test"], (model, first, head), part.suffix
+    kept, probabilities, parts, trained = best
+    for row in rows:
+        row["kept"] = row is kept
+
+    runs.write_predictions(record.directory, corpus, probabilities)
+    text_model.save_classifier(record.directory, *parts, corpus.class_names)
+    record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
+    result = record.finish({
+        "task": "classify", "strategy": kept["strategy"], "data": corpus.summary(), "stages": stages,
+        "validation": kept["validation"], "test": kept["test"], "strategies": rows,
+        "counted_words": text_evaluation.counted_words(corpus, config.seed), "cost": record.cost(trained),
+    })  # fmt: skip
+    text_report.write(record.directory)
+    record.publish()
+    print(text_evaluation.summary(result))
+    return result
+
+
+if __name__ == "__main__":
+    config.main(Config, run, __doc__)

@@ -1,0 +1,117 @@
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from common import demo_text, errors, generate, text_model
+
+pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
+
+ROOT = pathlib.Path(__file__).parents[2]
+PROMPTS = ["The members of the", "Thank you for", ""]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return text_model.load("demo")
+
+
+def test_the_same_seed_gives_the_same_text(model):
+    settings = [generate.Sampling(max_tokens=20, seed=seed) for seed in (1, 1, 2)]
+    first, again, other = (generate.generate(model, PROMPTS, one) for one in settings)
+    assert first == again != other
+    assert all(made.startswith(prompt) for prompt, made in zip(PROMPTS, first, strict=True))
+
+
+def test_greedy_is_the_likeliest_token_each_time(model):
+    """The cached steps against a whole forward pass for every token."""
+    (made,) = generate.generate(model, [PROMPTS[0]], generate.Sampling(max_tokens=8, greedy=True))
+    tokens = [model.end_token, *model.encode([PROMPTS[0]])[0]]
+    for _ in range(8):
+        import numpy as np
+
+        ids = np.array([tokens], "int32")
+        logits = model.task({"token_ids": ids, "padding_mask": np.ones_like(ids)})
+        tokens.append(int(np.argmax(logits[0, -1])))
+    if model.end_token in tokens[1:]:
+        tokens = tokens[: tokens.index(model.end_token, 1)]
+    assert made == model.decode(tokens[1:])
+
+
+def test_top_1_and_a_tiny_top_p_are_greedy(model):
+    greedy = generate.generate(model, PROMPTS[:2], generate.Sampling(max_tokens=12, greedy=True))
+    for settings in ({"top_k": 1, "top_p": None}, {"top_k": None, "top_p": 1e-6}):
+        assert generate.generate(model, PROMPTS[:2], generate.Sampling(max_tokens=12, **settings)) == greedy
+    everything = generate.Sampling(max_tokens=12, top_k=None, top_p=None, temperature=2.0)
+    assert generate.generate(model, PROMPTS[:2], everything) != greedy
+
+
+def test_prompts_of_different_length_do_not_disturb_each_other(model):
+    settings = generate.Sampling(max_tokens=10, greedy=True)
+    together = generate.generate(model, PROMPTS, settings)
+    assert together == [generate.generate(model, [prompt], settings)[0] for prompt in PROMPTS]
+
+
+def test_beam_search_is_at_least_as_likely_as_greedy(model):
+    import numpy as np
+
+    def score(made):
+        tokens = np.array([[model.end_token, *model.encode([made])[0]]], "int32")
+        logits = np.asarray(model.task({"token_ids": tokens, "padding_mask": np.ones_like(tokens)}), "float64")[0]
+        logits -= logits.max(axis=-1, keepdims=True)
+        chosen = logits[np.arange(tokens.shape[1] - 1), tokens[0, 1:]]
+        return (chosen - np.log(np.exp(logits[:-1]).sum(axis=-1))).sum()
+
+    (greedy,) = generate.generate(model, [PROMPTS[1]], generate.Sampling(max_tokens=6, greedy=True))
+    (beam,) = generate.generate(model, [PROMPTS[1]], generate.Sampling(max_tokens=6, beams=4))
+    assert beam.startswith(PROMPTS[1]) and score(beam) >= score(greedy) - 1e-3
+    assert model.task.preprocessor is not None
+
+
+def test_it_stops_at_the_end_token(model):
+    long = generate.generate(model, [""] * 4, generate.Sampling(max_tokens=120, seed=5))
+    assert not any("<|endoftext|>" in made for made in long)
+
+
+def test_texts_grow_token_by_token(model):
+    seen = []
+    (made,) = generate.generate(
+        model, [PROMPTS[0]], generate.Sampling(max_tokens=10), lambda texts: seen.append(texts[0])
+    )
+    assert 2 < len(seen) <= 10 and seen[-1] == made
+    assert all(later.startswith(earlier.rstrip("�")) for earlier, later in zip(seen, seen[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"max_tokens": 0}, "--max-tokens"), ({"temperature": 0}, "--greedy takes"), ({"top_p": 1.5}, "--top-p"),
+     ({"greedy": True, "beams": 2}, "exclude each other"), ({"max_tokens": 500}, "must be below 128")],
+)  # fmt: skip
+def test_settings_are_checked(model, settings, message):
+    with pytest.raises(errors.UserError, match=message):
+        generate.generate(model, ["x"], generate.Sampling(**settings))
+
+
+def test_the_command_streams_writes_and_warns(tmp_path):
+    def recipes(*arguments):
+        command = [sys.executable, "-m", "recipes", "generate", *map(str, arguments)]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    (tmp_path / "prompts.txt").write_text("The meeting\n\nMembers shall\n")
+    ended = recipes(
+        demo_text.PRESET, "--file", tmp_path / "prompts.txt", "--max-tokens", 8, "--out", tmp_path / "made.jsonl"
+    )
+    assert ended.returncode == 0 and "not legal advice" in ended.stderr, ended.stderr
+    rows = [json.loads(line) for line in (tmp_path / "made.jsonl").read_text().splitlines()]
+    assert [row["prompt"] for row in rows] == ["The meeting", "Members shall"]
+    assert all(row["text"] in ended.stdout for row in rows)
+    ended = recipes(tmp_path, "--prompt", "x")
+    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1 and "no language model there" in ended.stderr
+
+
+def test_prompts_of_a_file(tmp_path):
+    assert generate.prompts_of((), None) == [""] and generate.prompts_of(("a", "b"), None) == ["a", "b"]
+    with pytest.raises(errors.UserError, match="no such file"):
+        generate.prompts_of((), tmp_path / "none.txt")

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+
+from common import config, errors, text, text_model
+from tests import tiny_language_model
+
+import keras  # isort: skip
+
+pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
+
+IDS = np.random.default_rng(0).integers(2, 1500, (3, 12)).astype("int32")
+MASK = np.ones_like(IDS)
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    """A tiny GPT-2 with random weights, the demo's vocabulary, and room for windows of 64 tokens."""
+    return tiny_language_model.write(tmp_path_factory.mktemp("preset") / "tiny", layers=3)
+
+
+def logits(model):
+    return keras.ops.convert_to_numpy(model.task({"token_ids": IDS, "padding_mask": MASK}))
+
+
+def with_logits(model, suffix):
+    return text_model.with_head(suffix, lambda hidden, inputs: model.backbone.token_embedding(hidden, reverse=True))
+
+
+def tune_a_little(model, network):
+    network.compile(keras.optimizers.Adam(1e-2), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    network.fit([IDS, MASK], np.roll(IDS, -1, axis=1), epochs=3, verbose=0)
+
+
+def test_the_demo_is_a_preset_below_3_megabytes():
+    model = text_model.load("demo")
+    from common import demo_text
+
+    size = sum(path.stat().st_size for path in demo_text.PRESET.rglob("*") if path.is_file())
+    assert size < 3e6 and model.context == 128 and len(model.blocks) == 4
+    sample = "The Tenant shall pay £1,500 on 3 May — naïve; 東京."
+    (tokens,) = model.encode([sample])
+    assert model.decode(tokens) == sample
+    assert 0 not in tokens and model.end_token not in tokens
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, None])
+def test_both_halves_make_the_whole(preset, first):
+    model = text_model.load(preset)
+    prefix, suffix = text_model.halves(model, first)
+    assert (prefix is None) == (first is None)
+    whole = text_model.joined(prefix, with_logits(model, suffix))
+    assert np.allclose(whole([IDS, MASK]), logits(model), atol=1e-5)
+
+
+def test_token_losses_are_cross_entropies(preset):
+    model = text_model.load(preset)
+    network = with_logits(model, text_model.halves(model, None)[1])
+    targets = np.roll(IDS, -1, axis=1)
+    found = text_model.token_losses(network).predict([IDS, MASK, targets], verbose=0)
+    expected = keras.losses.sparse_categorical_crossentropy(targets, network([IDS, MASK]), from_logits=True)
+    assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_lora_changes_its_own_weights_alone_and_can_be_saved_and_merged(preset, tmp_path):
+    model = text_model.load(preset)
+    before = logits(model)
+    text_model.enable_lora(model, 4)
+    assert np.allclose(logits(model), before, atol=1e-6)
+    network = with_logits(model, text_model.halves(model, None)[1])
+    names = [variable.name for variable in network.trainable_variables]
+    assert set(names) == {"lora_kernel_a", "lora_kernel_b"} and len(names) == 3 * 2 * 2
+    weights = [keras.ops.convert_to_numpy(weight) for weight in network.weights]
+    tune_a_little(model, network)
+    for old, weight in zip(weights, network.weights, strict=True):
+        changed = not np.array_equal(old, keras.ops.convert_to_numpy(weight))
+        assert changed == weight.name.startswith("lora"), weight.path
+    after = logits(model)
+    assert np.abs(after - before).max() > 0.1
+
+    model.backbone.save_lora_weights(str(tmp_path / "adapter.lora.h5"))
+    alone = text_model.load(preset)
+    alone.backbone.load_lora_weights(str(tmp_path / "adapter.lora.h5"))
+    assert np.allclose(logits(alone), after, atol=1e-5)
+
+    text_model.save(model, tmp_path / "merged")
+    merged = text_model.load(str(tmp_path / "merged"))
+    assert not [weight for weight in merged.backbone.weights if "lora" in weight.name]
+    assert np.allclose(logits(merged), after, atol=1e-4)
+
+
+def settings(tmp_path, **changes):
+    return config.RunConfig(cache=tmp_path / "cache", batch_size=2, **changes)
+
+
+@pytest.fixture
+def windows():
+    documents = [np.random.default_rng(n).integers(2, 1500, 40 + n) for n in range(5)]
+    return {"train": text.pack(documents, 16, 1), "validation": text.pack(documents[:2], 16, 1)}
+
+
+@pytest.mark.parametrize("first", [2, 3])
+def test_training_behind_the_cache_is_training_the_whole(preset, windows, tmp_path, first):
+    losses, weights = [], []
+    for no_cache in (False, True):
+        model = text_model.load(preset)
+        model.backbone.trainable = False
+        for layer in [*model.blocks[first:], model.backbone.layer_norm]:
+            layer.trainable = True
+        prefix, suffix = text_model.halves(model, first)
+        part = text_model.FrozenWindows(
+            model, prefix, with_logits(model, suffix), windows, settings(tmp_path, no_cache=no_cache)
+        )
+        assert (part.store is None) == no_cache and (part.cache_bytes > 0) != no_cache
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+        part.suffix.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
+        train, validation, _ = part.generators()
+        history = part.suffix.fit(train, validation_data=validation, epochs=3, verbose=0, shuffle=False).history
+        losses.append(history["loss"] + history["val_loss"])
+        weights.append([keras.ops.convert_to_numpy(weight) for weight in model.backbone.weights])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5) and losses[0][2] < losses[0][0]
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(*weights, strict=True))
+
+
+def test_the_cache_is_used_again_but_not_for_other_weights(preset, windows, tmp_path, capsys):
+    def computed(change=0.0):
+        model = text_model.load(preset)
+        model.blocks[0].weights[0].assign_add(change + 0 * model.blocks[0].weights[0])
+        prefix, suffix = text_model.halves(model, 2)
+        text_model.FrozenWindows(model, prefix, suffix, windows, settings(tmp_path))
+        return "to do" in capsys.readouterr().err
+
+    assert [computed(), computed(), computed(0.01), computed()] == [True, False, True, False]
+    with pytest.raises(errors.UserError, match="--cache-limit"):
+        model = text_model.load(preset)
+        prefix, suffix = text_model.halves(model, 1)
+        text_model.FrozenWindows(model, prefix, suffix, windows, settings(tmp_path, cache_limit=1e-9))
+
+
+def test_the_order_of_an_epoch_is_that_of_its_number():
+    rows = np.arange(10)
+    batches = text_model.Batches(lambda chosen: [rows[chosen]], rows, rows, 4, seed=3)
+    first = [batches[n][1].tolist() for n in range(3)]
+    batches.on_epoch_end()
+    second = [batches[n][1].tolist() for n in range(3)]
+    resumed = text_model.Batches(lambda chosen: [rows[chosen]], rows, rows, 4, seed=3, first_epoch=1)
+    assert first != second == [resumed[n][1].tolist() for n in range(3)]
+    assert sorted(sum(first, [])) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("gpt2_bose_en", "cannot be loaded"), ("no/such/folder", "no such folder"),
+     ("hf://no-such-user/no-such-model", "hf://no-such-user/no-such-model")],
+)  # fmt: skip
+def test_a_preset_that_cannot_be_had_is_one_line(name, message, monkeypatch):
+    def unreachable(*arguments):
+        raise OSError("no network")
+
+    monkeypatch.setattr(text_model.socket, "getaddrinfo", unreachable)
+    with pytest.raises(errors.UserError, match=message) as caught:
+        text_model.load(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(text_model.sys.modules, "keras_hub", None)
+    with pytest.raises(errors.UserError, match=r"pip install -e '\.\[text\]'"):
+        text_model.load("demo")
