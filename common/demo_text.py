@@ -38,7 +38,8 @@ class Pen:
     """
 
     def __init__(self, rules: Rules, seed):
-        self.rules, self.random, self.facts = rules, random.Random(str(seed)), {}
+        self.rules, self.random = rules, random.Random(str(seed))
+        self.facts: dict[str, str] = {}
 
     def fix(self, **facts: str) -> None:
         """Draws each template once; from here on its name stands for what came out."""

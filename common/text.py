@@ -282,7 +282,8 @@ def with_groups(samples: Iterable[data.Sample], pattern: str) -> list[data.Sampl
         raise errors.UserError(f"--group-pattern '{pattern}': no regular expression ({error})") from error
     if compiled.groups > 1:
         raise errors.UserError(f"--group-pattern '{pattern}': one pair of parentheses must say what the group is")
-    grouped, without = [], []
+    grouped: list[data.Sample] = []
+    without: list[data.Sample] = []
     for sample in samples:
         match = compiled.search(pathlib.Path(sample.path).name)
         group = match[compiled.groups] if match else ""
@@ -393,7 +394,7 @@ def split(samples: list[data.Sample], content_of: dict[str, str], config, strati
         counts = collections.Counter(label for _, label in {(units[path], label) for path, label in labels.items()})
         rare = {label for label, count in counts.items() if count < 3}
         if rare:  # with the rarest of the others, so that there are enough
-            host = min((label for label in counts if label not in rare), key=counts.get, default="")
+            host = min((label for label in counts if label not in rare), key=lambda label: counts[label], default="")
             labels = {path: host if label in rare else label for path, label in labels.items()}
     seed = config.seed if config.split_seed is None else config.split_seed
     stratified = [dataclasses.replace(sample, label=labels[sample.path]) for sample in samples]

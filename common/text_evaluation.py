@@ -116,7 +116,8 @@ class TrainingText:
     """
 
     def __init__(self, documents: Sequence[str]):
-        self.number_of, parts = {}, []
+        self.number_of: dict[str, int] = {}
+        parts = []
         for number, document in enumerate(documents):
             parts += [self.number_of.setdefault(word, len(self.number_of) + 1) for word in words(document)]
             parts.append(-1 - number)  # a mark that no text has
@@ -171,7 +172,7 @@ def copying(samples: Sequence[str], training: TrainingText) -> dict:
 
 def distinct(samples: Sequence[str], length: int) -> float | None:
     """Of the runs of `length` words in some texts the share that are different (Li et al. 2016); None without any."""
-    runs = []
+    runs: list[tuple[str, ...]] = []
     for sample in samples:
         found = words(sample)
         runs += zip(*(found[place:] for place in range(length)), strict=False)
