@@ -13,7 +13,8 @@ import pathlib
 import random
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from common import files
 
@@ -26,7 +27,7 @@ GENERAL_SEED = 10_000_000  # the pretraining's seeds are below
 TEMPLATES = pathlib.Path(__file__).resolve().parent / "templates"
 PLACE = re.compile(r"\{(\w+)\}")
 
-Rules = Mapping[str, Sequence[str] | Callable[["Pen"], str]]
+Rules = Mapping[str, Any]  # place → its alternatives, or a function of the pen
 
 
 class Pen:
@@ -130,7 +131,7 @@ def _grammar(name: str) -> dict:
     return tomllib.loads((TEMPLATES / f"{name}.toml").read_text(encoding="utf-8"))
 
 
-PROSE: Rules = NAMES | _grammar("demo_prose")
+PROSE: Rules = {**NAMES, **_grammar("demo_prose")}
 GENRES = ("story", "news", "letter", "rules", "advice", "life", "meeting")
 
 

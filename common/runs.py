@@ -26,7 +26,7 @@ import keras
 import numpy as np
 import psutil
 
-from common import backbones, data, device, errors, evaluation, files, frozen_prefix, generators, surgery, tracking
+from common import backbones, device, errors, evaluation, files, frozen_prefix, generators, surgery, tracking
 from common import config as configuration
 
 VERSIONED_PACKAGES = (
@@ -480,12 +480,12 @@ def trim_history(directory: pathlib.Path, finished_stages: list[str], stage: str
 # Predictions and the saved model --------------------------------------------------------------------------------
 
 
-def write_predictions(directory: pathlib.Path, splits: data.Splits, probabilities: np.ndarray, **further) -> None:
+def write_predictions(directory: pathlib.Path, splits, probabilities: np.ndarray, **further) -> None:
     """Writes predictions.csv: the test photos with their true and predicted class and all probabilities.
 
     Args:
         directory: the run directory.
-        splits: whose test photos were predicted.
+        splits: whose test photos, or texts, were predicted: it has `class_names` and `test`.
         probabilities: (n, k) floats.
         further: columns to add, n values each.
     """

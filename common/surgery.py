@@ -251,7 +251,7 @@ def take_raw_pixels(
 def moving_variables(model: keras.Model) -> list:
     """All variables that training can change: weights, batch-norm statistics and random states of the layers that
     train, what trains inside a layer that is frozen but for that (LoRA), and the random states of frozen layers."""
-    found = {}
+    found: dict[int, keras.Variable] = {}
     for layer in leaf_layers(model):
         fixed = set() if layer.trainable else {id(weight) for weight in layer.weights if not weight.trainable}
         found.update((id(variable), variable) for variable in layer.variables if id(variable) not in fixed)

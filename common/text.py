@@ -498,5 +498,6 @@ def pack_each(documents: Sequence[np.ndarray], length: int, most: int, end_token
     """
     windows = [pack([tokens[: most * length - 1]], length, end_token, pad_token) for tokens in documents]
     numbered = [np.where(part.documents >= 0, number, -1) for number, part in enumerate(windows)]
-    fields = [np.concatenate([getattr(part, name) for part in windows]) for name in ("token_ids", "targets", "weights")]
-    return Windows(*fields, np.concatenate(numbered).astype("int32"))
+    names = ("token_ids", "targets", "weights")
+    fields = {name: np.concatenate([getattr(part, name) for part in windows]) for name in names}
+    return Windows(**fields, documents=np.concatenate(numbered).astype("int32"))

@@ -304,7 +304,8 @@ class FrozenWindows:
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
-        self.windows, self.config, self.store, self.losses = windows, config, None, None
+        self.windows, self.config, self.store = windows, config, None
+        self.losses: keras.Model | None = None
         self.seconds, self.cache_bytes = 0.0, 0
         self.targets = targets or {name: (part.targets, part.weights) for name, part in windows.items()}
         self.splits = types.SimpleNamespace(**windows)  # `runs.fit` asks for the length of its `train`
@@ -322,7 +323,8 @@ class FrozenWindows:
 
     def batches(self, side: str, **options) -> Batches:
         """The batches of one side, as they stand unless a seed is given."""
-        return Batches(self._reader(self.windows[side]), *self.targets[side], self.config.batch_size, **options)
+        targets, weights = self.targets[side]
+        return Batches(self._reader(self.windows[side]), targets, weights, self.config.batch_size, **options)
 
     def token_losses(self, side: str) -> np.ndarray:
         """The loss of every target of one side in nats, float32 (windows, length)."""

@@ -75,7 +75,8 @@ class Config(config.RunConfig):
     accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with a quarter of the memory
     epochs: int = 4  # an upper limit: early stopping ends the training
     patience: int = 2  # epochs without a better validation loss before it stops
-    learning_rate: float | None = None  # the peak; default: by strategy and width, see RATES
+    # The peak; default: by strategy and width, see RATES.
+    learning_rate: float | None = None  # type: ignore[assignment]
     warm_up: float = 0.1  # share of the steps in which the rate rises from nothing; then it falls along a cosine
     weight_decay: float = 0.01  # not of biases and norms
     clip: float = 1.0  # norm of a step's gradients at most
@@ -234,18 +235,19 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     whole.compile(loss=language_loss())
     baseline = {"loss": whole.evaluate(part.batches("validation"), verbose=0)}
     before = text_evaluation.of_windows(part, corpus, general)
-    openings = [re.match(r"(?:\S+\s+){0,7}\S+", one)[0] for one in corpus.texts_of("validation")]
+    openings = [re.findall(r"\A(?:\S+\s+){0,7}\S+", one)[0] for one in corpus.texts_of("validation")]
     prompts = openings[:: max(1, len(openings) // config.samples)][: config.samples]
     sampling = generate.Sampling(max_tokens=min(config.sample_tokens, model.context // 2), seed=config.seed)
     written = {"before": generate.generate(model, prompts, sampling)}
 
     # Training: every strategy starts from the same preset; the validation documents choose.
-    rows, best = [], None
+    rows: list[dict] = []
+    best: tuple = ()
     for strategy in config.strategies:
         tuned, part, row = tune(strategy, config.preset, windows, record, baseline)
         row |= text_evaluation.of_windows(part, corpus, general)
         rows.append(row)
-        if best is None or row["validation"]["loss"] < best[1]["validation"]["loss"]:
+        if not best or row["validation"]["loss"] < best[1]["validation"]["loss"]:
             best = tuned, row, part.suffix
     model, kept, network = best
     for row in rows:
@@ -287,7 +289,8 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     owners = {side: part.documents.max(axis=1) for side, part in windows.items()}
     targets = {side: (corpus.labels(side)[owner], np.ones(len(owner), "float32")) for side, owner in owners.items()}
 
-    rows, best = [], None
+    rows: list[dict] = []
+    best: tuple = ()
     for strategy in config.strategies:
         gc.collect()
         record.memory.restart()
@@ -311,14 +314,15 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
             about = corpus.labels(side), corpus.class_names, corpus.groups(side)
             row[side] = evaluation.evaluate(given, *about, config.seed)
         rows.append(row)
-        if best is None or row["validation"]["log_loss"] < best[0]["validation"]["log_loss"]:
+        if not best or row["validation"]["log_loss"] < best[0]["validation"]["log_loss"]:
             best = row, answers["test"], (model, first, head), part.suffix
     kept, probabilities, parts, trained = best
     for row in rows:
         row["kept"] = row is kept
 
     runs.write_predictions(record.directory, corpus, probabilities)
-    text_model.save_classifier(record.directory, *parts, corpus.class_names)
+    model, first, head = parts
+    text_model.save_classifier(record.directory, model, first, head, corpus.class_names)
     record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
     result = record.finish({
         "task": "classify", "strategy": kept["strategy"], "data": corpus.summary(), "stages": stages,
