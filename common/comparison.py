@@ -517,7 +517,8 @@ def _not_told_apart(comparison: dict, choice: dict, close: list[dict]) -> str:
     pairs = itertools.combinations([row["name"] for row in tied], 2)
     if tied == comparison["rows"][: len(tied)] and not any((between(comparison, *pair) or (0, 0))[1] for pair in pairs):
         names = _listed([said(row) for row in tied])
-        return f"Nothing here tells the first {len(tied)} apart: {names} differ by no more than noise."
+        which = "all" if len(tied) == len(comparison["rows"]) else "the first"
+        return f"Nothing here tells {which} {len(tied)} apart: {names} differ by no more than noise."
     return (
         f"Nothing here tells {said(choice)} apart from {_listed([said(row) for row in close])}: they differ by no more "
         "than noise."
@@ -533,7 +534,7 @@ def _cheaper(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
     half = [row for row in cheaper if 2 * _price(row, choice) <= _price(choice, row)]
     cheapest = min(cheaper, key=lambda row: _price(row, choice))
     if not half:
-        return [f"The cheapest that was tried, {said(cheapest)}, costs more than half as much."]
+        return [f"Nothing that was tried costs less than half as much; the cheapest is {said(cheapest)}."]
     # Chosen as everything is, on the validation photos.
     row = min(tenth, key=_by_validation) if tenth else min(half, key=lambda row: _price(row, choice))
     features = choice["cost"]["feature_seconds"] or row["cost"]["feature_seconds"]

@@ -62,6 +62,8 @@ def copy(recipe: str, destination: pathlib.Path, package: str | None = None) -> 
         UserError: an unknown recipe, a name that Python cannot import, a folder with something in it.
     """
     project = plan(recipe, destination, package)
+    if destination.is_dir() and any(destination.iterdir()):
+        raise errors.UserError(f"{destination} is not empty; name another folder")
 
     def write(folder: pathlib.Path) -> None:
         for path, content in project.files.items():
@@ -272,4 +274,4 @@ def sections(docstring: str) -> tuple[str, dict[str, str]]:
 
 
 def _first_line(code: str) -> str:
-    return (ast.get_docstring(ast.parse(code)) or "").split("\n")[0]
+    return " ".join((ast.get_docstring(ast.parse(code)) or "").split("\n\n")[0].split())

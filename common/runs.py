@@ -65,7 +65,7 @@ class Run:
         """
         backbones.check_name(getattr(config, "backbone", None))  # recipes on texts have none
         tracking.check(config.tensorboard, config.mlflow)
-        self.recipe = recipe
+        self.recipe, self.command = recipe, command()
         self.started = time.perf_counter()
         self.memory = PeakMemory()
         self.memory.start()
@@ -98,7 +98,7 @@ class Run:
             )
         if (self.directory / "results.json").is_file():
             raise errors.UserError(
-                f"--resume {config.resume}: that run is finished; its report.html can be drawn again by "
+                f"--resume {config.resume}: that run is finished; its report can be drawn again by "
                 f"`python -m recipes report {config.resume}`"
             )
         changed = [
@@ -108,6 +108,7 @@ class Run:
         ]
         if changed:
             raise errors.UserError(f"--resume takes all settings from the run: leave {', '.join(changed)} away")
+        self.command = stored["command"]  # the one that began it
         return configuration.from_dict(type(config), stored["config"])
 
     def _new_directory(self) -> pathlib.Path:
@@ -132,7 +133,7 @@ class Run:
         self.config = dataclasses.replace(self.config, **resolved)
         files.write_json(self.directory / "config.json", {
             "recipe": self.recipe,
-            "command": command(),
+            "command": self.command,
             "config": configuration.to_dict(self.config),
             "versions": versions(),
             "device": device.description(),
@@ -186,6 +187,10 @@ class Run:
         self.memory.stop()
         return Result(self.directory, results)
 
+    def discard(self) -> None:
+        """Removes the run directory in which nothing was trained."""
+        _remove_unused(self.directory)
+
     def publish(self) -> None:
         """Sends the finished run with its report to MLflow, where `--mlflow` names it.
 
@@ -203,6 +208,7 @@ def _remove_unused(directory: pathlib.Path) -> None:
         files_there = {path.name for path in directory.rglob("*") if path.is_file()}
         if "config.json" not in files_there and "skipped.csv" not in files_there:
             shutil.rmtree(directory)
+            directory.parent.rmdir()  # where it was the only one
 
 
 @dataclasses.dataclass
@@ -539,6 +545,8 @@ def load_model(directory: pathlib.Path) -> SavedModel:
         UserError: there is no model.keras, or it cannot be read.
     """
     path = directory / "model.keras" if directory.is_dir() else directory
+    if (directory / "compare.json").is_file():
+        raise errors.UserError(f"{directory} is a comparison: give one of its runs, {directory}/trials/…/model.keras")
     if not path.is_file():
         raise errors.UserError(f"{directory}: no model.keras there; give the directory of a finished run")
     try:

@@ -26,7 +26,6 @@ import collections
 import dataclasses
 import pathlib
 import shlex
-import shutil
 import sys
 import tempfile
 import time
@@ -154,7 +153,10 @@ def defined(definition: str) -> Strategy:
     """What `STRATEGY --flag value …` stands for: a strategy with other settings."""
     name, *flags = shlex.split(definition) or [""]
     base = known(name)
-    changed = configuration.changed(configuration.parse(base.recipe.Config, flags))
+    try:
+        changed = configuration.changed(configuration.parse(base.recipe.Config, flags))
+    except errors.UserError as error:
+        raise errors.UserError(f"--strategies {definition!r}: {error}") from error
     what = f"{base.what}; {' '.join(flags)}" if flags else base.what
     return Strategy(what, base.recipe, base.settings | changed)
 
@@ -314,7 +316,7 @@ def run(config: Config) -> runs.Result:
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
     print(calibration.table(seconds, sum(feature_seconds.values()), expected))
     if config.dry_run:
-        shutil.rmtree(record.directory)
+        record.discard()
         sys.exit()
     record.write_config(backbones=names)
 
@@ -350,6 +352,8 @@ def run(config: Config) -> runs.Result:
     record.publish()
     print(comparison.table(result.results))
     print("\n".join([*result.results["advice"], f"report: {record.directory / 'compare.html'}"]))
+    if kept := [each for each in found if each.strategy == result.results["choice"] and each.directory]:
+        print(f"one of its models: {kept[0].directory}; python -m recipes predict {kept[0].directory} FILE…")
     return result
 
 

@@ -115,7 +115,7 @@ def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_taken(tmp_pat
     folder.mkdir()
     project.copy("linear_probe", folder)
     assert (folder / "train.py").is_file()
-    with pytest.raises(errors.UserError, match="holds something other than a new project"):
+    with pytest.raises(errors.UserError, match="is not empty"):
         project.copy("linear_probe", folder)
 
 
