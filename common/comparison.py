@@ -300,6 +300,18 @@ def _choice(rows: list[dict]) -> str | None:
     return min(finished, key=_by_validation)["name"] if finished else None
 
 
+def model_of(comparison: dict) -> str | None:
+    """The run directory, relative to the comparison's, of what to use: its first seed with all training photos."""
+    runs = [
+        run for row in comparison["rows"] if row["name"] == comparison["choice"] for run in row["runs"] if run["report"]
+    ]
+    if not runs:
+        return None
+    largest = max(run["fraction"] for run in runs)
+    report = min((run for run in runs if run["fraction"] == largest), key=lambda run: run["seed"])["report"]
+    return str(pathlib.PurePosixPath(report).parent)
+
+
 def _by_validation(row: dict) -> tuple[float, float]:
     return -row["validation"]["accuracy"][0], row["cost"]["seconds"][0]
 

@@ -352,8 +352,8 @@ def run(config: Config) -> runs.Result:
     record.publish()
     print(comparison.table(result.results))
     print("\n".join([*result.results["advice"], f"report: {record.directory / 'compare.html'}"]))
-    if kept := [each for each in found if each.strategy == result.results["choice"] and each.directory]:
-        print(f"one of its models: {kept[0].directory}; python -m recipes predict {kept[0].directory} FILE…")
+    if place := comparison.model_of(result.results):
+        print(f"its model: python -m recipes predict {record.directory / place} FILE…")
     return result
 
 

@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from common import commands, data, errors, trials
+from common import commands, comparison, data, errors, trials
 from common import config as configuration
 from recipes import compare_strategies, feature_extraction, partial_unfreezing
 
@@ -75,6 +75,12 @@ def test_the_page_and_the_files_for_machines_are_there(compared):
     for row in result.results["rows"]:
         for each in row["runs"]:
             assert each["report"] in page and (result.directory / each["report"]).is_file()
+
+
+def test_the_model_of_what_to_use_is_named(compared):
+    place = comparison.model_of(compared.results)
+    assert place.startswith(f"trials/{compared.results['choice']}/")
+    assert (compared.directory / place / "model.keras").is_file()
 
 
 def test_the_page_can_be_drawn_again(compared, tmp_path, capsys):
