@@ -140,6 +140,8 @@ class Run:
             "started": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         })  # fmt: skip
         print(f"run: {self.directory} (if it is interrupted: --resume {self.directory})", file=sys.stderr)
+        if self.config.tensorboard:
+            print(f"curves: tensorboard --logdir {self.directory / 'tensorboard'}", file=sys.stderr)
 
     def seconds(self) -> float:
         """Wall time of this run so far, with the sessions before an interruption up to their last finished epoch."""
