@@ -169,16 +169,25 @@ def _templates(modules: list[pathlib.Path]) -> list[pathlib.Path]:
         new = {every[name] for names in named for name in names if name in every} - found
         found |= new
         waiting += new
-    return sorted(found)
+    texts = [path.read_text(encoding="utf-8") for path in modules]
+    grammars = {path for path in every.values() if path.suffix == ".toml" and _is_named(path.stem, texts)}
+    return sorted(found | grammars)
+
+
+def _is_named(name: str, texts: list[str]) -> bool:
+    return any(f'"{name}"' in text for text in texts)
 
 
 def _demo_files(modules: list[pathlib.Path]) -> list[pathlib.Path]:
-    """The weights and vocabularies below data/ that these modules name."""
+    """The weights, and the folders of weights and vocabularies, below data/ that these modules name."""
     texts = [path.read_text(encoding="utf-8") for path in modules]
-    binary = (
-        path for path in (ROOT / "data").rglob("*") if path.is_file() and path.suffix not in (".py", ".md", ".png")
-    )
-    return sorted(path for path in binary if any(f'"{path.name}"' in text for text in texts))
+    found: set[pathlib.Path] = set()
+    for path in (ROOT / "data").rglob("*"):
+        if path.is_dir() and _is_named(path.name, texts) and not list(path.glob("*.py")):
+            found |= {each for each in path.rglob("*") if each.is_file()}
+        elif path.suffix == ".h5" and path.parent.parent.parent == ROOT and _is_named(path.name, texts):
+            found.add(path)
+    return sorted(found)
 
 
 def _requirements(sources: list[pathlib.Path]) -> list[str]:
@@ -192,7 +201,9 @@ def _requirements(sources: list[pathlib.Path]) -> list[str]:
                 imported.add(node.module.partition(".")[0])
     wanted = {MODULES.get(module, module.replace("_", "-")) for module in imported}
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if (found := re.match(r"[\w-]+", line)) and found[0] in wanted]
+    required = [line for line in lines if (found := re.match(r"[\w-]+", line)) and found[0] in wanted]
+    docstring = ast.get_docstring(ast.parse(sources[0].read_text(encoding="utf-8"))) or ""
+    return required + [line for name in re.findall(r"pip install -e '\.\[(\w+)\]'", docstring) for line in _extra(name)]
 
 
 class _Renaming:
@@ -213,7 +224,7 @@ class _Renaming:
             (r"\bkeras_recipes\b", package),
             (r"\bkeras-recipes\b", package.replace("_", "-")),
             (r" ?\(`python benchmarks/[^`]*`\)", ""),
-            (r"pip install -e '\.\[(\w+)\]'", lambda found: f"pip install {' '.join(_extra(found[1]))}"),
+            (r"pip install -e '\.\[(\w+)\]'", lambda found: f"pip install {_names(_extra(found[1]))}"),
         ]
 
     def __call__(self, text: str) -> str:
@@ -223,11 +234,14 @@ class _Renaming:
 
 
 def _extra(name: str) -> list[str]:
-    """The packages of an optional extra, without the versions' ranges."""
+    """The requirements of an optional extra."""
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
-    lines = settings["options.extras_require"][name].split("\n")
-    return [found[0] for line in lines if (found := re.match(r"[\w-]+", line))]
+    return [line for line in settings["options.extras_require"][name].split("\n") if line]
+
+
+def _names(requirements: list[str]) -> str:
+    return " ".join(re.sub(r"[^\w-].*", "", line) for line in requirements)
 
 
 def _rendered(recipe, package, source, found, requirements, rename) -> dict[pathlib.PurePosixPath, bytes]:
@@ -241,7 +255,7 @@ def _rendered(recipe, package, source, found, requirements, rename) -> dict[path
     view = {
         "recipe": recipe, "package": package, "name": package.replace("_", " ").capitalize(), "title": title,
         "parts": parts, "requirements": requirements, "compares": recipe == "compare_strategies",
-        "clips": recipe == "video_actions", "has_stages": "fine_tuning_epochs" in text,
+        "clips": recipe == "video_actions", "texts": recipe == "legal_text", "has_stages": "fine_tuning_epochs" in text,
         "modules": {path: _first_line(code) for path, code in sorted(found.items()) if path.suffix == ".py"},
     }  # fmt: skip
     rendered = {}

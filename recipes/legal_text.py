@@ -10,8 +10,9 @@ Data: a folder of .txt files, one document each, in a sub-folder for each type i
     contracts/lease/1010775_2009-11-06_LEASE.txt
     contracts/loan/1011109_2001-08-14_LOAN AGREEMENT.txt
 
-Command (`pip install -e '.[text]'` first):
+Command:
 
+    pip install -e '.[text]'                                            # KerasHub, and what finds near-duplicates
     python recipes/legal_text.py                                        # drawn contracts, nothing is downloaded
     python recipes/legal_text.py --data contracts/ --group-pattern '^(\\d+)_'                        # GPT-2, 124 M
     python recipes/legal_text.py --data contracts/ --compare            # five strategies side by side

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from common import runs
+from recipes import partial_unfreezing
 
 
 @pytest.fixture
@@ -79,5 +80,6 @@ def test_a_stage_leaves_the_best_weights_of_others_alone(run):
 
 def test_a_loss_that_is_not_finite_names_the_rate_to_lower(run):
     for stage, flag in (("head", "--learning-rate"), ("fine_tuning", "--fine-tuning-rate")):
+        run.config = partial_unfreezing.Config()
         with pytest.raises(runs.errors.UserError, match=f"lower {flag}"):
             trained(run, [np.nan], [0.5], stage=stage, patience=1)
