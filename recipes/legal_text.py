@@ -210,11 +210,12 @@ def run(config: Config) -> runs.Result:
     record = runs.Run("legal_text", config)
     config = record.config  # that of the interrupted run when --resume is given
     device.set_up(config.seed, config.precision, config.deterministic)
+    # The texts first: a wrong path should not cost the download of a network.
+    corpus = text.load(config, record.directory, least_per_type=2 if config.task == "classify" else 0)
     preset = config.preset or ("demo" if config.data == "demo" else "gpt2_base_en")
     model = text_model.load(preset)
     if config.window and config.window > model.context:
         raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
-    corpus = text.load(config, record.directory, least_per_type=2 if config.task == "classify" else 0)
     documents = {side: model.encode(corpus.texts_of(side)) for side in data.SPLIT_NAMES}
     record.write_config(preset=preset, window=config.window or min(256, model.context))
     return (classify if config.task == "classify" else write_on)(record, model, corpus, documents)

@@ -20,6 +20,7 @@ QUICK = {
     "skin_lesions": 'epochs=2, fine_tuning_epochs=0, views=1, turns=1, image_size=48, split="random"',
     "video_actions": "epochs=2, views=1, frames=4, image_size=48",
     "feature_extraction": "epochs=2",
+    "legal_text": 'strategy="full", epochs=1, samples=2, sample_tokens=10',
 }
 
 
