@@ -334,7 +334,7 @@ def test_advice_says_what_to_use_and_that_it_is_better():
 
 def test_advice_names_what_cannot_be_told_apart():
     three = [row("a", GOOD), row("b", FAIR), row("c", FAIR)]
-    assert "Nothing here tells the first 3 apart: a, b and c differ by no more than noise." in advised(three)
+    assert "Nothing here tells all 3 apart: a, b and c differ by no more than noise." in advised(three)
     assert "Nothing here tells the first 2 apart: a and b differ" in advised(three, [("a", "c")])
     assert "Nothing here tells a apart from c: they differ by no more than noise." in advised(three, [("a", "b")])
     assert "Nothing here tells a apart from b and c: they" in advised(three, [("b", "c")])
