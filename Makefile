@@ -17,8 +17,10 @@ test: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal -m "not long" $(TESTS)
 
 # What can be known in a minute and a half.
+QUICK := $(addprefix tests/common/test_,$(addsuffix .py,claims comparison config data evaluation feature_store files \
+  figures generators images imbalance metadata runs surgery text))
 quick: lint
-	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal -m quick --durations 0 $(TESTS)
+	@$(VENV)/bin/python -m pytest --numprocesses logical --dist worksteal -m "not slow" $(QUICK)
 
 lint: $(TESTED)
 	@$(VENV)/bin/ruff check
