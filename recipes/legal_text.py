@@ -89,13 +89,14 @@ class Config(config.RunConfig):
     general: pathlib.Path | None = None  # a folder of general texts: how much of them is forgotten?
     samples: int = 8  # texts written before and after, from the first words of validation documents
     sample_tokens: int = 80  # of each
+    temperature: float = 0.7  # of them; below 1 plainer, above 1 wilder
     windows_per_document: int = 8  # of classify: its first ones, their answers averaged
     adapt_epochs: int = 0  # of classify: first tune the language model on the training documents (ULMFiT)
 
     def __post_init__(self):
         super().__post_init__()
         positive = ("blocks", "lora_rank", "window", "document_characters", "accumulate", "patience", "samples", "clip",
-                    "sample_tokens", "windows_per_document", "duplicate_threshold")  # fmt: skip
+                    "sample_tokens", "temperature", "windows_per_document", "duplicate_threshold")  # fmt: skip
         for name in positive:
             config.check(getattr(self, name) is None or getattr(self, name) > 0, name, "must be above 0")
         for name in ("learning_rate", "weight_decay", "adapt_epochs"):
@@ -238,8 +239,10 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     baseline = {"loss": whole.evaluate(part.batches("validation"), verbose=0)}
     before = text_evaluation.of_windows(part, corpus, general)
     openings = [re.findall(r"\A(?:\S+\s+){0,7}\S+", one)[0] for one in corpus.texts_of("validation")]
-    prompts = openings[:: max(1, len(openings) // config.samples)][: config.samples]
-    sampling = generate.Sampling(max_tokens=min(config.sample_tokens, model.context // 2), seed=config.seed)
+    openings = openings[:: max(1, len(openings) // config.samples)][: config.samples]
+    prompts = [model.decode(ids[: model.context // 3]) for ids in model.encode(openings)]
+    tokens = min(config.sample_tokens, model.context // 2)
+    sampling = generate.Sampling(tokens, temperature=config.temperature, seed=config.seed)
     written = {"before": generate.generate(model, prompts, sampling)}
 
     # Training: every strategy starts from the same preset; the validation documents choose.

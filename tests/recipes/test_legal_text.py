@@ -220,6 +220,30 @@ def test_a_window_that_the_network_cannot_see_is_refused(contracts, preset, tmp_
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
+def test_a_comparison_interrupted_between_its_strategies_ends_the_same(
+    contracts, preset, compared, tmp_path, monkeypatch
+):
+    """Stopped before the third strategy: the first two are not trained again, and all ends as undisturbed."""
+    tune, begun = legal_text.tune, []
+
+    def interrupted(strategy, *arguments):
+        begun.append(strategy)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return tune(strategy, *arguments)
+
+    monkeypatch.setattr(legal_text, "tune", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        legal_text.run(settings(contracts, preset, tmp_path, compare=True))
+    (directory,) = tmp_path.glob("runs/*/*")
+    done = runs.read_history(directory)
+    result = legal_text.run(legal_text.Config(resume=directory))
+    assert [row["stage"] for row in done] == ["head", "last_blocks"] and runs.read_history(directory)[:2] == done
+    for ours, theirs in zip(result.results["strategies"], compared.results["strategies"], strict=True):
+        assert ours["test"]["loss"] == pytest.approx(theirs["test"]["loss"], rel=1e-4)
+    assert result.results["strategy"] == compared.results["strategy"]
+
+
 # Killed and resumed -------------------------------------------------------------------------------------------------
 
 
@@ -232,8 +256,8 @@ def started(*arguments):
 
 
 def killed_at_random(process, chance):
-    """Lets the process begin up to six pieces of work, and kills it in the middle; the line it was at."""
-    patience = chance.randint(1, 6)
+    """Lets the process begin up to five pieces of work, and kills it in the middle; the line it was at."""
+    patience = chance.randint(1, 5)
     for line in process.stdout:
         patience -= line.startswith(("frozen prefix", "Epoch", "stage"))
         if patience == 0:
@@ -246,20 +270,18 @@ def killed_at_random(process, chance):
 
 @pytest.mark.slow
 def test_killed_at_random_it_ends_as_if_undisturbed(contracts, preset, tmp_path):
-    """All strategies in one run, killed by SIGKILL; the moment is a new one each time, and printed."""
-    flags = ["--data", contracts, "--preset", preset, "--document-characters", 300, "--epochs", 2, "--samples", 2,
-             "--sample-tokens", 8, "--window", 32, "--group-pattern", r"^(\w+?)_", "--compare", "--deterministic",
-             "--dropout", 0.1, "--duplicate-threshold", 0.8]  # fmt: skip
+    """Killed by SIGKILL while the frozen blocks are computed or the last one trains; a new moment each time."""
+    flags = ["--data", contracts, "--preset", preset, "--document-characters", 300, "--epochs", 5, "--samples", 2,
+             "--sample-tokens", 8, "--window", 32, "--group-pattern", r"^(\w+?)_", "--strategy", "last_blocks",
+             "--deterministic", "--duplicate-threshold", 0.8]  # fmt: skip
     output, _ = started(*flags, "--out", tmp_path / "whole", "--cache", tmp_path / "cache").communicate()
     undisturbed = pathlib.Path(output.splitlines()[-1])
-    chance = random.Random(time.time())
-    process, places = started(*flags, "--out", tmp_path / "killed", "--cache", tmp_path / "another"), []
-    for _ in range(1):
-        places.append(killed_at_random(process, chance))
-        (directory,) = tmp_path.glob("killed/*/*")
-        process = started("--resume", directory)
+    process = started(*flags, "--out", tmp_path / "killed", "--cache", tmp_path / "another")
+    place = killed_at_random(process, random.Random(time.time()))
+    (directory,) = tmp_path.glob("killed/*/*")
+    process = started("--resume", directory)
     output, _ = process.communicate()
-    print(places)
+    print("killed at:", place)
     assert process.returncode == 0, output[-2000:]
     results = [json.loads((folder / "results.json").read_text()) for folder in (undisturbed, directory)]
     for name in ("validation", "test", "strategy", "samples"):
