@@ -24,7 +24,8 @@ packed into windows, every next token is predicted, and what trains is `--strate
 frozen network), `last_blocks`, `lora` (Hu et al. 2021), `full`, or `scratch` (the same network from random weights).
 With the first blocks frozen they run once for each window and not once an epoch.
 
-Expected: EXPECTED
+Expected: on the drawn contracts, seed 0, a test perplexity of 4 where the pretrained network has 17,600 (it has never
+seen a contract); medians over seeds and real contracts have not been measured to the end yet.
 """
 
 import dataclasses
