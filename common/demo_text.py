@@ -136,20 +136,13 @@ GENRES = ("story", "news", "letter", "rules", "advice", "life", "meeting")
 
 
 def general_text(seed: int) -> str:
-    """A page of general prose: two to four paragraphs of one or two genres, often under a heading, or numbered."""
+    """A page of general prose: two to four paragraphs of one to three genres."""
     pen = Pen(PROSE, f"prose {seed}")
     genres = pen.random.sample(GENRES, pen.random.choice((1, 1, 2)))
-    parts = [pen.write("{heading}").upper()] if pen.random.random() < 0.6 else []
-    if pen.random.random() < 0.4:
-        parts += [
-            f"{number}. {pen.write('{subject}').title()}. {pen.sentences(pen.random.choice(genres), 1)}"
-            for number in range(1, pen.random.randint(4, 10))
-        ]
-    else:
-        parts += [
-            pen.sentences(pen.random.choice(genres), pen.random.randint(4, 9)) for _ in range(pen.random.randint(2, 4))
-        ]
-    return "\n\n".join(parts)
+    paragraphs = [
+        pen.sentences(pen.random.choice(genres), pen.random.randint(4, 9)) for _ in range(pen.random.randint(2, 4))
+    ]
+    return "\n\n".join(paragraphs)
 
 
 # Contracts ------------------------------------------------------------------------------------------------------
