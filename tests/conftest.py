@@ -1,5 +1,6 @@
 """What several test files need: real data where it is, small made-up photos, and settings for quick runs."""
 
+import gc
 import json
 import os
 import pathlib
@@ -17,6 +18,9 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import common  # noqa: E402, F401  (imports TensorFlow quietly)
+
+gc.freeze()  # TensorFlow's objects stay anyway; looking through them again and again is 3 % of the time
+gc.set_threshold(100_000, 50, 50)
 
 
 @pytest.fixture(scope="session")

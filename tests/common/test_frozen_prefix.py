@@ -73,6 +73,8 @@ CUTS = [
     ("VGG16", 32, ["block4_pool"]),
     ("MobileNetV2:0.35", 32, ["block_12_project_BN", "block_14_depthwise"]),
     ("ResNet50", 32, ["conv4_block3_1_relu"]),
+]
+DEEP_CUTS = [
     ("InceptionV3", 75, ["conv2d_60"]),
     ("EfficientNetB0", 32, ["block5b_se_reduce"]),
     ("DenseNet121", 32, ["conv4_block5_1_relu"]),
@@ -80,7 +82,11 @@ CUTS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "size", "cut_at"), [(name, size, cut) for name, size, cuts in CUTS for cut in cuts])
+@pytest.mark.parametrize(
+    ("name", "size", "cut_at"),
+    [(name, size, cut) for name, size, cuts in CUTS for cut in cuts]
+    + [pytest.param(name, size, cut, marks=pytest.mark.long) for name, size, cuts in DEEP_CUTS for cut in cuts],
+)
 def test_training_behind_the_cache_is_training_the_whole_model(name, size, cut_at, splits, settings):
     whole = trained(name, size, cut_at, splits, dataclasses.replace(settings, no_cache=True), validate=False)
     assert_equal(trained(name, size, cut_at, splits, settings, validate=False), whole)

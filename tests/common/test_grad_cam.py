@@ -219,7 +219,7 @@ def backbone(family):
     return builder(weights=None, include_top=False, input_shape=(size, size, 3)), size, feature_layer
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_of_backbones(family):
     keras.backend.clear_session()  # the names of unnamed layers count from one

@@ -242,12 +242,12 @@ def check_same(directory, other):
 
 
 @pytest.mark.slow
-def test_a_recipe_says_the_same_alone_and_beside_another_that_needs_the_same_features(tmp_path):
+def test_a_recipe_says_the_same_alone_and_beside_another_that_needs_the_same_features(stripes, tmp_path):
     """The whole network is trained, too: its sums are the first to differ when the number of threads does."""
-    scratch = {"weights": "none", "train_base": True, "epochs": 2, "head": "gap"}
-    settings = {"probe": {"epochs": 3}, "again": {"epochs": 3}, "scratch": scratch}
-    configs = {name: feature_extraction.Config(**given, cache=tmp_path / "cache") for name, given in settings.items()}
-    feature_extraction.data.load(configs["probe"], tmp_path)  # draws the photos
+    shared = {"data": str(stripes), "backbone": "demo", "image_size": 64, "batch_size": 8, "cache": tmp_path / "cache"}
+    probe = {"weights": "demo", "epochs": 3}
+    settings = {"probe": probe, "again": probe, "scratch": {"weights": "none", "train_base": True, "epochs": 2}}
+    configs = {name: feature_extraction.Config(**shared, **given) for name, given in settings.items()}
     planned = [trials.Trial(name, "recipes.feature_extraction", config) for name, config in configs.items()]
     outcomes = trials.run_all(planned, tmp_path / "trials", jobs=3)
     assert [outcome.error for outcome in outcomes.values()] == [None] * 3

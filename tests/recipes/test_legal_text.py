@@ -130,6 +130,7 @@ def test_the_kept_model_loads_with_keras_hub_alone(compared):
     assert ended.returncode == 0 and b"This Agreement" in ended.stdout, ended.stderr[-2000:]
 
 
+@pytest.mark.drawn
 def test_the_report_can_be_drawn_again(compared):
     from common import text_report
 
@@ -169,6 +170,7 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
 
 
+@pytest.mark.drawn
 def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path):
     result = legal_text.run(
         settings(
@@ -223,12 +225,13 @@ def test_a_window_that_the_network_cannot_see_is_refused(contracts, preset, tmp_
 def test_a_comparison_interrupted_between_its_strategies_ends_the_same(
     contracts, preset, compared, tmp_path, monkeypatch
 ):
-    """Stopped before the third strategy: the first two are not trained again, and all ends as undisturbed."""
+    """Stopped before the second strategy: the first is not trained again, and both end as undisturbed."""
+    monkeypatch.setattr(legal_text, "STRATEGIES", legal_text.STRATEGIES[:2])
     tune, begun = legal_text.tune, []
 
     def interrupted(strategy, *arguments):
         begun.append(strategy)
-        if len(begun) == 3:
+        if len(begun) == 2:
             raise KeyboardInterrupt
         return tune(strategy, *arguments)
 
@@ -238,10 +241,11 @@ def test_a_comparison_interrupted_between_its_strategies_ends_the_same(
     (directory,) = tmp_path.glob("runs/*/*")
     done = runs.read_history(directory)
     result = legal_text.run(legal_text.Config(resume=directory))
-    assert [row["stage"] for row in done] == ["head", "last_blocks"] and runs.read_history(directory)[:2] == done
-    for ours, theirs in zip(result.results["strategies"], compared.results["strategies"], strict=True):
+    assert [row["stage"] for row in done] == ["head"] and runs.read_history(directory)[:1] == done
+    found, undisturbed = result.results["strategies"], compared.results["strategies"][:2]
+    for ours, theirs in zip(found, undisturbed, strict=True):
         assert ours["test"]["loss"] == pytest.approx(theirs["test"]["loss"], rel=1e-4)
-    assert result.results["strategy"] == compared.results["strategy"]
+    assert result.results["strategy"] == min(undisturbed, key=lambda row: row["validation"]["loss"])["strategy"]
 
 
 # Killed and resumed -------------------------------------------------------------------------------------------------

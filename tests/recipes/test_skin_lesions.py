@@ -52,7 +52,7 @@ def read_table(folder):
 def settings(lesions, tmp_path, **changes):
     quick = {
         "backbone": "demo", "weights": "demo", "image_size": 32, "epochs": 3, "fine_tuning_epochs": 2, "batch_size": 8,
-        "views": 2,
+        "views": 2, "turns": 4,
     }  # fmt: skip
     return skin_lesions.Config(
         **{"data": str(lesions), "out": tmp_path / "runs", "cache": tmp_path / "cache", **quick, **changes}
@@ -64,6 +64,7 @@ def predictions_of(result):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.drawn
 def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path):
     result = skin_lesions.run(settings(lesions, tmp_path, learning_rate=1e-2))
     split = data.read_csv(result.directory / "split.csv")
@@ -133,6 +134,7 @@ def test_choices_are_compared_on_validation_pictures(lesions, tmp_path):
     assert len({row["log_loss"] for row in compared["choices"]}) == len(imbalance.CHOICES)
 
 
+@pytest.mark.drawn
 def test_a_split_by_picture_leaks_and_says_so(lesions, tmp_path, capsys):
     result = skin_lesions.run(settings(lesions, tmp_path, split="random", fine_tuning_epochs=0))
     assert result.results["clinic"]["split"] == "random"

@@ -70,6 +70,7 @@ def test_differences_tell_the_direction_that_frames_cannot_tell(moving, tmp_path
     assert pairs["difference"] >= 0.875 and pairs["frames"] <= 0.625  # of 8 clips
 
 
+@pytest.mark.drawn
 def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp_path, capsys):
     result = video_actions.run(settings(moving, tmp_path, epochs=4))
     sides = {}
@@ -232,7 +233,7 @@ def test_on_the_drawn_clips_time_is_needed_and_used(tmp_path):
     assert all(row["accuracy"] >= 0.8 for row in result.results["clips"]["time"]["pairs"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not REAL, reason="REAL_DATA is not set: real clips and InceptionV3's weights are needed")
 def test_real_clips_through_inception(tmp_path):
     folder = tmp_path / "clips"
