@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/installed
 TESTED := $(VENV)/installed-for-tests
 DOCUMENTED := $(VENV)/installed-for-docs
 # One more than there are cores: a test that waits for a process of its own leaves one idle.
-WORKERS := $(shell echo $$(($$($(PYTHON) -c 'import os; print(os.cpu_count())') + 1)))
+WORKERS := $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 
 .PHONY: demo test long quick lint copies coverage benchmarks docs notebooks notebooks-run clean
 
