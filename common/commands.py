@@ -20,14 +20,16 @@ def predict(
     csv: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
     batch_size: int = 32,
 ) -> int:
-    """Prints class and probability for each photo or clip.
+    """Prints class and probability for each photo, clip or document.
 
     Args:
         run: the directory of a finished run, or a model.keras.
-        files: photos or clips, or folders of them.
+        files: photos, clips or .txt files, as the run was trained on, or folders of them.
         csv: also write path,label,probability and one column a class to this file.
         batch_size: photos or clips at a time.
     """
+    if (run / "classifier.keras").is_file():  # of legal_text
+        return _module("text_classifier").predict(run, files, csv)
     from common import predict as prediction
 
     return prediction.predict(run, files, csv, batch_size)

@@ -164,7 +164,10 @@ def parse(config_class: type[Any], arguments: list[str], description: str | None
             config_class, args=arguments, description=description, return_unknown_args=True, config=OPTIONS
         )
     if unknown:
-        flags = ["--" + field.name.replace("_", "-") for field in dataclasses.fields(config_class)]
+        flags = [
+            "--" + field.name.replace("_", "-") for field in dataclasses.fields(config_class)
+            if "Suppress" not in str(field.type)
+        ]  # fmt: skip
         raise errors.UserError(f"unknown argument {unknown[0]}{suggestion(unknown[0], flags)}; --help lists all")
     return parsed
 

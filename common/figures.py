@@ -212,6 +212,46 @@ def stage_curve(stages, kept, *, theme):
 
 
 @png(colours=256)
+def perplexities(rows, *, theme):
+    """Draw what each way of training makes of test documents and, where it was measured, of general texts.
+
+    Args:
+        rows: a dict per line with `name`, `test` and `general`, perplexities; `general` may be None. The first row is
+            the network before tuning.
+        theme: a `Theme`.
+    """
+    figure, axes = new_figure(6.4, 0.36 * len(rows) + 1.2)
+    places = np.arange(len(rows))[::-1]
+    marks = (
+        ("test", "test documents", "o", theme.train),
+        ("general", "general texts: what is forgotten", "D", theme.muted),
+    )
+    for name, label, marker, colour in marks:
+        values = np.array([row[name] for row in rows], float)
+        if not np.isfinite(values).any():
+            continue
+        axes.plot(values, places, marker=marker, markersize=7, linestyle="", color=colour, label=label, zorder=3)
+        for place, value in zip(places, values, strict=True):
+            where = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
+            axes.annotate(_digits(value), (value, place), fontsize=7.5, color=colour, **where)
+    first = np.array([rows[0]["test"]], float)[0]
+    if np.isfinite(first):
+        axes.axvline(first, color=theme.muted, label="before tuning", **DASHED)
+    axes.set(xscale="log", xlabel="perplexity, lower is better", ylim=(-0.6, len(rows) - 0.25))
+    axes.margins(x=0.1)
+    axes.set_yticks(places, [short(row["name"].replace("_", " ")) for row in rows], parse_math=False)
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.10g}"))
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+def _digits(value):
+    """Three significant digits, without an exponent: 17,600."""
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
+@png(colours=256)
 def confusion_matrix(matrix, class_names, *, theme):
     """Draw a (k, k) matrix of counts, rows = true classes; the colour is the share of the row, 0..1."""
     matrix = np.asarray(matrix)

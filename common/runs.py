@@ -443,7 +443,7 @@ def summary(result: Result) -> str:
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
     if "kept_stage" in result.results:
-        lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, which validated best")
+        lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
 
 
@@ -548,7 +548,9 @@ def load_model(directory: pathlib.Path) -> SavedModel:
     """
     path = directory / "model.keras" if directory.is_dir() else directory
     if (directory / "compare.json").is_file():
-        raise errors.UserError(f"{directory} is a comparison: give one of its runs, {directory}/trials/…/model.keras")
+        raise errors.UserError(
+            f"{directory} is a comparison: give one of its runs, a folder with a model.keras below {directory}/trials/"
+        )
     if not path.is_file():
         raise errors.UserError(f"{directory}: no model.keras there; give the directory of a finished run")
     try:

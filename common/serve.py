@@ -49,7 +49,7 @@ class Answerer:
         self.reading, self.target = predict.Reading.of(saved), predict.target_of(run)
         explain = _module("clip_evaluation").for_frames if saved.clips else grad_cam.for_pictures
         self._explain = explain(saved.model)
-        # One at a time: a large photo takes a gigabyte while it is resized.
+        # One at a time: a large photo takes gigabytes while it is resized.
         self._turn = threading.Lock()
         frames = (saved.clips.frames,) if saved.clips else ()
         grey = np.full((*frames, self.reading.resize.height, self.reading.resize.width, 3), 128, "uint8")

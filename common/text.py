@@ -222,7 +222,7 @@ def _read_folder(folder: pathlib.Path, encoding: str):
         folders = path.relative_to(folder).parts[:-1]
         side = data.FOLDER_SPLITS[folders[0].lower()] if given else ""
         folders = folders[1:] if given else folders
-        text, reason = _decoded(path.read_bytes(), encoding)
+        text, reason = decoded(path.read_bytes(), encoding)
         yield data.Sample(str(path), folders[0] if folders else "", split=side), text, reason
 
 
@@ -232,7 +232,7 @@ def _read_lines(path: pathlib.Path, encoding: str):
         if not line.strip():
             continue
         name = f"{path}:{number}"
-        raw, reason = _decoded(line, encoding)
+        raw, reason = decoded(line, encoding)
         try:
             row = json.loads(raw) if raw is not None else {}
         except ValueError as error:
@@ -243,7 +243,7 @@ def _read_lines(path: pathlib.Path, encoding: str):
         yield data.Sample(name, label, str(row.get("group", ""))), row.get("text"), reason
 
 
-def _decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
+def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
     """The text and "", or None and why it cannot be read."""
     try:
         return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") == "utf-8" else encoding), ""

@@ -15,14 +15,13 @@ import socket
 import sys
 import time
 import types
-import zipfile
 
 import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
 
-from common import demo_text, errors, feature_store, files, text
+from common import demo_text, errors, feature_store, text
 
 CACHE_VERSION = 1  # raise it when the same prefix would be stored otherwise
 COMPUTED_BY = ("keras", "keras-hub", "tensorflow")  # another version of these may compute otherwise
@@ -180,12 +179,12 @@ def halves(model: LanguageModel, first: int | None) -> tuple[keras.Model | None,
     ids, mask = inputs["token_ids"], inputs["padding_mask"]
     if first is None:
         return None, keras.Model([ids, mask], model.backbone.output, name="network")
-    crossing = _crossing(model, first)
-    prefix = keras.Model([ids, mask], crossing, name="prefix")
-    return prefix, keras.Model([crossing, mask], model.backbone.output, name="suffix")
+    hidden = crossing(model, first)
+    prefix = keras.Model([ids, mask], hidden, name="prefix")
+    return prefix, keras.Model([hidden, mask], model.backbone.output, name="suffix")
 
 
-def _crossing(model: LanguageModel, first: int):
+def crossing(model: LanguageModel, first: int):
     """What enters block number `first`, or leaves the last one."""
     return model.blocks[first - 1].output if first else keras.tree.flatten(model.blocks[0].input)[0]
 
@@ -210,7 +209,7 @@ def with_class_head(model: LanguageModel, suffix: keras.Model, head: keras.Model
             mask (batch, length).
     """
     inputs = [model.backbone.input[name] for name in ("token_ids", "padding_mask")]
-    embeddings = keras.Model(inputs, _crossing(model, 0), name="embeddings")
+    embeddings = keras.Model(inputs, crossing(model, 0), name="embeddings")
 
     def apply(hidden, inputs):
         cut = keras.backend.is_float_dtype(inputs[0].dtype)
@@ -402,27 +401,3 @@ def fingerprint(model: LanguageModel, prefix: keras.Model, length: int, dtype: s
     for weight in prefix.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     return digest.hexdigest()[:32]
-
-
-def save_classifier(folder: pathlib.Path, model: LanguageModel, first: int | None, head: keras.Model, class_names):
-    """Writes `preset`, the network with its tokenizer, and `classifier.keras` with the class names inside the archive.
-
-    The classifier takes windows of tokens, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is put
-    together anew from the saved network, because a graph that was cut cannot be saved.
-
-    Args:
-        folder: the run directory.
-        model, first, head: as for `with_class_head`, trained.
-        class_names: in the order of its outputs.
-    """
-    save(model, folder / "preset")
-    fresh = load(str((folder / "preset").absolute()))
-    inputs = [fresh.backbone.input[name] for name in ("token_ids", "padding_mask")]
-    features = keras.Model(inputs, [_crossing(fresh, first or 0), fresh.backbone.output], name="features")
-    ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
-    classifier = keras.Model([ids, mask], head([*features([ids, mask]), mask]), name="classifier")
-    path = folder / "classifier.keras"
-    with files.replacing(path) as temporary:
-        classifier.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))

@@ -35,6 +35,7 @@ def write(run_directory) -> pathlib.Path:
         results=run.results,
         classifies=classifies,
         warning=generate.WARNING,
+        perplexities=None if classifies else _perplexities(run),
         curve=_learning_curve(run),
         confusion=_confusion_matrix(run) if classifies else None,
         wrong=_wrong(run),
@@ -58,6 +59,19 @@ def _learning_curve(run):
     losses = [row["val_loss"] for row in kept]
     alt = f"Loss on training and validation windows in {len(kept)} epochs"
     return page.figure(run, "loss", alt, figures.learning_curve, kept, "loss", losses.index(min(losses)))
+
+
+def _perplexities(run):
+    """Every strategy beside the network before tuning; None if there is one strategy alone."""
+    results = run.results
+    if len(results["strategies"]) < 2:
+        return None
+    rows = [
+        {"name": name, "test": row["test"]["perplexity"], "general": (row.get("general") or {}).get("perplexity")}
+        for row in (results["before"], *results["strategies"]) for name in [row.get("strategy", "before tuning")]
+    ]  # fmt: skip
+    alt = "Perplexity on test documents of " + ", ".join(f"{row['name']}: {row['test']:.3g}" for row in rows)
+    return page.figure(run, "perplexities", alt, figures.perplexities, rows)
 
 
 def _confusion_matrix(run):

@@ -34,9 +34,9 @@ FIRST_GUIDES = ("runs.md", "migration.md", "notebooks.md", "add_a_recipe.md")
 # What somebody who writes a recipe calls, in the order of a run.
 API = (
     "config", "data", "metadata", "clips", "video", "generators", "backbones", "surgery", "clip_surgery",
-    "frozen_prefix", "feature_store", "imbalance", "device", "runs", "evaluation", "clip_evaluation", "clinic",
-    "grad_cam", "report", "predict", "trials", "comparison", "claims", "tracking", "export", "serve", "project",
-    "commands", "files", "errors",
+    "frozen_prefix", "feature_store", "text", "text_model", "imbalance", "device", "runs", "evaluation",
+    "clip_evaluation", "text_evaluation", "clinic", "generate", "grad_cam", "report", "predict", "trials", "comparison",
+    "claims", "tracking", "export", "serve", "project", "commands", "files", "errors",
 )  # fmt: skip
 
 INCLUDE = re.compile(r"^<!-- README(?:: (.+?))? -->$", re.MULTILINE)
@@ -278,7 +278,7 @@ def default(source: str) -> str:
     try:
         value = ast.literal_eval(source)
     except (ValueError, SyntaxError):
-        return f"`{source}`" if source else "–"
+        return "see its comment" if " for " in source else f"`{source}`" if source else "–"
     if isinstance(value, tuple):
         return " ".join(f"`{each}`" for each in value) or "–"
     if value is None:

@@ -28,6 +28,7 @@ FIGURES = {
     "gradual_unfreezing": ("stages", "--min-improvement 0"),
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_clips", ""),
+    "legal_text": ("perplexities", ""),
 }
 
 

@@ -18,8 +18,8 @@ Each trial is a run of a recipe, in a process of its own, with its own report; a
 photos only. The frozen layers are computed once for all trials. A comparison that was interrupted goes on with
 `--resume` and repeats nothing that is finished.
 
-Expected: `make demo`, five strategies with three seeds in three and a half minutes on two CPU cores, has four that use
-pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch at chance.
+Expected: on the demo, five strategies with three seeds and short trainings (three and a half minutes on two CPU cores)
+have four that use pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch at chance.
 """
 
 import collections
@@ -89,7 +89,9 @@ class Config(configuration.SharedConfig):
     """Strategies x backbones x seeds x fractions of the training photos, side by side."""
 
     backbone: tyro.conf.Suppress[str | None] = None  # here it is --backbones
-    # Names, or NAME=STRATEGY with flags of its recipe: "hot=feature_extraction --learning-rate 0.1"
+    # Names, or NAME=STRATEGY with flags of its recipe, "hot=feature_extraction --learning-rate 0.1"; there are
+    # nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing,
+    # full_fine_tuning, from_scratch (the default), layerwise_rates, l2_sp
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
     backbones: tuple[str, ...] = ()  # names in keras.applications; default MobileNetV2, on demo data demo
     seeds: int = 3  # from --seed on, each with a split of its own unless --split-seed is given

@@ -1,7 +1,7 @@
 """Feature extraction: a new head on a frozen, pretrained network.
 
-When to use it: always first. With a few hundred photos it is often the best, and it is the cheapest; whatever
-comes later (fine-tuning) starts from this head and has to beat it.
+When to use it: as the usual start. With a few hundred photos it is often the best, and cheap; whatever comes later
+(fine-tuning) starts from this head and has to beat it.
 
 Data: a folder with one folder of photos for each class (or a CSV with path,label[,group], or tfds:NAME):
 
@@ -20,7 +20,7 @@ added: dropout of 0.3 on the pooled features, since Adam soon fits a few hundred
 `--head gap --dropout 0` is the example to the letter.
 
 Expected: on 800 flowers (560 train) with MobileNetV2 a test accuracy of 0.867 (0.825 – 0.925, ten seeds), in 4
-seconds on two CPU cores, 25 the first time; on the demo 0.783 (0.739 – 0.836, five seeds), in 9 seconds.
+seconds on two CPU cores and 10 to 20 more the first time; on the demo 0.783 (0.739 – 0.836, five seeds), in 2 (1 – 9).
 """
 
 import dataclasses

@@ -17,6 +17,7 @@ Command:
     python recipes/legal_text.py --data contracts/ --group-pattern '^(\\d+)_'                        # GPT-2, 124 M
     python recipes/legal_text.py --data contracts/ --compare            # five strategies side by side
     python recipes/legal_text.py --data contracts/ --task classify --group-pattern '^(\\d+)_'
+    python -m recipes predict runs/legal_text/… contract.txt                                         # its type
     python -m recipes generate runs/legal_text/… --prompt "This Agreement"
 
 The example that it mirrors never trains: `model.train(input_ids)` only sets a mode in PyTorch. Here the documents are
@@ -46,6 +47,7 @@ from common import (
     runs,
     surgery,
     text,
+    text_classifier,
     text_evaluation,
     text_model,
     text_report,
@@ -328,7 +330,7 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
 
     runs.write_predictions(record.directory, corpus, probabilities)
     model, first, head = parts
-    text_model.save_classifier(record.directory, model, first, head, corpus.class_names)
+    text_classifier.save(record.directory, model, first, head, corpus.class_names)
     record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
     result = record.finish({
         "task": "classify", "strategy": kept["strategy"], "data": corpus.summary(), "stages": stages,

@@ -21,7 +21,7 @@ clinic. Only the picture reaches the network; age, sex and site of the table onl
 `dx_type` (how the diagnosis was made) is not read, since it gives the diagnosis away.
 
 Expected, on two CPU cores, median of three seeds: on the drawn lesions a balanced accuracy of 0.573 (0.571 – 0.617),
-where a split by picture claims 0.701, in one to two minutes; on HAM10000 at 192 pixels with MobileNetV2 from block_15
+where a split by picture claims 0.701, in 45 seconds (31 – 53); on HAM10000 at 192 pixels with MobileNetV2 from block_15
 0.600 (0.593 – 0.609) and a macro AUC of 0.917 (0.917 – 0.921), in 3 to 7 minutes, and 18 for the features beside other
 work.
 """
@@ -72,7 +72,7 @@ class Config(config.SharedConfig):
     dropout: float = 0.3  # before each Dense
     epochs: int = 20  # of the head; its rate falls to nothing in the last
     learning_rate: float = 3e-3  # of the head
-    unfreeze_from: str | None = None  # number, name or block, as partial_unfreezing --list-layers shows; default: last
+    unfreeze_from: str | None = None  # number, name or block of a layer; default: the last block
     fine_tuning_epochs: int = 10  # of the second stage; 0 leaves it out
     fine_tuning_rate: float = 3e-4  # 10 to 100 times below the head's
     warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing

@@ -119,6 +119,16 @@ def test_close_stages_have_different_marks():
     assert len(marks) == len(set(marks)) >= 2
 
 
+@pytest.mark.parametrize("theme", [figures.LIGHT, figures.DARK])
+def test_perplexities_of_general_texts_are_there_where_they_are_known(theme):
+    ways = ("before tuning", "full", "last_blocks")
+    rows = [{"name": name, "test": 10.0**n, "general": None} for n, name in enumerate(ways, start=1)]
+    alone = helpers.colours_of(figures.perplexities(rows, theme=theme))
+    general = figures.perplexities([row | {"general": 30.0} for row in rows], theme=theme)
+    assert helpers.rgb(theme.train) in alone & helpers.colours_of(general)
+    assert figures._digits(17593.2) == "17,600" and figures._digits(4.0625) == "4.06"
+
+
 @pytest.mark.parametrize("num_classes", [2, 5, 20, 21, 60])
 def test_confusion_matrix_is_readable_from_few_to_many_classes(num_classes):
     names = [f"a class with a rather long name {index}" for index in range(num_classes)]

@@ -72,9 +72,9 @@ def assert_equal(cached, whole):
 CUTS = [
     ("VGG16", 32, ["block4_pool"]),
     ("MobileNetV2:0.35", 32, ["block_12_project_BN", "block_14_depthwise"]),
-    ("ResNet50", 32, ["conv4_block3_1_relu"]),
 ]
 DEEP_CUTS = [
+    ("ResNet50", 32, ["conv4_block3_1_relu"]),
     ("InceptionV3", 75, ["conv2d_60"]),
     ("EfficientNetB0", 32, ["block5b_se_reduce"]),
     ("DenseNet121", 32, ["conv4_block5_1_relu"]),

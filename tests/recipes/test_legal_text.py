@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from common import config, demo_text, errors, runs, text, text_model
+from common import commands, config, demo_text, errors, runs, text, text_model
 from recipes import legal_text
 from tests import tiny_language_model
 
@@ -171,7 +171,7 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
 
 
 @pytest.mark.drawn
-def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path):
+def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path, capsys):
     result = legal_text.run(
         settings(
             contracts,
@@ -202,6 +202,15 @@ def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path)
         mean = answers[packed.documents.max(axis=1) == number].mean(axis=0)
         assert mean == pytest.approx([float(row[f"p_{name}"]) for name in names], abs=1e-4)
     assert "Logistic regression" in (result.directory / "report.html").read_text()
+    # So does the command.
+    (tmp_path / "empty.txt").touch()
+    asked = [pathlib.Path(row["path"]) for row in rows]
+    assert commands.predict(result.directory, (*asked, tmp_path / "empty.txt"), tmp_path / "new.csv") == 2
+    assert "empty.txt: empty" in capsys.readouterr().err
+    with open(tmp_path / "new.csv", newline="") as file:
+        for ours, row in zip(csv.DictReader(file), rows, strict=True):
+            assert ours["label"] == row["predicted"] and ours["path"] == row["path"]
+            assert all(float(ours[f"p_{name}"]) == pytest.approx(float(row[f"p_{name}"]), abs=1e-4) for name in names)
 
 
 def test_settings_are_checked():

@@ -162,6 +162,7 @@ def test_the_leak_is_shown_beside_the_result(lesions, tmp_path):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_in_its_stage(lesions, tmp_path, monkeypatch):
     """Killed while it compares treatments, and once more in the fine-tuning."""
+    monkeypatch.setattr(imbalance, "CHOICES", ("none", "sampling", "focal"))
     config = settings(lesions, tmp_path, deterministic=True, imbalance="sampling", compare_imbalance=True)
     undisturbed = skin_lesions.run(config)
     interrupted = helpers.killed_after(skin_lesions, "head_focal", 0, config, monkeypatch)

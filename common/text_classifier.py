@@ -1,0 +1,128 @@
+"""A classifier of documents: how it is saved, and what it says of new ones."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+import zipfile
+
+import keras
+import numpy as np
+
+from common import errors, files, text, text_model
+
+
+def save(
+    folder: pathlib.Path, model: text_model.LanguageModel, first: int | None, head: keras.Model, class_names
+) -> None:
+    """Writes `preset`, the network with its tokenizer, and `classifier.keras` with the class names inside the archive.
+
+    The classifier takes windows of tokens, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is put
+    together anew from the saved network, because a graph that was cut cannot be saved.
+
+    Args:
+        folder: the run directory.
+        model, first, head: as for `with_class_head`, trained.
+        class_names: in the order of its outputs.
+    """
+    text_model.save(model, folder / "preset")
+    fresh = text_model.load(str((folder / "preset").absolute()))
+    inputs = [fresh.backbone.input[name] for name in ("token_ids", "padding_mask")]
+    features = keras.Model(inputs, [text_model.crossing(fresh, first or 0), fresh.backbone.output], name="features")
+    ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
+    classifier = keras.Model([ids, mask], head([*features([ids, mask]), mask]), name="classifier")
+    path = folder / "classifier.keras"
+    with files.replacing(path) as temporary:
+        classifier.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """That of a finished run, asked as it was in its test.
+
+    Attributes:
+        model: takes windows of tokens and their mask, gives probabilities.
+        language: has the tokenizer.
+        class_names: in the order of the outputs.
+        settings: the run's, from config.json: window, windows_per_document, encoding and the like.
+    """
+
+    model: keras.Model
+    language: text_model.LanguageModel
+    class_names: list[str]
+    settings: dict
+
+    @classmethod
+    def load(cls, run: pathlib.Path) -> "Classifier":
+        """That of a run's directory.
+
+        Raises:
+            UserError: there is none, or it cannot be read.
+        """
+        path = run / "classifier.keras"
+        text_model.keras_hub()  # its layers are in the file
+        try:
+            settings = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
+            with zipfile.ZipFile(path) as archive:
+                class_names = json.loads(archive.read("class_names.json"))
+            model = keras.saving.load_model(path, compile=False)
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise errors.UserError(f"{path}: not readable as a classifier of documents ({error})") from error
+        return cls(model, text_model.load(str((run / "preset").absolute())), class_names, settings)
+
+    def probabilities(self, content: str) -> np.ndarray:
+        """Those of one document, (classes,): the mean over its first windows."""
+        kept = text.tidy(content, self.settings["keep_layout"])[: self.settings["document_characters"]]
+        sizes = self.settings["window"], self.settings["windows_per_document"]
+        windows = text.pack_each(self.language.encode([kept]), *sizes, self.language.end_token)
+        answers = self.model.predict_on_batch([windows.token_ids, (windows.weights > 0).astype("int32")])
+        return np.mean(answers, axis=0)
+
+
+def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None) -> int:
+    """Prints `path  class  probability` for each document; what is none gets a line on stderr.
+
+    Args:
+        run: the directory of a finished run of legal_text with `--task classify`.
+        names: .txt files, or folders of them.
+        csv: where to write path,label,probability and a column for each class, or None.
+
+    Returns:
+        The exit code: 0, or 2 when a file was refused.
+
+    Raises:
+        UserError: no classifier there, no files given.
+    """
+    paths = [path for name in names for path in (sorted(name.rglob("*.txt")) if name.is_dir() else [name])]
+    if not paths:
+        raise errors.UserError("no documents given: python -m recipes predict RUN FILE.txt…")
+    classifier, rows, refused = Classifier.load(run), [], 0
+    for path in paths:
+        content, problem = _read(path, classifier.settings["encoding"])
+        if content is None:
+            print(f"{path}: {problem}", file=sys.stderr)
+            refused += 1
+            continue
+        probabilities = classifier.probabilities(content)
+        best = int(probabilities.argmax())
+        answer = [path, classifier.class_names[best], f"{probabilities[best]:.4f}"]
+        print("\t".join(map(str, answer)))
+        rows.append([*answer, *(f"{p:.6g}" for p in probabilities)])
+    if csv:
+        files.write_csv(csv, ["path", "label", "probability", *(f"p_{name}" for name in classifier.class_names)], rows)
+    return 2 if refused else 0
+
+
+def _read(path: pathlib.Path, encoding: str) -> tuple[str | None, str]:
+    """A file's text and "", or None and why it cannot be used."""
+    try:
+        content, problem = text.decoded(path.read_bytes(), encoding)
+    except FileNotFoundError:
+        return None, "missing"
+    except OSError as error:
+        return None, error.strerror or str(error)
+    if content is not None and not content.strip():
+        return None, "empty"
+    return content, problem
