@@ -136,13 +136,18 @@ GENRES = ("story", "news", "letter", "rules", "advice", "life", "meeting")
 
 
 def general_text(seed: int) -> str:
-    """A page of general prose: two to four paragraphs of one to three genres."""
+    """A page of general prose: paragraphs of one or two genres, or numbered parts, often under a heading."""
     pen = Pen(PROSE, f"prose {seed}")
     genres = pen.random.sample(GENRES, pen.random.choice((1, 1, 2)))
-    paragraphs = [
-        pen.sentences(pen.random.choice(genres), pen.random.randint(4, 9)) for _ in range(pen.random.randint(2, 4))
-    ]
-    return "\n\n".join(paragraphs)
+    parts = [pen.write("{heading}").upper()] if pen.random.random() < 0.6 else []
+    if pen.random.random() < 0.4:
+        for number in range(1, pen.random.randint(4, 10)):
+            heading = pen.write("{heading}").title()
+            parts.append(f"{number}. {heading}. {pen.sentences(pen.random.choice(genres), pen.random.randint(1, 2))}")
+    else:
+        for _ in range(pen.random.randint(2, 4)):
+            parts.append(pen.sentences(pen.random.choice(genres), pen.random.randint(4, 9)))
+    return "\n\n".join(parts)
 
 
 # Contracts ------------------------------------------------------------------------------------------------------

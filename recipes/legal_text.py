@@ -59,6 +59,7 @@ import numpy as np  # isort: skip
 STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
+DEMO_RATE = 3  # times these on the demo's data, where all have to learn in some two hundred steps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,7 +166,8 @@ def language_loss() -> keras.losses.Loss:
 
 def optimizer(network: keras.Model, strategy: str, width: int, steps: int, config: Config):
     """AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms."""
-    rate = RATES[strategy] * 768 / width if config.learning_rate is None else config.learning_rate
+    rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
+    rate = rate if config.learning_rate is None else config.learning_rate
     total = config.epochs * steps  # batches: that is what Keras's schedules count, also where it accumulates
     warm_up = int(config.warm_up * total)
     start, target = (rate / 100, rate) if warm_up else (rate, None)

@@ -77,7 +77,7 @@ def test_what_decays_and_what_the_rate_does():
     decays = {variable.path for variable in network.trainable_variables if adam._use_weight_decay(variable)}
     assert decays and all(path.rpartition("/")[2] in ("kernel", "embeddings") for path in decays)
     rates = [float(adam._learning_rate(step)) for step in (0, 10, 20, 110, 200)]
-    assert rates[0] < rates[1] < rates[2] == pytest.approx(2e-4 * 6, rel=1e-3)
+    assert rates[0] < rates[1] < rates[2] == pytest.approx(2e-4 * 6 * legal_text.DEMO_RATE, rel=1e-3)
     assert rates[3] == pytest.approx(rates[2] / 2, rel=1e-3) and rates[4] == pytest.approx(0, abs=1e-9)
 
 

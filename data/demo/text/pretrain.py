@@ -27,8 +27,8 @@ import keras
 import numpy as np
 import tokenizers
 
-VOCABULARY = 1600
-PAGES = 12_000
+VOCABULARY = 2400
+PAGES = 16_000
 LAYERS, HEADS, WIDTH, CONTEXT = 4, 4, 128, 128
 BATCH_SIZE = 16
 LEARNING_RATE = 2e-3  # the peak, after the warm-up
