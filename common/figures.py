@@ -220,24 +220,25 @@ def perplexities(rows, *, theme):
             the network before tuning.
         theme: a `Theme`.
     """
-    figure, axes = new_figure(6.4, 0.36 * len(rows) + 1.2)
+    figure, axes = new_figure(6.4, 0.42 * len(rows) + 1.2)
     places = np.arange(len(rows))[::-1]
     marks = (
-        ("test", "test documents", "o", theme.train),
-        ("general", "general texts: what is forgotten", "D", theme.muted),
+        ("test", "test documents", "o", theme.train, (0, 5), "bottom"),
+        ("general", "general texts: what is forgotten", "D", theme.muted, (0, -6), "top"),
     )
-    for name, label, marker, colour in marks:
+    box = {"facecolor": theme.background, "edgecolor": "none", "pad": 0.6}
+    for name, label, marker, colour, offset, side in marks:
         values = np.array([row[name] for row in rows], float)
         if not np.isfinite(values).any():
             continue
         axes.plot(values, places, marker=marker, markersize=7, linestyle="", color=colour, label=label, zorder=3)
         for place, value in zip(places, values, strict=True):
-            where = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
-            axes.annotate(_digits(value), (value, place), fontsize=7.5, color=colour, **where)
+            where = {"xytext": offset, "textcoords": "offset points", "ha": "center", "va": side}
+            axes.annotate(_digits(value), (value, place), fontsize=7.5, color=colour, bbox=box, **where)
     first = np.array([rows[0]["test"]], float)[0]
     if np.isfinite(first):
         axes.axvline(first, color=theme.muted, label="before tuning", **DASHED)
-    axes.set(xscale="log", xlabel="perplexity, lower is better", ylim=(-0.6, len(rows) - 0.25))
+    axes.set(xscale="log", xlabel="perplexity, lower is better", ylim=(-0.7, len(rows) - 0.3))
     axes.margins(x=0.1)
     axes.set_yticks(places, [short(row["name"].replace("_", " ")) for row in rows], parse_math=False)
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,.10g}"))
