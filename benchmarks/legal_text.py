@@ -48,6 +48,7 @@ class Config:
     learning_rate: float | None = None  # as in the recipe
     encoding: str = "utf-8"  # as in the recipe
     seeds: int = 3  # each with another split
+    seed: int = 0  # the first of them
     out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
 
 
@@ -105,7 +106,7 @@ def main(config: Config):
     results = []
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for seed in range(config.seeds):
+        for seed in range(config.seed, config.seed + config.seeds):
             preset = narrow_preset(config, seed, folder) if config.vocabulary else None
             names = ("data", "task", "group_pattern", "document_characters", "windows_per_document", "window", "epochs",
                      "adapt_epochs", "batch_size", "learning_rate", "encoding", "out")  # fmt: skip
