@@ -26,7 +26,7 @@ def predict(
         run: the directory of a finished run, or a model.keras.
         files: photos, clips or .txt files, as the run was trained on, or folders of them.
         csv: also write path,label,probability and one column a class to this file.
-        batch_size: photos or clips at a time.
+        batch_size: files at a time.
     """
     if (run / "classifier.keras").is_file():  # of legal_text
         return _module("text_classifier").predict(run, files, csv)
@@ -69,6 +69,7 @@ def generate(
     greedy: bool = False,
     beams: int = 0,
     seed: int = 0,
+    encoding: str = "utf-8",
     out: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> int:
     """Writes on from a prompt, or several, with the language model of a run of legal_text.
@@ -84,11 +85,12 @@ def generate(
         greedy: always the likeliest token.
         beams: beam search with so many candidates; 0 for none.
         seed: the same seed gives the same text.
+        encoding: of --file.
         out: also write prompts and texts to this file, a line of JSON each.
     """
     generation = _module("generate")
     settings = generation.Sampling(max_tokens, temperature, top_k, top_p, greedy, beams, seed)
-    return generation.command(run, generation.prompts_of(prompt, file), settings, out)
+    return generation.command(run, generation.prompts_of(prompt, file, encoding), settings, out)
 
 
 def export(

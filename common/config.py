@@ -34,7 +34,6 @@ class RunConfig:
     data: str = "demo"  # demo, or the place of the data
     batch_size: int = 32  # halve it when memory runs out; 16 to 64 rarely changes the result
     epochs: int = 50  # an upper limit: early stopping ends the training
-    learning_rate: float = 1e-3  # Adam's default, right for a new head on a frozen base
     seed: int = 0  # weights, order and augmentation; one seed says little, report at least three
     split_seed: int | None = None  # which samples are test samples; default: the same as --seed
     validation_fraction: float | None = None  # of all samples; the default depends on the data
@@ -76,6 +75,7 @@ class SharedConfig(RunConfig):
     backbone: str | None = None  # demo, or a name in keras.applications, with :alpha where it has one
     weights: str | None = None  # imagenet, demo, none or a file; default: demo for demo data, else imagenet
     image_size: int | None = None  # pixels a side; default: what the backbone was trained at
+    learning_rate: float = 1e-3  # Adam's default, right for a new head on a frozen base
     aspect: Literal["squash", "crop", "pad"] = "squash"  # photos to squares; crop if borders do not matter
     split_seed: int | None = None  # which photos are test photos; default: the same as --seed
     validation_fraction: float | None = None  # of all photos; default 0.15 (demo 0.2)
@@ -133,6 +133,9 @@ def reported_errors(debug: bool = False):
     except KeyboardInterrupt:
         print("\nstopped by you", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # head and the like have read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except OSError as error:
         advice = OS_ADVICE.get(error.errno or 0)
         if not advice:

@@ -9,10 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from common import errors, files, text_model
+from common import errors, files, text, text_model
 
 ROUND = 64  # places of the cache are a multiple of it: every new number costs seconds to compile
 LONG_PROMPT = 48  # tokens; a shorter one is read token by token by what is compiled already
+MOST_BEAMS = 64
 WARNING = "generated text is not legal advice: have a lawyer read it, and check every name, sum and reference"
 
 
@@ -44,7 +45,8 @@ class Sampling:
             (self.temperature > 0, "--temperature must be above 0; --greedy takes the likeliest token"),
             (self.top_k is None or self.top_k > 0, "--top-k must be above 0"),
             (self.top_p is None or 0 < self.top_p <= 1, "--top-p must be above 0 and at most 1"),
-            (self.beams >= 0, "--beams must be 0 or above"),
+            (0 <= self.beams <= MOST_BEAMS, f"--beams must be from 0 to {MOST_BEAMS}"),
+            (0 <= self.seed < 2**32, "--seed must be from 0 to 4294967295"),
             (not (self.greedy and self.beams), "--greedy and --beams exclude each other"),
         ):
             if not holds:
@@ -87,6 +89,13 @@ def generate(model: text_model.LanguageModel, prompts: list[str], sampling: Samp
     if sampling.max_tokens >= model.context:
         raise errors.UserError(f"--max-tokens must be below {model.context}, which is all that this network can see")
     rows = [_prompt_tokens(model, prompt, sampling.max_tokens) for prompt in prompts]
+    for prompt, row in zip(prompts, rows, strict=True):
+        lost = (len(model.encode([prompt])[0]) if prompt else 0) - (len(row) - 1)
+        if lost > 0:
+            print(
+                f"note: the prompt \"{prompt[:30]}…\" is cut by its first {lost} tokens: this network sees "
+                f"{model.context} tokens and --max-tokens takes {sampling.max_tokens} of them", file=sys.stderr,
+            )  # fmt: skip
     length = max(map(len, rows)) + sampling.max_tokens
     ids, known = np.zeros((len(rows), length), "int32"), np.zeros((len(rows), length), bool)
     for number, row in enumerate(rows):
@@ -169,6 +178,8 @@ def load(run: pathlib.Path) -> text_model.LanguageModel:
     Raises:
         UserError: there is none.
     """
+    if (run / "classifier.keras").is_file():
+        raise errors.UserError(f"{run}: a classifier of documents, which writes nothing; ask it with predict")
     folder = run / "preset" if (run / "preset").is_dir() else run
     if not (folder / "config.json").is_file() or not (folder / "task.json").is_file():
         raise errors.UserError(f"{run}: no language model there; give the directory of a finished run of legal_text")
@@ -184,8 +195,11 @@ def command(run: pathlib.Path, prompts: list[str], sampling: Sampling, out: path
         sampling: how.
         out: also write {"prompt", "text"} in a line of JSON each to this file.
     """
+    if out and not out.absolute().parent.is_dir():
+        raise errors.UserError(f"--out {out}: no such folder")
     keras.utils.set_random_seed(sampling.seed)
     model = load(run)
+    prompts = [text.tidy(prompt, _keeps_layout(run)) for prompt in prompts]  # as the documents of the training
     if len(prompts) == 1 and not sampling.beams:
         stream = _Stream(sys.stdout)
         made = generate(model, prompts, sampling, lambda texts: stream.show(texts[0]))
@@ -199,6 +213,13 @@ def command(run: pathlib.Path, prompts: list[str], sampling: Sampling, out: path
             temporary.write_text("\n".join(rows) + "\n", encoding="utf-8")
     print(f"note: {WARNING}", file=sys.stderr)
     return 0
+
+
+def _keeps_layout(run: pathlib.Path) -> bool:
+    """Whether a run was trained on documents with their blanks and empty lines as they were."""
+    path = run / "config.json"
+    settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return bool(settings.get("config", {}).get("keep_layout"))
 
 
 class _Stream:
@@ -215,7 +236,7 @@ class _Stream:
         self.file.flush()
 
 
-def prompts_of(prompt: tuple[str, ...], file: pathlib.Path | None) -> list[str]:
+def prompts_of(prompt: tuple[str, ...], file: pathlib.Path | None, encoding: str = "utf-8") -> list[str]:
     """The prompts of the command line, those of a file one a line; a new document where there are none.
 
     Raises:
@@ -225,7 +246,10 @@ def prompts_of(prompt: tuple[str, ...], file: pathlib.Path | None) -> list[str]:
     if file:
         if not file.is_file():
             raise errors.UserError(f"--file {file}: no such file")
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        content, problem = text.decoded(file.read_bytes(), encoding)
+        if content is None:
+            raise errors.UserError(f"--file {file}: {problem}; name its --encoding")
+        lines = [line for line in content.splitlines() if line.strip()]
         if not lines:
             raise errors.UserError(f"--file {file}: no prompt in it; write one a line")
         found += lines

@@ -202,7 +202,7 @@ def read_texts(folder: pathlib.Path, encoding: str = "utf-8", keep_layout: bool 
     """
     folder = folder.expanduser()
     if not folder.exists():
-        raise errors.UserError(f"{folder}: no such folder")
+        raise errors.UserError(f"--general {folder}: no such folder")
     found = _read_folder(folder, encoding) if folder.is_dir() else _read_lines(folder, encoding)
     found = list(found)
     bad = [f"{sample.path}: {reason}" for sample, _, reason in found if reason]
@@ -213,7 +213,12 @@ def read_texts(folder: pathlib.Path, encoding: str = "utf-8", keep_layout: bool 
 
 def _read_folder(folder: pathlib.Path, encoding: str):
     """Yields (sample, text, reason) for the .txt files of a folder; the first sub-folder is the type."""
-    paths = sorted(path for path in folder.rglob("*.txt") if not path.name.startswith("."))
+    every = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    paths = [path for path in every if path.suffix.lower() == ".txt"]
+    others = collections.Counter(path.suffix.lower() or "none" for path in every if path not in set(paths))
+    if paths and others:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
+        print(f"data: only .txt files are read; left alone by their ending: {kinds}", file=sys.stderr)
     if not paths:
         raise errors.UserError(f"{folder}: no .txt files there; give one document per file, in a sub-folder per type")
     tops = {path.relative_to(folder).parts[0].lower() for path in paths if path.parent != folder}
@@ -289,9 +294,10 @@ def with_groups(samples: Iterable[data.Sample], pattern: str) -> list[data.Sampl
         group = match[compiled.groups] if match else ""
         (grouped if group else without).append(dataclasses.replace(sample, group=group))
     if without:
+        advice = '; in a .jsonl each line names its own, "group": "…"' if ".jsonl:" in without[0].path else ""
         raise errors.UserError(
             f"--group-pattern '{pattern}': finds no group in {len(without)} names, such as "
-            f"{pathlib.Path(without[0].path).name}"
+            f"{pathlib.Path(without[0].path).name}{advice}"
         )
     return grouped
 

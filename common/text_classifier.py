@@ -74,7 +74,7 @@ class Classifier:
 
     def probabilities(self, content: str) -> np.ndarray:
         """Those of one document, (classes,): the mean over its first windows."""
-        kept = text.tidy(content, self.settings["keep_layout"])[: self.settings["document_characters"]]
+        kept = text.tidy(content, self.settings["keep_layout"])[: self.settings["document_characters"]].strip()
         sizes = self.settings["window"], self.settings["windows_per_document"]
         windows = text.pack_each(self.language.encode([kept]), *sizes, self.language.end_token)
         answers = self.model.predict_on_batch([windows.token_ids, (windows.weights > 0).astype("int32")])

@@ -275,6 +275,8 @@ def summary(result) -> str:
             f"test perplexity {before['perplexity']:.2f} before, {test['perplexity']:.2f} after; per byte "
             f"{before['byte_perplexity']:.3f}, {test['byte_perplexity']:.3f} ({low:.3f} – {high:.3f})",
         ]
+        if test["perplexity"] >= before["perplexity"]:
+            lines.append("tuning brought nothing here: try another --learning-rate, or more --epochs")
         if found["general"]:
             lines.append(
                 f"general texts: perplexity {found['before']['general']['perplexity']:.2f} before, "

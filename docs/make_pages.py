@@ -334,7 +334,7 @@ def folded(title: str, code: str) -> str:
 
 def data_sets() -> list[pathlib.Path]:
     """The README of every data set."""
-    return sorted((ROOT / "data").glob("*/README.md"))
+    return sorted((ROOT / "data").rglob("README.md"))
 
 
 def modules() -> list[str]:

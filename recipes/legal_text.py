@@ -72,16 +72,17 @@ class Config(config.RunConfig):
     preset: str | None = None
     strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None  # what trains; default full
     compare: bool = False  # all five, the best on validation is kept; so it is on demo data without --strategy
-    blocks: int = 1  # of last_blocks
+    blocks: int = 1  # of last_blocks, at most all
     lora_rank: int = 8  # 4 to 16; more weights, rarely better
     window: int | None = None  # tokens; default 256, or all that the network can see where that is less
-    document_characters: int | None = None  # of each document at most, its beginning; default: all
+    document_characters: int | None = (
+        None  # of each document at most, its beginning, also for the search for near-duplicates; default: all
+    )
     batch_size: int = 8  # windows
     accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with a quarter of the memory
     epochs: int = 4  # an upper limit: early stopping ends the training
     patience: int = 2  # epochs without a better validation loss before it stops
-    # The peak; default: by strategy and width, see RATES.
-    learning_rate: float | None = None  # type: ignore[assignment]
+    learning_rate: float | None = None  # the peak; default by strategy and the network's width, printed when it trains
     warm_up: float = 0.1  # share of the steps in which the rate rises from nothing; then it falls along a cosine
     weight_decay: float = 0.01  # not of biases and norms
     clip: float = 1.0  # norm of a step's gradients at most
@@ -90,9 +91,9 @@ class Config(config.RunConfig):
     keep_layout: bool = False  # keep blanks and empty lines as they are instead of one
     group_pattern: str | None = None  # regular expression that finds a document's company in its file's name
     duplicate_threshold: float = 0.2  # documents that share more of their runs of five words stay on one side
-    general: pathlib.Path | None = None  # a folder of general texts: how much of them is forgotten?
+    general: pathlib.Path | None = None  # a folder of general texts: how much of them is forgotten? Not for classify
     samples: int = 8  # texts written before and after, from the first words of validation documents
-    sample_tokens: int = 80  # of each
+    sample_tokens: int = 80  # of each; at most half of what the network sees
     temperature: float = 0.7  # of them; below 1 plainer, above 1 wilder
     windows_per_document: int = 8  # of classify: its first ones, their answers averaged
     adapt_epochs: int = 0  # of classify: first tune the language model on the training documents (ULMFiT)
@@ -108,6 +109,8 @@ class Config(config.RunConfig):
         config.check(0 <= self.warm_up < 1, "warm_up", "must be from 0 to below 1")
         config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         config.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy away")
+        config.check(not (self.general and self.task == "classify"), "general", "is for --task generate")
+        config.check(not (self.adapt_epochs and self.task == "generate"), "adapt_epochs", "is for --task classify")
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -166,8 +169,10 @@ def language_loss() -> keras.losses.Loss:
 
 def optimizer(network: keras.Model, strategy: str, width: int, steps: int, config: Config):
     """AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms."""
-    rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
-    rate = rate if config.learning_rate is None else config.learning_rate
+    rate = config.learning_rate
+    if rate is None:
+        rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
+        print(f"learning rate: {rate:.1e}", file=sys.stderr)
     total = config.epochs * steps  # batches: that is what Keras's schedules count, also where it accumulates
     warm_up = int(config.warm_up * total)
     start, target = (rate / 100, rate) if warm_up else (rate, None)

@@ -115,3 +115,29 @@ def test_prompts_of_a_file(tmp_path):
     assert generate.prompts_of((), None) == [""] and generate.prompts_of(("a", "b"), None) == ["a", "b"]
     with pytest.raises(errors.UserError, match="no such file"):
         generate.prompts_of((), tmp_path / "none.txt")
+
+
+def test_a_prompt_that_does_not_fit_is_cut_and_that_is_said(model, capsys):
+    prompt = "The members of the town thanked the old teacher for the book and for the letter"
+    (made,) = generate.generate(model, [prompt], generate.Sampling(max_tokens=model.context - 6, greedy=True))
+    assert not made.startswith("The members") and "is cut by its first" in capsys.readouterr().err
+    generate.generate(model, [prompt], generate.Sampling(max_tokens=4))
+    assert capsys.readouterr().err == ""
+
+
+def test_prompts_are_tidied_as_the_documents_were(tmp_path, capsys):
+    sampling = generate.Sampling(max_tokens=3, greedy=True)
+    assert generate.command(demo_text.PRESET, ["  The   members of the "], sampling) == 0
+    assert capsys.readouterr().out.startswith("The members of the")
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_written(tmp_path):
+    (tmp_path / "classifier.keras").touch()
+    with pytest.raises(errors.UserError, match="ask it with predict"):
+        generate.load(tmp_path)
+    with pytest.raises(errors.UserError, match="no such folder"):
+        generate.command(demo_text.PRESET, [""], generate.Sampling(), tmp_path / "nowhere" / "x.jsonl")
+    (tmp_path / "latin.txt").write_bytes("Bürge\n".encode("latin-1"))
+    with pytest.raises(errors.UserError, match="name its --encoding"):
+        generate.prompts_of((), tmp_path / "latin.txt")
+    assert generate.prompts_of((), tmp_path / "latin.txt", "latin-1") == ["Bürge"]

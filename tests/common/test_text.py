@@ -90,6 +90,14 @@ def test_a_folder_with_types_and_one_without(tmp_path):
     assert [sample.label for sample in text.read_source(settings(tmp_path / "flat"))[0]] == [""]
 
 
+def test_other_files_are_left_alone_and_said(tmp_path, capsys):
+    write(tmp_path, lease__a="One two.", loan__c="Four.")
+    (tmp_path / "loan" / "b.TXT").write_text("Three.")
+    (tmp_path / "loan" / "d.pdf").touch()
+    assert len(text.read_source(settings(tmp_path))[0]) == 3
+    assert "left alone by their ending: 1 .pdf" in capsys.readouterr().err
+
+
 def test_given_sides(tmp_path):
     write(tmp_path, train__lease__a="One.", test__lease__b="Two.", validation__lease__c="Three.")
     samples, *_ = text.read_source(settings(tmp_path))

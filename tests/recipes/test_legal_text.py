@@ -194,7 +194,7 @@ def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path,
     classifier = keras.saving.load_model(result.directory / "classifier.keras", compile=False)
     model = text_model.load(str(result.directory / "preset"))
     contents = [pathlib.Path(row["path"]).read_text() for row in rows]
-    contents = [text.tidy(content)[:1500] for content in contents]
+    contents = [text.tidy(content)[:1500].strip() for content in contents]
     packed = text.pack_each(model.encode(contents), 64, 8, model.end_token)
     answers = np.asarray(classifier([packed.token_ids, (packed.weights > 0).astype("int32")]))
     names = result.results["data"]["class_names"]

@@ -27,3 +27,10 @@ def test_mistakes_are_one_line():
         ended = recipes(*arguments)
         assert ended.returncode == 2 and message in ended.stderr, ended.stderr
         assert ended.stdout == "" and len(ended.stderr.splitlines()) == 1
+
+
+def test_a_reader_that_has_enough_is_no_error():
+    ended = subprocess.run(
+        f"{sys.executable} -m recipes --help | head -1", shell=True, cwd=ROOT, capture_output=True, text=True
+    )
+    assert ended.stderr == "" and len(ended.stdout.splitlines()) == 1
