@@ -130,6 +130,11 @@ def load(config, directory: pathlib.Path, least_per_type: int = 0) -> Corpus:
     names = tuple(sorted({sample.label for sample in samples}))
     if len(names) < least_per_type:
         raise errors.UserError(f"--data {config.data}: a classifier needs at least two types: one sub-folder for each")
+    if not any(sample.group for sample in samples):
+        print(
+            "data: which documents are of one company is not known, so a company may be on both sides; --group-pattern "
+            "finds it in the file's name", file=sys.stderr,
+        )  # fmt: skip
     duplicates = near_duplicates(texts, config.duplicate_threshold)
     content_of = clusters(texts, duplicates)
     split_csv = directory / "split.csv"

@@ -13,6 +13,7 @@ import pathlib
 import shutil
 import socket
 import sys
+import textwrap
 import time
 import types
 
@@ -114,7 +115,7 @@ def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageMod
     except errors.UserError:
         raise
     except Exception as error:  # KerasHub, Kaggle and Hugging Face each raise their own
-        reason = " ".join(str(error).split())[:160]
+        reason = textwrap.shorten(str(error), 160, placeholder=" …")
         known = source in package.models.CausalLM.presets or "://" in source
         advice = (
             "check the network, or give the folder of a preset that was saved with save_to_preset"

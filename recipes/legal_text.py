@@ -75,9 +75,8 @@ class Config(config.RunConfig):
     blocks: int = 1  # of last_blocks, at most all
     lora_rank: int = 8  # 4 to 16; more weights, rarely better
     window: int | None = None  # tokens; default 256, or all that the network can see where that is less
-    document_characters: int | None = (
-        None  # of each document at most, its beginning, also for the search for near-duplicates; default: all
-    )
+    # Of each document at most, its beginning, also for the search for near-duplicates; default: all.
+    document_characters: int | None = None
     batch_size: int = 8  # windows
     accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with a quarter of the memory
     epochs: int = 4  # an upper limit: early stopping ends the training
