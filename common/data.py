@@ -464,6 +464,31 @@ def part_of_training(splits: Splits, fraction: float, seed: int) -> list[Sample]
     return [sample for sample in splits.train if sample.path in kept] + splits.validation + splits.test
 
 
+def splits_of_seeds(config, seeds: int, fractions, folder: pathlib.Path) -> dict[tuple[int, float], pathlib.Path]:
+    """Splits the samples once for each seed and thins out the training side: what the trials of a comparison read.
+
+    Args:
+        config: of a recipe; its `seed` is the first.
+        seeds: how many.
+        fractions: of the training side, above 0 and up to 1; each holds the smaller ones.
+        folder: where the splits are written; those that are there stay.
+
+    Returns:
+        (seed, fraction) → a CSV with the samples of every side.
+    """
+    found = {}
+    for seed in range(config.seed, config.seed + seeds):
+        place = folder / f"seed{seed}"
+        place.mkdir(parents=True, exist_ok=True)
+        splits = load(dataclasses.replace(config, seed=seed), place)
+        for fraction in sorted(fractions, reverse=True):
+            path = place / (f"{fraction:g}.csv" if fraction < 1 else "split.csv")
+            if fraction < 1 and not path.is_file():
+                write_csv(path, part_of_training(splits, fraction, seed))
+            found[seed, fraction] = path
+    return found
+
+
 def check_leaks(samples: list[Sample], contents: dict[str, str]) -> None:
     """Stops when a group or a file's content stands on two sides.
 

@@ -38,6 +38,16 @@ def save(
             archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
 
 
+def by_document(answers: np.ndarray, owners: np.ndarray) -> np.ndarray:
+    """What is said of documents: the mean over their windows.
+
+    Args:
+        answers: of windows, (windows, classes).
+        owners: the number of the document that each is of, (windows,); each from 0 on has one.
+    """
+    return np.stack([answers[owners == number].mean(axis=0) for number in range(owners.max() + 1)])
+
+
 @dataclasses.dataclass(frozen=True)
 class Classifier:
     """That of a finished run, asked as it was in its test.
@@ -78,7 +88,7 @@ class Classifier:
         sizes = self.settings["window"], self.settings["windows_per_document"]
         windows = text.pack_each(self.language.encode([kept]), *sizes, self.language.end_token)
         answers = self.model.predict_on_batch([windows.token_ids, (windows.weights > 0).astype("int32")])
-        return np.mean(answers, axis=0)
+        return by_document(answers, windows.documents.max(axis=1))[0]
 
 
 def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None) -> int:

@@ -192,6 +192,12 @@ def of_written(written: dict[str, list[str]], corpus: text.Corpus) -> dict:
     return {name: of_samples(samples, training) for name, samples in (written | {"held_out": held_out}).items()}
 
 
+def openings(corpus: text.Corpus, count: int, length: int = 8) -> list[str]:
+    """The first words of so many validation documents, evenly chosen."""
+    found = [re.findall(rf"\A(?:\S+\s+){{0,{length - 1}}}\S+", one)[0] for one in corpus.texts_of("validation")]
+    return found[:: max(1, len(found) // count)][:count]
+
+
 def write_samples(path: pathlib.Path, prompts: list[str], written: dict[str, list[str]]) -> list[dict]:
     """Writes a line of JSON for each prompt with what was written `before` and `after`; returns the rows."""
     rows = [

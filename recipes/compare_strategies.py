@@ -186,21 +186,6 @@ class Planned:
     is_row: bool
 
 
-def deal_out(config: Config, folder: pathlib.Path) -> dict[tuple[int, float], pathlib.Path]:
-    """(seed, fraction) → a CSV with the photos of every side; the trials read these, and nothing else."""
-    found = {}
-    for seed in range(config.seed, config.seed + config.seeds):
-        place = folder / f"seed{seed}"
-        place.mkdir(parents=True, exist_ok=True)
-        splits = data.load(dataclasses.replace(config, seed=seed), place)
-        for fraction in sorted(config.fractions, reverse=True):
-            path = place / (f"{fraction:g}.csv" if fraction < 1 else "split.csv")
-            if fraction < 1 and not path.is_file():
-                data.write_csv(path, data.part_of_training(splits, fraction, seed))
-            found[seed, fraction] = path
-    return found
-
-
 def plan(config: Config, names: tuple[str, ...], sources: dict) -> list[Planned]:
     """All trials on all networks, seed by seed: what stands there after an interruption can be compared already."""
     rows = [(name, strategy, True, config.fractions) for name, strategy in compared(config).items()]
@@ -300,7 +285,7 @@ def run(config: Config) -> runs.Result:
     names = config.backbones or ("demo" if config.data == "demo" else "MobileNetV2",)
 
     # Data: a split for each seed, its training side thinned out for the smaller fractions.
-    sources = deal_out(config, record.directory / "splits")
+    sources = data.splits_of_seeds(config, config.seeds, config.fractions, record.directory / "splits")
     planned = plan(config, names, sources)
     of_backbone = {name: [each for each in planned if each.backbone == name] for name in names}
 

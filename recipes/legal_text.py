@@ -32,7 +32,6 @@ Expected: on the drawn contracts a test perplexity of 2.55 (2.47 – 2.58, three
 import dataclasses
 import gc
 import pathlib
-import re
 import sys
 from typing import Literal
 
@@ -198,21 +197,32 @@ def train(part, stage: str, strategy: str, width: int, record, epochs: int, loss
     return runs.fit(part, stopping)
 
 
-def tune(strategy: str, preset: str, windows: dict, record, baseline=None, stage=None, epochs=None):
-    """One strategy: the preset tuned on the training windows; the model, its windows and its row of the table."""
-    config = record.config
+def begin(strategy: str, preset: str, record: runs.Run):
+    """The preset anew, as if the strategy ran alone, cut in front of what trains: model, first block, both halves."""
     gc.collect()
     record.memory.restart()
-    keras.utils.set_random_seed(config.seed)  # every strategy as if it ran alone
-    frozen = strategy in ("head", "last_blocks")
-    model = text_model.load(preset, strategy != "scratch", 0.0 if frozen else config.dropout)
-    prefix, suffix = text_model.halves(model, freeze(model, strategy, config))
-    part = text_model.FrozenWindows(model, prefix, build_model(model, suffix), windows, config)
-    score = train(part, stage or strategy, strategy, model.backbone.hidden_dim, record, epochs or config.epochs,
-                  language_loss(), None if strategy == "scratch" else baseline)  # fmt: skip
-    row = record.stage(stage or strategy, part.suffix, score)
+    keras.utils.set_random_seed(record.config.seed)
+    dropout = 0.0 if strategy in ("head", "last_blocks") else record.config.dropout
+    model = text_model.load(preset, strategy != "scratch", dropout)
+    first = freeze(model, strategy, record.config)
+    return model, first, *text_model.halves(model, first)
+
+
+def row_of(stage: str, strategy: str, part: text_model.FrozenWindows, score: dict, record: runs.Run) -> dict:
+    """A trained strategy's line of the table: what it cost and how it validated."""
+    row = record.stage(stage, part.suffix, score)
     row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
-    return model, part, row | {"peak_memory_bytes": record.memory.peak, "cache_bytes": part.cache_bytes}
+    return row | {"peak_memory_bytes": record.memory.peak, "cache_bytes": part.cache_bytes}
+
+
+def tune(strategy: str, preset: str, windows: dict, record, baseline=None, stage=None, epochs=None):
+    """One strategy: the preset tuned on the training windows; the model, its windows and its row of the table."""
+    config, stage = record.config, stage or strategy
+    model, _, prefix, suffix = begin(strategy, preset, record)
+    part = text_model.FrozenWindows(model, prefix, build_model(model, suffix), windows, config)
+    score = train(part, stage, strategy, model.backbone.hidden_dim, record, epochs or config.epochs,
+                  language_loss(), None if strategy == "scratch" else baseline)  # fmt: skip
+    return model, part, row_of(stage, strategy, part, score, record)
 
 
 def run(config: Config) -> runs.Result:
@@ -247,8 +257,7 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     whole.compile(loss=language_loss())
     baseline = {"loss": whole.evaluate(part.batches("validation"), verbose=0)}
     before = text_evaluation.of_windows(part, corpus, general)
-    openings = [re.findall(r"\A(?:\S+\s+){0,7}\S+", one)[0] for one in corpus.texts_of("validation")]
-    openings = openings[:: max(1, len(openings) // config.samples)][: config.samples]
+    openings = text_evaluation.openings(corpus, config.samples)
     prompts = [model.decode(ids[: model.context // 3]) for ids in model.encode(openings)]
     tokens = min(config.sample_tokens, model.context // 2)
     sampling = generate.Sampling(tokens, temperature=config.temperature, seed=config.seed)
@@ -306,24 +315,17 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     rows: list[dict] = []
     best: tuple = ()
     for strategy in config.strategies:
-        gc.collect()
-        record.memory.restart()
-        keras.utils.set_random_seed(config.seed)
-        frozen = strategy in ("head", "last_blocks")
-        model = text_model.load(preset, strategy != "scratch", 0.0 if frozen else config.dropout)
-        first = freeze(model, strategy, config)
-        prefix, suffix = text_model.halves(model, first)
+        model, first, prefix, suffix = begin(strategy, preset, record)
         head = build_class_head(model.backbone.hidden_dim, len(corpus.class_names))
         network = text_model.with_class_head(model, suffix, head)
         part = text_model.FrozenWindows(model, prefix, network, windows, config, targets)
         score = train(part, strategy, strategy, model.backbone.hidden_dim, record, config.epochs,
                       keras.losses.SparseCategoricalCrossentropy())  # fmt: skip
-        answers = {}
-        for side in ("validation", "test"):  # a document's answer is the mean over its windows
-            of_windows = part.suffix.predict(part.batches(side), verbose=0)
-            answers[side] = np.stack([of_windows[owners[side] == n].mean(axis=0) for n in range(len(documents[side]))])
-        row = record.stage(strategy, part.suffix, score) | {"peak_memory_bytes": record.memory.peak}
-        row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
+        row = row_of(strategy, strategy, part, score, record)
+        answers = {
+            side: text_classifier.by_document(part.suffix.predict(part.batches(side), verbose=0), owners[side])
+            for side in ("validation", "test")
+        }
         for side, given in answers.items():
             about = corpus.labels(side), corpus.class_names, corpus.groups(side)
             row[side] = evaluation.evaluate(given, *about, config.seed)

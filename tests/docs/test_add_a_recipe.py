@@ -40,7 +40,9 @@ def test_its_test_passes(recipe, stripes, tmp_path):
     path = markdown_commands.write_shown_file(DOCUMENT, f"tests/recipes/test_{NAME}.py", tmp_path)
     names = {}
     exec(path.read_text(), names)
+    assert [name for name in names if name.startswith("test_")] == ["test_smoothing_makes_answers_less_sure"]
     names["test_smoothing_makes_answers_less_sure"](stripes, tmp_path / "runs")
+    assert list((tmp_path / "runs").glob("**/results.json"))
 
 
 def test_it_has_what_every_recipe_has(recipe):

@@ -126,7 +126,7 @@ def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(stripes, tmp_path, c
 
 def test_the_plan_has_every_combination_once(stripes, tmp_path):
     config = settings(stripes, tmp_path, seeds=2, fractions=(0.5, 1.0), strategies=("feature_extraction", HOT))
-    sources = compare_strategies.deal_out(config, tmp_path / "splits")
+    sources = data.splits_of_seeds(config, config.seeds, config.fractions, tmp_path / "splits")
     planned = compare_strategies.plan(config, ("demo", "MobileNetV2:0.35"), sources)
     for seed in (0, 1):
         small, whole = (data.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
@@ -146,7 +146,9 @@ def test_the_plan_has_every_combination_once(stripes, tmp_path):
 
 def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_every_layer(stripes, tmp_path):
     config = settings(stripes, tmp_path, strategies=("from_scratch", "full_fine_tuning"), seeds=1)
-    planned = compare_strategies.plan(config, ("demo",), compare_strategies.deal_out(config, tmp_path / "splits"))
+    planned = compare_strategies.plan(
+        config, ("demo",), data.splits_of_seeds(config, config.seeds, config.fractions, tmp_path / "splits")
+    )
     scratch, full = (each.trial.config for each in planned)
     assert (scratch.weights, scratch.train_base) == ("none", True)
     assert isinstance(scratch, feature_extraction.Config) and full.weights == "demo"
