@@ -261,13 +261,14 @@ def strategy_table(rows: Sequence[dict]) -> str:
             f"{row['peak_memory_bytes'] / 2**20:,.0f} MB", *(f"{value:.3f}" for value in values),
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
-    title = "accuracy" if classifies else "perplexity"
+    title, chosen = ("accuracy", "log loss") if classifies else ("perplexity", "loss")
     lines = [
         f"{row[0]:<1} {row[1]:<{widths[1]}}  "
         + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True))
         for row in shown
     ]
-    return "\n".join([*lines, f"trained: parameters; validation and test: {title}; > kept, it validated best"])
+    told = f"trained: parameters; validation and test: {title}; > kept, for the lowest {chosen} on validation"
+    return "\n".join([*lines, told])
 
 
 def summary(result) -> str:

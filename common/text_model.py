@@ -139,16 +139,31 @@ def _check_network(preset: str, source: str) -> None:
 
 
 def save(model: LanguageModel, folder: pathlib.Path) -> None:
-    """Writes a preset folder that KerasHub loads without this repository; LoRA's weights are merged into the others."""
+    """Writes a preset folder that KerasHub loads without this repository; LoRA's weights are merged into the others.
+
+    Of a network in mixed precision, too: its weights are float32, and the reader's policy says how they are computed.
+    """
     unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
         model.task.save_to_preset(str(unfinished))
+        for name in ("config.json", "task.json"):
+            _name_weights_dtype(unfinished / name)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _name_weights_dtype(path: pathlib.Path) -> None:
+    """Puts the dtype of the weights for a mixed policy, by whose name KerasHub 0.32 cannot load what it has saved."""
+
+    def named(policy):
+        mixed = policy.get("class_name") == "DTypePolicy" and policy["config"]["name"].startswith("mixed_")
+        return policy | {"config": {"name": "float32"}} if mixed else policy
+
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8"), object_hook=named), indent=4), encoding="utf-8")
 
 
 def enable_lora(model: LanguageModel, rank: int) -> None:

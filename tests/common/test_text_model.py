@@ -92,6 +92,22 @@ def settings(tmp_path, **changes):
     return config.RunConfig(cache=tmp_path / "cache", batch_size=2, **changes)
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_a_network_in_mixed_precision_is_saved_and_loaded(preset, tmp_path, policy):
+    expected = logits(text_model.load(preset))
+    try:
+        keras.config.set_dtype_policy(policy)
+        model = text_model.load(preset)
+        assert model.blocks[0].compute_dtype == policy.removeprefix("mixed_")
+        text_model.save(model, tmp_path / "mixed")
+        again = text_model.load(str(tmp_path / "mixed"))
+        assert again.blocks[0].compute_dtype == policy.removeprefix("mixed_")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    plain = text_model.load(str(tmp_path / "mixed"))
+    assert plain.blocks[0].compute_dtype == "float32" and np.array_equal(logits(plain), expected)
+
+
 @pytest.fixture
 def windows():
     documents = [np.random.default_rng(n).integers(2, 1500, 40 + n) for n in range(5)]
