@@ -103,6 +103,8 @@ def spread(results: list[dict], strategy: str, measure, digits: int) -> str:
 
 def main(config: Config):
     """Prints the tables."""
+    if len(config.strategies) not in (1, len(legal_text.STRATEGIES)):
+        sys.exit("--strategies: all five, or one")
     results = []
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -126,7 +128,7 @@ def print_generation(config: Config, results: list[dict]) -> None:
         for name, digits in (("perplexity", 2), ("byte_perplexity", 3))
     ), "–", "–"]]  # fmt: skip
     for strategy in config.strategies:
-        trained = results[0]["strategies"][config.strategies.index(strategy)]["trainable_parameters"]
+        trained = next(row for row in results[0]["strategies"] if row["strategy"] == strategy)["trainable_parameters"]
         rows.append([
             strategy, f"{trained:,}", spread(results, strategy, lambda row: row["test"]["perplexity"], 2),
             spread(results, strategy, lambda row: row["test"]["byte_perplexity"], 3),

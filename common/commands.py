@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from common import errors
+
 
 def predict(
     run: tyro.conf.Positional[pathlib.Path],
@@ -28,6 +30,8 @@ def predict(
         csv: also write path,label,probability and one column a class to this file.
         batch_size: files at a time.
     """
+    if csv and not csv.absolute().parent.is_dir():
+        raise errors.UserError(f"--csv {csv}: no such folder")
     if (run / "classifier.keras").is_file():  # of legal_text
         return _module("text_classifier").predict(run, files, csv)
     from common import predict as prediction

@@ -412,8 +412,8 @@ def _needs(units, fractions, by_group: bool) -> dict[str, dict[str, float]]:
         many = f"{groups[poor[0]]} independent files or groups"
         count = "one independent file or group" if groups[poor[0]] == 1 else many
         raise errors.UserError(
-            f"class {poor[0]!r} has only {count}, but each of {', '.join(fractions)} needs one; add some or remove the "
-            "class"
+            f"{f'class {poor[0]!r} has' if poor[0] else 'there is'} only {count}, but each of {', '.join(fractions)} "
+            f"needs one; add some{' or remove the class' if poor[0] else ''}"
         )
     others = [side for side in fractions if side != "train"]
     needs = {side: {label: max(1, round(fractions[side] * n)) for label, n in counts.items()} for side in others}

@@ -238,8 +238,10 @@ def percent(share, digits=1):
 
 
 def decimal(value, digits=3):
-    """0.5 as 0.500."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """0.5 as 0.500, and what diverged as 1.01e+304."""
+    if value is None:
+        return "–"
+    return f"{value:.{digits}f}" if abs(value) < 1e15 else f"{value:.3g}"
 
 
 def estimate(values, is_share=True):

@@ -22,7 +22,8 @@ from common import data, demo_text, errors, files
 
 SHINGLE = 5  # words; two documents are as alike as their sets of such runs
 PERMUTATIONS = 128  # of a MinHash: a similarity of 0.5 is estimated to 0.04
-IGNORED_DIFFERENCE = 0.15  # LSH is asked for pairs so much less alike, so that hardly one above is missed
+IGNORED_DIFFERENCE = 0.15  # LSH is asked for pairs so much less alike, …
+MISSED = 0.9  # … and a missed one weighs so much, a needless comparison the rest: at 0.2 one in a thousand is missed
 LISTED = 5  # bad files named in one message
 DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.2}
 DEMO_GROUPS = r"^(\d+)_"  # of the demo's file names: the company
@@ -55,6 +56,7 @@ class Corpus:
         source: the `--data` that they came from.
         class_names: the types of documents, sorted; `("",)` where there are none.
         train, validation, test: lists of `data.Sample`.
+        general: samples of general texts, which are of no type and nobody trains on; empty where there are none.
         texts: path → text.
         duplicates: pairs of near-duplicates, the most alike first.
         skipped: how many documents were left out.
@@ -68,9 +70,10 @@ class Corpus:
     texts: dict[str, str] = dataclasses.field(repr=False)
     duplicates: list[Pair] = dataclasses.field(default_factory=list)
     skipped: int = 0
+    general: list[data.Sample] = dataclasses.field(default_factory=list)
 
     def labels(self, split: str) -> np.ndarray:
-        """Indices of the types of a split's documents, int64 (n,)."""
+        """Indices of the types of a split's documents, int64 (n,); not for `general`."""
         return np.array([self.class_names.index(sample.label) for sample in getattr(self, split)], dtype="int64")
 
     def paths(self, split: str) -> list[str]:
@@ -109,16 +112,16 @@ def byte_count(text: str) -> int:
     return len(text.encode("utf-8"))
 
 
-def load(config, directory: pathlib.Path, least_per_type: int = 0) -> Corpus:
+def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     """Reads the documents, finds near-duplicates, splits, checks, and writes `split.csv` into `directory`.
 
     A `split.csv` that is there already (a resumed run) is used as it stands.
 
     Args:
         config: has `data, encoding, keep_layout, document_characters, group_pattern, duplicate_threshold` and the flags
-            of every recipe.
+            of every recipe; `general` where there may be general texts.
         directory: the run directory; `skipped.csv` is written there too where documents are left out.
-        least_per_type: refuse data with fewer types of documents: 2 for a classifier.
+        least_types: refuse data with fewer types of documents: 2 for a classifier.
 
     Raises:
         UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, or a leak.
@@ -128,25 +131,42 @@ def load(config, directory: pathlib.Path, least_per_type: int = 0) -> Corpus:
     if not samples:
         raise errors.UserError(f"--data {config.data}: no document is left")
     names = tuple(sorted({sample.label for sample in samples}))
-    if len(names) < least_per_type:
+    if len(names) < least_types:
         raise errors.UserError(f"--data {config.data}: a classifier needs at least two types: one sub-folder for each")
     if not any(sample.group for sample in samples):
         print(
             "data: which documents are of one company is not known, so a company may be on both sides; --group-pattern "
             "finds it in the file's name", file=sys.stderr,
         )  # fmt: skip
+    general = read_general(config) if least_types == 0 else {}
     duplicates = near_duplicates(texts, config.duplicate_threshold)
     content_of = clusters(texts, duplicates)
     split_csv = directory / "split.csv"
     if split_csv.is_file():
         samples = _as_split_before(samples, split_csv)
     else:
-        samples = split(samples, content_of, config, stratify_all=least_per_type > 0)
+        samples = split(samples, content_of, config, stratify_all=least_types > 0)
+    _check_duplicates(samples, duplicates)
     data.check_leaks(samples, content_of)
     if not split_csv.is_file():
         data.write_csv(split_csv, samples)
     sides = {name: [sample for sample in samples if sample.split == name] for name in data.SPLIT_NAMES}
-    return Corpus(config.data, names, **sides, texts=texts, duplicates=duplicates, skipped=len(problems))
+    return Corpus(
+        config.data, names, **sides, texts=texts | general, duplicates=duplicates, skipped=len(problems),
+        general=[data.Sample(path, "") for path in general],
+    )  # fmt: skip
+
+
+def _check_duplicates(samples: list[data.Sample], duplicates: list[Pair]) -> None:
+    """Refuses sides that were given and have near-duplicates across them; the splits made here have none."""
+    side_of = {sample.path: sample.split for sample in samples}
+    for pair in duplicates:
+        if side_of[pair.first] != side_of[pair.second]:
+            raise errors.UserError(
+                f"leak: {pair.first} ({side_of[pair.first]}) and {pair.second} ({side_of[pair.second]}) share "
+                f"{pair.similarity:.0%} of their runs of {SHINGLE} words: put both on one side, remove one, or raise "
+                "--duplicate-threshold"
+            )
 
 
 def _report_problems(problems: list[Problem], skip_bad: bool, directory: pathlib.Path) -> None:
@@ -199,35 +219,44 @@ def read_source(config) -> tuple[list[data.Sample], dict[str, str], list[Problem
     return (with_groups(samples, pattern) if pattern else samples), texts, problems
 
 
-def read_texts(folder: pathlib.Path, encoding: str = "utf-8", keep_layout: bool = False) -> list[str]:
-    """The texts of all .txt files at any depth below a folder, or of a .jsonl file.
+def read_general(config) -> dict[str, str]:
+    """Path → text of what forgetting is measured on: the drawn prose of the demo, --general, or nothing.
 
     Raises:
-        UserError: there are none, or one cannot be read.
+        UserError: nothing there, or a text that cannot be read.
     """
-    folder = folder.expanduser()
+    if not config.general:
+        drawn = demo_text.general_texts() if config.data == "demo" else []
+        return {f"general text {number}": text for number, text in enumerate(drawn)}
+    folder = config.general.expanduser()
     if not folder.exists():
-        raise errors.UserError(f"--general {folder}: no such folder")
-    found = _read_folder(folder, encoding) if folder.is_dir() else _read_lines(folder, encoding)
-    found = list(found)
+        raise errors.UserError(f"--general {config.general}: no such folder")
+    found = list((_read_folder if folder.is_dir() else _read_lines)(folder, config.encoding))
     bad = [f"{sample.path}: {reason}" for sample, _, reason in found if reason]
     if bad:
-        raise errors.UserError(f"{len(bad)} unusable documents: {'; '.join(bad[:LISTED])}")
-    return [text for _, raw, _ in found if (text := tidy(raw, keep_layout))]
+        raise errors.UserError(f"--general {config.general}: {len(bad)} unusable texts: {'; '.join(bad[:LISTED])}")
+    texts = {sample.path: text for sample, raw, _ in found if (text := tidy(raw, config.keep_layout))}
+    if not texts:
+        raise errors.UserError(f"--general {config.general}: its texts are all empty")
+    return texts
 
 
 def _read_folder(folder: pathlib.Path, encoding: str):
     """Yields (sample, text, reason) for the .txt files of a folder; the first sub-folder is the type."""
-    every = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    paths = [path for path in every if path.suffix.lower() == ".txt"]
-    others = collections.Counter(path.suffix.lower() or "none" for path in every if path not in set(paths))
+    paths = text_files(folder)
+    every = {path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder))}
+    others = collections.Counter(path.suffix.lower() or "none" for path in every - set(paths))
     if paths and others:
         kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
         print(f"data: only .txt files are read; left alone by their ending: {kinds}", file=sys.stderr)
     if not paths:
         raise errors.UserError(f"{folder}: no .txt files there; give one document per file, in a sub-folder per type")
-    tops = {path.relative_to(folder).parts[0].lower() for path in paths if path.parent != folder}
-    given = bool(tops) and tops <= set(data.FOLDER_SPLITS) and all(path.parent != folder for path in paths)
+    stray = [path for path in paths if path.relative_to(folder).parts[0].lower() not in data.FOLDER_SPLITS]
+    given = len(stray) < len(paths)
+    if given and stray:
+        raise errors.UserError(
+            f"{stray[0]} stands beside the folders of a split: put it into one, or rename them if they are types"
+        )
     for path in paths:
         folders = path.relative_to(folder).parts[:-1]
         side = data.FOLDER_SPLITS[folders[0].lower()] if given else ""
@@ -236,21 +265,47 @@ def _read_folder(folder: pathlib.Path, encoding: str):
         yield data.Sample(str(path), folders[0] if folders else "", split=side), text, reason
 
 
+def text_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The .txt files at any depth below a folder, sorted; none that is hidden or in a hidden folder."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
+    return sorted(path for path in found if not _hidden(path.relative_to(folder)))
+
+
+def _hidden(path: pathlib.Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
 def _read_lines(path: pathlib.Path, encoding: str):
     """Yields (sample, text, reason) for the lines of a .jsonl: `text`, and where known `label` or `type`, `group`."""
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if not line.strip():
+    for number, (raw, reason) in enumerate(_decoded_lines(path.read_bytes(), encoding), start=1):
+        if raw is not None and not raw.strip():
             continue
-        name = f"{path}:{number}"
-        raw, reason = decoded(line, encoding)
         try:
-            row = json.loads(raw) if raw is not None else {}
+            row = json.loads(raw, parse_constant=lambda name: None) if raw is not None else {}
         except ValueError as error:
             row, reason = {}, f"no JSON ({error})"
         if not reason and not (isinstance(row, dict) and isinstance(row.get("text"), str)):
             row, reason = {}, 'no text: a line must look like {"text": "…", "type": "…", "group": "…"}'
-        label = str(row.get("label", row.get("type", "")))
-        yield data.Sample(name, label, str(row.get("group", ""))), row.get("text"), reason
+        label, group = (
+            str(next((row[key] for key in keys if row.get(key) is not None), ""))
+            for keys in (("label", "type"), ("group",))
+        )
+        try:
+            "".join((row.get("text", ""), label, group)).encode()
+        except UnicodeEncodeError as error:  # "\ud83d" alone: an emoji that was cut in two
+            row, reason = {}, f"half a character ({error.object[error.start]!r})"
+        yield data.Sample(f"{path}:{number}", label, group), row.get("text"), reason
+
+
+def _decoded_lines(content: bytes, encoding: str):
+    """Yields (line, "") or (None, why it cannot be read); in an encoding with wider line ends all lines or none."""
+    text, reason = decoded(content, encoding)
+    if text is not None:
+        yield from ((line, "") for line in text.split("\n"))
+    elif "\n".encode(encoding) == b"\n":
+        yield from (decoded(line, encoding) for line in content.split(b"\n"))
+    else:
+        yield None, reason
 
 
 def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
@@ -349,7 +404,7 @@ def near_duplicates(texts: dict[str, str], threshold: float) -> list[Pair]:
     datasketch = _datasketch()
     runs = {name: shingles(text) for name, text in texts.items()}
     asked = max(0.1, min(0.95, threshold - IGNORED_DIFFERENCE))
-    index = datasketch.MinHashLSH(threshold=asked, num_perm=PERMUTATIONS)
+    index = datasketch.MinHashLSH(threshold=asked, num_perm=PERMUTATIONS, weights=(1 - MISSED, MISSED))
     hashes = {}
     for name, numbers in runs.items():
         hashes[name] = datasketch.MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int)
@@ -409,10 +464,16 @@ def split(samples: list[data.Sample], content_of: dict[str, str], config, strati
             labels = {path: host if label in rare else label for path, label in labels.items()}
     seed = config.seed if config.split_seed is None else config.split_seed
     stratified = [dataclasses.replace(sample, label=labels[sample.path]) for sample in samples]
-    dealt = data.split(
-        stratified, units, seed, config.validation_fraction or DEFAULT_FRACTIONS["validation"],
-        config.test_fraction or DEFAULT_FRACTIONS["test"],
-    )  # fmt: skip
+    validation, test = (getattr(config, f"{side}_fraction") or share for side, share in DEFAULT_FRACTIONS.items())
+    try:
+        dealt = data.split(stratified, units, seed, validation, test)
+    except errors.UserError as error:
+        alike = len(samples) - len(set(content_of.values()))
+        if not alike:
+            raise
+        raise errors.UserError(
+            f"{error}; {alike} documents are near-duplicates of others and count with them (--duplicate-threshold)"
+        ) from error
     side_of = {sample.path: sample.split for sample in dealt}
     return [dataclasses.replace(sample, split=side_of[sample.path]) for sample in samples]
 

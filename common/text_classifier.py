@@ -38,14 +38,18 @@ def save(
             archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
 
 
-def by_document(answers: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """What is said of documents: the mean over their windows.
+def by_document(answers: np.ndarray, windows: text.Windows) -> np.ndarray:
+    """What is said of documents: the mean over their windows, each by how full it is.
 
     Args:
         answers: of windows, (windows, classes).
-        owners: the number of the document that each is of, (windows,); each from 0 on has one.
+        windows: of one document each.
     """
-    return np.stack([answers[owners == number].mean(axis=0) for number in range(owners.max() + 1)])
+    owners, filled = windows.documents.max(axis=1), windows.weights.sum(axis=1)
+    return np.stack([
+        np.average(answers[owners == number], axis=0, weights=filled[owners == number])
+        for number in range(owners.max() + 1)
+    ])  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,12 +87,11 @@ class Classifier:
         return cls(model, text_model.load(str((run / "preset").absolute())), class_names, settings)
 
     def probabilities(self, content: str) -> np.ndarray:
-        """Those of one document, (classes,): the mean over its first windows."""
-        kept = text.tidy(content, self.settings["keep_layout"])[: self.settings["document_characters"]].strip()
+        """Those of one document, tidied, (classes,): the mean over its first windows."""
         sizes = self.settings["window"], self.settings["windows_per_document"]
-        windows = text.pack_each(self.language.encode([kept]), *sizes, self.language.end_token)
+        windows = text.pack_each(self.language.encode([content]), *sizes, self.language.end_token)
         answers = self.model.predict_on_batch([windows.token_ids, (windows.weights > 0).astype("int32")])
-        return by_document(answers, windows.documents.max(axis=1))[0]
+        return by_document(answers, windows)[0]
 
 
 def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None) -> int:
@@ -105,12 +108,12 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None) -> int:
     Raises:
         UserError: no classifier there, no files given.
     """
-    paths = [path for name in names for path in (sorted(name.rglob("*.txt")) if name.is_dir() else [name])]
+    paths = [path for name in names for path in (text.text_files(name) if name.is_dir() else [name])]
     if not paths:
         raise errors.UserError("no documents given: python -m recipes predict RUN FILE.txt…")
     classifier, rows, refused = Classifier.load(run), [], 0
     for path in paths:
-        content, problem = _read(path, classifier.settings["encoding"])
+        content, problem = _read(path, classifier.settings)
         if content is None:
             print(f"{path}: {problem}", file=sys.stderr)
             refused += 1
@@ -125,14 +128,15 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None) -> int:
     return 2 if refused else 0
 
 
-def _read(path: pathlib.Path, encoding: str) -> tuple[str | None, str]:
-    """A file's text and "", or None and why it cannot be used."""
+def _read(path: pathlib.Path, settings: dict) -> tuple[str | None, str]:
+    """A file's text, tidied as in the run, and "", or None and why it cannot be used."""
     try:
-        content, problem = text.decoded(path.read_bytes(), encoding)
+        content, problem = text.decoded(path.read_bytes(), settings["encoding"])
     except FileNotFoundError:
         return None, "missing"
     except OSError as error:
         return None, error.strerror or str(error)
-    if content is not None and not content.strip():
-        return None, "empty"
-    return content, problem
+    if content is None:
+        return None, problem
+    kept = text.tidy(content, settings["keep_layout"])[: settings["document_characters"]].strip()
+    return (kept, "") if kept else (None, "empty")

@@ -1,5 +1,6 @@
 """What a language model is worth: perplexity by token and by byte, what it copies, how it repeats, what it forgot."""
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -12,6 +13,8 @@ from common import evaluation, files, generate, text
 
 COPY_LENGTH = 8  # words; so many in a row that stand in the training text count as copied
 RESAMPLES = 2000  # of the bootstrap
+OPENING = 8  # words of a document that are a prompt
+LARGEST_EXPONENT = 700.0  # what diverged has a perplexity that is still a number: a loss in nats stands beside it
 PENALTIES = (0.1, 1.0, 10.0, 100.0)  # scikit-learn's C, tried for the baseline of a classifier
 
 
@@ -46,13 +49,17 @@ def perplexity(nats, tokens, sizes) -> dict:
     """
     total, tokens, size = float(np.sum(nats)), int(np.sum(tokens)), int(np.sum(sizes))
     return {
-        "perplexity": float(np.exp(total / tokens)),
-        "byte_perplexity": float(np.exp(total / size)),
+        "perplexity": float(_exp(total / tokens)),
+        "byte_perplexity": float(_exp(total / size)),
         "bits_per_byte": total / size / float(np.log(2)),
         "loss": total / tokens,
         "tokens": tokens,
         "bytes": size,
     }
+
+
+def _exp(nats):
+    return np.exp(np.minimum(nats, LARGEST_EXPONENT))
 
 
 def evaluate(nats, tokens, sizes, labels: Sequence[str], groups: Sequence[str], seed: int = 0) -> dict:
@@ -72,7 +79,7 @@ def evaluate(nats, tokens, sizes, labels: Sequence[str], groups: Sequence[str], 
     sums = np.zeros((units, 2))
     np.add.at(sums, numbers, np.stack([nats, sizes], axis=1))
     draws = np.concatenate([counts @ sums for counts in evaluation.bootstrap_counts(units, seed, RESAMPLES)])
-    interval = np.exp(np.quantile(draws[:, 0] / draws[:, 1], evaluation.TAILS)).tolist()
+    interval = _exp(np.quantile(draws[:, 0] / draws[:, 1], evaluation.TAILS)).tolist()
     by_type = {}
     for label in sorted(set(labels)):
         chosen = np.array([one == label for one in labels])
@@ -81,22 +88,19 @@ def evaluate(nats, tokens, sizes, labels: Sequence[str], groups: Sequence[str], 
     return found | {"byte_perplexity_interval": interval, "interval_units": int(units), "by_type": by_type}
 
 
-def of_windows(part, corpus: text.Corpus, general: Sequence[str] = ()) -> dict:
+def of_windows(part, corpus: text.Corpus) -> dict:
     """What `evaluate` makes of every side of a model's windows but the training's.
 
     Args:
         part: a `text_model.FrozenWindows`.
         corpus: whose documents were packed.
-        general: the texts of the side `general`, where there is one.
     """
     found = {}
     for side, windows in part.windows.items():
         if side != "train":
-            texts = general if side == "general" else corpus.texts_of(side)
-            labels = [""] * len(texts) if side == "general" else [sample.label for sample in getattr(corpus, side)]
-            groups = [""] * len(texts) if side == "general" else corpus.groups(side)
+            texts, labels = corpus.texts_of(side), [sample.label for sample in getattr(corpus, side)]
             nats, tokens = document_losses(part.token_losses(side), windows, len(texts))
-            found[side] = evaluate(nats, tokens, [text.byte_count(one) for one in texts], labels, groups)
+            found[side] = evaluate(nats, tokens, [*map(text.byte_count, texts)], labels, corpus.groups(side))
     return found
 
 
@@ -122,25 +126,41 @@ class TrainingText:
             parts += [self.number_of.setdefault(word, len(self.number_of) + 1) for word in words(document)]
             parts.append(-1 - number)  # a mark that no text has
         self.numbers = np.array(parts, dtype="int64")
-        self.runs: dict[int, np.ndarray] = {}
 
-    def copied(self, document: str, length: int) -> np.ndarray:
-        """Whether each run of `length` words of a text stands in a training document: bool (runs,)."""
-        numbers = np.array([self.number_of.get(word, 0) for word in words(document)], dtype="int64")
-        if len(numbers) < length:
-            return np.zeros(0, dtype=bool)
-        if length not in self.runs:
-            self.runs[length] = np.unique(_runs(self.numbers, length))
-        return np.isin(_runs(numbers, length), self.runs[length])
+    def copied(self, samples: Sequence["Sample"], length: int) -> list[np.ndarray]:
+        """Whether each run of `length` words that ends behind a prompt stands in a training document: bool (runs,)."""
+        known, found = np.unique(_runs(self.numbers, length)), []
+        for sample in samples:
+            numbers = np.array([self.number_of.get(word, 0) for word in sample.words], dtype="int64")
+            runs = _runs(numbers[max(0, sample.prompt - length + 1) :], length)
+            places = np.minimum(np.searchsorted(known, runs), len(known) - 1)
+            found.append(known[places] == runs if len(known) else np.zeros(len(runs), dtype=bool))
+        return found
 
-    def longest(self, document: str) -> int:
-        """Words in the longest run that also stands in a training document: found by halving, as every part of a
-        copied run is copied."""
-        low, high = 0, len(words(document))
+    def longest(self, samples: Sequence["Sample"]) -> int:
+        """Words in the longest run that ends behind a prompt and stands in a training document.
+
+        Found by halving, as a copied run without its first word is a copied run.
+        """
+        low, high = 0, max((len(sample.words) for sample in samples), default=0)
         while low < high:
             middle = (low + high + 1) // 2
-            low, high = (middle, high) if self.copied(document, middle).any() else (low, middle - 1)
+            copied = any(flags.any() for flags in self.copied(samples, middle))
+            low, high = (middle, high) if copied else (low, middle - 1)
         return low
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """A text and how many words of it were given: what is said of it is said of what comes behind them."""
+
+    words: list[str]
+    prompt: int = 0
+
+    @classmethod
+    def of(cls, written: str, prompt: str = "") -> "Sample":
+        """That of a text that begins with its prompt."""
+        return cls(words(written), len(words(prompt)))
 
 
 def _runs(numbers: np.ndarray, length: int) -> np.ndarray:
@@ -154,48 +174,56 @@ def _runs(numbers: np.ndarray, length: int) -> np.ndarray:
     return text.scrambled(found)
 
 
-def copying(samples: Sequence[str], training: TrainingText) -> dict:
+def copying(samples: Sequence[Sample], training: TrainingText) -> dict:
     """How much of some texts stands word for word in the training documents.
 
     Returns:
         `longest`: words in the longest copied run; `share`: of the runs of eight words those that are copied, None
-        where there is no such run.
+        where there is no such run; `runs`: how many there are.
     """
-    flags = [training.copied(sample, COPY_LENGTH) for sample in samples]
+    flags = training.copied(samples, COPY_LENGTH)
     total = sum(map(len, flags))
     return {
-        "longest": max((training.longest(sample) for sample in samples), default=0),
+        "longest": training.longest(samples),
         "share": sum(int(flag.sum()) for flag in flags) / total if total else None,
         "runs": total,
     }
 
 
-def distinct(samples: Sequence[str], length: int) -> float | None:
+def distinct(samples: Sequence[Sample], length: int) -> float | None:
     """Of the runs of `length` words in some texts the share that are different (Li et al. 2016); None without any."""
     runs: list[tuple[str, ...]] = []
     for sample in samples:
-        found = words(sample)
-        runs += zip(*(found[place:] for place in range(length)), strict=False)
+        written = sample.words[sample.prompt :]
+        runs += zip(*(written[place:] for place in range(length)), strict=False)
     return len(set(runs)) / len(runs) if runs else None
 
 
-def of_samples(samples: Sequence[str], training: TrainingText) -> dict:
+def of_samples(samples: Sequence[Sample], training: TrainingText) -> dict:
     """Copying and variety of some texts, ready for JSON."""
     return copying(samples, training) | {f"distinct_{length}": distinct(samples, length) for length in (1, 2, 3)}
 
 
-def of_written(written: dict[str, list[str]], corpus: text.Corpus) -> dict:
-    """`of_samples` for each list of texts, and for the test documents cut to their length, written by people."""
+def of_written(written: dict[str, list[str]], prompts: Sequence[str], corpus: text.Corpus) -> dict:
+    """`of_samples` for each list of texts, and for as many test documents, cut to the same length."""
     training = TrainingText(corpus.texts_of("train"))
-    longest = max(len(sample.split()) for samples in written.values() for sample in samples)
-    held_out = [" ".join(document.split()[:longest]) for document in corpus.texts_of("test")]
-    return {name: of_samples(samples, training) for name, samples in (written | {"held_out": held_out}).items()}
+    longest = max(len(one.split()) for texts in written.values() for one in texts)
+    people = _evenly([" ".join(document.split()[:longest]) for document in corpus.texts_of("test")], len(prompts))
+    samples = {name: [*map(Sample.of, texts, prompts)] for name, texts in written.items()}
+    samples["held_out"] = [Sample.of(one, " ".join(one.split()[:OPENING])) for one in people]
+    return {name: of_samples(some, training) for name, some in samples.items()}
 
 
-def openings(corpus: text.Corpus, count: int, length: int = 8) -> list[str]:
+def _evenly(items: list, count: int) -> list:
+    """At most `count` of them, evenly spaced from the first on."""
+    count = min(count, len(items))
+    return [items[number * len(items) // count] for number in range(count)]
+
+
+def openings(corpus: text.Corpus, count: int) -> list[str]:
     """The first words of so many validation documents, evenly chosen."""
-    found = [re.findall(rf"\A(?:\S+\s+){{0,{length - 1}}}\S+", one)[0] for one in corpus.texts_of("validation")]
-    return found[:: max(1, len(found) // count)][:count]
+    opening = rf"\A(?:\S+\s+){{0,{OPENING - 1}}}\S+"
+    return [re.findall(opening, one)[0] for one in _evenly(corpus.texts_of("validation"), count)]
 
 
 def write_samples(path: pathlib.Path, prompts: list[str], written: dict[str, list[str]]) -> list[dict]:
@@ -258,7 +286,7 @@ def strategy_table(rows: Sequence[dict]) -> str:
         values = [row["validation"][names[0]], row["test"][names[0]], row["test"][names[1]]]
         shown.append((
             ">" if row["kept"] else "", row["strategy"], f"{row['trainable_parameters']:,}", f"{row['seconds']:.1f}",
-            f"{row['peak_memory_bytes'] / 2**20:,.0f} MB", *(f"{value:.3f}" for value in values),
+            f"{row['peak_memory_bytes'] / 2**20:,.0f} MB", *map(_shown, values),
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
     title, chosen = ("accuracy", "log loss") if classifies else ("perplexity", "loss")
@@ -271,6 +299,10 @@ def strategy_table(rows: Sequence[dict]) -> str:
     return "\n".join([*lines, told])
 
 
+def _shown(value: float) -> str:
+    return f"{value:.3f}" if value < 1e15 else f"{value:.3g}"
+
+
 def summary(result) -> str:
     """The lines that a run ends with."""
     found, cost = result.results, result.results["cost"]
@@ -279,15 +311,15 @@ def summary(result) -> str:
     if found["task"] == "generate":
         before, (low, high) = found["before"]["test"], test["byte_perplexity_interval"]
         lines += [
-            f"test perplexity {before['perplexity']:.2f} before, {test['perplexity']:.2f} after; per byte "
+            f"test perplexity {_shown(before['perplexity'])} before, {_shown(test['perplexity'])} after; per byte "
             f"{before['byte_perplexity']:.3f}, {test['byte_perplexity']:.3f} ({low:.3f} – {high:.3f})",
         ]
         if test["perplexity"] >= before["perplexity"]:
             lines.append("tuning brought nothing here: try another --learning-rate, or more --epochs")
         if found["general"]:
             lines.append(
-                f"general texts: perplexity {found['before']['general']['perplexity']:.2f} before, "
-                f"{found['general']['perplexity']:.2f} after"
+                f"general texts: perplexity {_shown(found['before']['general']['perplexity'])} before, "
+                f"{_shown(found['general']['perplexity'])} after"
             )
         copied, natural = found["copying"]["after"], found["copying"]["held_out"]
         lines.append(

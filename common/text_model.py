@@ -111,9 +111,7 @@ def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageMod
     source = str(pathlib.Path(source).expanduser()) if pathlib.Path(source).expanduser().is_dir() else source
     _check_network(preset, source)
     try:
-        return LanguageModel(preset, package.models.CausalLM.from_preset(source, load_weights=weights, dropout=dropout))
-    except errors.UserError:
-        raise
+        task = package.models.CausalLM.from_preset(source, load_weights=weights)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face each raise their own
         reason = textwrap.shorten(str(error), 160, placeholder=" …")
         known = source in package.models.CausalLM.presets or "://" in source
@@ -123,6 +121,24 @@ def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageMod
             else "give a name from https://keras.io/keras_hub/presets/, hf://user/model, or the folder of a preset"
         )
         raise errors.UserError(f"--preset {preset} cannot be loaded ({reason}): {advice}") from error
+    task.backbone.trainable = True  # one that was saved half frozen, too
+    return LanguageModel(preset, _with_dropout(task, dropout, preset))
+
+
+def _with_dropout(task: keras.Model, dropout: float, preset: str) -> keras.Model:
+    """The model with another dropout; KerasHub's `from_preset` takes none for the network.
+
+    Raises:
+        UserError: the network has none.
+    """
+    backbone = task.backbone
+    if dropout == getattr(backbone, "dropout", 0.0):
+        return task
+    if not hasattr(backbone, "dropout"):
+        raise errors.UserError(f"--dropout {dropout}: the network of --preset {preset} has no dropout")
+    other = type(backbone).from_config(backbone.get_config() | {"dropout": dropout})
+    other.set_weights(backbone.get_weights())
+    return type(task)(backbone=other, preprocessor=task.preprocessor)
 
 
 def _check_network(preset: str, source: str) -> None:
@@ -149,21 +165,26 @@ def save(model: LanguageModel, folder: pathlib.Path) -> None:
     try:
         model.task.save_to_preset(str(unfinished))
         for name in ("config.json", "task.json"):
-            _name_weights_dtype(unfinished / name)
+            _forget_training(unfinished / name)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _name_weights_dtype(path: pathlib.Path) -> None:
-    """Puts the dtype of the weights for a mixed policy, by whose name KerasHub 0.32 cannot load what it has saved."""
+def _forget_training(path: pathlib.Path) -> None:
+    """Changes a saved configuration to one that can be loaded and trained anew.
 
-    def named(policy):
-        mixed = policy.get("class_name") == "DTypePolicy" and policy["config"]["name"].startswith("mixed_")
-        return policy | {"config": {"name": "float32"}} if mixed else policy
+    Everything trains again, and for a mixed policy, by whose name KerasHub 0.32 cannot load what it has saved, stands
+    the dtype of the weights.
+    """
 
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8"), object_hook=named), indent=4), encoding="utf-8")
+    def changed(part):
+        if part.get("class_name") == "DTypePolicy" and part["config"]["name"].startswith("mixed_"):
+            return part | {"config": {"name": "float32"}}
+        return part | {"trainable": True} if part.get("trainable") is False else part
+
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8"), object_hook=changed), indent=4), encoding="utf-8")
 
 
 def enable_lora(model: LanguageModel, rank: int) -> None:
@@ -302,6 +323,7 @@ class FrozenWindows:
 
     Attributes:
         suffix: what to compile and fit: the part that trains, or the whole where nothing is cached.
+        whole: the prefix with it, to be counted.
         seconds: time spent on computing features.
         cache_bytes: size of the features that this run uses.
     """
@@ -324,7 +346,7 @@ class FrozenWindows:
         self.seconds, self.cache_bytes = 0.0, 0
         self.targets = targets or {name: (part.targets, part.weights) for name, part in windows.items()}
         self.splits = types.SimpleNamespace(**windows)  # `runs.fit` asks for the length of its `train`
-        self.suffix = joined(prefix, suffix)
+        self.suffix = self.whole = joined(prefix, suffix)
         if prefix is not None and not config.no_cache:
             self.suffix = suffix
             started = time.perf_counter()

@@ -38,7 +38,6 @@ from typing import Literal
 from common import (
     config,
     data,
-    demo_text,
     device,
     errors,
     evaluation,
@@ -53,7 +52,6 @@ from common import (
 )
 
 import keras  # isort: skip  (after common, which imports TensorFlow quietly)
-import numpy as np  # isort: skip
 
 STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
@@ -70,7 +68,7 @@ class Config(config.RunConfig):
     # A name of KerasHub's, hf://…, or a preset folder; default gpt2_base_en, on demo data demo.
     preset: str | None = None
     strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None  # what trains; default full
-    compare: bool = False  # all five, the best on validation is kept; so it is on demo data without --strategy
+    compare: bool = False  # all five, the best on validation is kept; generate on demo data does so by default
     blocks: int = 1  # of last_blocks, at most all
     lora_rank: int = 8  # 4 to 16; more weights, rarely better
     window: int | None = None  # tokens; default 256, or all that the network can see where that is less
@@ -189,6 +187,7 @@ def train(part, stage: str, strategy: str, width: int, record, epochs: int, loss
     """Fits what lies behind the frozen part and keeps the epoch that validates best; the score on validation."""
     settings = dataclasses.replace(record.config, epochs=epochs)
     steps = len(part.batches("train"))
+    config.check(settings.accumulate <= steps, "accumulate", f"must be at most {steps}, the batches of an epoch")
     part.suffix.compile(optimizer(part.suffix, strategy, width, steps, settings), loss)
     if baseline:  # the cut network must score as the whole one before any weight moves
         score = part.suffix.evaluate(part.batches("validation"), verbose=0)
@@ -231,12 +230,13 @@ def run(config: Config) -> runs.Result:
     config = record.config  # that of the interrupted run when --resume is given
     device.set_up(config.seed, config.precision, config.deterministic)
     # The texts first: a wrong path should not cost the download of a network.
-    corpus = text.load(config, record.directory, least_per_type=2 if config.task == "classify" else 0)
+    corpus = text.load(config, record.directory, least_types=2 if config.task == "classify" else 0)
     preset = config.preset or ("demo" if config.data == "demo" else "gpt2_base_en")
     model = text_model.load(preset)
     if config.window and config.window > model.context:
         raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
-    documents = {side: model.encode(corpus.texts_of(side)) for side in data.SPLIT_NAMES}
+    sides = [*data.SPLIT_NAMES, *(["general"] if corpus.general else [])]
+    documents = {side: model.encode(corpus.texts_of(side)) for side in sides}
     record.write_config(preset=preset, window=config.window or min(256, model.context))
     return (classify if config.task == "classify" else write_on)(record, model, corpus, documents)
 
@@ -244,9 +244,6 @@ def run(config: Config) -> runs.Result:
 def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
     """Tunes under each strategy, keeps the one that validates best, and says what it writes, copies and forgets."""
     config, directory = record.config, record.directory
-    drawn = demo_text.general_texts() if config.data == "demo" else []
-    general = text.read_texts(config.general, config.encoding, config.keep_layout) if config.general else drawn
-    documents = documents | ({"general": model.encode(general)} if general else {})
     windows = {side: text.pack(ids, config.window, model.end_token) for side, ids in documents.items()}
     print(text.count_table(windows, config.window, len(corpus.duplicates)), file=sys.stderr)
 
@@ -256,7 +253,7 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     part = text_model.FrozenWindows(model, None, whole, windows, config)
     whole.compile(loss=language_loss())
     baseline = {"loss": whole.evaluate(part.batches("validation"), verbose=0)}
-    before = text_evaluation.of_windows(part, corpus, general)
+    before = text_evaluation.of_windows(part, corpus)
     openings = text_evaluation.openings(corpus, config.samples)
     prompts = [model.decode(ids[: model.context // 3]) for ids in model.encode(openings)]
     tokens = min(config.sample_tokens, model.context // 2)
@@ -268,17 +265,17 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     best: tuple = ()
     for strategy in config.strategies:
         tuned, part, row = tune(strategy, config.preset, windows, record, baseline)
-        row |= text_evaluation.of_windows(part, corpus, general)
+        row |= text_evaluation.of_windows(part, corpus)
         rows.append(row)
         if not best or row["validation"]["loss"] < best[1]["validation"]["loss"]:
-            best = tuned, row, part.suffix
-    model, kept, network = best
+            best = tuned, row, part
+    model, kept, part = best
     for row in rows:
         row["kept"] = row is kept
 
     # What it writes, and how much of that it has by heart.
     written["after"] = generate.generate(model, prompts, sampling)
-    copying = text_evaluation.of_written(written, corpus)
+    copying = text_evaluation.of_written(written, prompts, corpus)
     samples = text_evaluation.write_samples(directory / "samples.jsonl", prompts, written)
 
     # What stays: a preset that KerasHub loads by itself, LoRA's weights alone, the numbers, the page.
@@ -290,7 +287,7 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         "task": "generate", "strategy": kept["strategy"],
         "data": corpus.summary() | {"tokens": {side: part.tokens for side, part in windows.items()}},
         "validation": kept["validation"], "test": kept["test"], "before": before, "general": kept.get("general"),
-        "strategies": rows, "samples": samples, "copying": copying, "cost": record.cost(network),
+        "strategies": rows, "samples": samples, "copying": copying, "cost": record.cost(part.whole, part),
     })  # fmt: skip
     text_report.write(directory)
     record.publish()
@@ -310,7 +307,8 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     sizes = config.window, config.windows_per_document
     windows = {side: text.pack_each(ids, *sizes, model.end_token) for side, ids in documents.items()}
     owners = {side: part.documents.max(axis=1) for side, part in windows.items()}
-    targets = {side: (corpus.labels(side)[owner], np.ones(len(owner), "float32")) for side, owner in owners.items()}
+    filled = {side: part.weights.mean(axis=1) for side, part in windows.items()}  # a last window may hold one word
+    targets = {side: (corpus.labels(side)[owner], filled[side]) for side, owner in owners.items()}
 
     rows: list[dict] = []
     best: tuple = ()
@@ -323,7 +321,7 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
                       keras.losses.SparseCategoricalCrossentropy())  # fmt: skip
         row = row_of(strategy, strategy, part, score, record)
         answers = {
-            side: text_classifier.by_document(part.suffix.predict(part.batches(side), verbose=0), owners[side])
+            side: text_classifier.by_document(part.suffix.predict(part.batches(side), verbose=0), windows[side])
             for side in ("validation", "test")
         }
         for side, given in answers.items():
@@ -331,8 +329,8 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
             row[side] = evaluation.evaluate(given, *about, config.seed)
         rows.append(row)
         if not best or row["validation"]["log_loss"] < best[0]["validation"]["log_loss"]:
-            best = row, answers["test"], (model, first, head), part.suffix
-    kept, probabilities, parts, trained = best
+            best = row, answers["test"], (model, first, head), part
+    kept, probabilities, parts, part = best
     for row in rows:
         row["kept"] = row is kept
 
@@ -343,7 +341,7 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     result = record.finish({
         "task": "classify", "strategy": kept["strategy"], "data": corpus.summary(), "stages": stages,
         "validation": kept["validation"], "test": kept["test"], "strategies": rows,
-        "counted_words": text_evaluation.counted_words(corpus, config.seed), "cost": record.cost(trained),
+        "counted_words": text_evaluation.counted_words(corpus, config.seed), "cost": record.cost(part.whole, part),
     })  # fmt: skip
     text_report.write(record.directory)
     record.publish()

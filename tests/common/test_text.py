@@ -16,7 +16,7 @@ def settings(source, **changes):
     defaults = {
         "data": str(source), "encoding": "utf-8", "keep_layout": False, "document_characters": None, "seed": 0,
         "group_pattern": None, "duplicate_threshold": 0.5, "skip_bad": False, "split_seed": None,
-        "validation_fraction": 0.2, "test_fraction": 0.2,
+        "validation_fraction": 0.2, "test_fraction": 0.2, "general": None,
     }  # fmt: skip
     return types.SimpleNamespace(**defaults | changes)
 
@@ -106,6 +106,62 @@ def test_given_sides(tmp_path):
     }  # fmt: skip
 
 
+def test_a_stray_document_beside_given_sides_is_refused(tmp_path):
+    write(tmp_path, train__lease__a="One.", test__lease__b="Two.", README="Three.")
+    with pytest.raises(errors.UserError, match=r"README\.txt stands beside the folders of a split"):
+        text.read_source(settings(tmp_path))
+
+
+def test_hidden_folders_are_left_alone(tmp_path):
+    write(tmp_path, **{"lease__a": "One.", ".ipynb_checkpoints__a": "Two."})
+    assert [sample.label for sample in text.read_source(settings(tmp_path))[0]] == ["lease"]
+
+
+def test_near_duplicates_across_given_sides_are_refused(tmp_path):
+    write(tmp_path, train__a=words(1), validation__b=words(2), test__c=words(1) + " and more")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(errors.UserError, match=r"c\.txt \(test\) and .*a\.txt \(train\) share 99% .*--duplicate-th"):
+        text.load(settings(tmp_path), tmp_path / "run")
+
+
+def test_documents_that_are_all_alike_are_said_to_be(tmp_path):
+    write(tmp_path / "d", **{f"a{n}": words(1) + f" end{'x' * n}" for n in range(9)})
+    (tmp_path / "run").mkdir()
+    with pytest.raises(errors.UserError, match=r"there is only one .* 8 documents are near-duplicates"):
+        text.load(settings(tmp_path / "d"), tmp_path / "run")
+
+
+def test_general_texts_are_a_side_of_their_own(tmp_path):
+    write(tmp_path / "d", **{f"lease__{n}": words(n) for n in range(9)})
+    write(tmp_path / "general", a="Some prose.", b=" ")
+    (tmp_path / "run").mkdir()
+    corpus = text.load(settings(tmp_path / "d", general=tmp_path / "general"), tmp_path / "run")
+    assert corpus.texts_of("general") == ["Some prose."] and corpus.groups("general") == [""]
+    assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 9
+    (tmp_path / "general" / "a.txt").write_text("\n")
+    with pytest.raises(errors.UserError, match="--general .* all empty"):
+        text.load(settings(tmp_path / "d", general=tmp_path / "general"), tmp_path / "run")
+
+
+def test_null_is_no_name(tmp_path):
+    lines = [{"text": "One.", "type": None, "group": None}, {"text": "Two.", "group": float("nan")}]
+    lines.append({"text": "Three.", "label": None, "type": "loan"})
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    samples, *_ = text.read_source(settings(tmp_path / "all.jsonl"))
+    assert [(sample.label, sample.group) for sample in samples] == [("", ""), ("", ""), ("loan", "")]
+
+
+def test_lines_of_json_in_other_encodings(tmp_path):
+    lines = [{"text": "Grüße."}, {"text": "Two."}]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), "utf-16")
+    _, texts, problems = text.read_source(settings(tmp_path / "a.jsonl", encoding="utf-16"))
+    assert [*texts.values()] == ["Grüße.", "Two."] and not problems
+    (tmp_path / "b.jsonl").write_bytes(b'{"text": "f\xfcr"}\r\n{"text": "Two."}\r\n{"text": "\\ud83d"}\r\n')
+    _, texts, problems = text.read_source(settings(tmp_path / "b.jsonl"))
+    assert [*texts.values()] == ["Two."]
+    assert "not utf-8 (byte fc" in problems[0].reason and "half a character" in problems[1].reason
+
+
 def test_lines_of_json(tmp_path):
     lines = [{"text": "One.", "type": "loan", "group": "7"}, {"text": "Two.", "label": "lease"}]
     (tmp_path / "all.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + '\n\n{"txt": 1}\nno json\n')
@@ -186,6 +242,18 @@ def test_of_many_pairs_at_60_percent_hardly_one_is_missed():
     assert all(pair.first[:-1] == pair.second[:-1] for pair in pairs) and len(pairs) >= 58
 
 
+def test_of_pairs_just_above_the_default_threshold_hardly_one_is_missed():
+    """Two documents that share a third of their words share a fifth of all runs."""
+    texts = {}
+    for seed in range(60):
+        shared = words(seed, 104)
+        texts[f"{seed}a"] = f"{shared} {words(1000 + seed, 196)}"
+        texts[f"{seed}b"] = f"{shared} {words(2000 + seed, 196)}"
+    likeness = [text.jaccard(*(text.shingles(texts[f"{seed}{one}"]) for one in "ab")) for seed in range(60)]
+    assert min(likeness) > 0.2 and max(likeness) < 0.21
+    assert len(text.near_duplicates(texts, 0.2)) >= 59
+
+
 def test_companies_and_near_duplicates_stay_on_one_side(tmp_path):
     documents = {
         f"{kind}__{company}_{n}": words(start + 10 * company + n)
@@ -212,7 +280,7 @@ def test_rare_types_do_not_stop_a_language_model_but_a_classifier(tmp_path):
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 13
     (tmp_path / "other").mkdir()
     with pytest.raises(errors.UserError, match="'rare' has only one independent file"):
-        text.load(settings(tmp_path / "d"), tmp_path / "other", least_per_type=2)
+        text.load(settings(tmp_path / "d"), tmp_path / "other", least_types=2)
 
 
 def test_documents_that_changed_since_the_run_began_are_noticed(tmp_path):

@@ -39,35 +39,70 @@ def test_types_and_interval():
 TRAINING = ["one two three four five six seven eight nine ten", "red green blue yellow black white grey brown pink"]
 
 
+def sample(written, prompt=""):
+    return text_evaluation.Sample.of(written, prompt)
+
+
 def test_what_is_copied():
     training = text_evaluation.TrainingText(TRAINING)
-    sample = "He said: Two, three, four, five, six, seven, eight, nine, ten! Red green"
-    found = text_evaluation.copying([sample], training)
+    found = text_evaluation.copying(
+        [sample("He said: Two, three, four, five, six, seven, eight, nine, ten! Red green")], training
+    )
     assert found["longest"] == 9
     assert found["runs"] == 6 and found["share"] == pytest.approx(2 / 6)
-    assert training.longest("white grey one two three") == 3
-    assert training.longest("ten red") == 1  # not from one document to the next
-    assert training.longest("nothing known here") == 0
-    assert text_evaluation.copying(["too short"], training)["share"] is None
+    assert training.longest([sample("white grey one two three"), sample("ten red")]) == 3
+    assert training.longest([sample("ten red")]) == 1  # not from one document to the next
+    assert training.longest([sample("nothing known here")]) == 0 == training.longest([])
+    assert text_evaluation.copying([sample("too short")], training)["share"] is None
+
+
+def test_a_prompt_is_not_what_was_written():
+    """Only runs that end behind the prompt count: a copied prompt with other words behind it copies nothing."""
+    training = text_evaluation.TrainingText(TRAINING)
+    prompt = "one two three four five six seven eight nine"
+    found = text_evaluation.copying([sample(f"{prompt} red red", prompt)], training)
+    assert (found["runs"], found["share"], found["longest"]) == (2, 0.0, 1)
+    found = text_evaluation.copying([sample(f"{prompt} ten ten", prompt)], training)
+    assert (found["runs"], found["share"], found["longest"]) == (2, 0.5, 10)
+    assert text_evaluation.distinct([sample("a b a a", "a b")], 1) == 0.5
+
+
+def test_people_are_measured_as_the_network_is():
+    """Held-out documents: as many as there are samples, as long, their first words a prompt too."""
+    from common import data
+
+    texts = {f"{side}{n}": " ".join(f"{side}{n}w{m}" for m in range(30)) for side in data.SPLIT_NAMES for n in range(4)}
+    sides = {side: [data.Sample(f"{side}{n}", "") for n in range(4)] for side in data.SPLIT_NAMES}
+    corpus = text.Corpus("x", ("",), **sides, texts=texts)
+    prompts = text_evaluation.openings(corpus, 2)
+    assert prompts == [" ".join(f"validation{n}w{m}" for m in range(8)) for n in (0, 2)]
+    written = {"after": [f"{prompt} {' '.join(f'n{m}' for m in range(10))}" for prompt in prompts]}
+    found = text_evaluation.of_written(written, prompts, corpus)
+    assert found["held_out"]["runs"] == found["after"]["runs"] == 2 * 10
 
 
 def test_the_longest_run_is_that_of_a_plain_search():
     chance = np.random.default_rng(0)
     corpus = [" ".join(f"w{n}" for n in chance.integers(0, 6, 300)) for _ in range(3)]
     training = text_evaluation.TrainingText(corpus)
-    for _ in range(10):
-        sample = [f"w{n}" for n in chance.integers(0, 6, 40)]
+    for prompt in range(10):
+        words = [f"w{n}" for n in chance.integers(0, 6, 40)]
         plain = max(
-            (end - start for start in range(40) for end in range(start + 1, 41)
-             if any(f" {' '.join(sample[start:end])} " in f" {document} " for document in corpus)), default=0
+            (end - start for start in range(40) for end in range(max(start, prompt) + 1, 41)
+             if any(f" {' '.join(words[start:end])} " in f" {document} " for document in corpus)), default=0
         )  # fmt: skip
-        assert training.longest(" ".join(sample)) == plain
+        assert training.longest([text_evaluation.Sample(words, prompt)]) == plain
+
+
+def test_what_diverged_has_a_perplexity_that_can_be_written_down():
+    found = text_evaluation.evaluate([2500.0 * 10], [10], [20], ["a"], [""])
+    assert found["loss"] == 2500 and np.isfinite(found["perplexity"]) and np.isfinite(found["byte_perplexity"])
 
 
 def test_variety():
-    assert text_evaluation.distinct(["a b a b"], 1) == pytest.approx(2 / 4)
-    assert text_evaluation.distinct(["a b a b"], 2) == pytest.approx(2 / 3)
-    assert text_evaluation.distinct(["a"], 2) is None
+    assert text_evaluation.distinct([sample("a b a b")], 1) == pytest.approx(2 / 4)
+    assert text_evaluation.distinct([sample("a b a b")], 2) == pytest.approx(2 / 3)
+    assert text_evaluation.distinct([sample("a")], 2) is None
 
 
 def test_the_baseline_counts_words():

@@ -92,6 +92,27 @@ def settings(tmp_path, **changes):
     return config.RunConfig(cache=tmp_path / "cache", batch_size=2, **changes)
 
 
+def test_a_network_that_was_frozen_is_saved_to_be_trained(preset, tmp_path):
+    model = text_model.load(preset)
+    model.backbone.trainable = False
+    text_model.save(model, tmp_path / "frozen")
+    alone = text_model.keras_hub().models.CausalLM.from_preset(str(tmp_path / "frozen"))
+    count = len(model.backbone.weights)
+    assert len(alone.backbone.trainable_weights) == count and not model.backbone.trainable_weights
+    model.task.save_to_preset(str(tmp_path / "as_it_is"))
+    assert len(text_model.load(str(tmp_path / "as_it_is")).backbone.trainable_weights) == count
+
+
+def test_dropout_is_that_which_was_asked_for(preset, tmp_path):
+    plain, model = text_model.load(preset), text_model.load(preset, dropout=0.5)
+    inputs = {"token_ids": IDS, "padding_mask": MASK}
+    assert np.array_equal(logits(plain), logits(model))
+    assert not np.allclose(model.task(inputs, training=True), model.task(inputs, training=True))
+    text_model.save(model, tmp_path / "half")
+    model = text_model.load(str(tmp_path / "half"))
+    assert np.array_equal(model.task(inputs, training=True), logits(plain))
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_a_network_in_mixed_precision_is_saved_and_loaded(preset, tmp_path, policy):
     expected = logits(text_model.load(preset))

@@ -170,6 +170,28 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
 
 
+def test_what_a_head_cost_and_that_it_can_be_tuned_further(contracts, preset, tmp_path):
+    """The cost holds the frozen part; what is left is not frozen for whom it is handed to."""
+    first = legal_text.run(settings(contracts, preset, tmp_path, strategy="head"))
+    cost, (row,) = first.results["cost"], first.results["strategies"]
+    total = text_model.load(preset).backbone.count_params()
+    assert cost["cache_bytes"] == row["cache_bytes"] > 0 and cost["prefix_seconds"] > 0
+    assert cost["total_parameters"] == total > cost["trainable_parameters"] == row["trainable_parameters"]
+    again = legal_text.run(settings(contracts, str(first.directory / "preset"), tmp_path, strategy="full"))
+    assert again.results["strategies"][0]["trainable_parameters"] == total
+    assert again.results["test"]["loss"] < again.results["before"]["test"]["loss"]
+
+
+def test_what_diverges_ends_with_a_result(contracts, preset, tmp_path, capsys):
+    result = legal_text.run(settings(contracts, preset, tmp_path, strategy="scratch", learning_rate=10.0, clip=1e9))
+    assert result.results["test"]["loss"] > 30 and "tuning brought nothing" in capsys.readouterr().out
+
+
+def test_more_to_accumulate_than_there_is_is_refused(contracts, preset, tmp_path):
+    with pytest.raises(errors.UserError, match="--accumulate must be at most"):
+        legal_text.run(settings(contracts, preset, tmp_path, accumulate=1000))
+
+
 @pytest.mark.drawn
 def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path, capsys):
     result = legal_text.run(
@@ -199,7 +221,8 @@ def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path,
     answers = np.asarray(classifier([packed.token_ids, (packed.weights > 0).astype("int32")]))
     names = result.results["data"]["class_names"]
     for number, row in enumerate(rows):
-        mean = answers[packed.documents.max(axis=1) == number].mean(axis=0)
+        its = packed.documents.max(axis=1) == number
+        mean = np.average(answers[its], axis=0, weights=packed.weights[its].sum(axis=1))
         assert mean == pytest.approx([float(row[f"p_{name}"]) for name in names], abs=1e-4)
     assert "Logistic regression" in (result.directory / "report.html").read_text()
     # So does the command.
