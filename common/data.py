@@ -231,11 +231,13 @@ def read_folder(
         ignored: names of subfolders that are no class folders.
 
     Raises:
-        UserError: no class folders, fewer than two classes, or a class folder without photos.
+        UserError: no class folders, fewer than two classes, a class folder without photos, or another folder beside
+            those of a split.
     """
     folder = folder.absolute()
     subfolders = [subfolder for subfolder in _visible_folders(folder) if subfolder.name not in ignored]
     given = [subfolder for subfolder in subfolders if subfolder.name.lower() in FOLDER_SPLITS]
+    check_given_folders({subfolder.name for subfolder in given}, [one for one in subfolders if one not in given])
     if given and len(given) == len(subfolders):
         samples = [
             dataclasses.replace(sample, split=FOLDER_SPLITS[subfolder.name.lower()])
@@ -250,6 +252,22 @@ def read_folder(
             + ("; skin lesions with a metadata.csv have a recipe of their own" if is_table else "")
         )
     return samples
+
+
+def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
+    """Refuses what stands beside the folders of a split, which would turn `train` and `test` into classes.
+
+    One such name alone is a class: `train` beside `bus`.
+
+    Args:
+        names: of the folders that are called as a side of a split is.
+        others: the other files or folders with data in them.
+    """
+    if others and len({FOLDER_SPLITS[name.lower()] for name in names}) > 1:
+        raise errors.UserError(
+            f"{others[0]} stands beside the folders of a split, {' and '.join(sorted(names))}: put it into one of "
+            "them, move it away, or rename them if they are classes"
+        )
 
 
 def _read_class_folders(class_folders: list[pathlib.Path], find) -> list[Sample]:

@@ -251,12 +251,11 @@ def _read_folder(folder: pathlib.Path, encoding: str):
         print(f"data: only .txt files are read; left alone by their ending: {kinds}", file=sys.stderr)
     if not paths:
         raise errors.UserError(f"{folder}: no .txt files there; give one document per file, in a sub-folder per type")
-    stray = [path for path in paths if path.relative_to(folder).parts[0].lower() not in data.FOLDER_SPLITS]
-    given = len(stray) < len(paths)
-    if given and stray:
-        raise errors.UserError(
-            f"{stray[0]} stands beside the folders of a split: put it into one, or rename them if they are types"
-        )
+    tops = {path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
+    sides = {name for name in tops if name.lower() in data.FOLDER_SPLITS}
+    stray = [path for path in paths if path.relative_to(folder).parts[0] not in sides]
+    data.check_given_folders(sides, stray)
+    given = bool(sides) and not stray
     for path in paths:
         folders = path.relative_to(folder).parts[:-1]
         side = data.FOLDER_SPLITS[folders[0].lower()] if given else ""

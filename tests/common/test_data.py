@@ -135,6 +135,16 @@ def test_split_folders_are_kept_and_a_missing_validation_comes_out_of_train(stri
     assert all("/test/" in path for path in splits.paths("test"))
 
 
+def test_a_folder_beside_those_of_a_split_is_refused_but_a_class_may_be_called_train(stripes, tmp_path):
+    for side in ("train", "test", "extra"):
+        shutil.copytree(stripes, tmp_path / "given" / side)
+    with pytest.raises(errors.UserError, match="extra stands beside the folders of a split, test and train"):
+        data.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path)
+    shutil.copytree(stripes / "across", tmp_path / "vehicles" / "train")
+    shutil.copytree(stripes / "down", tmp_path / "vehicles" / "bus")
+    assert data.load(settings(tmp_path / "vehicles", tmp_path / "cache"), tmp_path).class_names == ("bus", "train")
+
+
 def test_the_same_photo_in_two_given_splits_stops_the_run(stripes, tmp_path):
     for side in ("train", "val", "test"):
         shutil.copytree(stripes, tmp_path / "given" / side)
