@@ -1,23 +1,33 @@
 """What stands in the cache: to look at and to clear. All of it can be computed or downloaded again."""
 
 import pathlib
+import re
 import shutil
 
 from common import feature_store
 
+DRAWN = re.compile(r"[0-9a-f]{8}")
+# Folder → what its entries are called; whatever else is in there is somebody's and stays.
 KINDS = {
-    "features": "",  # described by what stands in them
+    "features": re.compile(r"[0-9a-f]{32}"),
+    "scan": re.compile(r"[0-9a-f]{16}\.json"),
+    "demo": DRAWN, "demo_clips": DRAWN, "demo_lesions": DRAWN, "demo_text": DRAWN,
+    "tfds": re.compile(r"\w[\w-]*"),
+}  # fmt: skip
+DESCRIPTIONS = {
     "scan": "what the photos of a folder are",
     "demo": "drawn photos",
+    "demo_clips": "drawn clips",
     "demo_lesions": "drawn lesions",
     "demo_text": "drawn contracts",
     "tfds": "photos of TFDS",
 }
+VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a TFDS data set: a folder in that of its name
 
 
 def entries(directory: pathlib.Path) -> list[tuple[pathlib.Path, int, str]]:
     """The folders and files of the cache with their sizes in bytes and what they are, the largest first."""
-    found = [path for kind in KINDS for path in (directory / kind).glob("*") if not path.name.startswith(".")]
+    found = [path for kind in KINDS for path in (directory / kind).glob("*") if _is_ours(path)]
     return sorted(((path, _size(path), _description(path)) for path in found), key=lambda entry: -entry[1])
 
 
@@ -31,11 +41,24 @@ def table(directory: pathlib.Path) -> str:
 
 
 def clear(directory: pathlib.Path) -> int:
-    """Removes the cache's own folders, nothing else, and returns the bytes that were freed."""
-    freed = sum(size for _, size, _ in entries(directory))
+    """Removes the cache's own entries, nothing else, and returns the bytes that were freed."""
+    freed = 0
     for kind in KINDS:
-        shutil.rmtree(directory / kind, ignore_errors=True)
+        unfinished = [path for path in (directory / kind).glob(".*") if _is_ours(path)]
+        for path in [*(path for path in (directory / kind).glob("*") if _is_ours(path)), *unfinished]:
+            freed += _size(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if (directory / kind).is_dir() and not any((directory / kind).iterdir()):
+            (directory / kind).rmdir()
     return freed
+
+
+def _is_ours(path: pathlib.Path) -> bool:
+    """Whether something in a folder of the cache is what the cache puts there, finished or `.name-…` on its way."""
+    kind, name = path.parent.name, re.sub(r"^\.(.+)-.*", r"\1", path.name)
+    if kind == "tfds" and not (path.is_dir() and all(VERSION.match(one.name.lstrip(".")) for one in path.iterdir())):
+        return False
+    return bool(KINDS[kind].fullmatch(name))
 
 
 def _size(path: pathlib.Path) -> int:
@@ -45,7 +68,7 @@ def _size(path: pathlib.Path) -> int:
 
 def _description(path: pathlib.Path) -> str:
     if path.parent.name != "features":
-        return KINDS[path.parent.name]
+        return DESCRIPTIONS[path.parent.name]
     facts = feature_store.about_of(path)
     if not facts:
         return "features of a network that is not known any more"

@@ -5,6 +5,7 @@ Each function is a command: its signature makes the flags, its docstring the hel
 """
 
 import importlib
+import importlib.util
 import pathlib
 import sys
 from collections.abc import Callable
@@ -30,8 +31,10 @@ def predict(
         csv: also write path,label,probability and one column a class to this file.
         batch_size: files at a time.
     """
-    if csv and not csv.absolute().parent.is_dir():
-        raise errors.UserError(f"--csv {csv}: no such folder")
+    if csv and (csv.is_dir() or not csv.absolute().parent.is_dir()):
+        raise errors.UserError(f"--csv {csv}: {'a folder; name a file in it' if csv.is_dir() else 'no such folder'}")
+    if batch_size < 1:
+        raise errors.UserError("--batch-size must be above 0")
     if (run / "classifier.keras").is_file():  # of legal_text
         return _module("text_classifier").predict(run, files, csv)
     from common import predict as prediction
@@ -169,13 +172,23 @@ def publish(run: tyro.conf.Positional[pathlib.Path], /, mlflow: str) -> int:
 
 
 def _module(name: str):
-    """A module that only some runs need: by its name, since a copied project has it only where its recipe needs it."""
+    """A module that only some runs need: by its name, since a copied project has it only where its recipe needs it.
+
+    Raises:
+        UserError: this project has it not.
+    """
+    if not _has(name):
+        raise errors.UserError("that is of another recipe than this project's")
     return importlib.import_module(f"{__package__}.{name}")
+
+
+def _has(name: str) -> bool:
+    return importlib.util.find_spec(f"{__package__}.{name}") is not None
 
 
 COMMANDS: dict[str, Callable] = {
     "predict": predict,
-    "generate": generate,
+    **({"generate": generate} if _has("generate") else {}),  # a project of photos has it not
     "report": report,
     "export": export,
     "serve": serve,

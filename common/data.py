@@ -128,17 +128,21 @@ def load(
     """
     split_csv = directory / "split.csv"
     resumed = split_csv.is_file()
+    skipped_csv = directory / "skipped.csv"
     if resumed:
-        samples, problems = read_csv(split_csv), ()
+        samples, problems = read_csv(split_csv), scan.read_problems(skipped_csv)
     elif samples is None:
         samples = read_source(config.data, config.cache_directory)
     cache = None if config.no_cache else config.cache_directory
     facts = scan.scan([sample.path for sample in samples], cache, kind=kind)
-    usable = scan.apply(samples, facts, config.skip_bad, directory / "skipped.csv", known=problems, kind=kind)
+    if resumed:  # those that were left out are; one more would change what the first epochs were trained on
+        usable = scan.apply(samples, facts, kind=kind)
+    else:
+        usable = scan.apply(samples, facts, config.skip_bad, skipped_csv, known=problems, kind=kind)
     total = len(samples) + len(problems)
     left_out = total - len(usable)
     if left_out:
-        print(f"data: {left_out} of {total} {kind.NAME}s left out, see {directory / 'skipped.csv'}", file=sys.stderr)
+        print(f"data: {left_out} of {total} {kind.NAME}s left out, see {skipped_csv}", file=sys.stderr)
     contents = {path: fact.sha256 for path, fact in facts.items()}
     if not resumed:
         seed = config.seed if config.split_seed is None else config.split_seed

@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import importlib.util
+import json
 import logging
 import os
 import pathlib
@@ -116,8 +117,7 @@ def export(
     reading = predict.Reading.of(saved)
     precision = _precision(saved.model)
     found = _photos(run, photos, reading, int8)
-    directory = (out or run / "export").expanduser()
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = _folder(run, out, variants)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as unfinished:
         written = _write_all(variants, saved, reading, found.calibration, pathlib.Path(unfinished), run)
         if not written:
@@ -125,7 +125,7 @@ def export(
         rows = _compare(written, reading, found.compared)
         for variant, row in zip(written, rows, strict=True):
             description = describe(variant, saved, reading, predict.target_of(run)) | {"compared": row}
-            files.write_json(directory / f"{variant.file}.json", description)
+            files.write_json(_description(directory, variant), description)
             _move(pathlib.Path(unfinished) / variant.file, directory / variant.file)
     comparison = _comparison(run, rows, found, reading, int8)
     files.write_json(directory / "export.json", comparison)
@@ -196,7 +196,7 @@ def _looks(path: pathlib.Path, reading: predict.Reading) -> tuple[list[np.ndarra
     A model that takes whole clips counts frames; it gets just so many that it takes the very frames of the look.
     """
     if not reading.clips:
-        pixels = reading.pixels(path)
+        pixels = list(reading.pixels(path))
         return pixels, [reading.resized(look) for look in pixels]
     clips, step = reading.clips, reading.clips.stride if reading.clips.sampling == "window" else 1
     every = dataclasses.replace(clips, frames=(clips.frames - 1) * step + 1, stride=1)
@@ -325,6 +325,36 @@ def _quantise_onnx(source: pathlib.Path, path: pathlib.Path, looks) -> None:
     prepared.unlink()
 
 
+def _folder(run: pathlib.Path, out: pathlib.Path | None, variants) -> pathlib.Path:
+    """The folder to write into, made if it is not there.
+
+    Raises:
+        UserError: it holds another run's exports, or something else under the name of one; or it cannot be made.
+    """
+    directory = (out or run / "export").expanduser()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.UserError(f"--out {directory}: no folder can be made there ({error.strerror})") from error
+    earlier = directory / "export.json"
+    if earlier.is_file() and json.loads(earlier.read_text(encoding="utf-8")).get("run") != _name_of(run):
+        raise errors.UserError(f"{directory} holds the exports of another run: name another --out")
+    for variant in variants:
+        path = directory / variant.file
+        if path.exists() and not _description(directory, variant).is_file():
+            raise errors.UserError(f"{path} is there and was not exported by this program: name another --out")
+    return directory
+
+
+def _description(directory: pathlib.Path, variant: Variant) -> pathlib.Path:
+    """The JSON beside an export."""
+    return directory / f"{variant.file}.json"
+
+
+def _name_of(run: pathlib.Path) -> str:
+    return "/".join(run.resolve().parts[-2:])
+
+
 def _move(source: pathlib.Path, target: pathlib.Path) -> None:
     """Puts a finished file or folder in the place of an earlier one."""
     if target.is_dir():
@@ -441,7 +471,7 @@ def _agrees(variant: Variant, row: dict, limit: float) -> bool:
 def _comparison(run: pathlib.Path, rows: list[dict], found: Photos, reading: predict.Reading, int8: bool) -> dict:
     """What export.json holds."""
     return {
-        "run": "/".join(run.resolve().parts[-2:]),
+        "run": _name_of(run),
         "unit": video.NAME if reading.clips else images.NAME,
         "compared_on": len(found.compared),
         "test": found.test,
@@ -510,7 +540,7 @@ def describe(variant: Variant, saved: runs.SavedModel, reading: predict.Reading,
     }
     if saved.clips:
         told["frames"] = _frames(saved.clips, variant.any_size)
-    if target:
+    if target and not variant.int8:  # whose probabilities are others: the threshold would not find what it promises
         told["target"] = {"classes": target["classes"], "threshold": target["threshold"], "use": "no medical device"}
     return told
 

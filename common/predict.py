@@ -3,12 +3,15 @@
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tqdm
 
-from common import data, errors, files, generators, images, runs, video
+from common import data, errors, files, generators, images, runs, scan, video
+
+RESIZED_AT_ONCE = 2**24  # numbers of a clip's frames as float32: 64 MiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,19 +38,24 @@ class Reading:
         layers = model.get_layer("preprocessing").layers
         return cls(model, next(layer for layer in layers if isinstance(layer, keras.layers.Resizing)), saved.clips)
 
-    def pixels(self, path: pathlib.Path) -> list[np.ndarray]:
-        """The looks at a file in its own size, uint8 ((frames,) height, width, 3).
+    def pixels(self, path: pathlib.Path) -> Iterator[np.ndarray]:
+        """Yields the looks at a file in its own size, uint8 ((frames,) height, width, 3).
 
         Raises:
             ImageError, ClipError: it is no photo, or no clip.
         """
         if self.clips:
-            return [self.clips.read(str(path), position) for position in self.clips.positions()]
-        return [images.read(path)]
+            yield from (self.clips.read(str(path), position) for position in self.clips.positions())
+        else:
+            yield images.read(path)
 
     def resized(self, look: np.ndarray) -> np.ndarray:
         """A look in the network's size, float32. Resized here and not in the model, since a batch needs one size."""
-        return np.array(self.resize(look.astype("float32")))
+        if not self.clips:
+            return np.array(self.resize(look.astype("float32")))
+        step = max(1, RESIZED_AT_ONCE // look[0].size)  # large frames one by one
+        parts = [look[start : start + step] for start in range(0, len(look), step)]
+        return np.concatenate([self.resize(part.astype("float32")) for part in parts])
 
     def probabilities(self, looks: list[list[np.ndarray]]) -> np.ndarray:
         """What the model says to files, (n, classes).
@@ -104,10 +112,10 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
             f"called {name}: where its probability reaches {target['threshold']:.4f}; no medical device",
             file=sys.stderr,
         )
-    for row in shown:
-        print("\t".join(map(str, row)))
     if csv:
         files.write_csv(csv, columns, rows)
+    for path, *answer in shown:
+        print("\t".join([scan.printable(str(path)), *map(str, answer)]))
     return 2 if refused else 0
 
 
@@ -149,7 +157,7 @@ def _looks(path: pathlib.Path, reading: Reading) -> list[np.ndarray] | None:
     try:
         return [reading.resized(look) for look in reading.pixels(path)]
     except (images.ImageError, video.ClipError) as error:
-        print(f"{path}: {error}", file=sys.stderr)
+        print(f"{scan.printable(str(path))}: {error}", file=sys.stderr)
         return None
 
 

@@ -11,6 +11,7 @@ import importlib.util
 import keyword
 import pathlib
 import re
+import sysconfig
 import textwrap
 from collections.abc import Callable
 
@@ -21,7 +22,7 @@ from common import config, errors, files
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEMPLATES = pathlib.Path(__file__).resolve().parent / "templates"
 PROJECT_TEMPLATES = TEMPLATES / "project"
-TAKEN = {"train", "tests", "data", "runs", "recipes", "common"}
+TAKEN = {"train", "tests", "data", "runs", "recipes", "common", "photos", "clips", "lesions", "contracts"}
 MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose package has another name
 STARTS = ("__init__", "commands")  # the package itself, and what becomes its `python -m`
 
@@ -62,6 +63,7 @@ def copy(recipe: str, destination: pathlib.Path, package: str | None = None) -> 
         UserError: an unknown recipe, a name that Python cannot import, a folder with something in it.
     """
     project = plan(recipe, destination, package)
+    destination = destination.expanduser().resolve()
     if destination.is_dir() and any(destination.iterdir()):
         raise errors.UserError(f"{destination} is not empty; name another folder")
 
@@ -118,15 +120,35 @@ def plan(recipe: str, destination: pathlib.Path, package: str | None = None) -> 
 
 def _checked(name: str) -> str:
     """The name of a package, refused where Python could not import it or would import something else."""
-    installed = importlib.util.find_spec(name.partition(".")[0]) if name.isidentifier() else None
     if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
         raise errors.UserError(
             f"{name!r} is no name for a package (lower-case letters, digits and _, no digit first): "
             "choose another folder, or give --name"
         )
-    if name in TAKEN or installed and installed.origin:  # without an origin it is a folder, such as that of the project
-        raise errors.UserError(f"{name!r} is the name of something that Python imports already; give --name another")
+    if name in TAKEN or name in _names_of_extras() or _is_installed(name):
+        raise errors.UserError(
+            f"{name!r} is the name of a folder or file of the project, or of something that Python imports already: "
+            "give --name another"
+        )
     return name
+
+
+def _is_installed(name: str) -> bool:
+    """Whether Python has a module of that name; a folder somewhere, such as that of the project, is none."""
+    found = importlib.util.find_spec(name)
+    if found is None or found.origin:
+        return found is not None
+    installed = [pathlib.Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib")]
+    folders = map(pathlib.Path, found.submodule_search_locations or ())
+    return any(folder.is_relative_to(place) for folder in folders for place in installed)
+
+
+def _names_of_extras() -> set[str]:
+    """The modules of the optional packages, which need not be installed yet."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = "\n".join(settings["options.extras_require"].values()).split("\n")
+    return {re.sub(r"[^\w-].*", "", line).replace("-", "_") for line in lines if line}
 
 
 def _imports(path: pathlib.Path, package: str) -> set[str]:

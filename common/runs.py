@@ -64,7 +64,6 @@ class Run:
                 what `--tensorboard` or `--mlflow` need is not there.
         """
         backbones.check_name(getattr(config, "backbone", None))  # recipes on texts have none
-        tracking.check(config.tensorboard, config.mlflow)
         self.recipe, self.command = recipe, command()
         self.started = time.perf_counter()
         self.memory = PeakMemory()
@@ -74,6 +73,8 @@ class Run:
             self.config = self._interrupted_config(config)
         else:
             self.config = config
+        tracking.check(self.config.tensorboard, self.config.mlflow)
+        if not config.resume:
             self.directory = self._new_directory()
         self.checkpoint = Checkpoint.read(self.directory)
         self.finished_stages = list(self.checkpoint.finished_stages) if self.checkpoint else []

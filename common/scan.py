@@ -7,6 +7,7 @@ none) and `.split` ("" unless the data source itself gives it). What is scanned 
 """
 
 import collections
+import csv
 import dataclasses
 import hashlib
 import json
@@ -350,6 +351,14 @@ def printable(path: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in path
     )
+
+
+def read_problems(path: str | os.PathLike) -> list[Problem]:
+    """What stands in a skipped.csv; nothing where there is none."""
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return [Problem(**row) for row in csv.DictReader(file)]
 
 
 def _write_csv(problems, path):

@@ -12,6 +12,7 @@ import pathlib
 import socket
 import sys
 import threading
+import urllib.parse
 
 import numpy as np
 
@@ -66,10 +67,10 @@ class Answerer:
             ImageError, ClipError: it is no photo, or no clip; the message says what is wrong.
         """
         with self._turn, in_memory(content) as path:
-            return self._answer(self.reading.pixels(path), explain)
+            looks = [self.reading.resized(look) for look in self.reading.pixels(path)]
+            return self._answer(looks, explain)
 
     def _answer(self, looks, explain) -> str:
-        looks = [self.reading.resized(look) for look in looks]
         probabilities = self.reading.probabilities([looks])[0]
         order = np.argsort(-probabilities, kind="stable").tolist()
         explained = order[0] if explain is None else explain
@@ -148,7 +149,7 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
         local: only this computer may ask; others' names for it are refused, as they come from pages that want to use
             the browser to get here.
     """
-    from starlette import applications, concurrency, middleware, responses, routing
+    from starlette import applications, concurrency, middleware, requests, responses, routing
     from starlette.middleware import trustedhost
 
     style = page.template("style.css").render() + page.template("serve.css").render()
@@ -168,14 +169,19 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
         return responses.PlainTextResponse(message, status, headers=HEADERS)
 
     async def give_answer(request):
+        if _from_elsewhere(request.headers):
+            return refused("only this page may ask", 403)
         too_large = refused(f"too large: more than {max_bytes / 1e6:,.0f} MB; scale it down", 413)
         if int(request.headers.get("content-length", 0)) > max_bytes:
             return too_large
         content = bytearray()
-        async for part in request.stream():
-            content += part
-            if len(content) > max_bytes:
-                return too_large
+        try:
+            async for part in request.stream():
+                content += part
+                if len(content) > max_bytes:
+                    return too_large
+        except requests.ClientDisconnect:  # whoever left reads no answer
+            return refused("the upload was broken off", 400)
         explain = request.query_params.get("explain")
         if explain is not None and not (explain.isdecimal() and int(explain) < len(answerer.class_names)):
             return refused("no such class to explain", 400)
@@ -198,6 +204,13 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
     )
 
 
+def _from_elsewhere(headers) -> bool:
+    """Whether a browser says that another site's page sends this; what is no browser says nothing."""
+    origin = headers.get("origin")
+    foreign = origin is not None and urllib.parse.urlsplit(origin).netloc != headers.get("host")
+    return foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+
+
 def _page(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool) -> str:
     results = runs.Result.read(run).results if (run / "results.json").is_file() else {}
     return page.template("serve.html").render(
@@ -208,7 +221,7 @@ def _page(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool) ->
         target=answerer.target,
         extensions=answerer.kind.EXTENSIONS,
         limit=max_bytes,
-        most_pixels=images.MAX_PIXELS,
+        most_pixels=answerer.kind.MAX_PIXELS,
         local=local,
     )
 

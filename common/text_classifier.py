@@ -9,7 +9,7 @@ import zipfile
 import keras
 import numpy as np
 
-from common import errors, files, text, text_model
+from common import errors, files, scan, text, text_model
 
 
 def save(
@@ -115,14 +115,14 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None) -> int:
     for path in paths:
         content, problem = _read(path, classifier.settings)
         if content is None:
-            print(f"{path}: {problem}", file=sys.stderr)
+            print(f"{scan.printable(str(path))}: {problem}", file=sys.stderr)
             refused += 1
             continue
         probabilities = classifier.probabilities(content)
         best = int(probabilities.argmax())
-        answer = [path, classifier.class_names[best], f"{probabilities[best]:.4f}"]
-        print("\t".join(map(str, answer)))
-        rows.append([*answer, *(f"{p:.6g}" for p in probabilities)])
+        answer = [classifier.class_names[best], f"{probabilities[best]:.4f}"]
+        print("\t".join([scan.printable(str(path)), *answer]))
+        rows.append([path, *answer, *(f"{p:.6g}" for p in probabilities)])
     if csv:
         files.write_csv(csv, ["path", "label", "probability", *(f"p_{name}" for name in classifier.class_names)], rows)
     return 2 if refused else 0

@@ -7,11 +7,11 @@ away then costs nothing but the command `python -m recipes publish RUN --mlflow 
 import contextlib
 import csv
 import datetime
+import http.client
 import importlib.util
 import json
 import os
 import pathlib
-import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -33,15 +33,24 @@ def check(tensorboard: bool, mlflow: str | None) -> None:
     for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)):
         if wanted and not importlib.util.find_spec(name):
             raise errors.UserError(f"--{name} needs a package more: pip install -e '.[track]'")
-    if mlflow and urllib.parse.urlsplit(mlflow).password:
+    try:
+        address = urllib.parse.urlsplit(mlflow or "")
+        has_password = bool(address.password)
+    except ValueError as error:
+        raise errors.UserError(f"--mlflow {mlflow}: no address ({error})") from error
+    if has_password:
         raise errors.UserError(
             "--mlflow with a password would stand in the run's files: "
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
         )
-    if mlflow and mlflow.startswith("http"):
+    if mlflow and "://" not in mlflow and mlflow != "databricks":
+        raise errors.UserError(
+            f"--mlflow {mlflow}: give the address of a server, http://127.0.0.1:5000, or a data base, sqlite:///mlflow.db"
+        )
+    if address.scheme in ("http", "https"):
         try:
-            urllib.request.urlopen(f"{mlflow.rstrip('/')}/health", timeout=10).close()
-        except (urllib.error.URLError, TimeoutError, ValueError) as error:
+            urllib.request.urlopen(f"{address.geturl().rstrip('/')}/health", timeout=10).close()
+        except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
             reason = getattr(error, "reason", error)
             raise errors.UserError(f"--mlflow {mlflow}: no MLflow server answers there ({reason})") from error
 

@@ -56,6 +56,9 @@ SAMPLINGS = ("whole", "window")
 # A minute at 100 Mbit/s, as cameras record 4K, has 750 MB, and all of it is held in memory while it is read.
 MAX_BYTES = 1024**3
 
+# 8K. Sixteen frames of it have 1.7 GB; a still of a few kilobytes can claim as much.
+MAX_PIXELS = 36_000_000
+
 # An hour at 28 frames per second. What one label describes takes seconds.
 MAX_FRAMES = 100_000
 
@@ -480,7 +483,7 @@ def _film(file):
         with av.open(
             file,
             "r",
-            options={"format_whitelist": ",".join(_FORMATS), "max_pixels": str(images.MAX_PIXELS)},
+            options={"format_whitelist": ",".join(_FORMATS), "max_pixels": str(MAX_PIXELS)},
             metadata_errors="replace",
             buffer_size=1 << 18,
         ) as container:
@@ -526,17 +529,17 @@ def _check_stream(stream):
         raise _encrypted()
     if not decoder.width or not decoder.height:
         raise ClipError(f"damaged: its frames have no size; {_COPY_AGAIN}")
-    if decoder.width * decoder.height > images.MAX_PIXELS:
+    if decoder.width * decoder.height > MAX_PIXELS:
         raise _too_many_pixels(decoder.width, decoder.height)
     if min(decoder.width, decoder.height) < images.MIN_SIDE:
         size = f"{decoder.width} x {decoder.height} pixels"
         raise ClipError(f"too small: {size}, needs at least {images.MIN_SIDE} on each side; remove it")
-    decoder.options = {"max_pixels": str(images.MAX_PIXELS)}
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
     decoder.thread_count = 1  # many clips are read at a time, and more threads per clip slow them all down
 
 
 def _too_many_pixels(width, height):
-    size = f"{width:,} x {height:,} pixels, more than {images.MAX_PIXELS:,}"
+    size = f"{width:,} x {height:,} pixels, more than {MAX_PIXELS:,}"
     return ClipError(f"too many pixels: {size} (decompression bomb?); scale it down")
 
 
@@ -698,7 +701,7 @@ def _display_width(film):
     width, height = film.size
     aspect = film.stream.sample_aspect_ratio or 1
     corrected = max(round(width * aspect), 1)
-    if corrected * height > images.MAX_PIXELS:
+    if corrected * height > MAX_PIXELS:
         raise _too_many_pixels(corrected, height)
     return corrected
 

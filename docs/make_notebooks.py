@@ -15,6 +15,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import urllib.parse
 
 import recipe_source
 import tyro
@@ -44,7 +45,7 @@ for folder in (pathlib.Path.cwd(), *pathlib.Path.cwd().parents):  # opened from 
 if importlib.util.find_spec("common") is None:
     repository = "{repository}"
     subprocess.run(["git", "clone", "--depth", "1", repository, "keras-recipes"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"],
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-r", "requirements.txt"{more}],
                    cwd="keras-recipes", check=True)
     sys.path.insert(0, os.path.abspath("keras-recipes"))\
 """
@@ -97,6 +98,9 @@ def main(settings: Config) -> None:
     repository = settings.repository or repository_url()
     if repository == PLACEHOLDER:
         print("no repository is known: name it by --repository, or Colab cannot clone it", file=sys.stderr)
+    unknown = set(settings.recipes) - {recipe.name for recipe in recipe_source.recipes()}
+    if unknown:
+        sys.exit(f"--recipes: there is no {', '.join(sorted(unknown))}")
     settings.out.mkdir(parents=True, exist_ok=True)
     for recipe in recipe_source.recipes():
         if not settings.recipes or recipe.name in settings.recipes:
@@ -112,8 +116,17 @@ def repository_url() -> str:
     origin = subprocess.run(["git", "remote", "get-url", "origin"], cwd=ROOT, capture_output=True, text=True).stdout
     for url in (metadata.get("metadata", "url", fallback=""), origin.strip()):
         if url.startswith(("https://", "http://")):
-            return url
+            parts = urllib.parse.urlsplit(url)  # without a name and a token: notebooks are given away
+            return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return PLACEHOLDER
+
+
+def extras(recipe: recipe_source.Source) -> list[str]:
+    """The requirements of the optional extras that a recipe's docstring tells to install."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    names = re.findall(r"pip install -e '\.\[(\w+)\]'", recipe.docstring)
+    return [line for name in names for line in settings["options.extras_require"][name].split("\n") if line]
 
 
 def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "") -> nbformat.NotebookNode:
@@ -127,7 +140,7 @@ def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "")
     markdown, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
     cells = [
         markdown(f"# {recipe.title}\n\n{recipe.what}\n\n{recipe.markdown()}"),
-        code(SET_UP.format(repository=repository)),
+        code(SET_UP.format(repository=repository, more="".join(f', "{line}"' for line in extras(recipe)))),
         *(markdown(text) if kind == "text" else code(text) for kind, text in blocks(recipe)),
         markdown("## The demo\n\nOn data that are drawn by code; nothing is downloaded."),
         code(run_cell(recipe, arguments)),

@@ -1,5 +1,6 @@
 import collections
 import dataclasses
+import pathlib
 import shutil
 
 import pytest
@@ -198,6 +199,18 @@ def test_bad_photos_stop_the_run_or_are_left_out(stripes, tmp_path):
     assert splits.summary()["skipped"] == 1
     assert sum(len(getattr(splits, side)) for side in data.SPLIT_NAMES) == 29
     assert "00.jpg" in (tmp_path / "skipped.csv").read_text()
+
+
+def test_a_resumed_run_knows_what_was_left_out_and_leaves_out_no_more(stripes, tmp_path):
+    (stripes / "down" / "00.jpg").write_bytes(b"")
+    first = data.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path)
+    listed = (tmp_path / "skipped.csv").read_bytes()
+    again = data.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path)
+    assert again.summary()["skipped"] == 1 and again.train == first.train
+    pathlib.Path(first.train[0].path).unlink()
+    with pytest.raises(errors.UserError, match="1 of 29 photos cannot be used"):
+        data.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path)
+    assert (tmp_path / "skipped.csv").read_bytes() == listed
 
 
 def test_problems_that_a_recipe_has_found_are_listed_too(stripes, tmp_path):

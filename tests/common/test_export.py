@@ -282,8 +282,28 @@ def test_what_cannot_be_converted_is_one_line_and_the_others_go_on(tmp_path, cap
 
 def test_a_second_export_takes_the_place_of_the_first(vgg_run, tmp_path):
     for _ in range(2):
-        (tmp_path / "saved_model").mkdir(exist_ok=True)
-        (tmp_path / "saved_model" / "old").write_text("of the first")
         assert export.export(vgg_run, ["saved_model"], out=tmp_path) == 0
-    assert not (tmp_path / "saved_model" / "old").exists()
+        assert not (tmp_path / "saved_model" / "old").exists()
+        (tmp_path / "saved_model" / "old").write_text("of the first")
     assert (tmp_path / "saved_model" / "saved_model.pb").is_file()
+
+
+def test_what_is_not_an_export_of_the_run_stays(vgg_run, tmp_path):
+    (tmp_path / "model.keras").write_text("mine")
+    with pytest.raises(errors.UserError, match=r"model\.keras is there and was not exported"):
+        export.export(vgg_run, ["keras"], out=tmp_path)
+    assert (tmp_path / "model.keras").read_text() == "mine"
+    with pytest.raises(errors.UserError, match="no folder can be made there"):
+        export.export(vgg_run, ["keras"], out=tmp_path / "model.keras")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "export.json").write_text('{"run": "feature_extraction/another"}')
+    with pytest.raises(errors.UserError, match="exports of another run"):
+        export.export(vgg_run, ["keras"], out=tmp_path / "other")
+
+
+def test_the_threshold_of_a_target_is_not_that_of_int8(vgg_run):
+    saved = runs.load_model(vgg_run)
+    reading, target = predict.Reading.of(saved), {"classes": [CLASSES[0]], "threshold": 0.2}
+    for int8 in (False, True):
+        told = export.describe(export.Variant("onnx", int8), saved, reading, target)
+        assert ("target" in told) != int8

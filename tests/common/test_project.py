@@ -102,6 +102,9 @@ def test_the_parts_of_a_docstring():
         ("feature_extraction", "json", None, "imports already"),
         ("feature_extraction", "keras", None, "imports already"),
         ("feature_extraction", "train", None, "imports already"),
+        ("feature_extraction", "photos", None, "folder or file of the project"),  # which git ignores
+        ("feature_extraction", "google", None, "imports already"),
+        ("feature_extraction", "tf2onnx", None, "imports already"),
     ],
 )
 def test_names_that_are_refused(recipe, folder, name, message, tmp_path):
@@ -117,6 +120,34 @@ def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_taken(tmp_pat
     assert (folder / "train.py").is_file()
     with pytest.raises(errors.UserError, match="is not empty"):
         project.copy("linear_probe", folder)
+
+
+def test_the_folder_that_one_stands_in_is_taken_if_it_is_empty(tmp_path, monkeypatch):
+    (tmp_path / "flowers").mkdir()
+    monkeypatch.chdir(tmp_path / "flowers")
+    project.copy("linear_probe", pathlib.Path("."))
+    assert (tmp_path / "flowers" / "flowers" / "__main__.py").is_file()
+
+
+def test_git_takes_every_file_of_a_copy(tmp_path):
+    for name in ("video_actions", "legal_text"):
+        copied = project.copy(name, tmp_path / name / "mine")
+        subprocess.run(["git", "init", "--quiet"], cwd=tmp_path / name / "mine", check=True)
+        command = ["git", "ls-files", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=tmp_path / name / "mine", capture_output=True, text=True, check=True)
+        assert sorted(listed.stdout.split()) == sorted(map(str, copied.files))
+
+
+def test_a_copy_of_photos_does_not_offer_to_write_texts(tmp_path):
+    project.copy("linear_probe", tmp_path / "flowers")
+    command = [sys.executable, "-m", "flowers"]
+    offered = subprocess.run([*command, "--help"], cwd=tmp_path / "flowers", capture_output=True, text=True)
+    assert "predict" in offered.stdout and "generate" not in offered.stdout
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "classifier.keras").touch()
+    command += ["predict", str(tmp_path / "run"), "a.txt"]
+    ended = subprocess.run(command, cwd=tmp_path / "flowers", capture_output=True, text=True)
+    assert ended.returncode == 2 and "another recipe" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_a_dry_run_lists_the_files_and_writes_nothing(tmp_path):

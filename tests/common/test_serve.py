@@ -142,6 +142,10 @@ def test_sizes_paths_and_other_names_of_this_computer_are_checked(page):
     status, text, _ = ask(page, (b"x" * 10**6 for _ in range(61)))  # without saying how much
     assert status == 413
     assert ask(page, b"x", Host="evil.example")[0] == 400
+    assert ask(page, b"x", Origin="https://evil.example")[:2] == (403, "only this page may ask")
+    assert ask(page, b"x", **{"Sec-Fetch-Site": "cross-site"})[0] == 403
+    own = page.removesuffix("/")
+    assert ask(page, b"x", Origin=own, **{"Sec-Fetch-Site": "same-origin"})[0] == 415  # looked at: no image
     for path in ("answer", "../setup.cfg", "docs", "static/x"):
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(page + path)

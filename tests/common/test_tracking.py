@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -101,6 +102,35 @@ def test_no_server_is_found_out_before_the_training(tmp_path):
     with pytest.raises(errors.UserError, match="no MLflow server answers there"):
         feature_extraction.run(config)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:5000", "give the address of a server, http://"),
+        ("http://[::1", "no address"),
+        ("mlruns", "give the"),
+    ],
+)
+def test_a_slip_in_the_address_is_found_out_before_the_training(address, message):
+    with pytest.raises(errors.UserError, match=message):
+        tracking.check(False, address)
+
+
+def test_what_answers_but_is_no_mlflow_is_said():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up():
+            for reply in (b"SSH-2.0\r\n", b""):
+                connection, _ = listener.accept()
+                connection.recv(1000)
+                connection.sendall(reply)
+                connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        for _ in range(2):
+            with pytest.raises(errors.UserError, match="no MLflow server answers there"):
+                tracking.check(False, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
 def test_a_password_does_not_get_into_files(tmp_path):

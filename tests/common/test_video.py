@@ -696,7 +696,7 @@ def test_pixels_stretched_beyond_the_limit(tmp_path, monkeypatch):
         stream.codec_context.sample_aspect_ratio = fractions.Fraction(50)
 
     path = encode(tmp_path / "clip.mp4", shown=range(3), prepare=stretch)
-    monkeypatch.setattr(images, "MAX_PIXELS", 100_000)
+    monkeypatch.setattr(video, "MAX_PIXELS", 100_000)
     assert problem(path).startswith("too many pixels: 4,800 x 64")
 
 

@@ -69,6 +69,24 @@ def test_what_colab_clones_is_known_or_a_placeholder(monkeypatch, tmp_path):
     assert make_notebooks.repository_url() == "https://example.org/known"
 
 
+def test_what_colab_clones_holds_no_token(monkeypatch, tmp_path):
+    monkeypatch.setattr(make_notebooks, "ROOT", tmp_path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    origin = "https://me:secret@example.org/me/recipes.git"
+    subprocess.run(["git", "remote", "add", "origin", origin], cwd=tmp_path, check=True)
+    assert make_notebooks.repository_url() == "https://example.org/me/recipes.git"
+
+
+def test_the_first_cell_installs_what_the_recipe_needs():
+    assert "keras-hub" in make_notebooks.notebook(RECIPES["legal_text"], "https://x").cells[1].source
+    assert "keras-hub" not in make_notebooks.notebook(RECIPES["linear_probe"], "https://x").cells[1].source
+
+
+def test_an_unknown_recipe_is_said(tmp_path):
+    with pytest.raises(SystemExit, match="there is no linear_prob$"):
+        make_notebooks.main(make_notebooks.Config(recipes=("linear_prob",), out=tmp_path))
+
+
 def test_own_data_are_those_of_the_docstring():
     assert 'run(Config(data="photos/"))' in make_notebooks.own_call(RECIPES["feature_extraction"])
     assert 'data="clips/"' in make_notebooks.own_call(RECIPES["video_actions"])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from common import config, data, errors, predict, runs
+from common import commands, config, data, errors, predict, runs
 from recipes import feature_extraction
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -119,6 +119,17 @@ def test_predict_goes_on_after_what_is_not_a_photo(finished, tmp_path, capsys):
     written = list(csv.DictReader(open(tmp_path / "out.csv")))
     assert [row["label"] for row in written] == [row["predicted"] for row in rows]
     assert abs(float(written[0]["p_down"]) - float(rows[0]["p_down"])) < 1e-4
+
+
+def test_predict_answers_for_names_of_any_letters_and_refuses_what_it_cannot_do(finished, tmp_path, capsys):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    Image.new("RGB", (64, 64)).save(os.fsdecode(name))
+    assert commands.predict(finished.directory, (pathlib.Path(os.fsdecode(name)),), tmp_path / "new.csv") == 0
+    assert "caf\\udce9.png\t" in capsys.readouterr().out and b"caf\xe9.png" in (tmp_path / "new.csv").read_bytes()
+    for settings, message in (({"batch_size": 0}, "--batch-size"), ({"csv": tmp_path}, "a folder"),
+                              ({"csv": tmp_path / "nowhere" / "a.csv"}, "no such folder")):  # fmt: skip
+        with pytest.raises(errors.UserError, match=message):
+            commands.predict(finished.directory, (tmp_path,), **settings)
 
 
 def test_predict_refuses_what_is_not_a_run(tmp_path):
