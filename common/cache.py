@@ -27,7 +27,7 @@ VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a TFDS data set: a folder in that o
 
 def entries(directory: pathlib.Path) -> list[tuple[pathlib.Path, int, str]]:
     """The folders and files of the cache with their sizes in bytes and what they are, the largest first."""
-    found = [path for kind in KINDS for path in (directory / kind).glob("*") if _is_ours(path)]
+    found = [path for kind in KINDS for path in (directory / kind).glob("[!.]*") if _is_ours(path)]
     return sorted(((path, _size(path), _description(path)) for path in found), key=lambda entry: -entry[1])
 
 
@@ -44,8 +44,7 @@ def clear(directory: pathlib.Path) -> int:
     """Removes the cache's own entries, nothing else, and returns the bytes that were freed."""
     freed = 0
     for kind in KINDS:
-        unfinished = [path for path in (directory / kind).glob(".*") if _is_ours(path)]
-        for path in [*(path for path in (directory / kind).glob("*") if _is_ours(path)), *unfinished]:
+        for path in [path for path in (directory / kind).glob("*") if _is_ours(path)]:
             freed += _size(path)
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if (directory / kind).is_dir() and not any((directory / kind).iterdir()):

@@ -416,6 +416,8 @@ def _compare(written: dict[Variant, Loaded], reading: predict.Reading, paths) ->
         For each export the largest `difference` of a probability, the share of files with the same most probable
         class (`agreement`), `bytes` on disk, `milliseconds` a file, and the `runtime`.
     """
+    # On a recent GPU the Keras model would multiply with ten bits (TensorFloat-32), the exports with all.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     answers: dict[Variant, list[np.ndarray]] = {variant: [] for variant in written}
     expected, first = [], None
     for path in tqdm.tqdm(paths, desc="comparing", unit="file"):

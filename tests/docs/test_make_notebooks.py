@@ -2,6 +2,7 @@
 
 import ast
 import os
+import subprocess
 
 import pytest
 import recipe_source
