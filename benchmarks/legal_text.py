@@ -43,6 +43,8 @@ class Config:
     windows_per_document: int = 8  # as in the recipe
     window: int = 128  # as in the recipe
     epochs: int = 4  # as in the recipe
+    patience: int = 2  # as in the recipe
+    dropout: float = 0.0  # as in the recipe
     adapt_epochs: int = 0  # as in the recipe
     batch_size: int = 8  # as in the recipe
     learning_rate: float | None = None  # as in the recipe
@@ -111,7 +113,8 @@ def main(config: Config):
         for seed in range(config.seed, config.seed + config.seeds):
             preset = narrow_preset(config, seed, folder) if config.vocabulary else None
             names = ("data", "task", "group_pattern", "document_characters", "windows_per_document", "window", "epochs",
-                     "adapt_epochs", "batch_size", "learning_rate", "encoding", "out")  # fmt: skip
+                     "patience", "dropout", "adapt_epochs", "batch_size", "learning_rate", "encoding",
+                     "out")  # fmt: skip
             shared = {name: getattr(config, name) for name in names} | {"preset": preset, "seed": seed}
             only = {"strategy": config.strategies[0]} if len(config.strategies) == 1 else {"compare": True}
             results.append(run(**shared, **only))
