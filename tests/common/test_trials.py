@@ -241,7 +241,7 @@ def check_same(directory, other):
     assert accuracies[0] == accuracies[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_recipe_says_the_same_alone_and_beside_another_that_needs_the_same_features(stripes, tmp_path):
     """The whole network is trained, too: its sums are the first to differ when the number of threads does."""
     shared = {"data": str(stripes), "backbone": "demo", "image_size": 64, "batch_size": 8, "cache": tmp_path / "cache"}

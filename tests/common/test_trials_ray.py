@@ -65,6 +65,7 @@ def test_a_comparison_is_the_same_there_and_here(cluster, stripes, tmp_path):
     assert here.results["differences"] == there.results["differences"]
 
 
+@pytest.mark.long
 def test_a_node_dies_and_nothing_is_lost(cluster, tmp_path):
     diary, other = tmp_path / "diary", tmp_path / "other"
     pathlib.Path(f"{other}.go").touch()

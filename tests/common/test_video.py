@@ -13,7 +13,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from common import errors, images, scan, video
+from common import errors, scan, video
 
 WIDTH, HEIGHT = 96, 64
 BITS = 8
@@ -682,10 +682,10 @@ def test_limits(tmp_path, monkeypatch):
         patch.setattr(video, "MAX_FRAMES", 39)
         assert problem(path).startswith("too long: more than 39 frames")
     with monkeypatch.context() as patch:
-        patch.setattr(images, "MAX_PIXELS", WIDTH * HEIGHT - 1)
+        patch.setattr(video, "MAX_PIXELS", WIDTH * HEIGHT - 1)
         assert "too many pixels" in problem(path) or "decode" in problem(path)
     with monkeypatch.context() as patch:
-        patch.setattr(images, "MAX_PIXELS", 48 * 64)  # only the decoder can know it in time
+        patch.setattr(video, "MAX_PIXELS", 48 * 64)  # only the decoder can know it in time
         assert problem(two_sizes(tmp_path / "clip.avi")).startswith("damaged: it cannot be decoded")
     small = encode(tmp_path / "small.mkv", "ffv1", "bgr0", range(3), pixels=[picture(0, 99, 7)] * 3)
     assert problem(small).startswith("too small: 99 x 7 pixels")

@@ -183,13 +183,14 @@ def test_what_a_head_cost_and_that_it_can_be_tuned_further(contracts, preset, tm
 
 
 def test_what_diverges_ends_with_a_result(contracts, preset, tmp_path, capsys):
-    result = legal_text.run(settings(contracts, preset, tmp_path, strategy="scratch", learning_rate=10.0, clip=1e9))
+    result = legal_text.run(settings(contracts, preset, tmp_path, strategy="scratch", learning_rate=10.0, clip=1e9, samples=1,
+                                     document_characters=300))  # fmt: skip
     assert result.results["test"]["loss"] > 30 and "tuning brought nothing" in capsys.readouterr().out
 
 
 def test_more_to_accumulate_than_there_is_is_refused(contracts, preset, tmp_path):
     with pytest.raises(errors.UserError, match="--accumulate must be at most"):
-        legal_text.run(settings(contracts, preset, tmp_path, accumulate=1000))
+        legal_text.run(settings(contracts, preset, tmp_path, accumulate=1000, samples=1, document_characters=300))
 
 
 @pytest.mark.drawn
