@@ -183,8 +183,10 @@ def test_what_a_head_cost_and_that_it_can_be_tuned_further(contracts, preset, tm
 
 
 def test_what_diverges_ends_with_a_result(contracts, preset, tmp_path, capsys):
-    result = legal_text.run(settings(contracts, preset, tmp_path, strategy="scratch", learning_rate=10.0, clip=1e9, samples=1,
-                                     document_characters=300))  # fmt: skip
+    few = {"samples": 1, "document_characters": 300}
+    result = legal_text.run(
+        settings(contracts, preset, tmp_path, strategy="scratch", learning_rate=10.0, clip=1e9, **few)
+    )
     assert result.results["test"]["loss"] > 30 and "tuning brought nothing" in capsys.readouterr().out
 
 
