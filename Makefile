@@ -18,7 +18,7 @@ demo: $(INSTALLED)
 test: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not long" $(TESTS)
 
-# Deep networks cut and trained, real clips through Inception, a node that dies, every copy in a clean venv, every notebook.
+# Deep networks cut and trained, real clips, runs that are killed, every copy in a clean venv, every notebook.
 long: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m long $(TESTS)
 

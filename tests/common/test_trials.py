@@ -162,7 +162,7 @@ def test_the_trials_end_with_their_parent(number, tmp_path):
     assert sorted(happened(tmp_path)) == ["a", "b"] and not list((tmp_path / "trials").glob("*/outcome.json"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_five_times_nothing_is_lost_and_nothing_finished_is_repeated(tmp_path):
     chance, folder = random.Random(0), tmp_path / "trials"
     planned = [toy(tmp_path, f"s{i % 3}/seed{i // 3}", "raises" if i == 4 else "succeeds", 0.15) for i in range(18)]

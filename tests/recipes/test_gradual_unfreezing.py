@@ -142,7 +142,7 @@ def killed_at_random(process, chance):
     return line.strip()[:30]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_twice_at_random_it_ends_as_if_undisturbed(stripes, tmp_path):
     """One run, killed twice in extraction and training by SIGKILL; the moments are new each time, and printed."""
     flags = ["--data", stripes, "--backbone", "demo", "--weights", "demo", "--image-size", 64, "--head", "gap",

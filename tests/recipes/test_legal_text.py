@@ -307,7 +307,7 @@ def killed_at_random(process, chance):
     return line.strip()[:30]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_at_random_it_ends_as_if_undisturbed(contracts, preset, tmp_path):
     """Killed by SIGKILL while the frozen blocks are computed or the last one trains; a new moment each time."""
     flags = ["--data", contracts, "--preset", preset, "--document-characters", 300, "--epochs", 5, "--samples", 2,
