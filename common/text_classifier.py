@@ -1,4 +1,4 @@
-"""A classifier of documents: how it is saved, and what it says of new ones."""
+"""A classifier of documents: its head, how it is saved, and what it says of new ones."""
 
 import dataclasses
 import json
@@ -10,6 +10,23 @@ import keras
 import numpy as np
 
 from common import errors, files, scan, text, text_model
+
+
+def build_head(width: int, num_classes: int) -> keras.Model:
+    """What enters the blocks that train, what leaves the last one, and the padding mask, to probabilities.
+
+    The mean of what enters keeps the words themselves, whatever the blocks make of them; the mean and the maximum of
+    what leaves are ULMFiT's pooling (https://arxiv.org/abs/1801.06146).
+    """
+    entering, hidden = (keras.Input((None, width), name=name) for name in ("entering", "hidden"))
+    mask = keras.Input((None,), dtype="int32", name="mask")
+    seen = keras.ops.expand_dims(keras.ops.cast(mask, hidden.dtype), -1)
+    pooled = [keras.ops.sum(one * seen, axis=1) / keras.ops.sum(seen, axis=1) for one in (entering, hidden)]
+    pooled.append(keras.ops.max(hidden - 1e4 * (1 - seen), axis=1))
+    pooled = [keras.layers.LayerNormalization(dtype="float32")(one) for one in pooled]
+    x = keras.layers.Dropout(0.3, dtype="float32")(keras.layers.Concatenate(dtype="float32")(pooled))
+    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model([entering, hidden, mask], output, name="class_head")
 
 
 def save(

@@ -141,23 +141,6 @@ def build_model(model: text_model.LanguageModel, suffix: keras.Model) -> keras.M
     return text_model.with_head(suffix, lambda x, inputs: keras.ops.cast(embedding(x, reverse=True), "float32"))
 
 
-def build_class_head(width: int, num_classes: int) -> keras.Model:
-    """What enters the blocks that train, what leaves the last one, and the padding mask, to probabilities.
-
-    The mean of what enters keeps the words themselves, whatever the blocks make of them; the mean and the maximum of
-    what leaves are ULMFiT's pooling (https://arxiv.org/abs/1801.06146).
-    """
-    entering, hidden = (keras.Input((None, width), name=name) for name in ("entering", "hidden"))
-    mask = keras.Input((None,), dtype="int32", name="mask")
-    seen = keras.ops.expand_dims(keras.ops.cast(mask, hidden.dtype), -1)
-    pooled = [keras.ops.sum(one * seen, axis=1) / keras.ops.sum(seen, axis=1) for one in (entering, hidden)]
-    pooled.append(keras.ops.max(hidden - 1e4 * (1 - seen), axis=1))
-    pooled = [keras.layers.LayerNormalization(dtype="float32")(one) for one in pooled]
-    x = keras.layers.Dropout(0.3, dtype="float32")(keras.layers.Concatenate(dtype="float32")(pooled))
-    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model([entering, hidden, mask], output, name="class_head")
-
-
 def language_loss() -> keras.losses.Loss:
     """The mean cross-entropy of the targets that count; Keras's default would divide by those on padding, too."""
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
@@ -314,7 +297,7 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     best: tuple = ()
     for strategy in config.strategies:
         model, first, prefix, suffix = begin(strategy, preset, record)
-        head = build_class_head(model.backbone.hidden_dim, len(corpus.class_names))
+        head = text_classifier.build_head(model.backbone.hidden_dim, len(corpus.class_names))
         network = text_model.with_class_head(model, suffix, head)
         part = text_model.FrozenWindows(model, prefix, network, windows, config, targets)
         score = train(part, strategy, strategy, model.backbone.hidden_dim, record, config.epochs,

@@ -232,26 +232,17 @@ def test_the_similarity_is_the_jaccard_index():
     assert text.jaccard(first, second) == pytest.approx(1 / 4)  # of abcde, bcdef, bcdeg, cdeg0 one is common
 
 
-def test_of_many_pairs_at_60_percent_hardly_one_is_missed():
-    texts = {}
-    for seed in range(60):
-        shared = words(seed, 300)
-        texts[f"{seed}a"] = f"{shared} {words(1000 + seed, 90)}"
-        texts[f"{seed}b"] = f"{shared} {words(2000 + seed, 90)}"
-    pairs = text.near_duplicates(texts, 0.55)
-    assert all(pair.first[:-1] == pair.second[:-1] for pair in pairs) and len(pairs) >= 58
-
-
-def test_of_pairs_just_above_the_default_threshold_hardly_one_is_missed():
-    """Two documents that share a third of their words share a fifth of all runs."""
-    texts = {}
-    for seed in range(60):
-        shared = words(seed, 104)
-        texts[f"{seed}a"] = f"{shared} {words(1000 + seed, 196)}"
-        texts[f"{seed}b"] = f"{shared} {words(2000 + seed, 196)}"
+@pytest.mark.parametrize(("shared", "own", "threshold", "most"), [(300, 90, 0.55, 0.65), (104, 196, 0.2, 0.21)])
+def test_of_pairs_above_the_threshold_hardly_one_is_missed(shared, own, threshold, most):
+    """Sixty pairs that share words and have some of their own; the second kind is just above the default threshold."""
+    texts = {
+        f"{seed}{one}": f"{words(seed, shared)} {words(1000 * place + seed, own)}"
+        for seed in range(60) for place, one in enumerate("ab", start=1)
+    }  # fmt: skip
     likeness = [text.jaccard(*(text.shingles(texts[f"{seed}{one}"]) for one in "ab")) for seed in range(60)]
-    assert min(likeness) > 0.2 and max(likeness) < 0.21
-    assert len(text.near_duplicates(texts, 0.2)) >= 59
+    assert threshold < min(likeness) and max(likeness) < most
+    pairs = text.near_duplicates(texts, threshold)
+    assert all(pair.first[:-1] == pair.second[:-1] for pair in pairs) and len(pairs) >= 59
 
 
 def test_companies_and_near_duplicates_stay_on_one_side(tmp_path):
