@@ -24,6 +24,7 @@ TEMPLATES = pathlib.Path(__file__).resolve().parent / "templates"
 PROJECT_TEMPLATES = TEMPLATES / "project"
 TAKEN = {"train", "tests", "data", "runs", "recipes", "common", "photos", "clips", "lesions", "contracts"}
 MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose package has another name
+EXTRA = r"pip install -e '\.\[(\w+)\]'"
 STARTS = ("__init__", "commands")  # the package itself, and what becomes its `python -m`
 
 
@@ -145,10 +146,7 @@ def _is_installed(name: str) -> bool:
 
 def _names_of_extras() -> set[str]:
     """The modules of the optional packages, which need not be installed yet."""
-    settings = configparser.ConfigParser()
-    settings.read(ROOT / "setup.cfg", encoding="utf-8")
-    lines = "\n".join(settings["options.extras_require"].values()).split("\n")
-    return {re.sub(r"[^\w-].*", "", line).replace("-", "_") for line in lines if line}
+    return {name.replace("-", "_") for lines in _extras().values() for name in _names(lines).split()}
 
 
 def _imports(path: pathlib.Path, package: str) -> set[str]:
@@ -225,7 +223,12 @@ def _requirements(sources: list[pathlib.Path]) -> list[str]:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = [line for line in lines if (found := re.match(r"[\w-]+", line)) and found[0] in wanted]
     docstring = ast.get_docstring(ast.parse(sources[0].read_text(encoding="utf-8"))) or ""
-    return required + [line for name in re.findall(r"pip install -e '\.\[(\w+)\]'", docstring) for line in _extra(name)]
+    return required + told_extras(docstring)
+
+
+def told_extras(docstring: str) -> list[str]:
+    """The requirements of the optional extras that a recipe's docstring tells to install."""
+    return [line for name in re.findall(EXTRA, docstring) for line in _extras()[name]]
 
 
 class _Renaming:
@@ -246,7 +249,7 @@ class _Renaming:
             (r"\bkeras_recipes\b", package),
             (r"\bkeras-recipes\b", package.replace("_", "-")),
             (r" ?\(`python benchmarks/[^`]*`\)", ""),
-            (r"pip install -e '\.\[(\w+)\]'", lambda found: f"pip install {_names(_extra(found[1]))}"),
+            (EXTRA, lambda found: f"pip install {_names(_extras()[found[1]])}"),
         ]
 
     def __call__(self, text: str) -> str:
@@ -255,11 +258,11 @@ class _Renaming:
         return text
 
 
-def _extra(name: str) -> list[str]:
-    """The requirements of an optional extra."""
+def _extras() -> dict[str, list[str]]:
+    """Optional extra → its requirements."""
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
-    return [line for line in settings["options.extras_require"][name].split("\n") if line]
+    return {name: lines.split() for name, lines in settings["options.extras_require"].items()}
 
 
 def _names(requirements: list[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import feature_extraction, linear_model
 
-from common import evaluation, files, generate, text
+from common import evaluation, files, generate, page, text
 
 COPY_LENGTH = 8  # words; so many in a row that stand in the training text count as copied
 RESAMPLES = 2000  # of the bootstrap
@@ -208,22 +208,16 @@ def of_written(written: dict[str, list[str]], prompts: Sequence[str], corpus: te
     """`of_samples` for each list of texts, and for as many test documents, cut to the same length."""
     training = TrainingText(corpus.texts_of("train"))
     longest = max(len(one.split()) for texts in written.values() for one in texts)
-    people = _evenly([" ".join(document.split()[:longest]) for document in corpus.texts_of("test")], len(prompts))
+    people = page.spread([" ".join(document.split()[:longest]) for document in corpus.texts_of("test")], len(prompts))
     samples = {name: [*map(Sample.of, texts, prompts)] for name, texts in written.items()}
     samples["held_out"] = [Sample.of(one, " ".join(one.split()[:OPENING])) for one in people]
     return {name: of_samples(some, training) for name, some in samples.items()}
 
 
-def _evenly(items: list, count: int) -> list:
-    """At most `count` of them, evenly spaced from the first on."""
-    count = min(count, len(items))
-    return [items[number * len(items) // count] for number in range(count)]
-
-
 def openings(corpus: text.Corpus, count: int) -> list[str]:
     """The first words of so many validation documents, evenly chosen."""
     opening = rf"\A(?:\S+\s+){{0,{OPENING - 1}}}\S+"
-    return [re.findall(opening, one)[0] for one in _evenly(corpus.texts_of("validation"), count)]
+    return [re.findall(opening, one)[0] for one in page.spread(corpus.texts_of("validation"), count)]
 
 
 def write_samples(path: pathlib.Path, prompts: list[str], written: dict[str, list[str]]) -> list[dict]:

@@ -20,6 +20,8 @@ import urllib.parse
 import recipe_source
 import tyro
 
+from common import project
+
 try:
     import nbformat
 except ModuleNotFoundError:
@@ -121,14 +123,6 @@ def repository_url() -> str:
     return PLACEHOLDER
 
 
-def extras(recipe: recipe_source.Source) -> list[str]:
-    """The requirements of the optional extras that a recipe's docstring tells to install."""
-    settings = configparser.ConfigParser()
-    settings.read(ROOT / "setup.cfg", encoding="utf-8")
-    names = re.findall(r"pip install -e '\.\[(\w+)\]'", recipe.docstring)
-    return [line for name in names for line in settings["options.extras_require"][name].split("\n") if line]
-
-
 def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "") -> nbformat.NotebookNode:
     """A recipe as a notebook.
 
@@ -138,9 +132,10 @@ def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "")
         arguments: of the `Config` of the cell that runs it, `epochs=1`; none is the demo as the shell runs it.
     """
     markdown, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    more = "".join(f', "{line}"' for line in project.told_extras(recipe.docstring))
     cells = [
         markdown(f"# {recipe.title}\n\n{recipe.what}\n\n{recipe.markdown()}"),
-        code(SET_UP.format(repository=repository, more="".join(f', "{line}"' for line in extras(recipe)))),
+        code(SET_UP.format(repository=repository, more=more)),
         *(markdown(text) if kind == "text" else code(text) for kind, text in blocks(recipe)),
         markdown("## The demo\n\nOn data that are drawn by code; nothing is downloaded."),
         code(run_cell(recipe, arguments)),
