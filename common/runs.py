@@ -408,7 +408,7 @@ def fit(
         train_generator,
         verbose=verbosity(),
         shuffle=False,  # the generator shuffles
-        steps_per_epoch=generators.steps(len(prefix.splits.train), config.batch_size),
+        steps_per_epoch=generators.steps(len(prefix.splits.train), prefix.config.batch_size),
         initial_epoch=stopping.first_epoch,
         epochs=stopping.epochs,
         validation_data=val_generator,

@@ -562,12 +562,12 @@ def count_table(windows: dict[str, Windows], length: int, duplicates: int) -> st
     return f"data: windows of {length}: {counts}; {pairs} nearly the same"
 
 
-def pack_each(documents: Sequence[np.ndarray], length: int, most: int, end_token: int, pad_token: int = 0) -> Windows:
-    """Windows that hold one document each, at most `most` of its first ones: for a classifier.
+def pack_each(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token: int = 0) -> Windows:
+    """One row for each document, its beginning, padded: for a classifier.
 
-    A document begins behind an end token, as it does in `pack`; its last window is padded.
+    A document begins behind an end token, as it does in `pack`.
     """
-    windows = [pack([tokens[: most * length - 1]], length, end_token, pad_token) for tokens in documents]
+    windows = [pack([tokens[: length - 1]], length, end_token, pad_token) for tokens in documents]
     numbered = [np.where(part.documents >= 0, number, -1) for number, part in enumerate(windows)]
     names = ("token_ids", "targets", "weights")
     fields = {name: np.concatenate([getattr(part, name) for part in windows]) for name in names}

@@ -13,41 +13,45 @@ from common import errors, files, scan, text, text_model
 
 
 def build_head(width: int, num_classes: int) -> keras.Model:
-    """What enters the blocks that train, what leaves the last one, and the padding mask, to probabilities.
+    """The words, what leaves the last block, and the padding mask, each of a whole document, to probabilities.
 
-    The mean of what enters keeps the words themselves, whatever the blocks make of them; the mean and the maximum of
-    what leaves are ULMFiT's pooling (https://arxiv.org/abs/1801.06146).
+    The mean and the maximum over all of a document's tokens are ULMFiT's pooling (https://arxiv.org/abs/1801.06146).
+    Those of the words keep what stands there, whatever the blocks make of it.
     """
-    entering, hidden = (keras.Input((None, width), name=name) for name in ("entering", "hidden"))
+    words, hidden = (keras.Input((None, width), name=name) for name in ("words", "hidden"))
     mask = keras.Input((None,), dtype="int32", name="mask")
     seen = keras.ops.expand_dims(keras.ops.cast(mask, hidden.dtype), -1)
-    pooled = [keras.ops.sum(one * seen, axis=1) / keras.ops.sum(seen, axis=1) for one in (entering, hidden)]
-    pooled.append(keras.ops.max(hidden - 1e4 * (1 - seen), axis=1))
+    pooled = []
+    for one in (words, hidden):
+        pooled.append(keras.ops.sum(one * seen, axis=1) / keras.ops.sum(seen, axis=1))
+        pooled.append(keras.ops.max(one - 1e4 * (1 - seen), axis=1))
     pooled = [keras.layers.LayerNormalization(dtype="float32")(one) for one in pooled]
     x = keras.layers.Dropout(0.3, dtype="float32")(keras.layers.Concatenate(dtype="float32")(pooled))
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model([entering, hidden, mask], output, name="class_head")
+    return keras.Model([words, hidden, mask], output, name="class_head")
 
 
 def save(
-    folder: pathlib.Path, model: text_model.LanguageModel, first: int | None, head: keras.Model, class_names
-) -> None:
+    folder: pathlib.Path, model: text_model.LanguageModel, first: int | None, head: keras.Model, class_names, config
+):
     """Writes `preset`, the network with its tokenizer, and `classifier.keras` with the class names inside the archive.
 
-    The classifier takes windows of tokens, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is put
+    The classifier takes whole documents, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is put
     together anew from the saved network, because a graph that was cut cannot be saved.
 
     Args:
         folder: the run directory.
         model, first, head: as for `with_class_head`, trained.
         class_names: in the order of its outputs.
+        config: has `window` and `windows_per_document`.
     """
     text_model.save(model, folder / "preset")
     fresh = text_model.load(str((folder / "preset").absolute()))
     inputs = [fresh.backbone.input[name] for name in ("token_ids", "padding_mask")]
-    features = keras.Model(inputs, [text_model.crossing(fresh, first or 0), fresh.backbone.output], name="features")
-    ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
-    classifier = keras.Model([ids, mask], head([*features([ids, mask]), mask]), name="classifier")
+    features = keras.Model(inputs, [text_model.words(fresh, first, inputs[0]), fresh.backbone.output], name="features")
+    features = text_model.for_documents(features, config.window, config.window * config.windows_per_document)
+    mask = features.inputs[1]
+    classifier = keras.Model(features.inputs, head([*features.outputs, mask]), name="classifier")
     path = folder / "classifier.keras"
     with files.replacing(path) as temporary:
         classifier.save(temporary)
@@ -55,26 +59,12 @@ def save(
             archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
 
 
-def by_document(answers: np.ndarray, windows: text.Windows) -> np.ndarray:
-    """What is said of documents: the mean over their windows, each by how full it is.
-
-    Args:
-        answers: of windows, (windows, classes).
-        windows: of one document each.
-    """
-    owners, filled = windows.documents.max(axis=1), windows.weights.sum(axis=1)
-    return np.stack([
-        np.average(answers[owners == number], axis=0, weights=filled[owners == number])
-        for number in range(owners.max() + 1)
-    ])  # fmt: skip
-
-
 @dataclasses.dataclass(frozen=True)
 class Classifier:
     """That of a finished run, asked as it was in its test.
 
     Attributes:
-        model: takes windows of tokens and their mask, gives probabilities.
+        model: takes a document's tokens and their mask, gives probabilities.
         language: has the tokenizer.
         class_names: in the order of the outputs.
         settings: the run's, from config.json: window, windows_per_document, encoding and the like.
@@ -104,11 +94,10 @@ class Classifier:
         return cls(model, text_model.load(str((run / "preset").absolute())), class_names, settings)
 
     def probabilities(self, content: str) -> np.ndarray:
-        """Those of one document, tidied, (classes,): the mean over its first windows."""
-        sizes = self.settings["window"], self.settings["windows_per_document"]
-        windows = text.pack_each(self.language.encode([content]), *sizes, self.language.end_token)
-        answers = self.model.predict_on_batch([windows.token_ids, (windows.weights > 0).astype("int32")])
-        return by_document(answers, windows)[0]
+        """Those of one document, tidied, (classes,)."""
+        length = self.settings["window"] * self.settings["windows_per_document"]
+        row = text.pack_each(self.language.encode([content]), length, self.language.end_token)
+        return self.model.predict_on_batch([row.token_ids, (row.weights > 0).astype("int32")])[0]
 
 
 def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None) -> int:

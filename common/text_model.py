@@ -237,20 +237,48 @@ def with_head(suffix: keras.Model, head) -> keras.Model:
     return keras.Model(inputs, head(suffix(inputs), inputs), name="trained")
 
 
+def for_documents(part: keras.Model, window: int, length: int) -> keras.Model:
+    """A part of a network for documents longer than what it sees: each of a document's windows goes through by itself.
+
+    Args:
+        part: takes and gives (batch, window) or (batch, window, width).
+        window: how many tokens.
+        length: of a document, a multiple of it.
+
+    Returns:
+        The same from (documents, length, …) to (documents, length, …). The window is in its name, so in the cache key.
+    """
+
+    def in_rows(tensors, tokens):
+        return keras.tree.map_structure(lambda x: keras.ops.reshape(x, (-1, tokens, *x.shape[2:])), tensors)
+
+    inputs = [keras.Input((length, *tensor.shape[2:]), dtype=tensor.dtype) for tensor in part.inputs]
+    return keras.Model(inputs, in_rows(part(in_rows(inputs, window)), length), name=f"{part.name}_by_{window}")
+
+
+def words(model: LanguageModel, first: int | None, token_ids):
+    """What a classifier is told of the words themselves: their embeddings, or what a frozen part makes of them.
+
+    Args:
+        model, first: as for `halves`.
+        token_ids: of `model.backbone.input` where there is a frozen part.
+    """
+    return model.backbone.token_embedding(token_ids) if first is None else crossing(model, first)
+
+
 def with_class_head(model: LanguageModel, suffix: keras.Model, head: keras.Model) -> keras.Model:
     """A suffix with a classifier behind it.
 
     Args:
-        model, suffix: as for `halves`.
-        head: takes what enters the suffix's blocks and what leaves them, both (batch, length, width), and the padding
-            mask (batch, length).
+        model: whose suffix it is.
+        suffix: as `halves` makes it, or of that `for_documents`.
+        head: takes the words and what leaves the last block, both (batch, length, width), and the padding mask
+            (batch, length).
     """
-    inputs = [model.backbone.input[name] for name in ("token_ids", "padding_mask")]
-    embeddings = keras.Model(inputs, crossing(model, 0), name="embeddings")
 
     def apply(hidden, inputs):
         cut = keras.backend.is_float_dtype(inputs[0].dtype)
-        return head([inputs[0] if cut else embeddings(inputs), hidden, inputs[-1]])
+        return head([inputs[0] if cut else words(model, None, inputs[0]), hidden, inputs[-1]])
 
     return with_head(suffix, apply)
 
@@ -259,7 +287,7 @@ def joined(prefix: keras.Model | None, suffix: keras.Model) -> keras.Model:
     """Both parts as one model, the prefix in inference mode; its dropout must be 0."""
     if prefix is None:
         return suffix
-    ids, mask = (keras.Input((None,), dtype="int32", name=name) for name in ("token_ids", "padding_mask"))
+    ids, mask = (keras.Input(tensor.shape[1:], dtype="int32", name=tensor.name) for tensor in prefix.inputs)
     return keras.Model([ids, mask], suffix([prefix([ids, mask], training=False), mask]), name="joined")
 
 
@@ -434,7 +462,7 @@ def fingerprint(model: LanguageModel, prefix: keras.Model, length: int, dtype: s
     settings = {key: value for key, value in model.backbone.get_config().items() if key not in ("name", "trainable")}
     versions = [importlib.metadata.version(package) for package in COMPUTED_BY]
     about = [CACHE_VERSION, versions, type(model.backbone).__name__, settings, length, dtype,
-             [layer.__class__.__name__ for layer in prefix.layers], str(prefix.output.dtype)]  # fmt: skip
+             prefix.name, [layer.__class__.__name__ for layer in prefix.layers], str(prefix.output.dtype)]  # fmt: skip
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     for weight in prefix.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())

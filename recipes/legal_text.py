@@ -35,6 +35,8 @@ import pathlib
 import sys
 from typing import Literal
 
+import numpy as np
+
 from common import (
     config,
     data,
@@ -74,7 +76,7 @@ class Config(config.RunConfig):
     window: int | None = None  # tokens; default 256, or all that the network can see where that is less
     # Of each document at most, its beginning, also for the search for near-duplicates; default: all.
     document_characters: int | None = None
-    batch_size: int = 8  # windows
+    batch_size: int = 8  # windows; of classify as many documents as have so many, at least one
     accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with a quarter of the memory
     epochs: int = 4  # an upper limit: early stopping ends the training
     patience: int = 2  # epochs without a better validation loss before it stops
@@ -91,7 +93,7 @@ class Config(config.RunConfig):
     samples: int = 8  # texts written before and after, from the first words of validation documents
     sample_tokens: int = 80  # of each; at most half of what the network sees
     temperature: float = 0.7  # of them; below 1 plainer, above 1 wilder
-    windows_per_document: int = 8  # of classify: its first ones, their answers averaged
+    windows_per_document: int = 4  # of classify: its first ones
     adapt_epochs: int = 0  # of classify: first tune the language model on the training documents (ULMFiT)
 
     def __post_init__(self):
@@ -220,7 +222,9 @@ def run(config: Config) -> runs.Result:
         raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
     sides = [*data.SPLIT_NAMES, *(["general"] if corpus.general else [])]
     documents = {side: model.encode(corpus.texts_of(side)) for side in sides}
-    record.write_config(preset=preset, window=config.window or min(256, model.context))
+    window = config.window or min(256, model.context)
+    most = -(-max(len(ids) + 1 for side in documents.values() for ids in side) // window)
+    record.write_config(preset=preset, window=window, windows_per_document=min(config.windows_per_document, most))
     return (classify if config.task == "classify" else write_on)(record, model, corpus, documents)
 
 
@@ -287,26 +291,24 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         preset = str(record.directory / "preset")
         text_model.save(adapted, pathlib.Path(preset))
         stages.append({name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")})
-    sizes = config.window, config.windows_per_document
-    windows = {side: text.pack_each(ids, *sizes, model.end_token) for side, ids in documents.items()}
-    owners = {side: part.documents.max(axis=1) for side, part in windows.items()}
-    filled = {side: part.weights.mean(axis=1) for side, part in windows.items()}  # a last window may hold one word
-    targets = {side: (corpus.labels(side)[owner], filled[side]) for side, owner in owners.items()}
+    # A document is one row of its first windows: its type stands in all of them together, not in each.
+    length = config.window * config.windows_per_document
+    rows_of = {side: text.pack_each(ids, length, model.end_token) for side, ids in documents.items()}
+    targets = {side: (corpus.labels(side), np.ones(len(part), "float32")) for side, part in rows_of.items()}
+    in_documents = dataclasses.replace(config, batch_size=max(1, config.batch_size // config.windows_per_document))
 
     rows: list[dict] = []
     best: tuple = ()
     for strategy in config.strategies:
         model, first, prefix, suffix = begin(strategy, preset, record)
         head = text_classifier.build_head(model.backbone.hidden_dim, len(corpus.class_names))
+        prefix, suffix = (half and text_model.for_documents(half, config.window, length) for half in (prefix, suffix))
         network = text_model.with_class_head(model, suffix, head)
-        part = text_model.FrozenWindows(model, prefix, network, windows, config, targets)
+        part = text_model.FrozenWindows(model, prefix, network, rows_of, in_documents, targets)
         score = train(part, strategy, strategy, model.backbone.hidden_dim, record, config.epochs,
                       keras.losses.SparseCategoricalCrossentropy())  # fmt: skip
         row = row_of(strategy, strategy, part, score, record)
-        answers = {
-            side: text_classifier.by_document(part.suffix.predict(part.batches(side), verbose=0), windows[side])
-            for side in ("validation", "test")
-        }
+        answers = {side: part.suffix.predict(part.batches(side), verbose=0) for side in ("validation", "test")}
         for side, given in answers.items():
             about = corpus.labels(side), corpus.class_names, corpus.groups(side)
             row[side] = evaluation.evaluate(given, *about, config.seed)
@@ -319,7 +321,7 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
 
     runs.write_predictions(record.directory, corpus, probabilities)
     model, first, head = parts
-    text_classifier.save(record.directory, model, first, head, corpus.class_names)
+    text_classifier.save(record.directory, model, first, head, corpus.class_names, config)
     record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
     result = record.finish({
         "task": "classify", "strategy": kept["strategy"], "data": corpus.summary(), "stages": stages,

@@ -64,11 +64,11 @@ def test_every_token_is_a_target_once_whatever_the_length():
         assert packed.token_ids[counted].tolist() == [1, *expected[:-1]]
 
 
-def test_windows_of_a_classifier_hold_one_document_each():
-    packed = text.pack_each([np.arange(2, 9), np.array([50])], length=3, most=2, end_token=1)
-    assert packed.token_ids.tolist() == [[1, 2, 3], [4, 5, 6], [1, 50, 0]]
-    assert packed.documents.max(axis=1).tolist() == [0, 0, 1]
-    assert packed.weights.tolist() == [[1, 1, 1], [1, 1, 1], [1, 1, 0]]
+def test_rows_of_a_classifier_hold_one_document_each():
+    packed = text.pack_each([np.arange(2, 9), np.array([50])], length=6, end_token=1)
+    assert packed.token_ids.tolist() == [[1, 2, 3, 4, 5, 6], [1, 50, 0, 0, 0, 0]]
+    assert packed.documents.max(axis=1).tolist() == [0, 1]
+    assert packed.weights.tolist() == [[1, 1, 1, 1, 1, 1], [1, 1, 0, 0, 0, 0]]
 
 
 def test_nothing_to_pack_is_refused():
