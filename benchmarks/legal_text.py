@@ -40,7 +40,7 @@ class Config:
     width: int = 128  # of the narrow network
     strategies: tuple[str, ...] = legal_text.STRATEGIES  # all, or one alone
     document_characters: int | None = None  # as in the recipe
-    windows_per_document: int = 8  # as in the recipe
+    windows_per_document: int = 4  # as in the recipe
     window: int = 128  # as in the recipe
     epochs: int = 4  # as in the recipe
     patience: int = 2  # as in the recipe
