@@ -13,22 +13,23 @@ from common import errors, files, scan, text, text_model
 
 
 def build_head(width: int, num_classes: int) -> keras.Model:
-    """The words, what leaves the last block, and the padding mask, each of a whole document, to probabilities.
+    """What enters, what leaves the last block, and the padding mask, each of a whole document, to probabilities.
 
     The mean and the maximum over all of a document's tokens are ULMFiT's pooling (https://arxiv.org/abs/1801.06146).
-    Those of the words keep what stands there, whatever the blocks make of it.
+    Those of what enters, the words' embeddings where all trains, keep what stands there, whatever the blocks make.
     """
-    words, hidden = (keras.Input((None, width), name=name) for name in ("words", "hidden"))
+    entering, hidden = (keras.Input((None, width), name=name) for name in ("entering", "hidden"))
     mask = keras.Input((None,), dtype="int32", name="mask")
     seen = keras.ops.expand_dims(keras.ops.cast(mask, hidden.dtype), -1)
     pooled = []
-    for one in (words, hidden):
+    for one in (entering, hidden):
         pooled.append(keras.ops.sum(one * seen, axis=1) / keras.ops.sum(seen, axis=1))
         pooled.append(keras.ops.max(one - 1e4 * (1 - seen), axis=1))
-    pooled = [keras.layers.LayerNormalization(dtype="float32")(one) for one in pooled]
+    # GPT-2's epsilon: Keras's own is as large as the variance of its embeddings, and would leave little of the words.
+    pooled = [keras.layers.LayerNormalization(epsilon=1e-5, dtype="float32")(one) for one in pooled]
     x = keras.layers.Dropout(0.3, dtype="float32")(keras.layers.Concatenate(dtype="float32")(pooled))
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model([words, hidden, mask], output, name="class_head")
+    return keras.Model([entering, hidden, mask], output, name="class_head")
 
 
 def save(
@@ -48,7 +49,8 @@ def save(
     text_model.save(model, folder / "preset")
     fresh = text_model.load(str((folder / "preset").absolute()))
     inputs = [fresh.backbone.input[name] for name in ("token_ids", "padding_mask")]
-    features = keras.Model(inputs, [text_model.words(fresh, first, inputs[0]), fresh.backbone.output], name="features")
+    outputs = [text_model.entering(fresh, first, inputs[0]), fresh.backbone.output]
+    features = keras.Model(inputs, outputs, name="features")
     features = text_model.for_documents(features, config.window, config.window * config.windows_per_document)
     mask = features.inputs[1]
     classifier = keras.Model(features.inputs, head([*features.outputs, mask]), name="classifier")
@@ -89,6 +91,8 @@ class Classifier:
             with zipfile.ZipFile(path) as archive:
                 class_names = json.loads(archive.read("class_names.json"))
             model = keras.saving.load_model(path, compile=False)
+            if model.inputs[0].shape[1] != settings["window"] * settings["windows_per_document"]:
+                raise ValueError("made by an earlier version: train again")
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise errors.UserError(f"{path}: not readable as a classifier of documents ({error})") from error
         return cls(model, text_model.load(str((run / "preset").absolute())), class_names, settings)

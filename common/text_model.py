@@ -256,8 +256,8 @@ def for_documents(part: keras.Model, window: int, length: int) -> keras.Model:
     return keras.Model(inputs, in_rows(part(in_rows(inputs, window)), length), name=f"{part.name}_by_{window}")
 
 
-def words(model: LanguageModel, first: int | None, token_ids):
-    """What a classifier is told of the words themselves: their embeddings, or what a frozen part makes of them.
+def entering(model: LanguageModel, first: int | None, token_ids):
+    """What enters the part that trains: the words' embeddings, without positions, or what a frozen part makes of them.
 
     Args:
         model, first: as for `halves`.
@@ -272,13 +272,13 @@ def with_class_head(model: LanguageModel, suffix: keras.Model, head: keras.Model
     Args:
         model: whose suffix it is.
         suffix: as `halves` makes it, or of that `for_documents`.
-        head: takes the words and what leaves the last block, both (batch, length, width), and the padding mask
+        head: takes what enters and what leaves the last block, both (batch, length, width), and the padding mask
             (batch, length).
     """
 
     def apply(hidden, inputs):
         cut = keras.backend.is_float_dtype(inputs[0].dtype)
-        return head([inputs[0] if cut else words(model, None, inputs[0]), hidden, inputs[-1]])
+        return head([inputs[0] if cut else entering(model, None, inputs[0]), hidden, inputs[-1]])
 
     return with_head(suffix, apply)
 
@@ -407,7 +407,7 @@ class FrozenWindows:
         length = self.windows["train"].token_ids.shape[1]
         shape, dtype = (length, prefix.output.shape[-1]), keras.backend.standardize_dtype(prefix.output.dtype)
         dtype = "float16" if self.config.cache_dtype == "float16" and dtype == "float32" else dtype
-        about = {"what": f"{model.preset}, {' x '.join(map(str, shape))} a window of tokens"}
+        about = {"what": f"{model.preset}, {' x '.join(map(str, shape))} for a row of tokens"}
         key = fingerprint(model, prefix, length, dtype)
         store = feature_store.FeatureStore(self.config.cache_directory / "features" / key, [(shape, dtype)], about)
         work = {
@@ -419,7 +419,7 @@ class FrozenWindows:
         if missing:
             self._check_size(store, len(missing))
             print(
-                f"frozen prefix: once a window; {len(missing)} of {len(work)} to do, "
+                f"frozen prefix: once each; {len(missing)} of {len(work)} to do, "
                 f"{len(missing) * store.row_bytes / 1e6:,.0f} MB in {store.directory}",
                 file=sys.stderr,
             )

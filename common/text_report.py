@@ -57,7 +57,7 @@ def _learning_curve(run):
     if not kept:
         return None
     losses = [row["val_loss"] for row in kept]
-    alt = f"Loss on training and validation windows in {len(kept)} epochs"
+    alt = f"Loss on training and validation texts in {len(kept)} epochs"
     return page.figure(run, "loss", alt, figures.learning_curve, kept, "loss", losses.index(min(losses)))
 
 

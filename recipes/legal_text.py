@@ -77,7 +77,7 @@ class Config(config.RunConfig):
     # Of each document at most, its beginning, also for the search for near-duplicates; default: all.
     document_characters: int | None = None
     batch_size: int = 8  # windows; of classify as many documents as have so many, at least one
-    accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with a quarter of the memory
+    accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with less memory
     epochs: int = 4  # an upper limit: early stopping ends the training
     patience: int = 2  # epochs without a better validation loss before it stops
     learning_rate: float | None = None  # the peak; default by strategy and the network's width, printed when it trains
@@ -93,7 +93,7 @@ class Config(config.RunConfig):
     samples: int = 8  # texts written before and after, from the first words of validation documents
     sample_tokens: int = 80  # of each; at most half of what the network sees
     temperature: float = 0.7  # of them; below 1 plainer, above 1 wilder
-    windows_per_document: int = 4  # of classify: its first ones
+    windows_per_document: int = 4  # of classify: its first ones, read together; fewer need less memory
     adapt_epochs: int = 0  # of classify: first tune the language model on the training documents (ULMFiT)
 
     def __post_init__(self):
@@ -165,7 +165,7 @@ def optimizer(network: keras.Model, strategy: str, width: int, steps: int, confi
     )  # fmt: skip
     plain = [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]
     adam.exclude_from_weight_decay(plain)
-    return adam
+    return device.LossScale(adam) if config.precision == "mixed_float16" else adam
 
 
 def train(part, stage: str, strategy: str, width: int, record, epochs: int, loss, baseline=None) -> dict:

@@ -1,7 +1,9 @@
+import zipfile
+
 import numpy as np
 import pytest
 
-from common import config, text, text_classifier, text_model
+from common import config, device, errors, text, text_classifier, text_model
 from tests import tiny_language_model
 
 import keras  # isort: skip
@@ -37,23 +39,25 @@ def test_each_window_of_a_document_goes_through_by_itself(preset, first):
     assert np.allclose(found, expected, atol=1e-5)
 
 
-def test_the_head_sees_every_word_and_no_padding():
-    """One token among many, with its own direction: wherever it stands, and whatever lies behind the mask."""
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_head_sees_the_mean_and_the_maximum_wherever_they_stand_and_no_padding(which):
     head = text_classifier.build_head(4, 2)
-    words, hidden = np.random.default_rng(0).normal(size=(2, 1, 6, 4)).astype("float32")
+    inputs = np.random.default_rng(0).normal(size=(2, 1, 6, 4)).astype("float32")
     mask = np.array([[1, 1, 1, 1, 0, 0]], "int32")
-    answer = np.asarray(head([words, hidden, mask]))
-    assert answer.sum() == pytest.approx(1)
+    inputs[which, 0, :4, 0] = [0, 1, 2, 3]
 
-    def changed(place, value):
-        other = words.copy()
-        other[0, place] = value
-        return np.asarray(head([other, hidden, mask]))
+    def answer(*first):
+        """With other values of the first feature."""
+        changed = inputs.copy()
+        changed[which, 0, :, 0] = first
+        return np.asarray(head([*changed, mask]))
 
-    assert np.array_equal(changed(5, 1e3), answer) and not np.allclose(changed(3, [9, 0, 0, 0]), answer)
-    moved = words.copy()
-    moved[0, [1, 3]] = moved[0, [3, 1]]
-    assert np.allclose(head([moved, hidden, mask]), answer, atol=1e-6)
+    expected = answer(0, 1, 2, 3, 0, 0)
+    assert expected.sum() == pytest.approx(1)
+    assert np.array_equal(answer(0, 1, 2, 3, 1e3, -1e3), expected)
+    assert np.allclose(answer(3, 0, 1, 2, 0, 0), expected, atol=1e-6)
+    assert not np.allclose(answer(0, 0, 0, 6, 0, 0), expected, atol=1e-3), "the same mean, another maximum"
+    assert not np.allclose(answer(0, 0, 0, 3, 0, 0), expected, atol=1e-3), "the same maximum, another mean"
 
 
 @pytest.mark.parametrize("first", [2, 3])
@@ -88,3 +92,31 @@ def test_what_is_saved_answers_as_what_was_trained(preset, tmp_path):
         text_classifier.save(folder, model, first, head, ["a", "b", "c"], settings)
         saved = keras.saving.load_model(folder / "classifier.keras", compile=False)
         assert np.allclose(saved.predict_on_batch([*rows()]), whole.predict_on_batch([*rows()]), atol=1e-5)
+
+
+def test_a_gradient_that_overflows_float16_costs_a_step_and_not_the_network(preset):
+    """The scale is far too high at first. Keras alone asks the last of a word's rows only, and all becomes NaN."""
+    try:
+        keras.config.set_dtype_policy("mixed_float16")
+        model = text_model.load(preset)
+        head = text_classifier.build_head(model.backbone.hidden_dim, 3)
+        _, suffix = text_model.halves(model, None)
+        network = text_model.with_class_head(model, text_model.for_documents(suffix, WINDOW, 3 * WINDOW), head)
+        network.compile(
+            device.LossScale(keras.optimizers.Adam(1e-3), initial_scale=2.0**24), "sparse_categorical_crossentropy"
+        )
+        history = network.fit([*rows()], np.arange(3), epochs=30, verbose=0).history["loss"]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert network.optimizer.dynamic_scale < 2.0**24 and history[-1] < history[0]
+    assert all(np.isfinite(weight).all() for weight in network.get_weights())
+
+
+def test_a_classifier_of_an_earlier_version_is_refused(tmp_path):
+    ids, mask = (keras.Input((None,), dtype="int32") for _ in range(2))
+    keras.Model([ids, mask], keras.ops.cast(ids + mask, "float32")).save(tmp_path / "classifier.keras")
+    with zipfile.ZipFile(tmp_path / "classifier.keras", "a") as archive:
+        archive.writestr("class_names.json", "[]")
+    (tmp_path / "config.json").write_text('{"config": {"window": 64, "windows_per_document": 8}}')
+    with pytest.raises(errors.UserError, match="train again"):
+        text_classifier.Classifier.load(tmp_path)

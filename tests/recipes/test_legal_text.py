@@ -237,6 +237,15 @@ def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path,
             assert all(float(ours[f"p_{name}"]) == pytest.approx(float(row[f"p_{name}"]), abs=1e-4) for name in names)
 
 
+@pytest.mark.parametrize(("most", "batch"), [(2, 4), (4, 1)])
+def test_an_epoch_of_a_classifier_is_all_documents(contracts, preset, tmp_path, capsys, most, batch):
+    """Two windows of each, two of them at a time; or one alone, which has more windows than a batch should."""
+    asked = {"task": "classify", "strategy": "last_blocks", "batch_size": batch, "windows_per_document": most}
+    result = legal_text.run(settings(contracts, preset, tmp_path, **asked, document_characters=1000))
+    steps = -(-result.results["data"]["train"] // (2 if batch == 4 else 1))
+    assert f"{steps}/{steps} - " in capsys.readouterr().out
+
+
 def test_settings_are_checked():
     for changes, message in (({"blocks": 0}, "--blocks"), ({"warm_up": 1.0}, "--warm-up"), ({"window": 0}, "--window"),
                              ({"compare": True, "strategy": "full"}, "leave --strategy")):  # fmt: skip
