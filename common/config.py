@@ -53,7 +53,7 @@ class RunConfig:
 
     def __post_init__(self):
         for name in ("batch_size", "epochs", "cache_limit"):
-            check(getattr(self, name) > 0, name, "must be above 0")
+            check(getattr(self, name) is None or getattr(self, name) > 0, name, "must be above 0")
         for name in ("seed", "split_seed"):
             seed = getattr(self, name)
             check(seed is None or 0 <= seed < 2**31, name, "must be from 0 to 2147483647")

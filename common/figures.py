@@ -297,7 +297,7 @@ def _write_counts(axes, matrix, shares, theme):
     size = np.clip(120 / len(matrix), 6.5, 11)
     for (row, column), count in np.ndenumerate(matrix):
         if count:
-            colour = theme.on_large_share if shares[row, column] > 0.4 else theme.ink
+            colour = theme.on_large_share if shares[row, column] > 0.3 else theme.ink
             place = {"ha": "center", "va": "center", "fontsize": size}
             axes.text(column + 0.5, row + 0.5, f"{count}", color=colour, **place)
 

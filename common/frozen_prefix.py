@@ -348,7 +348,7 @@ class FrozenPrefix:
 
     def _say(self, prefix: keras.Model, store, source, missing: int, total: int) -> None:
         """What is going to be computed, and the space that it takes."""
-        start = f"from {source[0].directory.name[:8]}" if source else f"from the {self._unit}s"
+        start = "from the features of an earlier cut" if source else f"from the {self._unit}s"
         each = self._unit if len(self._views("train")) == 1 else f"view of a {self._unit}"
         shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.tensors)
         print(

@@ -157,7 +157,7 @@ def _looks(path: pathlib.Path, reading: Reading) -> list[np.ndarray] | None:
     try:
         return [reading.resized(look) for look in reading.pixels(path)]
     except (images.ImageError, video.ClipError) as error:
-        print(f"{scan.printable(str(path))}: {error}", file=sys.stderr)
+        print(f"{scan.printable(str(path))}: {scan.without_advice(error)}", file=sys.stderr)
         return None
 
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import stat
 import statistics
 import sys
@@ -351,6 +352,11 @@ def printable(path: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in path
     )
+
+
+def without_advice(error: Exception) -> str:
+    """What is wrong with a file, for whoever asks about it alone: removing it is advice for a data set."""
+    return re.sub(r"(; | or )remove it$", "", str(error))
 
 
 def read_problems(path: str | os.PathLike) -> list[Problem]:

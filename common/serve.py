@@ -16,7 +16,7 @@ import urllib.parse
 
 import numpy as np
 
-from common import errors, figures, grad_cam, images, page, predict, runs, video
+from common import errors, figures, grad_cam, images, page, predict, runs, scan, video
 
 # No script, style or picture but our own, no page that frames this one.
 HEADERS = {
@@ -189,7 +189,7 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
         try:
             answer = await concurrency.run_in_threadpool(answerer.answer, bytes(content), explain)
         except errors.UserError as error:
-            return refused(str(error), 415)
+            return refused(scan.without_advice(error), 415)
         return responses.HTMLResponse(answer, headers=HEADERS)
 
     allowed = list(LOCAL) if local else ["*"]

@@ -127,6 +127,8 @@ def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, or a leak.
     """
     samples, texts, problems = read_source(config)
+    if least_types:
+        samples, texts, problems = _without_contradictions(samples, texts, problems)
     _report_problems(problems, config.skip_bad, directory)
     if not samples:
         raise errors.UserError(f"--data {config.data}: no document is left")
@@ -155,6 +157,21 @@ def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         config.data, names, **sides, texts=texts | general, duplicates=duplicates, skipped=len(problems),
         general=[data.Sample(path, "") for path in general],
     )  # fmt: skip
+
+
+def _without_contradictions(samples, texts: dict[str, str], problems: list[Problem]):
+    """What `read_source` gives, and every copy of a text that stands in two types is a problem."""
+    types_of = collections.defaultdict(set)
+    for sample in samples:
+        types_of[texts[sample.path]].add(sample.label)
+    clear, added = [], []
+    for sample in samples:
+        others = sorted(types_of[texts[sample.path]] - {sample.label})
+        if others:
+            added.append(Problem(sample.path, sample.label, f"the same text is in {others[0]!r}; keep the right one"))
+        else:
+            clear.append(sample)
+    return clear, {sample.path: texts[sample.path] for sample in clear}, problems + added
 
 
 def _check_duplicates(samples: list[data.Sample], duplicates: list[Pair]) -> None:
@@ -467,12 +484,14 @@ def split(samples: list[data.Sample], content_of: dict[str, str], config, strati
     try:
         dealt = data.split(stratified, units, seed, validation, test)
     except errors.UserError as error:
-        alike = len(samples) - len(set(content_of.values()))
-        if not alike:
-            raise
-        raise errors.UserError(
-            f"{error}; {alike} documents are near-duplicates of others and count with them (--duplicate-threshold)"
-        ) from error
+        alike, companies = len(samples) - len(set(content_of.values())), {sample.group for sample in samples} - {""}
+        hints = [
+            f"{alike} documents are near-duplicates of others and count with them (--duplicate-threshold)"
+            if alike
+            else "",
+            f"--group-pattern finds {len(companies)} companies in {len(samples)} documents" if companies else "",
+        ]
+        raise errors.UserError("; ".join([str(error), *filter(None, hints)])) from error
     side_of = {sample.path: sample.split for sample in dealt}
     return [dataclasses.replace(sample, split=side_of[sample.path]) for sample in samples]
 
@@ -560,6 +579,25 @@ def count_table(windows: dict[str, Windows], length: int, duplicates: int) -> st
     counts = ", ".join(f"{part.tokens:,} tokens in {len(part):,} for {side}" for side, part in windows.items())
     pairs = "no pair of documents is" if duplicates == 0 else f"{duplicates} pairs of documents are"
     return f"data: windows of {length}: {counts}; {pairs} nearly the same"
+
+
+def share_read(rows: dict[str, Windows], documents: dict[str, list[np.ndarray]]) -> float:
+    """How much of all documents' tokens stands in their rows, 0 to 1."""
+    whole = sum(len(tokens) + 1 for side in documents.values() for tokens in side)
+    return sum(part.tokens for part in rows.values()) / whole
+
+
+def documents_line(summary: dict, config) -> str:
+    """What there is for a classifier, for the terminal; `summary` is the `data` section of results.json."""
+    counts = " / ".join(f"{summary[side]:,}" for side in data.SPLIT_NAMES)
+    companies, pairs = sum(summary["groups"].values()), len(summary["near_duplicates"])
+    known = f", {companies:,} companies" if companies else ""
+    alike = f"; {pairs} pairs of documents are nearly the same" if pairs else ""
+    return (
+        f"data: {counts} documents to train, validate and test, {len(summary['class_names'])} types{known}{alike}\n"
+        f"data: the network reads {summary['read']:.0%} of their text: of each the first {config.windows_per_document} "
+        f"windows of {config.window} tokens (--windows-per-document)"
+    )
 
 
 def pack_each(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token: int = 0) -> Windows:

@@ -120,7 +120,12 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None) -> int:
     """
     paths = [path for name in names for path in (text.text_files(name) if name.is_dir() else [name])]
     if not paths:
-        raise errors.UserError("no documents given: python -m recipes predict RUN FILE.txt…")
+        folders = ", ".join(map(str, names))
+        raise errors.UserError(
+            f"{folders}: no .txt files there; turn PDF and Word files into text first"
+            if folders
+            else "no documents given: python -m recipes predict RUN FILE.txt…"
+        )
     classifier, rows, refused = Classifier.load(run), [], 0
     for path in paths:
         content, problem = _read(path, classifier.settings)
@@ -147,6 +152,6 @@ def _read(path: pathlib.Path, settings: dict) -> tuple[str | None, str]:
     except OSError as error:
         return None, error.strerror or str(error)
     if content is None:
-        return None, problem
+        return None, f"{problem}; convert it to {settings['encoding']} text"
     kept = text.tidy(content, settings["keep_layout"])[: settings["document_characters"]].strip()
     return (kept, "") if kept else (None, "empty")

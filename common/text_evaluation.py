@@ -328,7 +328,7 @@ def summary(result) -> str:
             f"test accuracy {test['accuracy']:.3f} ({low:.3f} – {high:.3f}) on {test['n']} documents; logistic "
             f"regression on TF-IDF {baseline:.3f}"
         )
-    lines.append(f"{cost['epochs']} epochs, {cost['seconds']:.0f} s in all")
+    lines.append(f"{cost['epochs']} epoch{'s' if cost['epochs'] != 1 else ''}, {cost['seconds']:.0f} s in all")
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
 
 

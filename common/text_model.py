@@ -116,7 +116,7 @@ def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageMod
         reason = textwrap.shorten(str(error), 160, placeholder=" …")
         known = source in package.models.CausalLM.presets or "://" in source
         advice = (
-            "check the network, or give the folder of a preset that was saved with save_to_preset"
+            "check the network, give the folder of a preset that was saved with save_to_preset, or try --preset demo"
             if known
             else "give a name from https://keras.io/keras_hub/presets/, hf://user/model, or the folder of a preset"
         )
@@ -252,7 +252,7 @@ def for_documents(part: keras.Model, window: int, length: int) -> keras.Model:
     def in_rows(tensors, tokens):
         return keras.tree.map_structure(lambda x: keras.ops.reshape(x, (-1, tokens, *x.shape[2:])), tensors)
 
-    inputs = [keras.Input((length, *tensor.shape[2:]), dtype=tensor.dtype) for tensor in part.inputs]
+    inputs = [keras.Input((length, *tensor.shape[2:]), dtype=tensor.dtype, name=tensor.name) for tensor in part.inputs]
     return keras.Model(inputs, in_rows(part(in_rows(inputs, window)), length), name=f"{part.name}_by_{window}")
 
 

@@ -58,6 +58,10 @@ import keras  # isort: skip  (after common, which imports TensorFlow quietly)
 STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
+ONLY_FOR = {
+    "generate": ("general", "samples", "sample_tokens", "temperature"),
+    "classify": ("windows_per_document", "adapt_epochs"),
+}
 DEMO_RATE = 3  # times these on the demo's data, where all have to learn in some two hundred steps
 
 
@@ -76,11 +80,13 @@ class Config(config.RunConfig):
     window: int | None = None  # tokens; default 256, or all that the network can see where that is less
     # Of each document at most, its beginning, also for the search for near-duplicates; default: all.
     document_characters: int | None = None
-    batch_size: int = 8  # windows; of classify as many documents as have so many, at least one
+    batch_size: int = 8  # windows; of classify the documents that have so many, at least one
     accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with less memory
-    epochs: int = 4  # an upper limit: early stopping ends the training
-    patience: int = 2  # epochs without a better validation loss before it stops
-    learning_rate: float | None = None  # the peak; default by strategy and the network's width, printed when it trains
+    # An upper limit: early stopping ends the training; default 4, of classify 10.
+    epochs: int | None = None  # type: ignore[assignment]
+    patience: int | None = None  # epochs without a better validation loss before it stops; default 2, of classify 4
+    # The peak; default by strategy and the network's width, on demo data three times as high, printed when it trains.
+    learning_rate: float | None = None
     warm_up: float = 0.1  # share of the steps in which the rate rises from nothing; then it falls along a cosine
     weight_decay: float = 0.01  # not of biases and norms
     clip: float = 1.0  # norm of a step's gradients at most
@@ -93,8 +99,8 @@ class Config(config.RunConfig):
     samples: int = 8  # texts written before and after, from the first words of validation documents
     sample_tokens: int = 80  # of each; at most half of what the network sees
     temperature: float = 0.7  # of them; below 1 plainer, above 1 wilder
-    windows_per_document: int = 4  # of classify: its first ones, read together; fewer need less memory
-    adapt_epochs: int = 0  # of classify: first tune the language model on the training documents (ULMFiT)
+    windows_per_document: int = 4  # of classify: how far it reads; more need more memory and time
+    adapt_epochs: int = 0  # of classify: first tune the language model on the training documents, if they are many
 
     def __post_init__(self):
         super().__post_init__()
@@ -107,8 +113,10 @@ class Config(config.RunConfig):
         config.check(0 <= self.warm_up < 1, "warm_up", "must be from 0 to below 1")
         config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         config.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy away")
-        config.check(not (self.general and self.task == "classify"), "general", "is for --task generate")
-        config.check(not (self.adapt_epochs and self.task == "generate"), "adapt_epochs", "is for --task classify")
+        for task, names in ONLY_FOR.items():
+            for name in names if self.task != task else ():
+                untouched = getattr(self, name) == type(self).__dataclass_fields__[name].default
+                config.check(untouched, name, f"is for --task {task}")
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -148,17 +156,16 @@ def language_loss() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
 
-def optimizer(network: keras.Model, strategy: str, width: int, steps: int, config: Config):
+def optimizer(network: keras.Model, strategy: str, width: int, batches: int, config: Config):
     """AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms."""
     rate = config.learning_rate
     if rate is None:
         rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
         print(f"learning rate: {rate:.1e}", file=sys.stderr)
-    total = config.epochs * steps  # batches: that is what Keras's schedules count, also where it accumulates
-    warm_up = int(config.warm_up * total)
+    warm_up = int(config.warm_up * batches)  # Keras's schedules count batches, also where it accumulates
     start, target = (rate / 100, rate) if warm_up else (rate, None)
     cosine = keras.optimizers.schedules.CosineDecay
-    schedule = cosine(start, total - warm_up, warmup_target=target, warmup_steps=warm_up)
+    schedule = cosine(start, batches - warm_up, warmup_target=target, warmup_steps=warm_up)
     adam = keras.optimizers.AdamW(
         schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip,
         gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
@@ -170,10 +177,9 @@ def optimizer(network: keras.Model, strategy: str, width: int, steps: int, confi
 
 def train(part, stage: str, strategy: str, width: int, record, epochs: int, loss, baseline=None) -> dict:
     """Fits what lies behind the frozen part and keeps the epoch that validates best; the score on validation."""
-    settings = dataclasses.replace(record.config, epochs=epochs)
-    steps = len(part.batches("train"))
+    settings, steps = record.config, len(part.batches("train"))
     config.check(settings.accumulate <= steps, "accumulate", f"must be at most {steps}, the batches of an epoch")
-    part.suffix.compile(optimizer(part.suffix, strategy, width, steps, settings), loss)
+    part.suffix.compile(optimizer(part.suffix, strategy, width, epochs * steps, settings), loss)
     if baseline:  # the cut network must score as the whole one before any weight moves
         score = part.suffix.evaluate(part.batches("validation"), verbose=0)
         surgery.check_same_score(baseline["loss"], score, settings)
@@ -222,10 +228,16 @@ def run(config: Config) -> runs.Result:
         raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
     sides = [*data.SPLIT_NAMES, *(["general"] if corpus.general else [])]
     documents = {side: model.encode(corpus.texts_of(side)) for side in sides}
-    window = config.window or min(256, model.context)
-    most = -(-max(len(ids) + 1 for side in documents.values() for ids in side) // window)
-    record.write_config(preset=preset, window=window, windows_per_document=min(config.windows_per_document, most))
-    return (classify if config.task == "classify" else write_on)(record, model, corpus, documents)
+    window, classifies = config.window or min(256, model.context), config.task == "classify"
+    limits = {
+        "epochs": config.epochs or (10 if classifies else 4),
+        "patience": config.patience or (4 if classifies else 2),
+    }
+    if classifies:
+        longest = max(len(ids) + 1 for side in documents.values() for ids in side)
+        limits["windows_per_document"] = min(config.windows_per_document, -(-longest // window))
+    record.write_config(preset=preset, window=window, **limits)
+    return (classify if classifies else write_on)(record, model, corpus, documents)
 
 
 def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
@@ -294,6 +306,8 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     # A document is one row of its first windows: its type stands in all of them together, not in each.
     length = config.window * config.windows_per_document
     rows_of = {side: text.pack_each(ids, length, model.end_token) for side, ids in documents.items()}
+    summary = corpus.summary() | {"read": text.share_read(rows_of, documents)}
+    print(text.documents_line(summary, config), file=sys.stderr)
     targets = {side: (corpus.labels(side), np.ones(len(part), "float32")) for side, part in rows_of.items()}
     in_documents = dataclasses.replace(config, batch_size=max(1, config.batch_size // config.windows_per_document))
 
@@ -324,7 +338,7 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     text_classifier.save(record.directory, model, first, head, corpus.class_names, config)
     record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
     result = record.finish({
-        "task": "classify", "strategy": kept["strategy"], "data": corpus.summary(), "stages": stages,
+        "task": "classify", "strategy": kept["strategy"], "data": summary, "stages": stages,
         "validation": kept["validation"], "test": kept["test"], "strategies": rows,
         "counted_words": text_evaluation.counted_words(corpus, config.seed), "cost": record.cost(part.whole, part),
     })  # fmt: skip

@@ -274,6 +274,27 @@ def test_rare_types_do_not_stop_a_language_model_but_a_classifier(tmp_path):
         text.load(settings(tmp_path / "d"), tmp_path / "other", least_types=2)
 
 
+def test_the_same_text_in_two_types_is_none_to_learn_from(tmp_path):
+    write(tmp_path / "d", **{f"{name}__{n}": words(10 * n + len(name)) for n in range(5) for name in ("lease", "loan")})
+    (tmp_path / "d/loan/again.txt").write_text((tmp_path / "d/lease/0.txt").read_text())
+    for folder in ("run", "other"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(errors.UserError, match=r"2 unusable.*lease/0\.txt: the same text is in 'loan'"):
+        text.load(settings(tmp_path / "d"), tmp_path / "run", least_types=2)
+    corpus = text.load(settings(tmp_path / "d", skip_bad=True), tmp_path / "run", least_types=2)
+    assert corpus.skipped == 2 and len(corpus.texts) == 9
+    assert len(text.load(settings(tmp_path / "d"), tmp_path / "other").texts) == 11, "a language model does not mind"
+
+
+def test_a_pattern_that_finds_one_company_is_named(tmp_path):
+    write(
+        tmp_path / "d", **{f"{name}__1_{n}": words(10 * n + len(name)) for n in range(5) for name in ("lease", "loan")}
+    )
+    (tmp_path / "run").mkdir()
+    with pytest.raises(errors.UserError, match="--group-pattern finds 1 companies in 10 documents"):
+        text.load(settings(tmp_path / "d", group_pattern=r"^(\d)_"), tmp_path / "run", least_types=2)
+
+
 def test_documents_that_changed_since_the_run_began_are_noticed(tmp_path):
     write(tmp_path / "d", **{f"lease__{n}": words(n) for n in range(9)})
     (tmp_path / "run").mkdir()

@@ -156,7 +156,7 @@ def test_adam_by_name_has_the_rate_of_a_new_head(names):
 def test_the_new_line_works(new, names, stripes, tmp_path):
     add_what_takes_time(new, names, stripes, tmp_path)
     before = dict(names)
-    exec(new, names)
+    exec(new.replace("weights='imagenet'", "weights=None"), names)  # nothing is downloaded
     made = {name for name in names if name not in before or names[name] is not before[name]} - {"__builtins__"}
     check = CHECKS.get(new.partition("(")[0], "")
     assert made or check  # a line that binds no name must be looked at otherwise

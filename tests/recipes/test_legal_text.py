@@ -42,8 +42,9 @@ def preset(tmp_path_factory):
 
 
 def settings(contracts, preset, tmp_path, **changes):
-    few = {"preset": preset, "document_characters": 600, "epochs": 1, "samples": 2, "sample_tokens": 12, "window": 64,
-           "duplicate_threshold": 0.8, "learning_rate": 1e-2}  # fmt: skip
+    few = {"preset": preset, "document_characters": 600, "epochs": 1, "window": 64, "duplicate_threshold": 0.8,
+           "learning_rate": 1e-2}  # fmt: skip
+    few |= {"samples": 2, "sample_tokens": 12} if changes.get("task") != "classify" else {}
     return legal_text.Config(
         **{"data": str(contracts), "out": tmp_path / "runs", "cache": tmp_path / "cache",
            "group_pattern": r"^(\w+?)_", "validation_fraction": 0.2, "test_fraction": 0.2} | few | changes
@@ -72,7 +73,7 @@ def test_what_decays_and_what_the_rate_does():
     network = legal_text.build_model(
         model, text_model.halves(model, legal_text.freeze(model, "full", legal_text.Config()))[1]
     )
-    adam = legal_text.optimizer(network, "full", 128, 100, legal_text.Config(epochs=2))
+    adam = legal_text.optimizer(network, "full", 128, 200, legal_text.Config())
     adam.build(network.trainable_variables)
     decays = {variable.path for variable in network.trainable_variables if adam._use_weight_decay(variable)}
     assert decays and all(path.rpartition("/")[2] in ("kernel", "embeddings") for path in decays)
@@ -160,7 +161,7 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
     for accumulate in (1, 2):
         model = text_model.load(preset)
         network = legal_text.build_model(model, text_model.halves(model, None)[1])
-        setting = legal_text.Config(accumulate=accumulate, epochs=1, warm_up=0.0)
+        setting = legal_text.Config(accumulate=accumulate, warm_up=0.0)
         network.compile(legal_text.optimizer(network, "full", 128, 400, setting), legal_text.language_loss())
         ids = np.random.default_rng(0).integers(2, 1500, (16, 9)).astype("int32")
         network.fit(
@@ -243,12 +244,17 @@ def test_an_epoch_of_a_classifier_is_all_documents(contracts, preset, tmp_path, 
     asked = {"task": "classify", "strategy": "last_blocks", "batch_size": batch, "windows_per_document": most}
     result = legal_text.run(settings(contracts, preset, tmp_path, **asked, document_characters=1000))
     steps = -(-result.results["data"]["train"] // (2 if batch == 4 else 1))
-    assert f"{steps}/{steps} - " in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"{steps}/{steps} - " in said.out
+    assert f"first {most} windows of 64 tokens" in said.err and "2 types, " in said.err
+    assert 0.2 < result.results["data"]["read"] < (0.6 if most == 2 else 1)
 
 
 def test_settings_are_checked():
     for changes, message in (({"blocks": 0}, "--blocks"), ({"warm_up": 1.0}, "--warm-up"), ({"window": 0}, "--window"),
-                             ({"compare": True, "strategy": "full"}, "leave --strategy")):  # fmt: skip
+                             ({"compare": True, "strategy": "full"}, "leave --strategy"),
+                             ({"windows_per_document": 2}, "--windows-per-document is for --task classify"),
+                             ({"task": "classify", "samples": 2}, "--samples is for --task generate")):  # fmt: skip
         with pytest.raises(errors.UserError, match=message):
             legal_text.Config(**changes)
     assert legal_text.Config().strategies == legal_text.STRATEGIES
