@@ -246,7 +246,7 @@ def test_an_epoch_of_a_classifier_is_all_documents(contracts, preset, tmp_path, 
     steps = -(-result.results["data"]["train"] // (2 if batch == 4 else 1))
     said = capsys.readouterr()
     assert f"{steps}/{steps} - " in said.out
-    assert f"first {most} windows of 64 tokens" in said.err and "2 types, " in said.err
+    assert f"first {most} windows of 64 tokens" in said.err and "3 types, " in said.err
     assert 0.2 < result.results["data"]["read"] < (0.6 if most == 2 else 1)
 
 
