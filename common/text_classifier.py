@@ -25,7 +25,7 @@ def build_head(width: int, num_classes: int) -> keras.Model:
     for one in (entering, hidden):
         pooled.append(keras.ops.sum(one * seen, axis=1) / keras.ops.sum(seen, axis=1))
         pooled.append(keras.ops.max(one - 1e4 * (1 - seen), axis=1))
-    # Keras's epsilon of 1e-3 holds fresh, small embeddings back; on real contracts 1e-5 validated five points worse.
+    # Keras's epsilon, 1e-3: on seven splits of real contracts 1e-5, which lets more of the words in, validated worse.
     pooled = [keras.layers.LayerNormalization(dtype="float32")(one) for one in pooled]
     x = keras.layers.Dropout(0.3, dtype="float32")(keras.layers.Concatenate(dtype="float32")(pooled))
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
