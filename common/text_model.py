@@ -364,7 +364,7 @@ class FrozenWindows:
             prefix, suffix: as `halves` makes them.
             windows: side → windows; `train` and `validation` at least.
             config: has `batch_size`, `seed` and the flags of the cache.
-            targets: side → (targets, weights) where they are not the next tokens: a classifier's.
+            targets: side → one for each row where they are not the next tokens: a classifier's, all of one weight.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
@@ -372,7 +372,9 @@ class FrozenWindows:
         self.windows, self.config, self.store = windows, config, None
         self.losses: keras.Model | None = None
         self.seconds, self.cache_bytes = 0.0, 0
-        self.targets = targets or {name: (part.targets, part.weights) for name, part in windows.items()}
+        self.targets = {name: (part.targets, part.weights) for name, part in windows.items()}
+        if targets:
+            self.targets = {name: (every, np.ones(len(every), "float32")) for name, every in targets.items()}
         self.splits = types.SimpleNamespace(**windows)  # `runs.fit` asks for the length of its `train`
         self.suffix = self.whole = joined(prefix, suffix)
         if prefix is not None and not config.no_cache:

@@ -35,8 +35,6 @@ import pathlib
 import sys
 from typing import Literal
 
-import numpy as np
-
 from common import (
     config,
     data,
@@ -58,11 +56,11 @@ import keras  # isort: skip  (after common, which imports TensorFlow quietly)
 STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
-ONLY_FOR = {
-    "generate": ("general", "samples", "sample_tokens", "temperature"),
-    "classify": ("windows_per_document", "adapt_epochs"),
-}
 DEMO_RATE = 3  # times these on the demo's data, where all have to learn in some two hundred steps
+LIMITS = {"generate": {"epochs": 4, "patience": 2}, "classify": {"epochs": 10, "patience": 4}}
+ONLY_FOR = dict.fromkeys(("general", "samples", "sample_tokens", "temperature"), "generate") | dict.fromkeys(
+    ("windows_per_document", "adapt_epochs"), "classify"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,10 +111,9 @@ class Config(config.RunConfig):
         config.check(0 <= self.warm_up < 1, "warm_up", "must be from 0 to below 1")
         config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
         config.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy away")
-        for task, names in ONLY_FOR.items():
-            for name in names if self.task != task else ():
-                untouched = getattr(self, name) == type(self).__dataclass_fields__[name].default
-                config.check(untouched, name, f"is for --task {task}")
+        for name, task in ONLY_FOR.items():
+            untouched = getattr(self, name) == getattr(Config, name)
+            config.check(self.task == task or untouched, name, f"is for --task {task}")
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -228,16 +225,28 @@ def run(config: Config) -> runs.Result:
         raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
     sides = [*data.SPLIT_NAMES, *(["general"] if corpus.general else [])]
     documents = {side: model.encode(corpus.texts_of(side)) for side in sides}
-    window, classifies = config.window or min(256, model.context), config.task == "classify"
-    limits = {
-        "epochs": config.epochs or (10 if classifies else 4),
-        "patience": config.patience or (4 if classifies else 2),
-    }
-    if classifies:
+    window = config.window or min(256, model.context)
+    resolved = {name: getattr(config, name) or value for name, value in LIMITS[config.task].items()}
+    if config.task == "classify":
         longest = max(len(ids) + 1 for side in documents.values() for ids in side)
-        limits["windows_per_document"] = min(config.windows_per_document, -(-longest // window))
-    record.write_config(preset=preset, window=window, **limits)
-    return (classify if classifies else write_on)(record, model, corpus, documents)
+        resolved["windows_per_document"] = min(config.windows_per_document, -(-longest // window))
+    record.write_config(preset=preset, window=window, **resolved)
+    return (classify if config.task == "classify" else write_on)(record, model, corpus, documents)
+
+
+def finish(record: runs.Run, rows: list[dict], kept: dict, part, **results) -> runs.Result:
+    """Marks the strategy that is kept, writes the numbers and the page, and says what came out."""
+    for row in rows:
+        row["kept"] = row is kept
+    record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
+    result = record.finish({
+        "task": record.config.task, "strategy": kept["strategy"], "validation": kept["validation"],
+        "test": kept["test"], "strategies": rows, "cost": record.cost(part.whole, part), **results,
+    })  # fmt: skip
+    text_report.write(record.directory)
+    record.publish()
+    print(text_evaluation.summary(result))
+    return result
 
 
 def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
@@ -269,8 +278,6 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         if not best or row["validation"]["loss"] < best[1]["validation"]["loss"]:
             best = tuned, row, part
     model, kept, part = best
-    for row in rows:
-        row["kept"] = row is kept
 
     # What it writes, and how much of that it has by heart.
     written["after"] = generate.generate(model, prompts, sampling)
@@ -281,35 +288,28 @@ def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     text_model.save(model, directory / "preset")
     if kept["strategy"] == "lora":
         model.backbone.save_lora_weights(str(directory / "adapter.lora.h5"))
-    record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
-    result = record.finish({
-        "task": "generate", "strategy": kept["strategy"],
-        "data": corpus.summary() | {"tokens": {side: part.tokens for side, part in windows.items()}},
-        "validation": kept["validation"], "test": kept["test"], "before": before, "general": kept.get("general"),
-        "strategies": rows, "samples": samples, "copying": copying, "cost": record.cost(part.whole, part),
-    })  # fmt: skip
-    text_report.write(directory)
-    record.publish()
-    print(text_evaluation.summary(result))
-    return result
+    summary = corpus.summary() | {"tokens": {side: part.tokens for side, part in windows.items()}}
+    about = {"before": before, "general": kept.get("general"), "samples": samples, "copying": copying}
+    return finish(record, rows, kept, part, data=summary, **about)
 
 
 def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
     """Puts a classifier on the network, frozen or tuned, beside logistic regression on counted words."""
     config, preset, stages = record.config, record.config.preset, []
+    # A document is one row of its first windows: its type stands in all of them together, not in each.
+    length = config.window * config.windows_per_document
+    beginnings = {side: text.pack_each(ids, length, model.end_token) for side, ids in documents.items()}
+    targets = {side: corpus.labels(side) for side in beginnings}
+    in_documents = dataclasses.replace(config, batch_size=max(1, config.batch_size // config.windows_per_document))
+    summary = corpus.summary() | {"read": text.share_read(beginnings, documents)}
+    print(text.documents_line(summary, config), file=sys.stderr)
+
     if config.adapt_epochs:  # the language model first, on the training documents (Howard and Ruder 2018)
         packed = {side: text.pack(documents[side], config.window, model.end_token) for side in ("train", "validation")}
         adapted, _, row = tune("full", preset, packed, record, stage="adapt", epochs=config.adapt_epochs)
         preset = str(record.directory / "preset")
         text_model.save(adapted, pathlib.Path(preset))
         stages.append({name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")})
-    # A document is one row of its first windows: its type stands in all of them together, not in each.
-    length = config.window * config.windows_per_document
-    rows_of = {side: text.pack_each(ids, length, model.end_token) for side, ids in documents.items()}
-    summary = corpus.summary() | {"read": text.share_read(rows_of, documents)}
-    print(text.documents_line(summary, config), file=sys.stderr)
-    targets = {side: (corpus.labels(side), np.ones(len(part), "float32")) for side, part in rows_of.items()}
-    in_documents = dataclasses.replace(config, batch_size=max(1, config.batch_size // config.windows_per_document))
 
     rows: list[dict] = []
     best: tuple = ()
@@ -318,7 +318,7 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         head = text_classifier.build_head(model.backbone.hidden_dim, len(corpus.class_names))
         prefix, suffix = (half and text_model.for_documents(half, config.window, length) for half in (prefix, suffix))
         network = text_model.with_class_head(model, suffix, head)
-        part = text_model.FrozenWindows(model, prefix, network, rows_of, in_documents, targets)
+        part = text_model.FrozenWindows(model, prefix, network, beginnings, in_documents, targets)
         score = train(part, strategy, strategy, model.backbone.hidden_dim, record, config.epochs,
                       keras.losses.SparseCategoricalCrossentropy())  # fmt: skip
         row = row_of(strategy, strategy, part, score, record)
@@ -329,23 +329,12 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
         rows.append(row)
         if not best or row["validation"]["log_loss"] < best[0]["validation"]["log_loss"]:
             best = row, answers["test"], (model, first, head), part
-    kept, probabilities, parts, part = best
-    for row in rows:
-        row["kept"] = row is kept
+    kept, probabilities, (model, first, head), part = best
 
     runs.write_predictions(record.directory, corpus, probabilities)
-    model, first, head = parts
     text_classifier.save(record.directory, model, first, head, corpus.class_names, config)
-    record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
-    result = record.finish({
-        "task": "classify", "strategy": kept["strategy"], "data": summary, "stages": stages,
-        "validation": kept["validation"], "test": kept["test"], "strategies": rows,
-        "counted_words": text_evaluation.counted_words(corpus, config.seed), "cost": record.cost(part.whole, part),
-    })  # fmt: skip
-    text_report.write(record.directory)
-    record.publish()
-    print(text_evaluation.summary(result))
-    return result
+    baseline = text_evaluation.counted_words(corpus, config.seed)
+    return finish(record, rows, kept, part, data=summary, stages=stages, counted_words=baseline)
 
 
 if __name__ == "__main__":

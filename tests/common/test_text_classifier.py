@@ -64,14 +64,14 @@ def test_the_head_sees_the_mean_and_the_maximum_wherever_they_stand_and_no_paddi
 def test_behind_the_cache_the_answers_are_those_of_the_whole(preset, tmp_path, first):
     """And another window has features of its own, though the documents are as long."""
     packed = text.pack_each(DOCUMENTS, 16, end_token=1)
-    windows, about = {"train": packed, "validation": packed}, (np.arange(3), np.ones(3, "float32"))
+    windows = {"train": packed, "validation": packed}
     model, answers, keys = text_model.load(preset), [], []
     head = text_classifier.build_head(model.backbone.hidden_dim, 3)
     for window, no_cache in ((8, False), (8, True), (16, False)):
         settings = config.RunConfig(cache=tmp_path / "cache", batch_size=2, no_cache=no_cache)
         prefix, suffix = (text_model.for_documents(one, window, 16) for one in text_model.halves(model, first))
         network = text_model.with_class_head(model, suffix, head)
-        part = text_model.FrozenWindows(model, prefix, network, windows, settings, dict.fromkeys(windows, about))
+        part = text_model.FrozenWindows(model, prefix, network, windows, settings, dict.fromkeys(windows, np.arange(3)))
         answers.append(part.suffix.predict(part.batches("validation"), verbose=0))
         keys.append(part.store and part.store.directory)
     assert np.allclose(answers[0], answers[1], atol=1e-5) and not np.allclose(answers[0], answers[2], atol=1e-5)
