@@ -38,7 +38,7 @@ def module_of(path: pathlib.Path):
     return module
 
 
-def check(command, folder, monkeypatch):
+def assert_accepted(command, folder, monkeypatch):
     """Raises what says that a command cannot work: its files are not there, or its arguments do not parse."""
     program, *arguments = command.words
     if program == "python" and arguments[:2] == ["-m", "pip"]:
@@ -120,7 +120,7 @@ def parse_script(command, name, arguments, folder, monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_it_parses(command, tmp_path, monkeypatch):
-    check(command, tmp_path, monkeypatch)
+    assert_accepted(command, tmp_path, monkeypatch)
 
 
 def test_what_is_wrong_is_found(tmp_path, monkeypatch):
@@ -141,7 +141,7 @@ def test_what_is_wrong_is_found(tmp_path, monkeypatch):
         inline, block = markdown_commands.commands_of(document)
         assert (inline.line, block.line) == (3, 5) and inline.words == block.words[: len(inline.words)]
         with monkeypatch.context() as patched, pytest.raises(error):
-            check(inline, tmp_path, patched)
+            assert_accepted(inline, tmp_path, patched)
 
 
 def test_commands_are_found_where_people_see_them():
