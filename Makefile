@@ -23,19 +23,18 @@ long: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m long $(TESTS)
 
 # What can be known in a minute and a half.
-QUICK := $(addprefix tests/common/test_,$(addsuffix .py,claims comparison config data evaluation feature_store files \
-  figures generators images imbalance metadata runs surgery text))
 quick: lint
-	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not slow and not long" $(QUICK)
+	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "quick and not slow and not long" $(TESTS)
 
 lint: $(TESTED)
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check --quiet
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo --no-cache
 
 # Every recipe copied, its requirements installed into a new venv, its own tests and its demo run there.
 copies: $(TESTED)
-	@$(VENV)/bin/python -m pytest -m long tests/common/test_project.py
+	@$(VENV)/bin/python -m pytest -m long tests/common/commands/test_copy.py
 
 coverage: $(TESTED)
 	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report term:skip-covered -m "not long" $(TESTS)

@@ -13,7 +13,7 @@ import tempfile
 
 import tables
 
-from recipes import feature_extraction
+from recipes import feature_extraction, from_scratch
 
 SEEDS = 5
 SCRATCH_LEARNING_RATES = (1e-3, 3e-4, 1e-4)
@@ -23,20 +23,21 @@ def main():
     """Prints the table."""
     with tempfile.TemporaryDirectory() as out:
         pretrained = feature_extraction.Config(out=pathlib.Path(out))
-        scratch = dataclasses.replace(pretrained, weights="none", train_base=True, epochs=100, patience=20)
+        scratch = from_scratch.Config(out=pathlib.Path(out), epochs=100, patience=20)
         rates = [dataclasses.replace(scratch, learning_rate=rate) for rate in SCRATCH_LEARNING_RATES]
-        rows = [row("pretrained base, new head", [pretrained]), row("from scratch, all layers", rates)]
+        rows = [
+            row("pretrained base, new head", feature_extraction, [pretrained]),
+            row("from scratch, all layers", from_scratch, rates),
+        ]
     print(tables.markdown(["demo, 120 training photos, 6 classes", "test accuracy", "epochs", "seconds"], rows))
     print(tables.footer(f"{SEEDS} seeds"))
 
 
-def row(name: str, candidates: list) -> list[str]:
-    """One line of the table: for each seed the candidate that is best on validation."""
+def row(name: str, recipe, candidates: list) -> list[str]:
+    """One line of the table: for each seed the candidate, settings of the recipe, that is best on validation."""
     chosen = []
     for seed in range(SEEDS):
-        results = [
-            tables.run_quietly(feature_extraction, dataclasses.replace(config, seed=seed)) for config in candidates
-        ]
+        results = [tables.run_quietly(recipe, dataclasses.replace(config, seed=seed)) for config in candidates]
         chosen.append(min(results, key=lambda result: result["validation"]["log_loss"]))
         print(f"{name}, seed {seed}: {chosen[-1]['test']['accuracy']:.3f}", file=sys.stderr)
     return [

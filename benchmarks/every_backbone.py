@@ -7,17 +7,20 @@ With random weights, at the smallest size that a network takes: what the suffix 
 the whole model, as the largest difference relative to the largest output. Inside a block several tensors cross.
 """
 
+from common import startup  # noqa: F401, isort: skip  (first)
+
 import dataclasses
 import sys
 import time
 
+import keras
+import numpy as np
 import tables
 import tyro
 
-from common import backbones, errors, frozen_prefix, surgery
-
-import keras  # isort: skip
-import numpy as np
+from common import errors
+from common.models import backbones, blocks, freezing
+from common.models import cut as models_cut
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,8 @@ def smallest(name: str) -> backbones.Backbone:
 
 def difference(model: keras.Model, base: keras.Model, first: int, photos) -> tuple[float, int]:
     """Relative difference between whole and cut, trained from layer `first` on, and how many tensors cross."""
-    surgery.unfreeze(base, first)
-    cut = frozen_prefix.cut(model)
+    freezing.unfreeze(base, first)
+    cut = models_cut.cut(model)
     crossing = cut.prefix([photos], training=False)
     whole, joined = (np.array(x) for x in (model(photos, training=False), cut.suffix(crossing, training=False)))
     return float(np.abs(whole - joined).max() / np.abs(whole).max()), len(cut.tensors)
@@ -56,7 +59,7 @@ def main(benchmark: Config) -> None:
         base, size = backbone.model, backbone.image_size
         model = keras.Model(base.input, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(base.output)))
         photos = backbone.preprocess(np.random.default_rng(0).uniform(0, 255, (1, size, size, 3)).astype("float32"))
-        starts = sorted(first for first in surgery.blocks(base).values() if first > 1)
+        starts = sorted(first for first in blocks.blocks(base).values() if first > 1)
         inside = [(a + b) // 2 for a, b in zip(starts, [*starts[1:], len(base.layers)], strict=True)][
             :: max(1, len(starts) // 3)
         ]

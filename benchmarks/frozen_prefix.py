@@ -11,6 +11,8 @@ weights, models built before; for ours it contains the scan of the files, for "f
 them. The others hold the photos in memory, as `train_images` in the articles. Ratios are medians over the repeats.
 """
 
+from common import startup  # noqa: F401, isort: skip  (first)
+
 import dataclasses
 import json
 import pathlib
@@ -22,15 +24,18 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+import keras
+import numpy as np
 import tables
 import tyro
-
-from common import backbones, config, data, frozen_prefix, generators, runs, surgery
-
-import keras  # isort: skip
-import numpy as np
 from PIL import Image
 
+from common.data import dataset, pipeline
+from common.data import splits as data_splits
+from common.features import frozen_prefix
+from common.models import backbones, blocks, freezing, raw_input
+from common.runs import cost
+from common.training import settings as training_settings
 from recipes import feature_extraction
 
 Task = Literal["feature_extraction", "layer_15"]
@@ -58,8 +63,8 @@ class Work:
     """What every way is given: photos on disk, the settings, the initial weights."""
 
     task: str
-    splits: data.Splits
-    settings: config.SharedConfig
+    splits: data_splits.Splits
+    settings: training_settings.PhotoConfig
     epochs: int
     optimizer: str
     initial: list[np.ndarray]
@@ -89,10 +94,10 @@ class InMemory(keras.utils.PyDataset):
         self.photos, self.labels, self.settings, self.epoch = photos, labels, settings, 0
 
     def __len__(self):
-        return generators.steps(len(self.photos), self.settings.batch_size)
+        return pipeline.steps(len(self.photos), self.settings.batch_size)
 
     def __getitem__(self, step):
-        order = np.array(generators.epoch_order(len(self.photos), self.settings.seed, self.epoch))
+        order = np.array(pipeline.epoch_order(len(self.photos), self.settings.seed, self.epoch))
         chosen = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
         return self.photos[chosen], self.labels[chosen]
 
@@ -155,7 +160,7 @@ def ours(work: Work) -> tuple[list[float], list[np.ndarray]]:
     """The frozen prefix, as the recipes use it."""
     backbone = backbones.load("VGG16", "none", work.settings.image_size)
     model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config())
-    surgery.unfreeze(backbone.model, FIRST_TRAINED[work.task])
+    freezing.unfreeze(backbone.model, FIRST_TRAINED[work.task])
     model.set_weights(work.initial)
     clock = Clock()
     splits = splits_of(work.settings)
@@ -164,7 +169,7 @@ def ours(work: Work) -> tuple[list[float], list[np.ndarray]]:
     work.compile(prefix.suffix)
     prefix.suffix.fit(
         train_generator, epochs=work.epochs, validation_data=val_generator, verbose=0, shuffle=False,
-        steps_per_epoch=generators.steps(len(work.splits.train), work.settings.batch_size), callbacks=[clock],
+        steps_per_epoch=pipeline.steps(len(work.splits.train), work.settings.batch_size), callbacks=[clock],
     )  # fmt: skip
     return clock.seconds, model.get_weights()
 
@@ -175,8 +180,8 @@ def _shape(work):
 
 def _in_memory(work, split):
     """Photos as VGG16 takes them, float32 (n, height, width, 3), and their one-hot labels."""
-    resize = generators.resizing(work.settings.image_size, "squash")
-    batches = generators.photo_batches(
+    resize = raw_input.resizing(work.settings.image_size, "squash")
+    batches = pipeline.photo_batches(
         work.splits.paths(split), resize, work.settings.batch_size, keras.applications.vgg16.preprocess_input
     )
     return np.concatenate([np.array(batch) for batch in batches]), np.eye(2, dtype="float32")[work.splits.labels(split)]
@@ -241,19 +246,19 @@ def largest_difference(weights: list[np.ndarray], others: list[np.ndarray]) -> f
     return max(float(np.abs(a - b).max()) for a, b in zip(weights, others, strict=True))
 
 
-def photos_of(benchmark: Config, folder: pathlib.Path) -> tuple[data.Splits, config.SharedConfig]:
+def photos_of(benchmark: Config, folder: pathlib.Path) -> tuple[data_splits.Splits, training_settings.PhotoConfig]:
     """Noise photos on disk, none of them for a test, and the settings to read them."""
     draw_photos(folder / "photos", benchmark.photos)
-    settings = config.SharedConfig(
+    settings = training_settings.PhotoConfig(
         data=str(folder / "photos"), cache=folder / "cache", image_size=benchmark.image_size, cache_limit=100
     )
     return splits_of(settings), settings
 
 
-def splits_of(settings: config.SharedConfig) -> data.Splits:
+def splits_of(settings: training_settings.PhotoConfig) -> data_splits.Splits:
     """The photos as the recipes find and scan them, those of the test among those that train."""
     with tempfile.TemporaryDirectory() as name:
-        splits = data.load(settings, pathlib.Path(name))
+        splits = dataset.load(settings, pathlib.Path(name))
     return dataclasses.replace(splits, train=splits.train + splits.test, test=[])
 
 
@@ -284,7 +289,7 @@ def measure_efficiency(benchmark: Config, folder: pathlib.Path) -> None:
             keras.utils.clear_session()
             backbone = backbones.load("VGG16", "none", benchmark.image_size)
             model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config())
-            surgery.unfreeze(backbone.model, FIRST_TRAINED[task])
+            freezing.unfreeze(backbone.model, FIRST_TRAINED[task])
             new = not cache.exists()
             prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, own)
             if task == "feature_extraction" and new:
@@ -310,7 +315,7 @@ def measure_efficiency(benchmark: Config, folder: pathlib.Path) -> None:
 
 def suffix_seconds(prefix: frozen_prefix.FrozenPrefix, work: Work) -> tuple[float, float]:
     """Median seconds of an epoch, by `fit` on cached rows and by `train_on_batch` on arrays in memory."""
-    steps = generators.steps(len(work.splits.train), work.settings.batch_size)
+    steps = pipeline.steps(len(work.splits.train), work.settings.batch_size)
     train_generator, _, _ = prefix.generators()
     arrays = [(np.array(x), np.array(y)) for x, y in train_generator.take(steps)]
     work.compile(prefix.suffix)
@@ -355,14 +360,16 @@ def measure_growth(benchmark: Config, folder: pathlib.Path) -> None:
 
 def extract(folder: pathlib.Path) -> None:
     """One extraction; prints its seconds, the size of the features and the peak of this process's memory."""
-    settings = config.SharedConfig(data=str(folder), cache=folder.parent / f"cache-{folder.name}", image_size=224)
+    settings = training_settings.PhotoConfig(
+        data=str(folder), cache=folder.parent / f"cache-{folder.name}", image_size=224
+    )
     run = folder.parent / f"run-{folder.name}"
     run.mkdir()
-    splits = data.load(settings, run)
+    splits = dataset.load(settings, run)
     backbone = backbones.load("MobileNetV2:0.35", "none", settings.image_size)
     model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config(head="gap"))
-    surgery.unfreeze(backbone.model, surgery.layer_number(backbone.model, "block_6"))
-    memory = runs.PeakMemory()
+    freezing.unfreeze(backbone.model, blocks.layer_number(backbone.model, "block_6"))
+    memory = cost.PeakMemory()
     memory.start()
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, settings)
     print(json.dumps({"seconds": prefix.seconds, "cache": prefix.cache_bytes, "peak": memory.peak}))

@@ -9,6 +9,8 @@ With `--vocabulary`, a folder with GPT-2's `vocab.json` and `merges.txt`, the ne
 with any other ending). Every seed has its own split and its own weights.
 """
 
+from common import startup  # noqa: F401, isort: skip  (first)
+
 import contextlib
 import dataclasses
 import json
@@ -17,13 +19,12 @@ import sys
 import tempfile
 from typing import Literal
 
+import keras
 import tables
 import tyro
 
-from common import text_model
+from common.models import language_model
 from recipes import legal_text
-
-import keras  # isort: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class Config:
 
 def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
     """A narrow GPT-2 with GPT-2's vocabulary, with random weights or pretrained; the path of its preset."""
-    hub = text_model.keras_hub()
+    hub = language_model.keras_hub()
     keras.utils.set_random_seed(seed)
     tokenizer = hub.models.GPT2Tokenizer(
         vocabulary=str(config.vocabulary / "vocab.json"), merges=str(config.vocabulary / "merges.txt")
@@ -68,7 +69,7 @@ def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
     preprocessor = hub.models.GPT2CausalLMPreprocessor(tokenizer=tokenizer, sequence_length=config.window)
     task = hub.models.GPT2CausalLM(backbone=backbone, preprocessor=preprocessor)
     path = folder / f"random_{seed}"
-    text_model.save(text_model.LanguageModel("narrow", task), path)
+    language_model.save(language_model.LanguageModel("narrow", task), path)
     if not config.pretrain:
         return str(path)
     result = run(

@@ -19,7 +19,7 @@ import sys
 import tables
 import tyro
 
-from common import data
+from common.data import sources
 from recipes import feature_extraction, gradual_unfreezing, partial_unfreezing
 
 
@@ -59,7 +59,7 @@ STRATEGIES = {
 def main(benchmark: Config) -> None:
     """Prints the table."""
     rows = []
-    photos = len(data.read_source(benchmark.data, pathlib.Path()))
+    photos = len(sources.read_source(benchmark.data, pathlib.Path()))
     for labelled in benchmark.labelled:
         fractions = {"validation_fraction": labelled / 10 / photos, "test_fraction": 1 - labelled / photos}
         results = {name: [] for name in STRATEGIES}

@@ -1,10 +1,13 @@
 """What the benchmarks share: runs over seeds, and a Markdown table with median and range."""
 
+from common import startup  # noqa: F401, isort: skip  (first: it imports TensorFlow quietly)
+
 import contextlib
 import statistics
 import sys
 
-from common import device, runs
+from common import devices
+from common.runs import cost
 
 
 def run_quietly(recipe, config) -> dict:
@@ -28,4 +31,4 @@ def markdown(columns: list[str], rows: list[list[str]]) -> str:
 
 def footer(repeats: str) -> str:
     """Says how the table was made; `repeats` is such as `3 seeds`."""
-    return f"\nmedian (range) over {repeats}; {device.description()}; `{runs.command()}`"
+    return f"\nmedian (range) over {repeats}; {devices.description()}; `{cost.command()}`"

@@ -12,6 +12,8 @@ extraction, reading and decoding included, with a batched `predict` on frames in
 frame.
 """
 
+from common import startup  # noqa: F401, isort: skip  (first)
+
 import contextlib
 import dataclasses
 import io
@@ -28,7 +30,12 @@ import tables
 import tyro
 from sklearn import model_selection
 
-from common import backbones, clip_surgery, clips, config, data, device, frozen_prefix, generators, page, video
+from common import devices, flags, words
+from common.data import clip_groups, sample_list
+from common.data import splits as data_splits
+from common.features import frozen_prefix
+from common.media import clips
+from common.models import backbones, frames
 from recipes import video_actions
 
 _RECIPE_FIELDS = dataclasses.fields(video_actions.Config)
@@ -67,7 +74,7 @@ def recipe_settings(settings: Config, **changes) -> video_actions.Config:
 
 def in_folds(settings: Config, seed: int, folder: pathlib.Path) -> list[pathlib.Path]:
     """CSV files with the folds: in each one part is the test clips, the others train and validate."""
-    samples = clips.load(settings.data, config.default_cache_directory())
+    samples = clip_groups.load(settings.data, flags.default_cache_directory())
     folds = model_selection.StratifiedGroupKFold(settings.folds, shuffle=True, random_state=seed)
     labels, groups = [sample.label for sample in samples], [sample.group for sample in samples]
     paths = []
@@ -75,7 +82,9 @@ def in_folds(settings: Config, seed: int, folder: pathlib.Path) -> list[pathlib.
         sides = np.full(len(samples), "train", object)
         sides[test] = "test"
         paths.append(folder / f"fold_{seed}_{number}.csv")
-        data.write_csv(paths[-1], [dataclasses.replace(s, split=side) for s, side in zip(samples, sides, strict=True)])
+        sample_list.write_csv(
+            paths[-1], [dataclasses.replace(s, split=side) for s, side in zip(samples, sides, strict=True)]
+        )
     return paths
 
 
@@ -130,22 +139,22 @@ def speed(settings: Config) -> None:
     starts. What a further clip takes leaves that out for all.
     """
     own = recipe_settings(settings, flip=False, zoom=0.0, contrast=0.0)
-    samples = clips.load(settings.data, config.default_cache_directory())
+    samples = clip_groups.load(settings.data, flags.default_cache_directory())
     few, many = settings.speed_clips
-    chosen = page.spread(samples, many)
-    contents = {sample.path: video.inspect(sample.path).sha256 for sample in chosen}  # as a run knows from its scan
-    device.set_up(0, "float32", False)
+    chosen = words.spread(samples, many)
+    contents = {sample.path: clips.inspect(sample.path).sha256 for sample in chosen}  # as a run knows from its scan
+    devices.set_up(own)
     size = own.image_size or (None if settings.data == "demo" else 112)
     backbone = backbones.load(settings.backbone, own.weights or "imagenet", size, "squash", own.last_layer)
-    looking = generators.Clips(own.frames)
-    frames = np.concatenate([
+    looking = clips.Clips(own.frames)
+    photos = np.concatenate([
         np.asarray(backbone.preprocess(backbone.resize(looking.read(sample.path, 0.5).astype("float32"))))
         for sample in chosen
     ])  # fmt: skip
     network = backbone.model
     ways = {
-        "one predict for each frame": lambda n: [network.predict(x[None], verbose=0) for x in frames[: n * own.frames]],
-        "batched predict, frames in memory": lambda n: network.predict(frames[: n * own.frames], 256, verbose=0),
+        "one predict for each frame": lambda n: [network.predict(x[None], verbose=0) for x in photos[: n * own.frames]],
+        "batched predict, frames in memory": lambda n: network.predict(photos[: n * own.frames], 256, verbose=0),
         "frozen prefix, from files to the cache": lambda n: extract(backbone, chosen[:n], contents, own, looking),
     }
     for way in ways.values():
@@ -178,13 +187,15 @@ def speed(settings: Config) -> None:
     print(tables.footer(f"{settings.repeats} repeats in turn"))
 
 
-def extract(backbone, samples, contents, own: video_actions.Config, looking: generators.Clips) -> None:
+def extract(backbone, samples, contents, own: video_actions.Config, looking: clips.Clips) -> None:
     """What the recipe does before it trains, into an empty cache."""
     inputs = keras.Input((own.frames, *backbone.model.input.shape[1:]))
-    (maps,) = clip_surgery.on_each_frame(backbone.model, [inputs])
+    (maps,) = frames.on_each_frame(backbone.model, [inputs])
     pooled = keras.layers.GlobalAveragePooling3D()(maps)
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(pooled))
-    splits = data.Splits(own.data, tuple(sorted({sample.label for sample in samples})), samples, [], [], {}, contents)
+    splits = data_splits.Splits(
+        own.data, tuple(sorted({sample.label for sample in samples})), samples, [], [], {}, contents
+    )
     with tempfile.TemporaryDirectory() as cache, contextlib.redirect_stderr(io.StringIO()):
         own = dataclasses.replace(own, cache=pathlib.Path(cache), views=1)
         frozen_prefix.FrozenPrefix(model, backbone, splits, own, clips=looking, at=[pooled])

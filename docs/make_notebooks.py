@@ -20,7 +20,7 @@ import urllib.parse
 import recipe_source
 import tyro
 
-from common import project
+from common.commands import copy
 
 try:
     import nbformat
@@ -41,7 +41,7 @@ import subprocess
 import sys
 
 for folder in (pathlib.Path.cwd(), *pathlib.Path.cwd().parents):  # opened from within the repository
-    if (folder / "common" / "frozen_prefix.py").is_file():
+    if (folder / "common" / "features" / "frozen_prefix.py").is_file():
         sys.path.insert(0, str(folder))
         break
 if importlib.util.find_spec("common") is None:
@@ -63,9 +63,9 @@ display.display(display.Markdown("\\n".join(["| on data never seen | |", "|---|-
 SHOW_COMPARISON = """\
 from IPython import display
 
-from common import comparison
+from common.compare import table
 
-print(comparison.table(result.results))
+print(table.table(result.results))
 print("\\n".join(result.results["advice"]))\
 """
 
@@ -132,7 +132,7 @@ def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "")
         arguments: of the `Config` of the cell that runs it, `epochs=1`; none is the demo as the shell runs it.
     """
     markdown, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
-    more = "".join(f', "{line}"' for line in project.told_extras(recipe.docstring))
+    more = "".join(f', "{line}"' for line in copy.told_extras(recipe.docstring))
     cells = [
         markdown(f"# {recipe.title}\n\n{recipe.what}\n\n{recipe.markdown()}"),
         code(SET_UP.format(repository=repository, more=more)),
@@ -141,7 +141,7 @@ def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "")
         code(run_cell(recipe, arguments)),
         code(SHOW_COMPARISON if recipe.name in RUN_IN_PROCESSES else SHOW_RESULTS),
         code(SHOW_FIGURES),
-        markdown(ON_YOUR_OWN.format(call=own_call(recipe))),
+        markdown(ON_YOUR_OWN.format(call=own_call(recipe)) + inherited(recipe)),
     ]
     for number, cell in enumerate(cells):
         cell["id"] = f"cell-{number}"  # the same source makes the same file
@@ -164,6 +164,18 @@ def own_call(recipe: recipe_source.Source) -> str:
     data = re.search(r"--data (\S+)", recipe.docstring)[1]
     place = f"{recipe.name}." if recipe.name in RUN_IN_PROCESSES else ""
     return f'result = {place}run({place}Config(data="{data}"))'
+
+
+def inherited(recipe: recipe_source.Source) -> str:
+    """A table of the settings that a recipe's `Config` inherits, as those of a new head; nothing where it has none."""
+    own = {each.flag for each in recipe.settings()}
+    rows = [
+        f"| `{each.flag.removeprefix('--').replace('-', '_')}` | `{each.default}` | {each.rule} |"
+        for each in recipe_source.settings_of(recipe)
+        if each.flag not in own
+    ]
+    lead = "\n\n`Config` inherits these settings, among others:\n\n"
+    return lead + "\n".join(["| setting | default | rule of thumb |", "|---|---|---|", *rows]) if rows else ""
 
 
 def blocks(recipe: recipe_source.Source) -> list[tuple[str, str]]:

@@ -31,17 +31,15 @@ SETTINGS = DOCS / "mkdocs.yml"
 PLACES = {"index.md": "Home", "strategy.md": "Which strategy?", "frozen_prefix.md": "The frozen prefix"}
 FIRST_GUIDES = ("runs.md", "migration.md", "notebooks.md", "add_a_recipe.md")
 
-# What somebody who writes a recipe calls, in the order of a run.
-API = (
-    "config", "data", "metadata", "clips", "video", "generators", "backbones", "surgery", "clip_surgery",
-    "frozen_prefix", "feature_store", "text", "text_model", "imbalance", "device", "runs", "evaluation",
-    "clip_evaluation", "text_evaluation", "clinic", "generate", "grad_cam", "report", "predict", "trials", "comparison",
-    "claims", "tracking", "export", "serve", "project", "commands", "files", "errors",
+# The rooms of `common` in the order of a run; before them come the modules that lie in none.
+ROOMS = (
+    "data", "media", "models", "features", "training", "evaluation", "runs", "report", "compare", "commands", "demo",
 )  # fmt: skip
 
 INCLUDE = re.compile(r"^<!-- README(?:: (.+?))? -->$", re.MULTILINE)
 FENCE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+BOUNDS = {"Gt": "above {}", "Ge": "at least {}", "Lt": "below {}", "Le": "at most {}"}
 ASSETS = (".png", ".jpg", ".svg", ".webp", ".css")
 
 
@@ -89,13 +87,14 @@ def navigation() -> list:
     guides = {path.name for path in DOCS.glob("*.md")} - set(PLACES)
     guides = [name for name in FIRST_GUIDES if name in guides] + sorted(guides - set(FIRST_GUIDES))
     recipes = [{each.title: f"recipes/{each.name}.md"} for each in recipe_source.recipes()]
+    api = {room: [{name: api_uri(room, name)} for name in names] for room, names in modules().items()}
     return [
         {PLACES["index.md"]: "index.md"},
         {"Recipes": ["recipes/index.md", *recipes, "recipes/settings.md"]},
         *({title: name} for name, title in PLACES.items() if name != "index.md"),
         {"Guides": guides},
         {"Data sets": [f"data/{path.parent.name}.md" for path in data_sets()]},
-        {"API": ["api/index.md", *({f"common.{name}": f"api/{name}.md"} for name in modules())]},
+        {"API": ["api/index.md", *({heading(room): entries} for room, entries in api.items())]},
     ]
 
 
@@ -204,8 +203,10 @@ def made_pages() -> dict[str, str]:
     for path in data_sets():
         pages[f"data/{path.parent.name}.md"] = path.read_text(encoding="utf-8")
     pages["api/index.md"] = api_list()
-    for name in modules():
-        pages[f"api/{name}.md"] = f"# common.{name}\n\n::: common.{name}\n"
+    for room, names in modules().items():
+        for name in names:
+            whole = f"{heading(room)}.{name}"
+            pages[api_uri(room, name)] = f"# {whole}\n\n::: {whole}\n"
     return pages
 
 
@@ -216,7 +217,8 @@ def recipe_page(recipe: recipe_source.Source) -> str:
     parts.append(recipe.markdown())
     if recipe.title in dict(readme_sections()):
         parts.append(f"## Measured\n\n<!-- README: {recipe.title} -->")
-    parts.append(f"## Settings\n\nBesides [those of every recipe](settings.md):\n\n{settings_table(recipe.settings())}")
+    own = recipe_source.settings_of(recipe)
+    parts.append(f"## Settings\n\nBesides [those of every recipe](settings.md):\n\n{settings_table(own)}")
     if recipe.has("build_model"):
         parts.append(f"## The model\n\n{fenced(recipe.code_of('build_model'))}")
     parts.append(f"## The whole file\n\n{folded(f'recipes/{recipe.name}.py', recipe.text)}")
@@ -260,14 +262,17 @@ def settings_table(settings: list[recipe_source.Setting]) -> str:
 
 
 def values(annotation: str) -> str:
-    """What a flag takes, from its type: the choices, or the kind in words."""
-    choices = re.fullmatch(r"Literal\[(.*)\]", annotation.removesuffix(" | None"))
-    if choices:
-        return ", ".join(f"`{value}`" for value in ast.literal_eval(f"({choices[1]},)"))
-    words = {"str": "text", "int": "whole number", "float": "number", "bool": "on or off", "pathlib.Path": "path"}
+    """What a flag takes, from its type: the choices, or the kind in words, with its bounds."""
     kind = annotation.removesuffix(" | None")
-    several = re.fullmatch(r"tuple\[(.*), \.\.\.\]", kind)
-    return f"one or several: {values(several[1])}" if several else words.get(kind, f"`{kind}`")
+    if choices := re.fullmatch(r"Literal\[(.*)\]", kind):
+        return ", ".join(f"`{value}`" for value in ast.literal_eval(f"({choices[1]},)"))
+    if bounded := re.fullmatch(r"Annotated\[(.*?), (\w+\(.*\))\]", kind):
+        bounds = [BOUNDS[bound].format(limit) for bound, limit in re.findall(r"(\w+)\((.*?)\)", bounded[2])]
+        return f"{values(bounded[1])}, {' and '.join(bounds)}"
+    if several := re.fullmatch(r"tuple\[(.*), \.\.\.\]", kind):
+        return f"one or several: {values(several[1])}"
+    words = {"str": "text", "int": "whole number", "float": "number", "bool": "on or off", "pathlib.Path": "path"}
+    return words.get(kind, f"`{kind}`")
 
 
 def default(source: str) -> str:
@@ -292,13 +297,29 @@ def escaped(text: str) -> str:
 
 
 def api_list() -> str:
-    """The modules with the first lines of their docstrings."""
-    rows = []
-    for name in modules():
-        first = recipe_source.Source(ROOT / "common" / f"{name}.py").docstring.partition("\n\n")[0]
-        rows.append(f"| [common.{name}]({name}.md) | {' '.join(first.split())} |")
-    intro = "What carries no method: `import common` before `keras`, since it imports TensorFlow quietly."
-    return "\n".join(["# API", "", intro, "", "| module | what it does |", "|---|---|", *rows, ""])
+    """The house and, room by room, the modules with the first lines of their docstrings."""
+    intro = (
+        "What carries no method. A program begins with `from common import startup`, which imports TensorFlow quietly."
+    )
+    parts = ["# API", intro, "<!-- README: The house -->"]
+    for room, names in modules().items():
+        rows = ["| module | what it does |", "|---|---|"]
+        for name in names:
+            first = recipe_source.Source(recipe_source.COMMON / room / f"{name}.py").docstring.partition("\n\n")[0]
+            place = posixpath.relpath(api_uri(room, name), "api")
+            rows.append(f"| [{name}]({place}) | {' '.join(first.split())} |")
+        parts += [f"## {heading(room)}", "\n".join(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def heading(room: str) -> str:
+    """`common.data`, of the modules that lie in no room `common`."""
+    return f"common.{room}" if room else "common"
+
+
+def api_uri(room: str, name: str) -> str:
+    """Where the site has a module's page."""
+    return posixpath.join("api", room, f"{name}.md")
 
 
 def source_page(path: pathlib.PurePosixPath) -> str:
@@ -337,9 +358,12 @@ def data_sets() -> list[pathlib.Path]:
     return sorted((ROOT / "data").rglob("README.md"))
 
 
-def modules() -> list[str]:
-    """The modules of `common` that have a page."""
-    return [name for name in API if (ROOT / "common" / f"{name}.py").is_file()]
+def modules() -> dict[str, list[str]]:
+    """Room of `common` → its modules; those that lie in none come first, under ""."""
+    folders = [path.parent.name for path in recipe_source.COMMON.glob("*/__init__.py")]
+    places = {room: number for number, room in enumerate(ROOMS)}
+    rooms = ["", *sorted(folders, key=lambda room: (places.get(room, len(ROOMS)), room))]
+    return {room: sorted(path.stem for path in (recipe_source.COMMON / room).glob("[!_]*.py")) for room in rooms}
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ import tempfile
 import tyro
 from PIL import Image
 
+from common import flags
+
 FOLDER = pathlib.Path(__file__).parent / "pictures"
 
 # Recipe → the figure that shows its point, and flags where the defaults do not show it. The page of compare_strategies
@@ -26,6 +28,7 @@ FIGURES = {
     "feature_extraction": ("grad_cam", ""),
     "partial_unfreezing": ("accuracy", ""),
     "gradual_unfreezing": ("stages", "--min-improvement 0"),
+    "from_scratch": ("accuracy", ""),
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_clips", ""),
     "legal_text": ("perplexities", ""),
@@ -42,14 +45,12 @@ class Config:
 
 def main(settings: Config) -> None:
     """Runs the recipes and keeps a figure of each."""
-    from common import config  # here, since it imports TensorFlow and the pages need `FIGURES` alone
-
     settings.out.mkdir(parents=True, exist_ok=True)
     for name in settings.recipes:
-        figure, flags = FIGURES[name]
+        figure, further = FIGURES[name]
         recipe = importlib.import_module(f"recipes.{name}")
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
-            result = recipe.run(config.parse(recipe.Config, [*flags.split(), "--out", folder]))
+            result = recipe.run(flags.parse(recipe.Config, [*further.split(), "--out", folder]))
             small(result.directory / "figures" / f"{figure}.png").save(settings.out / f"{name}.png", optimize=True)
         print(settings.out / f"{name}.png")
 

@@ -12,7 +12,10 @@ import re
 import tokenize
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SHARED_CONFIG = ROOT / "common" / "config.py"
+COMMON = ROOT / "common"
+
+# The classes whose flags recipes share, and where they are; each is the base of the next.
+SHARED = {"RunConfig": COMMON / "flags.py", "PhotoConfig": COMMON / "training" / "settings.py"}
 
 # How a paragraph of a docstring begins → the heading of the page's section.
 LEADS = {
@@ -31,6 +34,11 @@ class Setting:
     type: str
     default: str
     rule: str
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether `--help` leaves it out."""
+        return "Suppress" in self.type
 
 
 class Source:
@@ -88,7 +96,6 @@ class Source:
 
     def settings(self, class_name: str = "Config") -> list[Setting]:
         """The fields of a dataclass in their order; those that it inherits are not among them."""
-        (found,) = (node for node in self.tree.body if isinstance(node, ast.ClassDef) and node.name == class_name)
         return [
             Setting(
                 "--" + node.target.id.replace("_", "-"),
@@ -96,9 +103,21 @@ class Source:
                 "" if node.value is None else ast.unparse(node.value),
                 self._comment_of(node),
             )
-            for node in found.body
-            if isinstance(node, ast.AnnAssign) and "Suppress" not in ast.unparse(node.annotation)
+            for node in self._class(class_name).body
+            if isinstance(node, ast.AnnAssign)
         ]
+
+    def base(self, class_name: str = "Config") -> str:
+        """The name of the class that a class inherits from, without its module."""
+        return ast.unparse(self._class(class_name).bases[0]).rpartition(".")[2]
+
+    def docstring_of(self, class_name: str) -> str:
+        """A class's docstring."""
+        return ast.get_docstring(self._class(class_name)) or ""
+
+    def _class(self, name: str) -> ast.ClassDef:
+        (found,) = (node for node in self.tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+        return found
 
     def _comment_of(self, node: ast.stmt) -> str:
         """The comment behind a statement, else the one on the lines before it."""
@@ -144,8 +163,17 @@ def recipes() -> list[Source]:
     return sorted(found, key=lambda each: places[each.name] if places[each.name] >= 0 else len(readme))
 
 
+def settings_of(recipe: Source) -> list[Setting]:
+    """A recipe's flags without those that recipes share: its own, then what it inherits, of a new head for example."""
+    found, base, source = recipe.settings(), recipe.base(), Source(SHARED["PhotoConfig"])
+    while base not in SHARED:
+        known = {each.flag for each in found}
+        found += [each for each in source.settings(base) if each.flag not in known]
+        base = source.base(base)
+    return [each for each in found if not each.is_hidden]
+
+
 def shared_settings() -> dict[str, list[Setting]]:
     """The flags that recipes share: what the docstring of each class says of its flags → these flags."""
-    source = Source(SHARED_CONFIG)
-    classes = [node for node in source.tree.body if isinstance(node, ast.ClassDef) and node.name.endswith("Config")]
-    return {ast.get_docstring(node) or node.name: source.settings(node.name) for node in classes}
+    sources = {name: Source(path) for name, path in SHARED.items()}
+    return {source.docstring_of(name): source.settings(name) for name, source in sources.items()}

@@ -22,6 +22,8 @@ Expected: on the demo, five strategies with three seeds and short trainings (thr
 have four that use pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch at chance.
 """
 
+from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
+
 import collections
 import dataclasses
 import pathlib
@@ -30,27 +32,19 @@ import sys
 import tempfile
 import time
 from types import ModuleType
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
+from annotated_types import Gt
 
-from common import (
-    backbones,
-    calibration,
-    claims,
-    compare_report,
-    comparison,
-    data,
-    device,
-    errors,
-    frozen_prefix,
-    generators,
-    runs,
-    surgery,
-    trials,
-)
-from common import config as configuration
-from recipes import feature_extraction, gradual_unfreezing, linear_probe, partial_unfreezing
+from common import devices, errors, flags
+from common.compare import claims, page, table, time_estimate, trial_run, trials
+from common.data import dataset, sample_list, splits
+from common.features import frozen_prefix
+from common.models import backbones, freezing
+from common.runs import finished_run
+from common.training import recorder, settings
+from recipes import feature_extraction, from_scratch, gradual_unfreezing, linear_probe, partial_unfreezing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,30 +56,22 @@ class Strategy:
     settings: dict = dataclasses.field(default_factory=dict)
 
 
-ALL_LAYERS = {"unfreeze_from": "1"}  # layer 0 is the input
-SCRATCH = {"weights": "none", "train_base": True}
+RECIPES = (linear_probe, feature_extraction, partial_unfreezing, gradual_unfreezing, from_scratch)
 STRATEGIES = {
-    "nearest_centroid": Strategy(
-        "the class whose mean training feature is nearest", linear_probe, {"classifier": "nearest_centroid"}
-    ),
-    "logistic_regression": Strategy("scikit-learn's, on the frozen network's features", linear_probe),
-    "feature_extraction": Strategy("a new head on the frozen network", feature_extraction),
-    "partial_unfreezing": Strategy("the head, then the last block too, slowly", partial_unfreezing),
-    "gradual_unfreezing": Strategy("the head, then block by block while it pays", gradual_unfreezing),
-    "full_fine_tuning": Strategy("the head, then all layers, slowly", partial_unfreezing, ALL_LAYERS),
-    "layerwise_rates": Strategy(
-        "the head, then all layers, the deeper the slower", partial_unfreezing, ALL_LAYERS | {"rate_decay": 0.7}
-    ),
-    "l2_sp": Strategy(
-        "the head, then all layers, held near the pretrained weights", partial_unfreezing, ALL_LAYERS | {"l2_sp": 0.01}
-    ),
-    "from_scratch": Strategy("all layers, from random weights", feature_extraction, SCRATCH),
+    name: Strategy(what, recipe, changes) for recipe in RECIPES for name, (what, changes) in recipe.STRATEGIES.items()
 }
 SLOW = ("layerwise_rates", "l2_sp")  # as slow as full_fine_tuning, and so not among the defaults
+# The claims' role → the strategy that has it.
+ROLES = {
+    "head": "feature_extraction",
+    "gradual": "gradual_unfreezing",
+    "full": "full_fine_tuning",
+    "scratch": "from_scratch",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(configuration.SharedConfig):
+class Config(settings.FineTuningConfig):
     """Strategies x backbones x seeds x fractions of the training photos, side by side."""
 
     backbone: tyro.conf.Suppress[str | None] = None  # here it is --backbones
@@ -94,34 +80,26 @@ class Config(configuration.SharedConfig):
     # full_fine_tuning, from_scratch (the default), layerwise_rates, l2_sp
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
     backbones: tuple[str, ...] = ()  # names in keras.applications; default MobileNetV2, on demo data demo
-    seeds: int = 3  # from --seed on, each with a split of its own unless --split-seed is given
+    # From --seed on, each with a split of its own unless --split-seed is given.
+    seeds: Annotated[int, Gt(0)] = 3
     fractions: tuple[float, ...] = (1.0,)  # of the training photos, nested: 0.1 0.3 1 shows what more photos bring
     claims: bool = False  # check the articles' claims too, with the further trials that this takes
     dry_run: bool = False  # print the plan and its estimated time, and stop
-    jobs: int = 1  # trials at a time on this machine; more only where one leaves cores or GPUs idle
+    # Trials at a time on this machine; more only where one leaves cores or GPUs idle.
+    jobs: Annotated[int, Gt(0)] = 1
     ray: str | None = None  # address of a Ray cluster that runs the trials; auto: the one of this machine
-    # What follows goes to every strategy that has it.
+    # What follows, and the head's settings, goes to every strategy that has it.
     head: Literal["flatten", "gap"] = "gap"  # gap has far fewer weights: better with few photos
-    hidden_units: int | None = None  # Dense units before the softmax; default 256 after flatten, none (0) after gap
-    dropout: float | None = None  # before each Dense; default 0 after flatten, 0.3 after gap
-    l2: float = 0.0  # penalty on the head's weights; 1e-4 to 1e-2 when training accuracy runs ahead of validation
-    epochs: int = 200  # of a head, or from scratch; an upper limit: early stopping ends the training
-    patience: int = 10  # epochs without a better validation loss before that stops
-    fine_tuning_epochs: int = 15  # of each further stage; its rate falls to nothing in the last
-    fine_tuning_rate: float = 1e-4  # 10 to 100 times below the head's
     unfreeze_from: str | None = None  # of partial_unfreezing: number, name or block; default: the last block
-    max_blocks: int = 3  # of gradual_unfreezing: the most that it unfreezes
-    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
+    max_blocks: Annotated[int, Gt(0)] = 3  # of gradual_unfreezing: the most that it unfreezes
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("seeds", "jobs"):
-            configuration.check(getattr(self, name) > 0, name, "must be above 0")
         for name in ("strategies", "fractions"):
             values = getattr(self, name)
-            configuration.check(0 < len(values) == len(set(values)), name, "must be one or several, each once")
+            flags.check(0 < len(values) == len(set(values)), name, "must be one or several, each once")
         sound = all(0 < fraction <= 1 for fraction in self.fractions)
-        configuration.check(sound, "fractions", "must be above 0, up to 1")
+        flags.check(sound, "fractions", "must be above 0, up to 1")
         for name in self.backbones:
             backbones.check_name(name)
         for strategy in compared(self).values():
@@ -140,26 +118,26 @@ def compared(config: Config) -> dict[str, Strategy]:
         if name in found or not name.replace("_", "").replace("-", "").isalnum():
             raise errors.UserError(f"--strategies: {name!r} is no name, or stands there twice")
         found[name] = defined(definition) if is_defined else known(name)
-    return found | {name: STRATEGIES[name] for name in claims.STRATEGIES if config.claims and name not in found}
+    return found | {name: STRATEGIES[name] for name in ROLES.values() if config.claims and name not in found}
 
 
 def known(name: str) -> Strategy:
     """The strategy of that name."""
     if name not in STRATEGIES:
-        hint = configuration.suggestion(name, list(STRATEGIES)) or f"; there are {', '.join(STRATEGIES)}"
+        hint = flags.suggestion(name, list(STRATEGIES)) or f"; there are {', '.join(STRATEGIES)}"
         raise errors.UserError(f"--strategies: unknown strategy {name!r}{hint}")
     return STRATEGIES[name]
 
 
 def defined(definition: str) -> Strategy:
     """What `STRATEGY --flag value …` stands for: a strategy with other settings."""
-    name, *flags = shlex.split(definition) or [""]
+    name, *given = shlex.split(definition) or [""]
     base = known(name)
     try:
-        changed = configuration.changed(configuration.parse(base.recipe.Config, flags))
+        changed = flags.changed(flags.parse(base.recipe.Config, given))
     except errors.UserError as error:
         raise errors.UserError(f"--strategies {definition!r}: {error}") from error
-    what = f"{base.what}; {' '.join(flags)}" if flags else base.what
+    what = f"{base.what}; {' '.join(given)}" if given else base.what
     return Strategy(what, base.recipe, base.settings | changed)
 
 
@@ -190,9 +168,10 @@ def plan(config: Config, names: tuple[str, ...], sources: dict) -> list[Planned]
     """All trials on all networks, seed by seed: what stands there after an interruption can be compared already."""
     rows = [(name, strategy, True, config.fractions) for name, strategy in compared(config).items()]
     places = {"smallest": min(config.fractions), "largest": max(config.fractions)}
-    for name, (base, changes, place) in claims.variants(config.fine_tuning_rate).items() if config.claims else ():
-        settings = STRATEGIES[base].settings | changes
-        rows.append((name, dataclasses.replace(STRATEGIES[base], settings=settings), False, (places[place],)))
+    for name, (role, changes, place) in claims.variants(config.fine_tuning_rate).items() if config.claims else ():
+        base = STRATEGIES[ROLES[role]]
+        variant = dataclasses.replace(base, settings=base.settings | changes)
+        rows.append((name, variant, False, (places[place],)))
     planned = []
     for (seed, fraction), source in sources.items():
         for backbone in names:
@@ -214,28 +193,18 @@ def weights_of(config: Config, backbone: str) -> str:
 
 def stages(base_model, trial: trials.Trial) -> list[tuple[int, int]]:
     """What a trial trains, as far as one can know: of each stage (number of the first layer that trains, epochs)."""
-    settings, whole = trial.config, len(base_model.layers)
-    if trial.recipe == linear_probe.__name__:
-        return []
-    guess = min(settings.epochs, settings.patience + 20)  # where early stopping mostly ends
-    if trial.recipe == feature_extraction.__name__:
-        return [(1 if settings.train_base else whole, guess)]
-    if trial.recipe == partial_unfreezing.__name__:
-        firsts = [partial_unfreezing.first_unfrozen(base_model, settings)]
-    else:
-        firsts = [stage.first for stage in gradual_unfreezing.plan(base_model, settings)[1:]]
-    return [(whole, guess), *((first, settings.fine_tuning_epochs) for first in firsts)]
+    return sys.modules[trial.recipe].stages(base_model, trial.config)
 
 
-def measure(config: Config, planned: list[Planned]) -> calibration.Speed:
+def measure(config: Config, planned: list[Planned]) -> time_estimate.Speed:
     """How fast the network of these trials is on this machine."""
-    device.set_up(config.seed, config.precision)
+    devices.set_up(config)
     began = time.perf_counter()
     backbone = backbones.load(planned[0].backbone, weights_of(config, planned[0].backbone), config.image_size)
     build = time.perf_counter() - began
     model = feature_extraction.build_model(backbone.model, 2, with_settings(config, STRATEGIES["feature_extraction"]))
     found = {each.name: stages(backbone.model, each.trial) for each in planned}
-    return calibration.measure(backbone, build, model, found, config.batch_size)
+    return time_estimate.measure(backbone, build, model, found, config.batch_size)
 
 
 def compute_features(config: Config, planned: list[Planned]) -> float:
@@ -243,55 +212,55 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
 
     The largest fraction holds the others; the cut furthest from the head comes first, the others are computed from it.
     """
-    device.set_up(config.seed, config.precision)
+    devices.set_up(config)
     name = planned[0].backbone
     backbone = backbones.load(name, weights_of(config, name), config.image_size, config.aspect)
     same = ("image_size", "aspect", "precision", "cache_dtype")
-    wanted: dict[tuple, configuration.SharedConfig] = {}
+    wanted: dict[tuple, settings.PhotoConfig] = {}
     whole = len(backbone.model.layers)
     for each in sorted(planned, key=lambda each: -each.fraction):
         own = each.trial.config
         if own.weights != backbone.weights or any(getattr(own, field) != getattr(config, field) for field in same):
             continue  # a network of its own, which this trial alone will run
-        augmentation = generators.Augmentation(own.flip, own.rotation, own.zoom, own.contrast)
         for first in {whole, *(first for first, _ in stages(backbone.model, each.trial))} - {1}:
-            wanted.setdefault((first, getattr(own, "head", "gap"), each.seed, augmentation), own)
+            wanted.setdefault((first, getattr(own, "head", "gap"), each.seed, own.augmentation), own)
     seconds = 0.0
-    for (first, head, _, augmentation), own in sorted(wanted.items(), key=lambda each: each[0][:3]):
+    for (first, head, _, _), own in sorted(wanted.items(), key=lambda each: each[0][:3]):
         with tempfile.TemporaryDirectory() as folder:
-            splits = data.load(own, pathlib.Path(folder))
+            splits = dataset.load(own, pathlib.Path(folder))
             shape = with_settings(config, STRATEGIES["feature_extraction"], head=head)
             model = feature_extraction.build_model(backbone.model, len(splits.class_names), shape)
-            surgery.unfreeze(backbone.model, first, config.batch_norm)
-            seconds += frozen_prefix.FrozenPrefix(model, backbone, splits, own, augmentation).seconds
+            freezing.unfreeze(backbone.model, first, config.batch_norm)
+            seconds += frozen_prefix.FrozenPrefix(model, backbone, splits, own).seconds
     return seconds
 
 
-def as_run(each: Planned, outcome: trials.Outcome) -> comparison.Run:
+def as_run(each: Planned, outcome: trials.Outcome) -> trial_run.Run:
     """What became of a planned trial."""
-    settings = dataclasses.replace(each.trial.config, out=configuration.SharedConfig.out)
-    command = shlex.join(["python", "-m", each.trial.recipe, *configuration.arguments(settings)])
-    uses_features = not getattr(settings, "train_base", False)
-    return comparison.Run(
+    settings = dataclasses.replace(each.trial.config, out=flags.RunConfig.out)
+    command = shlex.join(["python", "-m", each.trial.recipe, *flags.arguments(settings)])
+    role = next((role for role, name in ROLES.items() if name == each.name), "")
+    uses_features = each.trial.recipe != from_scratch.__name__
+    return trial_run.Run(
         each.name, each.backbone, each.seed, each.fraction, each.what, uses_features, command,
-        outcome.directory, outcome.error,
+        outcome.directory, outcome.error, role,
     )  # fmt: skip
 
 
-def run(config: Config) -> runs.Result:
+def run(config: Config) -> finished_run.Result:
     """Plans, runs what is not finished yet, compares, and says what to use."""
-    record = runs.Run("compare_strategies", config)
+    record = recorder.Recorder("compare_strategies", config)
     config = record.config  # that of the interrupted comparison when --resume is given
     names = config.backbones or ("demo" if config.data == "demo" else "MobileNetV2",)
 
     # Data: a split for each seed, its training side thinned out for the smaller fractions.
-    sources = data.splits_of_seeds(config, config.seeds, config.fractions, record.directory / "splits")
+    sources = dataset.splits_of_seeds(config, config.seeds, config.fractions, record.directory / "splits")
     planned = plan(config, names, sources)
     of_backbone = {name: [each for each in planned if each.backbone == name] for name in names}
 
     # The plan and its price, before anything runs.
     print("plan: measuring a few training steps", file=sys.stderr)
-    sides = {key: data.count_sides(data.read_csv(path)) for key, path in sources.items()}
+    sides = {key: splits.count_sides(sample_list.read_csv(path)) for key, path in sources.items()}
     photos = max(sum(counts.values()) for counts in sides.values())
     speeds = {name: trials.call(measure, config, ours) for name, ours in of_backbone.items()}
     feature_seconds = {name: speed.forward * photos for name, speed in speeds.items()}
@@ -301,7 +270,7 @@ def run(config: Config) -> runs.Result:
         counts = sides[each.seed, each.fraction]
         seconds[label].append(speeds[each.backbone].of_trial(each.name, counts, config.batch_size))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
-    print(calibration.table(seconds, sum(feature_seconds.values()), expected))
+    print(time_estimate.table(seconds, sum(feature_seconds.values()), expected))
     if config.dry_run:
         record.discard()
         sys.exit()
@@ -318,28 +287,28 @@ def run(config: Config) -> runs.Result:
     # What came of it.
     found = [as_run(each, outcomes[each.trial.name]) for each in planned]
     rows = [each for each, of in zip(found, planned, strict=True) if of.is_row]
-    results = comparison.compare(rows, record.directory, feature_seconds)
-    results["claims"] = claims.check(claims.finder(found)) if config.claims else []
+    results = table.compare(rows, record.directory, feature_seconds)
+    results["claims"] = claims.check(claims.Trials(found, ROLES)) if config.claims else []
     results["plan"] = {
         "strategies": list(compared(config)), "backbones": list(names), "fractions": list(config.fractions),
         "seeds": list(range(config.seed, config.seed + config.seeds)), "jobs": config.jobs, "trials": len(planned),
         "estimated_seconds": round(expected, 1),
     }  # fmt: skip
-    first = data.read_csv(sources[config.seed, max(config.fractions)])
+    first = sample_list.read_csv(sources[config.seed, max(config.fractions)])
     names_of_classes = sorted({sample.label for sample in first})
-    results["data"] = {"source": config.data, "class_names": names_of_classes} | data.count_sides(first)
+    results["data"] = {"source": config.data, "class_names": names_of_classes} | splits.count_sides(first)
     results["cost"] = {
-        "seconds": round(record.seconds(), 1), "feature_seconds": round(sum(feature_seconds.values()), 1),
-        "device": device.description(), "peak_memory_bytes": max(
+        "seconds": round(record.progress.seconds(), 1), "feature_seconds": round(sum(feature_seconds.values()), 1),
+        "device": devices.description(), "peak_memory_bytes": max(
             (row["cost"]["peak_memory_bytes"] for row in results["rows"] if row["cost"]), default=0
         ),
     }  # fmt: skip
-    result = record.finish(results)
-    compare_report.write(record.directory, result.results)
+    result = record.write_results(results)
+    page.write(record.directory, result.results)
     record.publish()
-    print(comparison.table(result.results))
+    print(table.table(result.results))
     print("\n".join([*result.results["advice"], f"report: {record.directory / 'compare.html'}"]))
-    if place := comparison.model_of(result.results):
+    if place := table.model_of(result.results):
         print(f"its model: python -m recipes predict {record.directory / place} FILE…")
     return result
 
@@ -348,4 +317,4 @@ if __name__ == "__main__":
     # The trials' processes import this file by its name, so its classes must be those of that module.
     from recipes import compare_strategies
 
-    configuration.main(compare_strategies.Config, compare_strategies.run, __doc__)
+    startup.main(compare_strategies.Config, compare_strategies.run, __doc__)

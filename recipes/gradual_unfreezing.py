@@ -22,64 +22,41 @@ five splits; the head alone 0.838), with 330 0.883 (0.857 – 0.913; 0.867), in 
 seconds, the first run in 40.
 """
 
+from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
+
 import dataclasses
 import sys
-from typing import Literal
+from typing import Annotated
 
-from common import (
-    backbones,
-    config,
-    data,
-    device,
-    evaluation,
-    frozen_prefix,
-    generators,
-    grad_cam,
-    report,
-    runs,
-    surgery,
-)
+import keras
+from annotated_types import Ge, Gt
 
-import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+from common import devices, flags
+from common.data import dataset, pipeline
+from common.evaluation import classification, intervals
+from common.features import frozen_prefix
+from common.models import backbones, blocks, freezing
+from common.report import classes
+from common.runs import finished_run
+from common.training import fitting, recorder, schedules, settings
+
+STRATEGIES: dict[str, tuple[str, dict]] = {"gradual_unfreezing": ("the head, then block by block while it pays", {})}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(config.SharedConfig):
+class Config(settings.FineTuningConfig):
     """Unfreeze block by block from the top, for as long as it pays."""
 
-    backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
-    max_blocks: int = 3  # the most that are unfrozen; further down the features to cache grow, 1.6 MB a photo in VGG16
-    blocks_per_stage: int = 1  # how many more train from stage to stage; 2 or 3 where blocks are many and small
-    monitor: Literal["accuracy", "loss"] = "accuracy"  # on validation; loss also punishes being sure and wrong
-    min_improvement: float = 0.01  # of the error or loss, relative: a stage that gains less is the last; 0: none is
-    head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights: better with few photos
-    hidden_units: int | None = None  # Dense units before the softmax; default 256 after flatten, none (0) after gap
-    dropout: float | None = None  # before each Dense; default 0 after flatten, 0.3 after gap
-    l2: float = 0.0  # penalty on the head's weights; 1e-4 to 1e-2 when training accuracy runs ahead of validation
-    epochs: int = 200  # of the head, an upper limit: early stopping ends the training
-    patience: int = 10  # epochs of the head without a better validation loss before it stops
-    learning_rate: float = 1e-3  # of the head: Adam's default
-    fine_tuning_epochs: int = 15  # of each further stage; its rate falls to nothing in the last
-    fine_tuning_rate: float = 1e-4  # 10 to 100 times below the head's: pretrained weights are worth keeping
-    warm_up: int = 1  # epochs of each further stage in which its rate rises from nothing
-    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
+    # The most that are unfrozen; further down the features to cache grow, 1.6 MB a photo in VGG16.
+    max_blocks: Annotated[int, Gt(0)] = 3
+    # How many more train from stage to stage; 2 or 3 where blocks are many and small.
+    blocks_per_stage: Annotated[int, Gt(0)] = 1
+    # Of the error or loss, relative: a stage that gains less is the last; 0: none is.
+    min_improvement: Annotated[float, Ge(0)] = 0.01
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("max_blocks", "blocks_per_stage", "patience", "fine_tuning_epochs", "fine_tuning_rate"):
-            config.check(getattr(self, name) > 0, name, "must be above 0")
-        config.check(self.blocks_per_stage <= self.max_blocks, "blocks_per_stage", "must be at most --max-blocks")
-        demand = "must be below --fine-tuning-epochs: add --warm-up 0"
-        config.check(self.warm_up < self.fine_tuning_epochs, "warm_up", demand)
-        for name in ("l2", "min_improvement", "warm_up"):
-            config.check(getattr(self, name) >= 0, name, "must be 0 or above")
-        config.check(self.hidden_units is None or self.hidden_units >= 0, "hidden_units", "must be 0 or above")
-        config.check(self.dropout is None or 0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
-        config.check(
-            self.fine_tuning_rate <= self.learning_rate / 10,
-            "fine_tuning_rate",
-            "must be 10 times below --learning-rate",
-        )
+        flags.check(self.blocks_per_stage <= self.max_blocks, "blocks_per_stage", "must be at most --max-blocks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,16 +70,13 @@ class Stage:
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
     """The base, Flatten (or global average pooling), Dense, softmax."""
-    hidden_units = {"flatten": 256, "gap": 0}[config.head] if config.hidden_units is None else config.hidden_units
-    dropout = {"flatten": 0.0, "gap": 0.3}[config.head] if config.dropout is None else config.dropout
-    l2 = keras.regularizers.L2(config.l2) if config.l2 else None
-
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
-    if hidden_units:
-        x = keras.layers.Dropout(dropout)(x) if dropout else x
-        x = keras.layers.Dense(hidden_units, activation="relu", kernel_regularizer=l2)(x)
-    x = keras.layers.Dropout(dropout)(x) if dropout else x
+    l2 = keras.regularizers.L2(config.l2)
+    if config.units:
+        x = keras.layers.Dropout(config.dropout_rate)(x) if config.dropout_rate else x
+        x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=l2)(x)
+    x = keras.layers.Dropout(config.dropout_rate)(x) if config.dropout_rate else x
     # float32 also under mixed precision: the softmax and the loss need the digits.
     output = keras.layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
@@ -113,9 +87,9 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
 def plan(base_model: keras.Model, config: Config) -> list[Stage]:
     """The head alone, then one stage for every `blocks_per_stage` blocks from the top, the last with `max_blocks`."""
     stages = [Stage("head", 0, len(base_model.layers))]
-    blocks = surgery.last_blocks(base_model, config.max_blocks)
-    for count, (name, first) in enumerate(blocks, start=1):
-        if count % config.blocks_per_stage == 0 or count == len(blocks):
+    found = blocks.last_blocks(base_model, config.max_blocks)
+    for count, (name, first) in enumerate(found, start=1):
+        if count % config.blocks_per_stage == 0 or count == len(found):
             stages.append(Stage(f"from_{name}", count, first))
     return stages
 
@@ -125,11 +99,8 @@ def optimizer(stage: Stage, steps: int, config: Config) -> keras.optimizers.Opti
     along a cosine."""
     if stage.blocks == 0:
         return keras.optimizers.Adam(config.learning_rate)
-    rate, warm_up, total = config.fine_tuning_rate, config.warm_up * steps, config.fine_tuning_epochs * steps
-    start, target = (rate / 100, rate) if warm_up else (rate, None)
-    return keras.optimizers.Adam(
-        keras.optimizers.schedules.CosineDecay(start, total - warm_up, warmup_target=target, warmup_steps=warm_up)
-    )
+    total, warm_up = config.fine_tuning_epochs * steps, config.warm_up * steps
+    return keras.optimizers.Adam(schedules.warmup_cosine(config.fine_tuning_rate, total, warm_up))
 
 
 def error(score: dict, config: Config) -> float:
@@ -143,78 +114,70 @@ def pays(before: dict, after: dict, config: Config) -> bool:
     return config.min_improvement == 0 or was - became > config.min_improvement * was
 
 
-def run(config: Config) -> runs.Result:
+def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
+    """What trains, as far as one can know: of each stage the number of its first layer, and its epochs."""
+    whole, *further = plan(base_model, config)
+    return [(whole.first, config.likely_epochs), *((stage.first, config.fine_tuning_epochs) for stage in further)]
+
+
+def run(config: Config) -> finished_run.Result:
     """Trains stage after stage while validation improves, drops what harms, reads the test photos once."""
-    record = runs.Run("gradual_unfreezing", config)
-    config = record.config  # that of the interrupted run when --resume is given
-    strategy = device.set_up(config.seed, config.precision, config.deterministic)
+    record = recorder.Recorder("gradual_unfreezing", config)
+    config = record.config  # under --resume the settings of the interrupted run
+    device = devices.set_up(config)
 
     # Data and model.
-    splits = data.load(config, record.directory)
-    with strategy.scope():
+    splits = dataset.load(config, record.directory)
+    with device.scope():
         backbone = backbones.choose(config, default="VGG16")
         model = build_model(backbone.model, len(splits.class_names), config)
-    stages = plan(backbone.model, config)
-    record.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size)
+    planned = plan(backbone.model, config)
+    record.begin(backbone)
 
     # The layers before each stage's cut run once per photo. The cut furthest from the head comes first, so that
     # every other is computed from the one before: all of them together cost one pass through the network.
-    augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
     prefixes = {}
-    for stage in reversed(stages):
-        surgery.unfreeze(backbone.model, stage.first, config.batch_norm)
-        prefixes[stage] = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
+    for stage in reversed(planned):
+        freezing.unfreeze(backbone.model, stage.first, config.batch_norm)
+        prefixes[stage] = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
 
     # Training: each stage goes on from the one before, and the one that gains too little is the last. The rate
     # of a stage falls to 0, so it is its last epoch that counts; the weights that it started from come back where that
     # validates worse, in accuracy by more than chance allows (on 30 photos one more wrong answer says nothing).
-    steps = generators.steps(len(splits.train), config.batch_size)
-    rows, kept = [], stages[0]
+    steps = pipeline.steps(len(splits.train), config.batch_size)
+    rows, kept = [], planned[0]
     score: dict | None = None
     best: dict | None = None
-    for stage in stages:
-        surgery.unfreeze(backbone.model, stage.first, config.batch_norm)
-        print(surgery.trainable_table(model), file=sys.stderr)
+    for stage in planned:
+        freezing.unfreeze(backbone.model, stage.first, config.batch_norm)
+        print(freezing.trainable_table(model), file=sys.stderr)
+        with device.scope():
+            adam = optimizer(stage, steps, config)
+            prefixes[stage].suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy"])
         if best is None:
-            stopping = runs.EarlyStopping(record, config.patience, config.epochs, stage="head")
+            fitted = fitting.fit(record, prefixes[stage], "head", config.epochs, patience=config.patience)
         else:
-            noise = evaluation.accuracy_noise(best["accuracy"], len(splits.validation))
-            stopping = runs.EarlyStopping(
-                record, None, config.fine_tuning_epochs, stage=stage.name, monitor=config.monitor, baseline=best,
-                margin=noise if config.monitor == "accuracy" else 0.0,
+            # Before any weight moves, the model with more unfrozen must score as the one before it did.
+            noise = intervals.accuracy_noise(best["accuracy"], len(splits.validation))
+            fitted = fitting.fit(
+                record, prefixes[stage], stage.name, config.fine_tuning_epochs, monitor=config.monitor, before=score,
+                baseline=best, margin=noise if config.monitor == "accuracy" else 0.0,
             )  # fmt: skip
-        with strategy.scope():
-            prefixes[stage].suffix.compile(
-                optimizer(stage, steps, config), loss="categorical_crossentropy", metrics=["accuracy"]
-            )
-        # Before any weight moves, the model with more unfrozen must score as the one before it did.
-        score = runs.fit(prefixes[stage], stopping, before=score)
+        score = fitted.score
         rows.append(record.stage(stage.name, model, score) | {"blocks": stage.blocks})
-        kept = stage if stopping.improved else kept
+        kept = stage if fitted.improved else kept
         if best is not None and not pays(best, score, config):
             break
         best = score if best is None else min(best, score, key=lambda s: error(s, config))
-    surgery.unfreeze(backbone.model, kept.first, config.batch_norm)
+    freezing.unfreeze(backbone.model, kept.first, config.batch_norm)
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
-    results = {"strategy": f"kept {kept.name}", "data": splits.summary(), "stages": rows}
-    results["kept_stage"] = kept.name
-    probabilities = {split: prefixes[stage].predict(split)[0] for split in data.SPLIT_NAMES}
-    for split, predicted in probabilities.items():
-        results[split] = evaluation.evaluate(
-            predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed
-        )
-    runs.write_predictions(record.directory, splits, probabilities["test"])
-
-    # What stays: a model that takes raw pixels, the numbers, the pictures.
-    model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize)
-    runs.save_model(record.directory, model_from_pixels, splits.class_names)
-    result = record.finish(results | {"cost": record.cost(model, *prefixes.values())})
-    report.write(record.directory, grad_cam.for_photos(model_from_pixels))
-    record.publish()
-    print(runs.summary(result))
-    return result
+    part = prefixes[stage]
+    return record.finish(
+        part, f"kept {kept.name}", task=classification, sections=[classes], stages=rows, kept_stage=kept.name,
+        others=tuple(other for other in prefixes.values() if other is not part),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    config.main(Config, run, __doc__)
+    startup.main(Config, run, __doc__)

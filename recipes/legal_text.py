@@ -29,29 +29,26 @@ Expected: on the drawn contracts a test perplexity of 2.55 (2.47 – 2.58, three
 2,686 (it has never seen a contract) and one from scratch 160, in three minutes on two CPU cores, all five strategies.
 """
 
+from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
+
 import dataclasses
 import gc
 import pathlib
 import sys
-from typing import Literal
+from typing import Annotated, Literal
 
-from common import (
-    config,
-    data,
-    device,
-    errors,
-    evaluation,
-    generate,
-    runs,
-    surgery,
-    text,
-    text_classifier,
-    text_evaluation,
-    text_model,
-    text_report,
-)
+import keras
+from annotated_types import Ge, Gt, Lt
 
-import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+from common import devices, errors, flags
+from common.data import documents, sample_list
+from common.evaluation import baselines, classification, language
+from common.features import frozen_windows
+from common.media import windows
+from common.models import generation, language_model, text_classifier
+from common.report import writing
+from common.runs import finished_run, saved_text_model
+from common.training import fitting, recorder, schedules
 
 STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
@@ -64,7 +61,7 @@ ONLY_FOR = dict.fromkeys(("general", "samples", "sample_tokens", "temperature"),
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(config.RunConfig):
+class Config(flags.RunConfig):
     """Tune a language model on legal texts, or classify them."""
 
     data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
@@ -73,47 +70,44 @@ class Config(config.RunConfig):
     preset: str | None = None
     strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None  # what trains; default full
     compare: bool = False  # all five, the best on validation is kept; generate on demo data does so by default
-    blocks: int = 1  # of last_blocks, at most all
-    lora_rank: int = 8  # 4 to 16; more weights, rarely better
-    window: int | None = None  # tokens; default 256, or all that the network can see where that is less
+    blocks: Annotated[int, Gt(0)] = 1  # of last_blocks, at most all
+    lora_rank: Annotated[int, Gt(0)] = 8  # 4 to 16; more weights, rarely better
+    # Tokens; default 256, or all that the network can see where that is less.
+    window: Annotated[int, Gt(0)] | None = None
     # Of each document at most, its beginning, also for the search for near-duplicates; default: all.
-    document_characters: int | None = None
-    batch_size: int = 8  # windows; of classify the documents that have so many, at least one
-    accumulate: int = 1  # batches for one step: 4 with --batch-size 2 is as 8, with less memory
+    document_characters: Annotated[int, Gt(0)] | None = None
+    batch_size: Annotated[int, Gt(0)] = 8  # windows; of classify the documents that have so many, at least one
+    accumulate: Annotated[int, Gt(0)] = 1  # batches for one step: 4 with --batch-size 2 is as 8, with less memory
     # An upper limit: early stopping ends the training; default 4, of classify 10.
-    epochs: int | None = None  # type: ignore[assignment]
-    patience: int | None = None  # epochs without a better validation loss before it stops; default 2, of classify 4
+    epochs: Annotated[int, Gt(0)] | None = None  # type: ignore[assignment]
+    # Epochs without a better validation loss before it stops; default 2, of classify 4.
+    patience: Annotated[int, Gt(0)] | None = None
     # The peak; default by strategy and the network's width, on demo data three times as high, printed when it trains.
-    learning_rate: float | None = None
-    warm_up: float = 0.1  # share of the steps in which the rate rises from nothing; then it falls along a cosine
-    weight_decay: float = 0.01  # not of biases and norms
-    clip: float = 1.0  # norm of a step's gradients at most
-    dropout: float = 0.0  # of lora, full and scratch; a frozen block has none
+    learning_rate: Annotated[float, Ge(0)] | None = None
+    # Share of the steps in which the rate rises from nothing; then it falls along a cosine.
+    warm_up: Annotated[float, Ge(0), Lt(1)] = 0.1
+    weight_decay: Annotated[float, Ge(0)] = 0.01  # not of biases and norms
+    clip: Annotated[float, Gt(0)] = 1.0  # norm of a step's gradients at most
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # of lora, full and scratch; a frozen block has none
     encoding: str = "utf-8"  # of the files; latin-1 or cp1252 for old ones
     keep_layout: bool = False  # keep blanks and empty lines as they are instead of one
     group_pattern: str | None = None  # regular expression that finds a document's company in its file's name
-    duplicate_threshold: float = 0.2  # documents that share more of their runs of five words stay on one side
+    # Documents that share more of their runs of five words stay on one side.
+    duplicate_threshold: Annotated[float, Gt(0)] = 0.2
     general: pathlib.Path | None = None  # a folder of general texts: how much of them is forgotten? Not for classify
-    samples: int = 8  # texts written before and after, from the first words of validation documents
-    sample_tokens: int = 80  # of each; at most half of what the network sees
-    temperature: float = 0.7  # of them; below 1 plainer, above 1 wilder
-    windows_per_document: int = 4  # of classify: how far it reads; more need more memory and time
-    adapt_epochs: int = 0  # of classify: first tune the language model on the training documents, if they are many
+    samples: Annotated[int, Gt(0)] = 8  # texts written before and after, from the first words of validation documents
+    sample_tokens: Annotated[int, Gt(0)] = 80  # of each; at most half of what the network sees
+    temperature: Annotated[float, Gt(0)] = 0.7  # of them; below 1 plainer, above 1 wilder
+    windows_per_document: Annotated[int, Gt(0)] = 4  # of classify: how far it reads; more need more memory and time
+    # Of classify: first tune the language model on the training documents, if they are many.
+    adapt_epochs: Annotated[int, Ge(0)] = 0
 
     def __post_init__(self):
         super().__post_init__()
-        positive = ("blocks", "lora_rank", "window", "document_characters", "accumulate", "patience", "samples", "clip",
-                    "sample_tokens", "temperature", "windows_per_document", "duplicate_threshold")  # fmt: skip
-        for name in positive:
-            config.check(getattr(self, name) is None or getattr(self, name) > 0, name, "must be above 0")
-        for name in ("learning_rate", "weight_decay", "adapt_epochs"):
-            config.check(getattr(self, name) is None or getattr(self, name) >= 0, name, "must be 0 or above")
-        config.check(0 <= self.warm_up < 1, "warm_up", "must be from 0 to below 1")
-        config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
-        config.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy away")
+        flags.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy away")
         for name, task in ONLY_FOR.items():
             untouched = getattr(self, name) == getattr(Config, name)
-            config.check(self.task == task or untouched, name, f"is for --task {task}")
+            flags.check(self.task == task or untouched, name, f"is for --task {task}")
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -122,13 +116,13 @@ class Config(config.RunConfig):
         return STRATEGIES if compares else (self.strategy or "full",)
 
 
-def freeze(model: text_model.LanguageModel, strategy: str, config: Config) -> int | None:
+def freeze(model: language_model.LanguageModel, strategy: str, config: Config) -> int | None:
     """Leaves trainable what the strategy trains; returns the first block behind the frozen ones, None if all train.
 
     The token embedding is the output layer too, so it stays as it is wherever the first blocks are frozen.
     """
     if strategy == "lora":
-        text_model.enable_lora(model, config.lora_rank)
+        language_model.enable_lora(model, config.lora_rank)
     if strategy in ("lora", "full", "scratch"):
         return None
     first = len(model.blocks) - (min(config.blocks, len(model.blocks)) if strategy == "last_blocks" else 0)
@@ -138,14 +132,14 @@ def freeze(model: text_model.LanguageModel, strategy: str, config: Config) -> in
     return first
 
 
-def build_model(model: text_model.LanguageModel, suffix: keras.Model) -> keras.Model:
+def build_model(model: language_model.LanguageModel, suffix: keras.Model) -> keras.Model:
     """The last part of the network with the tied output layer: logits of the next token, (batch, length, vocabulary).
 
     float32 also under mixed precision: the softmax and the loss need the digits.
     """
 
     embedding = model.backbone.token_embedding
-    return text_model.with_head(suffix, lambda x, inputs: keras.ops.cast(embedding(x, reverse=True), "float32"))
+    return language_model.with_head(suffix, lambda x, inputs: keras.ops.cast(embedding(x, reverse=True), "float32"))
 
 
 def language_loss() -> keras.losses.Loss:
@@ -160,42 +154,40 @@ def optimizer(network: keras.Model, strategy: str, width: int, batches: int, con
         rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
         print(f"learning rate: {rate:.1e}", file=sys.stderr)
     warm_up = int(config.warm_up * batches)  # Keras's schedules count batches, also where it accumulates
-    start, target = (rate / 100, rate) if warm_up else (rate, None)
-    cosine = keras.optimizers.schedules.CosineDecay
-    schedule = cosine(start, batches - warm_up, warmup_target=target, warmup_steps=warm_up)
     adam = keras.optimizers.AdamW(
-        schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip,
+        schedules.warmup_cosine(rate, batches, warm_up), weight_decay=config.weight_decay, global_clipnorm=config.clip,
         gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
     )  # fmt: skip
     plain = [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]
     adam.exclude_from_weight_decay(plain)
-    return device.LossScale(adam) if config.precision == "mixed_float16" else adam
+    return devices.LossScale(adam) if config.precision == "mixed_float16" else adam
 
 
 def train(part, stage: str, strategy: str, width: int, record, epochs: int, loss, baseline=None) -> dict:
     """Fits what lies behind the frozen part and keeps the epoch that validates best; the score on validation."""
     settings, steps = record.config, len(part.batches("train"))
-    config.check(settings.accumulate <= steps, "accumulate", f"must be at most {steps}, the batches of an epoch")
+    flags.check(settings.accumulate <= steps, "accumulate", f"must be at most {steps}, the batches of an epoch")
     part.suffix.compile(optimizer(part.suffix, strategy, width, epochs * steps, settings), loss)
     if baseline:  # the cut network must score as the whole one before any weight moves
         score = part.suffix.evaluate(part.batches("validation"), verbose=0)
-        surgery.check_same_score(baseline["loss"], score, settings)
-    stopping = runs.EarlyStopping(record, settings.patience, epochs, stage, baseline=baseline)
-    return runs.fit(part, stopping)
+        fitting.check_same_score(baseline["loss"], score, settings)
+    return fitting.fit(record, part, stage, epochs, patience=settings.patience, baseline=baseline).score
 
 
-def begin(strategy: str, preset: str, record: runs.Run):
+def begin(strategy: str, preset: str, record: recorder.Recorder):
     """The preset anew, as if the strategy ran alone, cut in front of what trains: model, first block, both halves."""
     gc.collect()
     record.memory.restart()
     keras.utils.set_random_seed(record.config.seed)
     dropout = 0.0 if strategy in ("head", "last_blocks") else record.config.dropout
-    model = text_model.load(preset, strategy != "scratch", dropout)
+    model = language_model.load(preset, strategy != "scratch", dropout)
     first = freeze(model, strategy, record.config)
-    return model, first, *text_model.halves(model, first)
+    return model, first, *language_model.halves(model, first)
 
 
-def row_of(stage: str, strategy: str, part: text_model.FrozenWindows, score: dict, record: runs.Run) -> dict:
+def row_of(
+    stage: str, strategy: str, part: frozen_windows.FrozenWindows, score: dict, record: recorder.Recorder
+) -> dict:
     """A trained strategy's line of the table: what it cost and how it validated."""
     row = record.stage(stage, part.suffix, score)
     row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
@@ -206,109 +198,109 @@ def tune(strategy: str, preset: str, windows: dict, record, baseline=None, stage
     """One strategy: the preset tuned on the training windows; the model, its windows and its row of the table."""
     config, stage = record.config, stage or strategy
     model, _, prefix, suffix = begin(strategy, preset, record)
-    part = text_model.FrozenWindows(model, prefix, build_model(model, suffix), windows, config)
+    part = frozen_windows.FrozenWindows(model, prefix, build_model(model, suffix), windows, config)
     score = train(part, stage, strategy, model.backbone.hidden_dim, record, epochs or config.epochs,
                   language_loss(), None if strategy == "scratch" else baseline)  # fmt: skip
     return model, part, row_of(stage, strategy, part, score, record)
 
 
-def run(config: Config) -> runs.Result:
+def run(config: Config) -> finished_run.Result:
     """Reads and splits the documents, then tunes a model that writes on, or one that tells their types apart."""
-    record = runs.Run("legal_text", config)
-    config = record.config  # that of the interrupted run when --resume is given
-    device.set_up(config.seed, config.precision, config.deterministic)
+    record = recorder.Recorder("legal_text", config)
+    config = record.config  # under --resume the settings of the interrupted run
+    devices.set_up(config)
     # The texts first: a wrong path should not cost the download of a network.
-    corpus = text.load(config, record.directory, least_types=2 if config.task == "classify" else 0)
+    corpus = documents.load(config, record.directory, least_types=2 if config.task == "classify" else 0)
     preset = config.preset or ("demo" if config.data == "demo" else "gpt2_base_en")
-    model = text_model.load(preset)
+    model = language_model.load(preset)
     if config.window and config.window > model.context:
         raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
-    sides = [*data.SPLIT_NAMES, *(["general"] if corpus.general else [])]
-    documents = {side: model.encode(corpus.texts_of(side)) for side in sides}
+    sides = [*sample_list.SPLIT_NAMES, *(["general"] if corpus.general else [])]
+    encoded = {side: model.encode(corpus.texts_of(side)) for side in sides}
     window = config.window or min(256, model.context)
     resolved = {name: getattr(config, name) or value for name, value in LIMITS[config.task].items()}
     if config.task == "classify":
-        longest = max(len(ids) + 1 for side in documents.values() for ids in side)
+        longest = max(len(ids) + 1 for side in encoded.values() for ids in side)
         resolved["windows_per_document"] = min(config.windows_per_document, -(-longest // window))
     record.write_config(preset=preset, window=window, **resolved)
-    return (classify if config.task == "classify" else write_on)(record, model, corpus, documents)
+    return (classify if config.task == "classify" else write_on)(record, model, corpus, encoded)
 
 
-def finish(record: runs.Run, rows: list[dict], kept: dict, part, **results) -> runs.Result:
+def finish(record: recorder.Recorder, rows: list[dict], kept: dict, part, **results) -> finished_run.Result:
     """Marks the strategy that is kept, writes the numbers and the page, and says what came out."""
     for row in rows:
         row["kept"] = row is kept
     record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
-    result = record.finish({
-        "task": record.config.task, "strategy": kept["strategy"], "validation": kept["validation"],
+    return record.complete({
+        "task": record.config.task, "medium": "texts", "strategy": kept["strategy"], "validation": kept["validation"],
         "test": kept["test"], "strategies": rows, "cost": record.cost(part.whole, part), **results,
-    })  # fmt: skip
-    text_report.write(record.directory)
-    record.publish()
-    print(text_evaluation.summary(result))
-    return result
+    }, [writing])  # fmt: skip
 
 
-def write_on(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
+def write_on(
+    record: recorder.Recorder, model: language_model.LanguageModel, corpus: documents.Corpus, encoded: dict
+) -> finished_run.Result:
     """Tunes under each strategy, keeps the one that validates best, and says what it writes, copies and forgets."""
     config, directory = record.config, record.directory
-    windows = {side: text.pack(ids, config.window, model.end_token) for side, ids in documents.items()}
-    print(text.count_table(windows, config.window, len(corpus.duplicates)), file=sys.stderr)
+    packed = {side: windows.pack(ids, config.window, model.end_token) for side, ids in encoded.items()}
+    print(documents.count_table(packed, config.window, len(corpus.duplicates)), file=sys.stderr)
 
     # Before: what the pretrained network makes of the texts, by its own output layer.
     inputs = [model.task.input[name] for name in ("token_ids", "padding_mask")]
     whole = keras.Model(inputs, keras.ops.cast(model.task.output, "float32"), name="pretrained")
-    part = text_model.FrozenWindows(model, None, whole, windows, config)
+    part = frozen_windows.FrozenWindows(model, None, whole, packed, config)
     whole.compile(loss=language_loss())
     baseline = {"loss": whole.evaluate(part.batches("validation"), verbose=0)}
-    before = text_evaluation.of_windows(part, corpus)
-    openings = text_evaluation.openings(corpus, config.samples)
+    before = language.of_windows(part, corpus)
+    openings = language.openings(corpus, config.samples)
     prompts = [model.decode(ids[: model.context // 3]) for ids in model.encode(openings)]
     tokens = min(config.sample_tokens, model.context // 2)
-    sampling = generate.Sampling(tokens, temperature=config.temperature, seed=config.seed)
-    written = {"before": generate.generate(model, prompts, sampling)}
+    sampling = generation.Sampling(tokens, temperature=config.temperature, seed=config.seed)
+    written = {"before": generation.generate(model, prompts, sampling)}
 
     # Training: every strategy starts from the same preset; the validation documents choose.
     rows: list[dict] = []
     best: tuple = ()
     for strategy in config.strategies:
-        tuned, part, row = tune(strategy, config.preset, windows, record, baseline)
-        row |= text_evaluation.of_windows(part, corpus)
+        tuned, part, row = tune(strategy, config.preset, packed, record, baseline)
+        row |= language.of_windows(part, corpus)
         rows.append(row)
         if not best or row["validation"]["loss"] < best[1]["validation"]["loss"]:
             best = tuned, row, part
     model, kept, part = best
 
     # What it writes, and how much of that it has by heart.
-    written["after"] = generate.generate(model, prompts, sampling)
-    copying = text_evaluation.of_written(written, prompts, corpus)
-    samples = text_evaluation.write_samples(directory / "samples.jsonl", prompts, written)
+    written["after"] = generation.generate(model, prompts, sampling)
+    copying = language.of_written(written, prompts, corpus)
+    samples = language.write_samples(directory / "samples.jsonl", prompts, written)
 
     # What stays: a preset that KerasHub loads by itself, LoRA's weights alone, the numbers, the page.
-    text_model.save(model, directory / "preset")
+    language_model.save(model, directory / "preset")
     if kept["strategy"] == "lora":
         model.backbone.save_lora_weights(str(directory / "adapter.lora.h5"))
-    summary = corpus.summary() | {"tokens": {side: part.tokens for side, part in windows.items()}}
+    summary = corpus.summary() | {"tokens": {side: part.tokens for side, part in packed.items()}}
     about = {"before": before, "general": kept.get("general"), "samples": samples, "copying": copying}
     return finish(record, rows, kept, part, data=summary, **about)
 
 
-def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Corpus, documents: dict) -> runs.Result:
+def classify(
+    record: recorder.Recorder, model: language_model.LanguageModel, corpus: documents.Corpus, encoded: dict
+) -> finished_run.Result:
     """Puts a classifier on the network, frozen or tuned, beside logistic regression on counted words."""
     config, preset, stages = record.config, record.config.preset, []
     # A document is one row of its first windows: its type stands in all of them together, not in each.
     length = config.window * config.windows_per_document
-    beginnings = {side: text.pack_each(ids, length, model.end_token) for side, ids in documents.items()}
+    beginnings = {side: windows.pack_each(ids, length, model.end_token) for side, ids in encoded.items()}
     targets = {side: corpus.labels(side) for side in beginnings}
     in_documents = dataclasses.replace(config, batch_size=max(1, config.batch_size // config.windows_per_document))
-    summary = corpus.summary() | {"read": text.share_read(beginnings, documents)}
-    print(text.documents_line(summary, config), file=sys.stderr)
+    summary = corpus.summary() | {"read": windows.share_read(beginnings, encoded)}
+    print(documents.documents_line(summary, config), file=sys.stderr)
 
     if config.adapt_epochs:  # the language model first, on the training documents (Howard and Ruder 2018)
-        packed = {side: text.pack(documents[side], config.window, model.end_token) for side in ("train", "validation")}
+        packed = {side: windows.pack(encoded[side], config.window, model.end_token) for side in ("train", "validation")}
         adapted, _, row = tune("full", preset, packed, record, stage="adapt", epochs=config.adapt_epochs)
         preset = str(record.directory / "preset")
-        text_model.save(adapted, pathlib.Path(preset))
+        language_model.save(adapted, pathlib.Path(preset))
         stages.append({name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")})
 
     rows: list[dict] = []
@@ -316,26 +308,28 @@ def classify(record: runs.Run, model: text_model.LanguageModel, corpus: text.Cor
     for strategy in config.strategies:
         model, first, prefix, suffix = begin(strategy, preset, record)
         head = text_classifier.build_head(model.backbone.hidden_dim, len(corpus.class_names))
-        prefix, suffix = (half and text_model.for_documents(half, config.window, length) for half in (prefix, suffix))
-        network = text_model.with_class_head(model, suffix, head)
-        part = text_model.FrozenWindows(model, prefix, network, beginnings, in_documents, targets)
+        prefix, suffix = (
+            half and language_model.for_documents(half, config.window, length) for half in (prefix, suffix)
+        )
+        network = language_model.with_class_head(model, suffix, head)
+        part = frozen_windows.FrozenWindows(model, prefix, network, beginnings, in_documents, targets)
         score = train(part, strategy, strategy, model.backbone.hidden_dim, record, config.epochs,
                       keras.losses.SparseCategoricalCrossentropy())  # fmt: skip
         row = row_of(strategy, strategy, part, score, record)
         answers = {side: part.suffix.predict(part.batches(side), verbose=0) for side in ("validation", "test")}
         for side, given in answers.items():
             about = corpus.labels(side), corpus.class_names, corpus.groups(side)
-            row[side] = evaluation.evaluate(given, *about, config.seed)
+            row[side] = classification.scores(given, *about, config.seed)
         rows.append(row)
         if not best or row["validation"]["log_loss"] < best[0]["validation"]["log_loss"]:
             best = row, answers["test"], (model, first, head), part
     kept, probabilities, (model, first, head), part = best
 
-    runs.write_predictions(record.directory, corpus, probabilities)
-    text_classifier.save(record.directory, model, first, head, corpus.class_names, config)
-    baseline = text_evaluation.counted_words(corpus, config.seed)
+    recorder.write_predictions(record.directory, corpus, probabilities)
+    saved_text_model.save(record.directory, model, first, head, corpus.class_names, config)
+    baseline = baselines.counted_words(corpus, config.seed)
     return finish(record, rows, kept, part, data=summary, stages=stages, counted_words=baseline)
 
 
 if __name__ == "__main__":
-    config.main(Config, run, __doc__)
+    startup.main(Config, run, __doc__)

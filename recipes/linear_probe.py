@@ -20,48 +20,46 @@ Expected, on two CPU cores: on the demo a test accuracy of 0.847 (0.800 – 0.87
 first time; the nearest centroid has 0.836 (0.797 – 0.842) there.
 """
 
-import dataclasses
-import sys
-from typing import Literal
+from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
+import dataclasses
+from typing import Annotated, Literal
+
+import keras
 import numpy as np
+from annotated_types import Gt
 from sklearn import linear_model, metrics, preprocessing
 
-from common import (
-    backbones,
-    config,
-    data,
-    device,
-    evaluation,
-    frozen_prefix,
-    generators,
-    grad_cam,
-    report,
-    runs,
-    surgery,
-)
-
-import keras  # isort: skip  (after common, which imports TensorFlow quietly)
+from common import devices
+from common.data import dataset
+from common.evaluation import classification
+from common.features import frozen_prefix
+from common.models import backbones, freezing
+from common.report import classes
+from common.runs import finished_run
+from common.training import recorder, settings
 
 PENALTIES = tuple(10.0**power for power in range(-5, 3))  # C of logistic regression: small is strong
 SHARPNESS = tuple(10.0 ** (power / 4) for power in range(-16, 9))  # of the softmax over distances
 
 
+STRATEGIES = {
+    "nearest_centroid": ("the class whose mean training feature is nearest", {"classifier": "nearest_centroid"}),
+    "logistic_regression": ("scikit-learn's, on the frozen network's features", {}),
+}
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(config.SharedConfig):
+class Config(settings.PhotoConfig):
     """A linear classifier of scikit-learn on the pooled features of a frozen network."""
 
     backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
     classifier: Literal["logistic_regression", "nearest_centroid"] = "logistic_regression"  # centroid: very few photos
-
-    def __post_init__(self):
-        super().__post_init__()
-        config.check(self.views > 0, "views", "must be above 0: a probe has no epochs that could draw new ones")
+    views: Annotated[int, Gt(0)] = 8  # augmented views of each training photo: a probe has no epochs that draw new ones
 
 
 def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:
     """The base, global average pooling, softmax: a linear classifier on the pooled features."""
-    surgery.freeze(base_model)
     x = keras.layers.GlobalAveragePooling2D()(base_model.output)
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(base_model.input, output, name="classifier")
@@ -118,49 +116,38 @@ def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
 CLASSIFIERS = {"logistic_regression": logistic_regression, "nearest_centroid": nearest_centroid}
 
 
-def run(config: Config) -> runs.Result:
+def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
+    """What trains: nothing does, so no stage takes a number of epochs."""
+    return []
+
+
+def run(config: Config) -> finished_run.Result:
     """Fits the classifier, puts it into the model, reads the test photos once, writes the report."""
-    record = runs.Run("linear_probe", config)
-    config = record.config
-    strategy = device.set_up(config.seed, config.precision, config.deterministic)
+    record = recorder.Recorder("linear_probe", config)
+    config = record.config  # under --resume the settings of the interrupted run
+    device = devices.set_up(config)
 
     # Data and model.
-    splits = data.load(config, record.directory)
+    splits = dataset.load(config, record.directory)
     num_classes = len(splits.class_names)
-    with strategy.scope():
+    with device.scope():
         backbone = backbones.choose(config, default="VGG16")
+        freezing.freeze(backbone.model)
         model = build_model(backbone.model, num_classes)
-    record.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size)
-    print(surgery.trainable_table(model), file=sys.stderr)
+    record.begin(backbone, model)
 
     # The network runs once per photo; the classifier is fitted on what it makes of them. Augmented views are further
     # training photos.
-    augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
-    prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config, augmentation)
-    views = {split: prefix.features(split) for split in ("train", "validation")}
-    features = {split: np.concatenate(values) for split, values in views.items()}
-    labels = {split: np.tile(splits.labels(split), len(values)) for split, values in views.items()}
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
+    views = {side: prefix.features(side) for side in ("train", "validation")}
+    features = {side: np.concatenate(values) for side, values in views.items()}
+    labels = {side: np.tile(splits.labels(side), len(values)) for side, values in views.items()}
     kernel, bias, chosen = CLASSIFIERS[config.classifier](features, labels, num_classes)
     model.get_layer("probabilities").set_weights([kernel, bias])
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
-    results = {"strategy": config.classifier, "data": splits.summary(), "chosen": chosen}
-    probabilities = {split: prefix.predict(split)[0] for split in data.SPLIT_NAMES}
-    for split, predicted in probabilities.items():
-        results[split] = evaluation.evaluate(
-            predicted, splits.labels(split), splits.class_names, splits.groups(split), config.seed
-        )
-    runs.write_predictions(record.directory, splits, probabilities["test"])
-
-    # What stays: a model that takes raw pixels, the numbers, the pictures.
-    model_from_pixels = surgery.take_raw_pixels(model, backbone.preprocess, backbone.resize)
-    runs.save_model(record.directory, model_from_pixels, splits.class_names)
-    result = record.finish(results | {"cost": record.cost(model, prefix)})
-    report.write(record.directory, grad_cam.for_photos(model_from_pixels))
-    record.publish()
-    print(runs.summary(result))
-    return result
+    return record.finish(prefix, config.classifier, task=classification, sections=[classes], chosen=chosen)
 
 
 if __name__ == "__main__":
-    config.main(Config, run, __doc__)
+    startup.main(Config, run, __doc__)

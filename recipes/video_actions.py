@@ -27,87 +27,76 @@ apart (open and close, throw and catch) 1.000 and 0.500. On 120 real clips, whol
 0.859 and `frames` 0.816 (InceptionV3 to mixed8, 160 pixels, five folds).
 """
 
+from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
+
 import dataclasses
 import functools
 import sys
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from common import (
-    backbones,
-    clip_evaluation,
-    clip_surgery,
-    clips,
-    config,
-    data,
-    demo_clips,
-    device,
-    errors,
-    evaluation,
-    frozen_prefix,
-    generators,
-    report,
-    runs,
-    surgery,
-    video,
-)
+import keras
+import numpy as np
+from annotated_types import Ge, Gt, Le, Lt
 
-import keras  # isort: skip  (after common, which imports TensorFlow quietly)
-import numpy as np  # isort: skip
+from common import devices, errors, flags
+from common.data import clip_groups, dataset, pipeline
+from common.demo import drawn_clips
+from common.evaluation import classification, intervals, use_of_time
+from common.features import frozen_prefix
+from common.media import clips
+from common.models import backbones, blocks, cut, frames, freezing, inflate, raw_input
+from common.report import classes, motion
+from common.runs import finished_run
+from common.training import fitting, recorder, schedules, settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(config.SharedConfig):
+class Config(settings.PhotoConfig):
     """Classify clips by 3D pooling over a network for photos."""
 
     data: str = "demo"  # demo, a folder of class folders with clips, or a CSV with path,label[,group][,split]
     # A name in keras.applications, MobileNetV2:0.35; default InceptionV3, on demo data demo.
     backbone: str | None = None
     last_layer: str | None = None  # cut the backbone off after this layer; a --weights file is that of what is left
-    image_size: int | None = None  # pixels a side; default 112 as in the example, on demo data 96
+    # Pixels a side; default 112 as in the example, on demo data 96.
+    image_size: Annotated[int, Gt(0)] | None = None
     # What joins the frames; frames cannot tell the direction of time, inflated can once its kernels are trained.
     temporal: Literal["frames", "difference", "inflated"] = "difference"
-    frames: int = 16  # of each clip; more for long actions
+    frames: Annotated[int, Gt(0)] = 16  # of each clip; more for long actions
     sampling: Literal["whole", "window"] = "whole"  # frames from all over the clip, or close together
-    stride: int = 2  # frames from one to the next in a window
-    looks: int = 3  # windows of a validation or test clip, their probabilities averaged; only for windows
+    stride: Annotated[int, Gt(0)] = 2  # frames from one to the next in a window
+    # Windows of a validation or test clip, their probabilities averaged; only for windows.
+    looks: Annotated[int, Gt(0)] = 3
     # Regular expression that finds a clip's group in its name; default: those of UCF101 and UT-Interaction.
     group_pattern: str | None = None
     official_split: Literal[1, 2, 3] | None = None  # of UCF101: its own training and test clips
     time_pairs: tuple[str, ...] = ()  # classes that only the direction of time tells apart: open close throw catch
-    hidden_units: int = 256  # Dense units before the softmax
-    dropout: float = 0.0  # before the softmax
-    l2: float = 1e-2  # penalty on the head's weights; a hundred clips and thousands of features need one
-    batch_size: int = 16  # clips
-    epochs: int = 200  # of the head; its rate falls to nothing in the last
-    learning_rate: float = 1e-3  # of the head
-    validation_fraction: float = 0.15  # of the clips of each class, by whole groups
-    test_fraction: float = 0.25  # of the clips of each class, by whole groups
+    hidden_units: Annotated[int, Ge(0)] = 256  # Dense units before the softmax
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # before the softmax
+    # Penalty on the head's weights; a hundred clips and thousands of features need one.
+    l2: Annotated[float, Ge(0)] = 1e-2
+    batch_size: Annotated[int, Gt(0)] = 16  # clips
+    epochs: Annotated[int, Gt(0)] = 200  # of the head; its rate falls to nothing in the last
+    learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head
+    validation_fraction: Annotated[float, Gt(0), Lt(1)] = 0.15  # of the clips of each class, by whole groups
+    test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.25  # of the clips of each class, by whole groups
     # Number, name or block (mixed8) to fine-tune, and inflate, from; default: the head alone, inflated the last block.
     unfreeze_from: str | None = None
-    fine_tuning_epochs: int = 10  # of the second stage, where there is one
-    fine_tuning_rate: float = 1e-5  # 10 to 100 times below the head's
-    warm_up: int = 1  # epochs in which the fine-tuning rate rises from nothing
+    fine_tuning_epochs: Annotated[int, Gt(0)] = 10  # of the second stage, where there is one
+    fine_tuning_rate: Annotated[float, Gt(0)] = 1e-5  # 10 to 100 times below the head's
+    warm_up: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises from nothing
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many clips
     flip: bool = True  # mirror clips left to right; not where the side carries meaning
-    rotation: float = 0.0  # turn them by up to so many degrees; 10 is small
-    zoom: float = 0.1  # up to this fraction closer or further
-    contrast: float = 0.1  # up to this fraction more or less contrast
-    views: int = 4  # augmented views cached of each training clip; 0 draws new ones each epoch, uncached, slow
+    zoom: Annotated[float, Ge(0), Lt(1)] = 0.1  # up to this fraction closer or further
+    contrast: Annotated[float, Ge(0), Le(1)] = 0.1  # up to this fraction more or less contrast
+    # Augmented views cached of each training clip; 0 draws new ones each epoch, uncached, slow.
+    views: Annotated[int, Ge(0)] = 4
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("frames", "stride", "looks", "fine_tuning_epochs", "fine_tuning_rate"):
-            config.check(getattr(self, name) > 0, name, "must be above 0")
-        config.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
-        config.check(self.hidden_units >= 0, "hidden_units", "must be 0 or above")
-        config.check(self.l2 >= 0, "l2", "must be 0 or above")
-        config.check(0 <= self.dropout < 1, "dropout", "must be from 0 to below 1")
-        slow = self.fine_tuning_rate <= self.learning_rate / 10
-        config.check(slow, "fine_tuning_rate", "must be 10 times below --learning-rate")
-        config.check(0 <= self.warm_up < self.fine_tuning_epochs, "warm_up", "must be below --fine-tuning-epochs")
-        config.check(
-            len(self.time_pairs) % 2 == 0, "time_pairs", "must name classes two by two: open close throw catch"
-        )
+        settings.check_fine_tuning(self)
+        flags.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
+        flags.check(len(self.time_pairs) % 2 == 0, "time_pairs", "must name classes two by two: open close throw catch")
 
 
 def first_unfrozen(network: keras.Model, config: Config) -> int | None:
@@ -116,10 +105,10 @@ def first_unfrozen(network: keras.Model, config: Config) -> int | None:
     Inflated kernels know nothing of motion before they are trained, so there it is by default the last block's first.
     """
     if config.unfreeze_from:
-        return surgery.layer_number(network, config.unfreeze_from)
+        return blocks.layer_number(network, config.unfreeze_from)
     if config.temporal != "inflated":
         return None
-    ((_, first),) = surgery.last_blocks(network, 1)
+    ((_, first),) = blocks.last_blocks(network, 1)
     return first
 
 
@@ -136,12 +125,12 @@ def build_model(before: keras.Model | None, after: keras.Model, num_classes: int
         stage trains: `fine_tuning` and `head`.
     """
     inputs = keras.Input((config.frames, *(before or after).input_shape[-3:]), name="clips")
-    crossing = clip_surgery.on_each_frame(before, [inputs]) if before else [inputs]
+    crossing = frames.on_each_frame(before, [inputs]) if before else [inputs]
     each_frame = keras.layers.Identity(name="each_frame")  # behind it frames are joined; the order test cuts here
     if config.temporal == "inflated":
         maps = after(each_frame(crossing[0]))
     else:
-        maps = each_frame(*clip_surgery.on_each_frame(after, crossing))
+        maps = each_frame(*frames.on_each_frame(after, crossing))
 
     pooled = keras.layers.GlobalAveragePooling3D()(maps)
     if config.temporal == "difference":
@@ -152,7 +141,7 @@ def build_model(before: keras.Model | None, after: keras.Model, num_classes: int
         pooled = keras.layers.Concatenate()([pooled, pool()(appearing), pool()(vanishing)])
     # Changes are far smaller than what is there: `set_scale` brings all to one scale.
     x = keras.layers.BatchNormalization(epsilon=1e-5, trainable=False, dtype="float32", name="one_scale")(pooled)
-    l2 = keras.regularizers.L2(config.l2) if config.l2 else None
+    l2 = keras.regularizers.L2(config.l2)
     if config.hidden_units:
         x = keras.layers.Dense(config.hidden_units, activation="relu", kernel_regularizer=l2)(x)
     x = keras.layers.Dropout(config.dropout)(x) if config.dropout else x
@@ -171,7 +160,7 @@ def set_scale(model: keras.Model, prefix: frozen_prefix.FrozenPrefix) -> None:
     layer.moving_variance.assign(features.var(axis=0))
 
 
-def train(prefix, record, strategy, stage, epochs, rate, warm_up=0, baseline=None):
+def train(prefix, record, device, stage, epochs, rate, warm_up=0, baseline=None) -> fitting.Fitted:
     """Fits what lies behind a frozen prefix; its rate falls to 0 along a cosine, and its last epoch counts.
 
     Args:
@@ -180,140 +169,119 @@ def train(prefix, record, strategy, stage, epochs, rate, warm_up=0, baseline=Non
         rate: Adam's, which rises over the first `warm_up` epochs.
         baseline: the validation score of the weights before; they come back where the stage validates worse by more
             than chance allows.
-
-    Returns:
-        The score on the validation clips, and whether the stage's weights were kept.
     """
-    steps = generators.steps(len(prefix.splits.train), record.config.batch_size)
-    noise = evaluation.accuracy_noise(baseline["accuracy"], len(prefix.splits.validation)) if baseline else 0.0
-    stopping = runs.EarlyStopping(
-        record, None, epochs, stage=stage, monitor="accuracy", baseline=baseline, margin=noise
+    steps = pipeline.steps(len(prefix.splits.train), record.config.batch_size)
+    adam = keras.optimizers.Adam(schedules.warmup_cosine(rate, epochs * steps, warm_up * steps))
+    with device.scope():
+        prefix.suffix.compile(adam, "categorical_crossentropy", metrics=["accuracy"])
+    noise = intervals.accuracy_noise(baseline["accuracy"], len(prefix.splits.validation)) if baseline else 0.0
+    return fitting.fit(
+        record, prefix, stage, epochs, monitor="accuracy", baseline=baseline, before=baseline, margin=noise
     )
-    start, target = (rate / 100, rate) if warm_up else (rate, None)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        start, (epochs - warm_up) * steps, warmup_target=target, warmup_steps=warm_up * steps
-    )
-    with strategy.scope():
-        prefix.suffix.compile(keras.optimizers.Adam(schedule), "categorical_crossentropy", metrics=["accuracy"])
-    return runs.fit(prefix, stopping, baseline), stopping.improved
 
 
 def time_pairs(config: Config, class_names) -> list[tuple[str, str]]:
     """The pairs of classes that only the direction of time tells apart; those of the drawn clips are known."""
     if config.data == "demo" and not config.time_pairs:
-        return list(demo_clips.PAIRS)
+        return list(drawn_clips.PAIRS)
     for name in config.time_pairs:
         if name not in class_names:
             raise errors.UserError(f"--time-pairs {name}: no such class; there are {', '.join(class_names)}")
     return list(zip(config.time_pairs[::2], config.time_pairs[1::2], strict=True))
 
 
-def use_of_time(model, backbone, splits, looking, probabilities, config: Config) -> dict:
+def order_and_pairs(model, backbone, splits, looking, probabilities, config: Config) -> dict:
     """Whether time is used: the test clips with their frames in other orders, and pairs of classes."""
-    chosen = clip_evaluation.some_of(len(splits.test))
+    chosen = use_of_time.some_of(len(splits.test))
     labels = splits.labels("test")[chosen]
-    batches = generators.evaluation_batches(
+    batches = pipeline.evaluation_batches(
         [splits.paths("test")[number] for number in chosen], labels, len(splits.class_names), backbone.resize,
         config.batch_size, backbone.preprocess, clips=looking, position=looking.positions()[0],
     )  # fmt: skip
     return {
         "clips": len(chosen),
-        "order": clip_evaluation.order_test(model, batches, labels, config.seed),
+        "order": use_of_time.order_test(model, batches, labels, config.seed),
         "pairs": [
-            clip_evaluation.within_pair(probabilities, splits.labels("test"), splits.class_names, pair)
+            use_of_time.within_pair(probabilities, splits.labels("test"), splits.class_names, pair)
             for pair in time_pairs(config, splits.class_names)
         ],
     }
 
 
-def run(config: Config) -> runs.Result:
+def run(config: Config) -> finished_run.Result:
     """Trains the head, then, if asked to, the last layers too; reads the test clips once."""
-    record = runs.Run("video_actions", config)
-    config = record.config  # that of the interrupted run when --resume is given
-    strategy = device.set_up(config.seed, config.precision, config.deterministic)
+    record = recorder.Recorder("video_actions", config)
+    config = record.config  # under --resume the settings of the interrupted run
+    device = devices.set_up(config)
 
     # Data: clips, and which of them belong together.
-    samples = clips.load(config.data, config.cache_directory, config.group_pattern, config.official_split)
-    splits = data.load(config, record.directory, samples, kind=video)
+    samples = clip_groups.load(config.data, config.cache_directory, config.group_pattern, config.official_split)
+    splits = dataset.load(config, record.directory, samples, kind=clips)
     time_pairs(config, splits.class_names)  # a mistake there shows now, not after the training
 
     # Model: the pretrained network, in two parts where it will be fine-tuned, under clips.
-    with strategy.scope():
+    with device.scope():
         size = config.image_size or (None if config.data == "demo" else 112)
         backbone = backbones.choose(dataclasses.replace(config, image_size=size), default="InceptionV3")
         first = first_unfrozen(backbone.model, config)
-        before, after = clip_surgery.halves(backbone.model, first) if first else (None, backbone.model)
+        before, after = cut.halves(backbone.model, first) if first else (None, backbone.model)
         if config.temporal == "inflated":
-            after = clip_surgery.inflated(after, config.frames)
+            after = inflate.inflated(after, config.frames)
         model, behind = build_model(before, after, len(splits.class_names), config)
-    first_name = None if first is None else backbone.model.layers[first].name
-    record.write_config(
-        backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, unfreeze_from=first_name
-    )
+    record.begin(backbone, unfreeze_from=None if first is None else backbone.model.layers[first].name)
 
     # The layers that never train run once for each clip and each of its augmented views.
-    looking = generators.Clips(config.frames, config.sampling, config.stride, config.looks)
-    augmentation = generators.Augmentation(config.flip, config.rotation, config.zoom, config.contrast)
-    cut_at = functools.partial(frozen_prefix.FrozenPrefix, model, backbone, splits, config, augmentation, clips=looking)
-    surgery.freeze(backbone.model)
+    looking = clips.Clips(config.frames, config.sampling, config.stride, config.looks)
+    cut_at = functools.partial(frozen_prefix.FrozenPrefix, model, backbone, splits, config, clips=looking)
+    freezing.freeze(backbone.model)
     prefixes = {}
     if first is not None:
-        surgery.unfreeze(after, 0, config.batch_norm)
+        freezing.unfreeze(after, 0, config.batch_norm)
         prefixes["fine_tuning"] = cut_at(at=behind["fine_tuning"])
-        surgery.freeze(after)
+        freezing.freeze(after)
     prefixes["head"] = cut_at(at=behind["head"])
     set_scale(model, prefixes["head"])
 
     # Stage 1: the head, on the frozen network.
-    print(surgery.trainable_table(model), file=sys.stderr)
-    part = prefixes["head"]
-    score, _ = train(part, record, strategy, "head", config.epochs, config.learning_rate)
-    stages, kept = [record.stage("head", model, score)], "head"
+    print(freezing.trainable_table(model), file=sys.stderr)
+    head = train(prefixes["head"], record, device, "head", config.epochs, config.learning_rate)
+    stages, trained, kept = [record.stage("head", model, head.score)], "head", "head"
 
     # Stage 2: the head and the last layers, slowly; the head comes back where that validates worse.
     if first is not None:
-        surgery.unfreeze(after, 0, config.batch_norm)
-        print(surgery.trainable_table(model), file=sys.stderr)
-        part = prefixes["fine_tuning"]
-        score, improved = train(
-            part, record, strategy, "fine_tuning", config.fine_tuning_epochs, config.fine_tuning_rate, config.warm_up,
-            baseline=score,
+        freezing.unfreeze(after, 0, config.batch_norm)
+        print(freezing.trainable_table(model), file=sys.stderr)
+        trained = "fine_tuning"
+        tuned = train(
+            prefixes[trained], record, device, trained, config.fine_tuning_epochs, config.fine_tuning_rate,
+            config.warm_up, baseline=head.score,
         )  # fmt: skip
-        stages.append(record.stage("fine_tuning", model, score))
-        kept = "fine_tuning" if improved else "head"
+        stages.append(record.stage(trained, model, tuned.score))
+        kept = trained if tuned.improved else "head"
         if kept == "head":
-            surgery.freeze(after)
+            freezing.freeze(after)
 
     # Evaluation: here, and nowhere else, the test clips are compared with their labels. A clip's answer is the mean
     # over its windows.
-    results = {"strategy": f"{config.temporal}, {kept.replace('_', ' ')}", "data": splits.summary(), "stages": stages}
-    if first is not None:
-        results["kept_stage"] = kept
-    windows = {split: part.predict(split) for split in ("validation", "test")}
-    for split, answers in windows.items():
-        results[split] = evaluation.evaluate(
-            answers.mean(axis=0), splits.labels(split), splits.class_names, splits.groups(split), config.seed
-        )
-    probabilities = windows["test"].mean(axis=0)
-    runs.write_predictions(record.directory, splits, probabilities)
-    results["clips"] = dataclasses.asdict(looking) | {
+    part = prefixes.pop(trained)
+    windows = {side: part.predict(side) for side in ("validation", "test")}
+    answers = {side: each.mean(axis=0) for side, each in windows.items()}
+    found = dataclasses.asdict(looking) | {
         "temporal": config.temporal,
         "windows": len(windows["test"]),
         "window_accuracy": float((windows["test"].argmax(-1) == splits.labels("test")).mean()),
-        "time": use_of_time(model, backbone, splits, looking, probabilities, config),
+        "time": order_and_pairs(model, backbone, splits, looking, answers["test"], config),
     }
 
     # What stays: a model that takes raw clips, the numbers, the pictures.
-    model_from_clips = clip_surgery.take_raw_clips(model, backbone.preprocess, backbone.resize, looking)
-    runs.save_model(record.directory, model_from_clips, splits.class_names, looking)
-    result = record.finish(results | {"cost": record.cost(model, *prefixes.values())})
-    saved = runs.SavedModel(model_from_clips, list(splits.class_names), looking)
-    report.write(record.directory, clip_evaluation.for_clips(saved))
-    record.publish()
-    print(runs.summary(result))
-    print(clip_evaluation.summary(result.results["clips"]))
-    return result
+    last: dict[str, Any] = {} if first is None else {"kept_stage": kept}
+    return record.finish(
+        part, f"{config.temporal}, {kept.replace('_', ' ')}", task=classification, sections=[classes, motion],
+        predictions=answers,
+        raw_input=raw_input.take_raw_clips(model, backbone.preprocess, backbone.resize, looking),
+        others=tuple(prefixes.values()), stages=stages, clips=found, **last,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    config.main(Config, run, __doc__)
+    startup.main(Config, run, __doc__)

@@ -17,7 +17,7 @@ if os.environ.get("REAL_DATA"):
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
-import common  # noqa: E402, F401  (imports TensorFlow quietly)
+from common import startup  # noqa: E402, F401  (imports TensorFlow quietly)
 
 gc.freeze()  # TensorFlow's objects stay anyway; looking through them again and again is 3 % of the time
 gc.set_threshold(100_000, 50, 50)

@@ -1,4 +1,4 @@
-"""What several test files call: a run that dies, bytes that are damaged, a script of `data/` from the shell."""
+"""What several test files call: a run that dies, bytes that are damaged, a script of `data/` from the shell, texts."""
 
 import io
 import os
@@ -6,10 +6,11 @@ import runpy
 import shutil
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from common import runs
+from common.training import checkpoints
 
 
 class Killed(Exception):
@@ -18,7 +19,7 @@ class Killed(Exception):
 
 def killed_after(recipe, stage, epoch, config, monkeypatch):
     """The directory of a run of a recipe that died right after the checkpoint of an epoch of a stage."""
-    write = runs.Checkpoint.write
+    write = checkpoints.Checkpoint.write
 
     def write_and_die(self, directory):
         write(self, directory)
@@ -26,7 +27,7 @@ def killed_after(recipe, stage, epoch, config, monkeypatch):
             raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(runs.Checkpoint, "write", write_and_die)
+        patched.setattr(checkpoints.Checkpoint, "write", write_and_die)
         recipe.run(config)
     return config.resume or latest_run(config, recipe)
 
@@ -66,6 +67,13 @@ def exit_code_of(script, arguments, folder, monkeypatch):
     with pytest.raises(SystemExit) as stopped:
         runpy.run_path(str(folder / "prepare.py"), run_name="__main__")
     return stopped.value.code
+
+
+def words(seed, count=200):
+    """A text of words that no other seed has, without figures, which do not count for near-duplicates."""
+    letters = str.maketrans("0123456789", "abcdefghij")
+    order = np.random.default_rng(seed).permutation(count)
+    return " ".join(f"{seed}x{number}".translate(letters) for number in order)
 
 
 def opened(png):

@@ -1,5 +1,7 @@
 """A recipe that trains nothing, for the tests of what runs recipes: it behaves as its config says."""
 
+from common import startup  # noqa: F401, isort: skip  (first, as in every recipe)
+
 import dataclasses
 import os
 import pathlib
@@ -8,11 +10,12 @@ import sys
 import time
 import types
 
-from common import config, errors, files
+from common import errors, files
+from common.training import settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(config.SharedConfig):
+class Config(settings.PhotoConfig):
     """What to do, and a file that gets a line at the start and one at the end."""
 
     name: str

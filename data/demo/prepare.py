@@ -16,6 +16,8 @@ Expected: validation accuracy 0.87 over 55 classes (seed 0) in 25 minutes on 2 C
 other work, and a file of 1.8 MB.
 """
 
+from common import startup  # noqa: F401, isort: skip  (first)
+
 import argparse
 import concurrent.futures
 import math
@@ -29,7 +31,7 @@ import keras
 import numpy as np
 import tqdm
 
-from common import demo
+from common.demo import drawn_photos, network
 
 TRAIN_PER_CLASS = 320
 VALIDATION_PER_CLASS = 20
@@ -45,8 +47,8 @@ CHANNEL_ORDERS = np.array([(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1)
 def draw_class(class_name: str, start: int, stop: int) -> np.ndarray:
     """Photos of one class with the seeds from `start` to `stop` - 1, uint8 (n, 96, 96, 3)."""
     painter = classes.PAINTERS[class_name]
-    randoms = (demo.photo_random(class_name, seed) for seed in range(start, stop))
-    return np.stack([demo.paint_photo(painter, random) for random in randoms])
+    randoms = (drawn_photos.photo_random(class_name, seed) for seed in range(start, stop))
+    return np.stack([drawn_photos.paint_photo(painter, random) for random in randoms])
 
 
 def draw_all(start: int, stop: int, description: str) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +87,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         chosen = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
         photos = np.stack([self.vary(photo) for photo in self.photos[chosen]])
-        return demo.preprocess(photos), self.labels[chosen]
+        return network.preprocess(photos), self.labels[chosen]
 
     def vary(self, photo):
         flipped = photo[:, ::-1] if self.random.random() < 0.5 else photo
@@ -144,7 +146,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--out", type=pathlib.Path, default=demo.WEIGHTS_PATH, help="the file to write")
+    parser.add_argument("--out", type=pathlib.Path, default=network.WEIGHTS_PATH, help="the file to write")
     parser.add_argument("--seed", type=int, default=0, help="of the random weights and the order")
     return parser.parse_args()
 
@@ -157,14 +159,14 @@ def main():
     train_stop = VALIDATION_PER_CLASS + TRAIN_PER_CLASS
     train_photos, train_labels = draw_all(VALIDATION_PER_CLASS, train_stop, "training photos")
 
-    base = demo.vgg16_narrow((None, None, 3))  # One set of weights for both sizes.
+    base = network.vgg16_narrow((None, None, 3))  # One set of weights for both sizes.
     twin = with_batch_norm(base)
     epochs = SMALL_EPOCHS + FULL_EPOCHS
     model = build_classifier(twin, steps=epochs * (len(train_photos) // BATCH_SIZE))
-    stages = ((SMALL_SIZE, 0, SMALL_EPOCHS), (demo.IMAGE_SIZE, SMALL_EPOCHS, epochs))
+    stages = ((SMALL_SIZE, 0, SMALL_EPOCHS), (drawn_photos.IMAGE_SIZE, SMALL_EPOCHS, epochs))
     for stage, (size, start, stop) in enumerate(stages):
         batches = Batches(shrink(train_photos, size), train_labels, options.seed + stage)
-        validation = demo.preprocess(shrink(validation_photos, size).astype("float32")), validation_labels
+        validation = network.preprocess(shrink(validation_photos, size).astype("float32")), validation_labels
         model.fit(batches, validation_data=validation, initial_epoch=start, epochs=stop)
 
     accuracy = model.evaluate(*validation, return_dict=True, verbose=0)["accuracy"]

@@ -9,7 +9,8 @@ import collections
 import pathlib
 import shutil
 
-from common import config, data, errors, tfds_export
+from common import errors, flags
+from common.data import sources, tfds
 
 FOLDER = pathlib.Path(__file__).parent
 PHOTOS = {"dandelion": 898, "daisy": 633, "tulips": 799, "sunflowers": 699, "roses": 641}
@@ -23,15 +24,15 @@ def prepare(folder: pathlib.Path = FOLDER, expected: dict[str, int] = PHOTOS) ->
     """
     photos = folder / "photos"
     if not photos.is_dir():
-        exported = tfds_export.export("tf_flowers", folder / ".unfinished")
+        exported = tfds.export("tf_flowers", folder / ".unfinished")
         exported.rename(photos)
         shutil.rmtree(folder / ".unfinished")
-    counts = dict(collections.Counter(sample.label for sample in data.read_folder(photos)))
+    counts = dict(collections.Counter(sample.label for sample in sources.read_folder(photos)))
     if counts != expected:
         raise errors.UserError(f"{photos}: found {counts}, expected {expected}; remove the folder and start again")
     return photos
 
 
 if __name__ == "__main__":
-    with config.reported_errors():
+    with flags.reported_errors():
         print(prepare())

@@ -27,7 +27,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import tqdm
 
-from common import config, download, errors, files
+from common import errors, files, flags
+from common.data import download
 
 FOLDER = pathlib.Path(__file__).parent
 SERVER = "https://dataverse.harvard.edu"
@@ -400,5 +401,5 @@ def advice(settings: Config) -> str:
 
 
 if __name__ == "__main__":
-    with config.reported_errors():
-        print(prepare(config.parse(Config, sys.argv[1:], __doc__)))
+    with flags.reported_errors():
+        print(prepare(flags.parse(Config, sys.argv[1:], __doc__)))

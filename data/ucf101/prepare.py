@@ -22,7 +22,8 @@ from collections.abc import Iterable, Iterator
 
 import tqdm
 
-from common import config, download, errors
+from common import errors, flags
+from common.data import download
 
 FOLDER = pathlib.Path(__file__).parent
 SERVER = "https://www.crcv.ucf.edu/data/UCF101"
@@ -140,7 +141,7 @@ def read_lists(found: dict[str, pathlib.Path], settings: Config, where: str) -> 
     classes = [line.split()[1] for line in found[CLASS_LIST.lower()].read_text().splitlines() if line.strip()]
     for name in settings.classes:
         if name not in classes:
-            hint = config.suggestion(name, classes) or f"; there are {', '.join(classes)}"
+            hint = flags.suggestion(name, classes) or f"; there are {', '.join(classes)}"
             raise errors.UserError(f"--classes: there is no class {name}{hint}")
     wanted = set(settings.classes or classes)
     lines = {name: found[name.lower()].read_text().splitlines() for name in LISTS}
@@ -336,5 +337,5 @@ def advice(settings: Config) -> str:
 
 
 if __name__ == "__main__":
-    with config.reported_errors():
-        print(prepare(config.parse(Config, sys.argv[1:], __doc__)))
+    with flags.reported_errors():
+        print(prepare(flags.parse(Config, sys.argv[1:], __doc__)))

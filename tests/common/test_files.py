@@ -4,6 +4,8 @@ import pytest
 
 from common import files
 
+pytestmark = pytest.mark.quick
+
 
 def test_nothing_half_written_stands_under_the_final_name(tmp_path):
     path = tmp_path / "results.json"

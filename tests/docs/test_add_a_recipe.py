@@ -7,7 +7,7 @@ import markdown_commands
 import pytest
 
 import recipes
-from common import config
+from common import flags as common_flags
 
 DOCUMENT = next(document for document in markdown_commands.documents() if document.name == "docs/add_a_recipe.md")
 NAME = "smoothed_labels"
@@ -28,7 +28,7 @@ def recipe(tmp_path, monkeypatch):
 def test_it_runs_on_the_demo_and_leaves_a_whole_run(recipe, tmp_path, shared_cache, capsys):
     (command,) = (each for each in markdown_commands.commands_of(DOCUMENT) if each.text.endswith("--epochs 1"))
     flags = [*command.words[2:], "--out", str(tmp_path / "runs"), "--cache", str(shared_cache)]
-    result = recipe.run(config.parse(recipe.Config, flags))
+    result = recipe.run(common_flags.parse(recipe.Config, flags))
     assert {path.name for path in result.directory.iterdir()} == {
         "config.json", "split.csv", "history.csv", "results.json", "model.keras", "predictions.csv", "figures",
         "report.html",

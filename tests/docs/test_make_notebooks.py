@@ -21,6 +21,7 @@ QUICK = {
     "skin_lesions": 'epochs=2, fine_tuning_epochs=0, views=1, turns=1, image_size=48, split="random"',
     "video_actions": "epochs=2, views=1, frames=4, image_size=48",
     "feature_extraction": "epochs=2",
+    "from_scratch": "epochs=2",
     "legal_text": 'strategy="full", epochs=1, samples=2, sample_tokens=10',
 }
 
@@ -92,6 +93,13 @@ def test_own_data_are_those_of_the_docstring():
     assert 'run(Config(data="photos/"))' in make_notebooks.own_call(RECIPES["feature_extraction"])
     assert 'data="clips/"' in make_notebooks.own_call(RECIPES["video_actions"])
     assert make_notebooks.own_call(RECIPES["compare_strategies"]).startswith("result = compare_strategies.run(")
+
+
+def test_inherited_settings_are_listed():
+    *_, last = make_notebooks.notebook(RECIPES["partial_unfreezing"], "https://x").cells
+    assert "| `head` | `'flatten'` | gap has far fewer weights" in last.source and "`fine_tuning_rate`" in last.source
+    assert "`unfreeze_from`" not in last.source  # the cell with the Config shows it
+    assert "inherits" not in make_notebooks.notebook(RECIPES["legal_text"], "https://x").cells[-1].source
 
 
 @pytest.fixture(scope="module")

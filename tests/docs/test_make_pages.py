@@ -71,7 +71,7 @@ def test_every_recipe_has_a_page_with_its_settings_and_model(site):
         page = (site / "recipes" / f"{recipe.name}.html").read_text(encoding="utf-8")
         for heading in ("When to use it", "Data", "Command", "Expected result", "Settings", "The whole file"):
             assert re.search(rf"<h2[^>]*>{heading}<", page), f"{recipe.name}: {heading}"
-        for setting in recipe.settings():
+        for setting in recipe_source.settings_of(recipe):
             assert f"<code>{setting.flag}</code>" in page
         assert ("The model" in page) == recipe.has("build_model")
 
@@ -97,10 +97,18 @@ def test_a_test_that_is_named_is_shown(site):
 
 
 def test_the_api_shows_docstrings(site):
-    page = (site / "api" / "surgery.html").read_text(encoding="utf-8")
-    assert "Freezes every layer: no weight changes" in page and "common.surgery.unfreeze" in page
-    for name in make_pages.modules():
-        assert (site / "api" / f"{name}.html").is_file()
+    page = (site / "api" / "models" / "freezing.html").read_text(encoding="utf-8")
+    assert "Freezes every layer: no weight changes" in page and "common.models.freezing.unfreeze" in page
+    for room, names in make_pages.modules().items():
+        for name in names:
+            assert (site / "api" / room / f"{name}.html").is_file()
+
+
+def test_every_module_is_in_the_api_by_room():
+    found = [make_pages.heading(room) + "." + name for room, names in make_pages.modules().items() for name in names]
+    paths = [path for path in (ROOT / "common").rglob("*.py") if path.name != "__init__.py"]
+    assert sorted(found) == sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths)
+    assert found[0].count(".") == 1 and set(make_pages.ROOMS) < set(make_pages.modules())
 
 
 def test_pictures_are_small():
@@ -127,6 +135,8 @@ def test_cells_say_what_a_flag_takes():
     assert make_pages.values("Literal['flatten', 'gap']") == "`flatten`, `gap`"
     assert make_pages.values("tuple[float, ...]") == "one or several: number"
     assert make_pages.values("pathlib.Path | None") == "path"
+    assert make_pages.values("Annotated[float, Ge(0), Lt(1)] | None") == "number, at least 0 and below 1"
+    assert make_pages.values("Annotated[int, Gt(0)]") == "whole number, above 0"
     assert [make_pages.default(source) for source in ("None", "False", "0", "0.5", "'mel'", "('a', 'b')", "f(x)")] == [
         "–", "off", "`0`", "`0.5`", "`mel`", "`a` `b`", "`f(x)`",
     ]  # fmt: skip

@@ -12,7 +12,9 @@ from keras.applications import VGG16, InceptionV3
 from keras.layers import GlobalAveragePooling3D
 from keras.optimizers import SGD, Adam
 
-from common import backbones, clip_surgery, config, data, generators, surgery
+from common.data import dataset
+from common.models import backbones, freezing
+from common.training import settings as training_settings
 from recipes import partial_unfreezing
 
 DOCUMENT = next(document for document in markdown_commands.documents() if document.name == "docs/migration.md")
@@ -33,6 +35,8 @@ def rows():
 
 
 ROWS = list(rows())
+# What the page tells a reader to import for the new lines.
+IMPORTS = re.findall(r"`(from common\S* import [^`]+)`", DOCUMENT.text)
 
 
 def str_of_line(value):
@@ -51,11 +55,12 @@ def names(tmp_path, monkeypatch):
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)  # no time for tracing
     images, labels = np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 3)).astype("float32"), np.arange(6) % 2
     targets = keras.utils.to_categorical(labels, 2)
-    return {
+    ours = {}
+    exec("\n".join(IMPORTS), ours)
+    return ours | {
         "keras": keras, "np": np, "Adam": Adam, "SGD": SGD, "VGG16": VGG16, "InceptionV3": InceptionV3,
-        "GlobalAveragePooling3D": GlobalAveragePooling3D, "surgery": surgery, "clip_surgery": clip_surgery,
-        "generators": generators, "base_model": base_model, "model": model, "layer": base_model.layers[-1],
-        "num_classes": 2, "images": images, "pixels": images,
+        "GlobalAveragePooling3D": GlobalAveragePooling3D, "base_model": base_model, "model": model,
+        "layer": base_model.layers[-1], "num_classes": 2, "images": images, "pixels": images,
         "train_images": images, "val_images": images, "input_ids": images, "train_labels": labels,
         "val_labels": labels, "targets": targets,
         "train_generator": tf.data.Dataset.from_tensors((images, targets)),
@@ -67,8 +72,8 @@ def add_what_takes_time(line, names, photos=None, folder=None):
     if "history" in line:
         names["history"] = names["model"].fit(names["images"], names["targets"], verbose=0)
     if "splits" in line:
-        settings = config.SharedConfig(data=str(photos), cache=folder / "cache")
-        names |= {"splits": data.load(settings, folder), "backbone": backbones.load("demo", "none", 32)}
+        settings = training_settings.PhotoConfig(data=str(photos), cache=folder / "cache")
+        names |= {"splits": dataset.load(settings, folder), "backbone": backbones.load("demo", "none", 32)}
 
 
 @pytest.mark.parametrize(("old", "error"), [row[:2] for row in ROWS if row[1]], ids=str_of_line)
@@ -136,7 +141,7 @@ def test_a_frozen_dropout_still_drops_and_a_late_freeze_is_not_seen(names):
         model.fit(images, names["targets"], verbose=0)
     assert any((a != b).any() for a, b in zip(before, base_model.get_weights(), strict=True))
     assert (np.array(base_model(images, training=True)) == 0).mean() > 0.3
-    surgery.freeze(base_model)
+    freezing.freeze(base_model)
     model.compile("adam", "categorical_crossentropy")
     before = [weight.copy() for weight in base_model.get_weights()]
     model.fit(images, names["targets"], verbose=0)
@@ -176,7 +181,7 @@ CHECKS = {
     "shape = base_model.layers[1].output.shape": "assert tuple(shape) == (None, None, None, 4)",
     "model.compile": "assert float(model.optimizer.learning_rate) in (np.float32(1e-3), np.float32(1e-5))",
     "model.fit": "assert int(model.optimizer.iterations) > 0",
-    "surgery.freeze": "assert not base_model.trainable_weights",
+    "freezing.freeze": "assert not base_model.trainable_weights",
     "model.save": "assert keras.saving.load_model('my_model.keras').count_params() == model.count_params()",
     "x = GlobalAveragePooling3D": "assert x.shape[-1] == base_model.output.shape[-1]",
 }

@@ -4,7 +4,7 @@ import itertools
 import pytest
 import recipe_source
 
-from recipes import feature_extraction, skin_lesions
+from recipes import compare_strategies, feature_extraction, partial_unfreezing, skin_lesions
 
 FILE = '''"""Toy: does nothing.
 
@@ -74,18 +74,35 @@ def test_every_recipe_says_what_a_page_needs(recipe):
     headings = [line for line in recipe.markdown().splitlines() if line.startswith("## ")]
     assert headings == ["## When to use it", "## Data", "## Command", "## Expected result"]
     assert recipe.title and recipe.what.endswith((".", "?"))
-    for setting in recipe.settings():
+    for setting in recipe_source.settings_of(recipe):
         assert setting.rule, f"{setting.flag} has no rule of thumb"
 
 
 def test_settings_are_those_of_the_config():
-    for module in (feature_extraction, skin_lesions):
-        own = recipe_source.Source(recipe_source.ROOT / f"{module.__name__.replace('.', '/')}.py").settings()
+    for module in (feature_extraction, partial_unfreezing, skin_lesions):
+        source = recipe_source.Source(recipe_source.ROOT / f"{module.__name__.replace('.', '/')}.py")
+        own = recipe_source.settings_of(source)
         names = {
             each.flag[2:].replace("-", "_")
             for each in [*own, *itertools.chain(*recipe_source.shared_settings().values())]
         }
         assert names == set(module.Config.__dataclass_fields__)
+
+
+def test_what_is_inherited_is_listed_once_and_what_help_hides_is_not():
+    source = recipe_source.Source(recipe_source.ROOT / "recipes" / "compare_strategies.py")
+    found = [each.flag for each in recipe_source.settings_of(source)]
+    assert len(found) == len(set(found)) and {"--strategies", "--fine-tuning-rate", "--hidden-units"} <= set(found)
+    assert "Suppress" in str(compare_strategies.Config.__dataclass_fields__["backbone"].type)
+    assert "--backbone" not in found
+    assert next(each.default for each in recipe_source.settings_of(source) if each.flag == "--head") == "'gap'"
+
+
+def test_every_shared_setting_has_a_rule_of_thumb():
+    shared = recipe_source.shared_settings()
+    assert len(shared) == 2
+    for setting in itertools.chain(*shared.values()):
+        assert setting.rule, f"{setting.flag} has no rule of thumb"
 
 
 def test_recipes_come_in_the_readmes_order():

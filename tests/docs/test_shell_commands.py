@@ -15,8 +15,8 @@ import pytest
 import tyro
 from PIL import Image
 
-import recipes.__main__
-from common import config, errors
+from common import errors, flags
+from common.commands import main as commands
 
 ROOT = markdown_commands.ROOT
 COMMANDS = markdown_commands.all_commands()
@@ -80,15 +80,15 @@ def parse_command(arguments, monkeypatch):
         return
     if len(arguments) == 1:  # a command that is only named: it is there
         arguments = [*arguments, "--help"]
-    parse = config.command
+    call = flags.call
 
-    def parse_only(commands, arguments):
-        return parse({name: uncalled(function) for name, function in commands.items()}, arguments)
+    def parse_only(function, arguments, program):
+        return call(uncalled(function), arguments, program)
 
-    monkeypatch.setattr(config, "command", parse_only)
+    monkeypatch.setattr(flags, "call", parse_only)
     monkeypatch.setattr(sys, "argv", ["recipes", *arguments])
     with pytest.raises(SystemExit) as ended:
-        recipes.__main__.main()
+        commands.main("python -m recipes", ROOT / "recipes")
     assert not ended.value.code, ended.value.code
 
 
@@ -106,7 +106,7 @@ def parse_script(command, name, arguments, folder, monkeypatch):
     module = module_of(path)
     try:
         if path.parent.name == "recipes":
-            config.parse(module.Config, arguments)
+            flags.parse(module.Config, arguments)
         elif hasattr(module, "Config"):
             tyro.cli(module.Config, args=arguments)
         elif hasattr(module, "parse_options"):

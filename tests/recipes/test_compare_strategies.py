@@ -8,9 +8,12 @@ import shutil
 
 import pytest
 
-from common import commands, comparison, data, errors, trials
-from common import config as configuration
-from recipes import compare_strategies, feature_extraction, partial_unfreezing
+from common import errors
+from common import flags as common_flags
+from common.commands import report
+from common.compare import table, trials
+from common.data import dataset, sample_list, sources
+from recipes import compare_strategies, from_scratch, partial_unfreezing
 
 QUICK = {
     "backbones": ("demo",),
@@ -36,7 +39,7 @@ def settings(photos, tmp_path, **changes):
 def compared(tmp_path_factory):
     """A finished comparison on striped photos, with one strategy under two names and one made worse on purpose."""
     place = tmp_path_factory.mktemp("compared")
-    photos = data.demo_folder(place / "drawn")
+    photos = sources.demo_folder(place / "drawn")
     for folder in photos.iterdir():  # two classes are enough
         if folder.name not in ("fish", "snail"):
             shutil.rmtree(folder)
@@ -50,7 +53,7 @@ def test_every_trial_is_its_recipe_alone_with_the_same_flags(compared, tmp_path)
         (trial,) = row["runs"]
         _, _, module, *flags = trial["command"].split()
         recipe = importlib.import_module(module)
-        config = dataclasses.replace(configuration.parse(recipe.Config, flags), out=tmp_path)
+        config = dataclasses.replace(common_flags.parse(recipe.Config, flags), out=tmp_path)
         alone = recipe.run(config).results
         ours = json.loads((compared.directory / trial["report"]).with_name("results.json").read_text())
         assert alone["test"] == ours["test"] and alone["validation"] == ours["validation"]
@@ -78,7 +81,7 @@ def test_the_page_and_the_files_for_machines_are_there(compared):
 
 
 def test_the_model_of_what_to_use_is_named(compared):
-    place = comparison.model_of(compared.results)
+    place = table.model_of(compared.results)
     assert place.startswith(f"trials/{compared.results['choice']}/")
     assert (compared.directory / place / "model.keras").is_file()
 
@@ -87,7 +90,7 @@ def test_the_page_can_be_drawn_again(compared, tmp_path, capsys):
     again = tmp_path / "again"
     shutil.copytree(compared.directory, again)
     (again / "compare.html").unlink()
-    assert commands.report(again) == 0
+    assert report.command(again) == 0
     assert capsys.readouterr().out == f"{again / 'compare.html'}\n"
     assert (again / "compare.html").read_text() == (compared.directory / "compare.html").read_text()
 
@@ -126,10 +129,10 @@ def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(stripes, tmp_path, c
 
 def test_the_plan_has_every_combination_once(stripes, tmp_path):
     config = settings(stripes, tmp_path, seeds=2, fractions=(0.5, 1.0), strategies=("feature_extraction", HOT))
-    sources = data.splits_of_seeds(config, config.seeds, config.fractions, tmp_path / "splits")
+    sources = dataset.splits_of_seeds(config, config.seeds, config.fractions, tmp_path / "splits")
     planned = compare_strategies.plan(config, ("demo", "MobileNetV2:0.35"), sources)
     for seed in (0, 1):
-        small, whole = (data.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
+        small, whole = (sample_list.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
         assert set(small) < set(whole)
         assert all(each.split == "train" for each in set(whole) - set(small))
     assert len({each.trial.name for each in planned}) == len(planned) == 2 * 2 * 2 * 2
@@ -147,11 +150,11 @@ def test_the_plan_has_every_combination_once(stripes, tmp_path):
 def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_every_layer(stripes, tmp_path):
     config = settings(stripes, tmp_path, strategies=("from_scratch", "full_fine_tuning"), seeds=1)
     planned = compare_strategies.plan(
-        config, ("demo",), data.splits_of_seeds(config, config.seeds, config.fractions, tmp_path / "splits")
+        config, ("demo",), dataset.splits_of_seeds(config, config.seeds, config.fractions, tmp_path / "splits")
     )
     scratch, full = (each.trial.config for each in planned)
-    assert (scratch.weights, scratch.train_base) == ("none", True)
-    assert isinstance(scratch, feature_extraction.Config) and full.weights == "demo"
+    assert scratch.weights == "none" and full.weights == "demo"
+    assert isinstance(scratch, from_scratch.Config) and isinstance(full, partial_unfreezing.Config)
     speed = trials.call(compare_strategies.measure, config, planned)
     assert speed.stages["from_scratch"] == [(1, 20)]
     assert speed.stages["full_fine_tuning"] == [(19, 20), (1, 2)]

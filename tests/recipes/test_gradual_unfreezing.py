@@ -10,7 +10,10 @@ import keras
 import numpy as np
 import pytest
 
-from common import backbones, errors, generators, runs
+from common import errors
+from common.data import pipeline
+from common.models import backbones
+from common.runs import finished_run, saved_model
 from recipes import gradual_unfreezing
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -33,16 +36,16 @@ def settings(photos, tmp_path, **changes):
 
 
 def weights_of(result):
-    model = runs.load_model(result.directory).model
+    model = saved_model.load_model(result.directory).model
     classifier = model.get_layer("classifier")
     return {layer.name: layer.get_weights() for layer in classifier.layers if layer.get_weights()}
 
 
 def test_block_after_block_is_unfrozen_and_what_is_frozen_does_not_move(stripes, tmp_path, monkeypatch):
     read = []
-    photo_batches = generators.photo_batches
+    photo_batches = pipeline.photo_batches
     monkeypatch.setattr(
-        generators, "photo_batches", lambda paths, *a: read.append(len(paths)) or photo_batches(paths, *a)
+        pipeline, "photo_batches", lambda paths, *a: read.append(len(paths)) or photo_batches(paths, *a)
     )
     result = gradual_unfreezing.run(settings(stripes, tmp_path, min_improvement=0.0))
     assert read == [30]  # every photo went through the network once, for all stages together
@@ -162,7 +165,7 @@ def test_killed_twice_at_random_it_ends_as_if_undisturbed(stripes, tmp_path):
     results = [json.loads((folder / "results.json").read_text()) for folder in (undisturbed, directory)]
     for name in ("validation", "test", "kept_stage"):
         assert results[0][name] == results[1][name]
-    losses = [[row["val_loss"] for row in runs.read_history(folder)] for folder in (undisturbed, directory)]
+    losses = [[row["val_loss"] for row in finished_run.read_history(folder)] for folder in (undisturbed, directory)]
     assert losses[0] == losses[1]
-    weights = [runs.load_model(folder).model.get_weights() for folder in (undisturbed, directory)]
+    weights = [saved_model.load_model(folder).model.get_weights() for folder in (undisturbed, directory)]
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import os
 import pathlib
@@ -7,14 +8,19 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
+import tiny_language_model
 
-from common import commands, config, demo_text, errors, runs, text, text_model
+from common import errors
+from common.commands import predict
+from common.demo import drawn_texts
+from common.media import texts, windows
+from common.models import language_model
+from common.report import page, writing
+from common.runs import finished_run
 from recipes import legal_text
-from tests import tiny_language_model
-
-import keras  # isort: skip
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 pytest.importorskip("datasketch", reason="the extra `text` is not installed")
@@ -29,7 +35,7 @@ def contracts(tmp_path_factory):
     for kind in ("lease", "loan", "nda"):
         (folder / kind).mkdir()
         for number in range(16):
-            content = demo_text.contract(kind, 500 + number, demo_text.company_name(f"{kind} {number // 2}"))
+            content = drawn_texts.contract(kind, 500 + number, drawn_texts.company_name(f"{kind} {number // 2}"))
             (folder / kind / f"{kind}{number // 2}_{number}.txt").write_text(content)
     first = (folder / "loan" / "loan0_0.txt").read_text()
     (folder / "loan" / "loan99_0.txt").write_text(first.replace("Lender", "Creditor"))
@@ -69,9 +75,9 @@ def test_the_loss_of_three_tokens_by_hand():
 
 
 def test_what_decays_and_what_the_rate_does():
-    model = text_model.load("demo")
+    model = language_model.load("demo")
     network = legal_text.build_model(
-        model, text_model.halves(model, legal_text.freeze(model, "full", legal_text.Config()))[1]
+        model, language_model.halves(model, legal_text.freeze(model, "full", legal_text.Config()))[1]
     )
     adam = legal_text.optimizer(network, "full", 128, 200, legal_text.Config())
     adam.build(network.trainable_variables)
@@ -85,8 +91,8 @@ def test_what_decays_and_what_the_rate_does():
 def test_what_each_strategy_trains():
     counts = {}
     for strategy in legal_text.STRATEGIES:
-        model = text_model.load("demo", weights=strategy != "scratch")
-        _, suffix = text_model.halves(model, legal_text.freeze(model, strategy, legal_text.Config(blocks=2)))
+        model = language_model.load("demo", weights=strategy != "scratch")
+        _, suffix = language_model.halves(model, legal_text.freeze(model, strategy, legal_text.Config(blocks=2)))
         network = legal_text.build_model(model, suffix)
         counts[strategy] = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
     total, block = model.backbone.count_params(), model.blocks[0].count_params()
@@ -133,10 +139,8 @@ def test_the_kept_model_loads_with_keras_hub_alone(compared):
 
 @pytest.mark.drawn
 def test_the_report_can_be_drawn_again(compared):
-    from common import text_report
-
     was = (compared.directory / "report.html").read_text()
-    assert text_report.write(compared.directory).read_text() == was
+    assert page.write(compared.directory, [writing]).read_text() == was
 
 
 @pytest.mark.parametrize("strategy", ["lora", "full", "scratch"])
@@ -146,8 +150,8 @@ def test_a_rate_of_0_leaves_the_perplexity_as_it_is(contracts, preset, tmp_path,
     )
     if strategy == "scratch":  # its weights are those of the seed
         keras.utils.set_random_seed(0)
-        model = text_model.load(preset, weights=False)
-        after = text_model.load(str(result.directory / "preset"))
+        model = language_model.load(preset, weights=False)
+        after = language_model.load(str(result.directory / "preset"))
         pairs = zip(model.backbone.weights, after.backbone.weights, strict=True)
         assert all(np.array_equal(a, b) for a, b in pairs)
     else:
@@ -159,8 +163,8 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
     """Windows without padding: a mean of means is the mean; the rate of a step is read half a step later."""
     losses = []
     for accumulate in (1, 2):
-        model = text_model.load(preset)
-        network = legal_text.build_model(model, text_model.halves(model, None)[1])
+        model = language_model.load(preset)
+        network = legal_text.build_model(model, language_model.halves(model, None)[1])
         setting = legal_text.Config(accumulate=accumulate, warm_up=0.0)
         network.compile(legal_text.optimizer(network, "full", 128, 400, setting), legal_text.language_loss())
         ids = np.random.default_rng(0).integers(2, 1500, (16, 9)).astype("int32")
@@ -175,7 +179,7 @@ def test_what_a_head_cost_and_that_it_can_be_tuned_further(contracts, preset, tm
     """The cost holds the frozen part; what is left is not frozen for whom it is handed to."""
     first = legal_text.run(settings(contracts, preset, tmp_path, strategy="head"))
     cost, (row,) = first.results["cost"], first.results["strategies"]
-    total = text_model.load(preset).backbone.count_params()
+    total = language_model.load(preset).backbone.count_params()
     assert cost["cache_bytes"] == row["cache_bytes"] > 0 and cost["prefix_seconds"] > 0
     assert cost["total_parameters"] == total > cost["trainable_parameters"] == row["trainable_parameters"]
     again = legal_text.run(settings(contracts, str(first.directory / "preset"), tmp_path, strategy="full"))
@@ -218,10 +222,10 @@ def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path,
     assert len(rows) == result.results["data"]["test"]
     # The saved classifier gives the answers that were written down.
     classifier = keras.saving.load_model(result.directory / "classifier.keras", compile=False)
-    model = text_model.load(str(result.directory / "preset"))
+    model = language_model.load(str(result.directory / "preset"))
     contents = [pathlib.Path(row["path"]).read_text() for row in rows]
-    contents = [text.tidy(content)[:1500].strip() for content in contents]
-    packed = text.pack_each(model.encode(contents), 4 * 64, model.end_token)
+    contents = [texts.tidy(content)[:1500].strip() for content in contents]
+    packed = windows.pack_each(model.encode(contents), 4 * 64, model.end_token)
     answers = np.asarray(classifier([packed.token_ids, (packed.weights > 0).astype("int32")]))
     names = result.results["data"]["class_names"]
     for answer, row in zip(answers, rows, strict=True):
@@ -230,7 +234,7 @@ def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path,
     # So does the command.
     (tmp_path / "empty.txt").touch()
     asked = [pathlib.Path(row["path"]) for row in rows]
-    assert commands.predict(result.directory, (*asked, tmp_path / "empty.txt"), tmp_path / "new.csv") == 2
+    assert predict.command(result.directory, (*asked, tmp_path / "empty.txt"), tmp_path / "new.csv") == 2
     assert "empty.txt: empty" in capsys.readouterr().err
     with open(tmp_path / "new.csv", newline="") as file:
         for ours, row in zip(csv.DictReader(file), rows, strict=True):
@@ -259,9 +263,7 @@ def test_settings_are_checked():
             legal_text.Config(**changes)
     assert legal_text.Config().strategies == legal_text.STRATEGIES
     assert legal_text.Config(data="x").strategies == ("full",)
-    assert not {"image_size", "backbone", "flip"} & {
-        field.name for field in config.dataclasses.fields(legal_text.Config)
-    }
+    assert not {"image_size", "backbone", "flip"} & {field.name for field in dataclasses.fields(legal_text.Config)}
 
 
 def test_a_window_that_the_network_cannot_see_is_refused(contracts, preset, tmp_path):
@@ -287,9 +289,9 @@ def test_a_comparison_interrupted_between_its_strategies_ends_the_same(
     with pytest.raises(KeyboardInterrupt):
         legal_text.run(settings(contracts, preset, tmp_path, compare=True))
     (directory,) = tmp_path.glob("runs/*/*")
-    done = runs.read_history(directory)
+    done = finished_run.read_history(directory)
     result = legal_text.run(legal_text.Config(resume=directory))
-    assert [row["stage"] for row in done] == ["head"] and runs.read_history(directory)[:1] == done
+    assert [row["stage"] for row in done] == ["head"] and finished_run.read_history(directory)[:1] == done
     found, undisturbed = result.results["strategies"], compared.results["strategies"][:2]
     for ours, theirs in zip(found, undisturbed, strict=True):
         assert ours["test"]["loss"] == pytest.approx(theirs["test"]["loss"], rel=1e-4)
@@ -338,5 +340,5 @@ def test_killed_at_random_it_ends_as_if_undisturbed(contracts, preset, tmp_path)
     results = [json.loads((folder / "results.json").read_text()) for folder in (undisturbed, directory)]
     for name in ("validation", "test", "strategy", "samples"):
         assert results[0][name] == results[1][name]
-    losses = [[row["val_loss"] for row in runs.read_history(folder)] for folder in (undisturbed, directory)]
+    losses = [[row["val_loss"] for row in finished_run.read_history(folder)] for folder in (undisturbed, directory)]
     assert losses[0] == losses[1]

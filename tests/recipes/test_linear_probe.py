@@ -6,7 +6,8 @@ from PIL import Image
 from scipy import special
 from sklearn import linear_model, neighbors, preprocessing
 
-from common import errors, runs
+from common import errors
+from common.runs import saved_model
 from recipes import linear_probe
 
 
@@ -69,7 +70,7 @@ def test_the_saved_model_answers_as_the_probe_did(classifier, stripes, tmp_path)
     assert cached.results["cost"]["trainable_parameters"] == 2 * (80 + 1)
     whole = linear_probe.run(linear_probe.Config(**vars(config) | {"no_cache": True}))
     assert whole.results["test"]["log_loss"] == pytest.approx(cached.results["test"]["log_loss"], rel=1e-3)
-    saved = runs.load_model(cached.directory)
+    saved = saved_model.load_model(cached.directory)
     for row in (cached.directory / "predictions.csv").read_text().splitlines()[1:4]:
         path, *_ = row.split(",")
         answer = saved.model.predict(np.array(Image.open(path))[None], verbose=0)[0]

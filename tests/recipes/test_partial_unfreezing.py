@@ -3,8 +3,11 @@ import keras
 import numpy as np
 import pytest
 
-from common import backbones, errors, frozen_prefix, runs
-from recipes import feature_extraction, gradual_unfreezing, partial_unfreezing
+from common import errors
+from common.features import frozen_prefix
+from common.models import backbones
+from common.runs import finished_run, saved_model
+from recipes import feature_extraction, from_scratch, gradual_unfreezing, partial_unfreezing
 
 
 def settings(photos, tmp_path, **changes):
@@ -22,7 +25,7 @@ def settings(photos, tmp_path, **changes):
 
 
 def weights_of(result):
-    model = runs.load_model(result.directory).model
+    model = saved_model.load_model(result.directory).model
     classifier = model.get_layer("classifier")
     return {layer.name: layer.get_weights() for layer in classifier.layers if layer.get_weights()}
 
@@ -37,7 +40,7 @@ def test_what_is_unfrozen_moves_and_what_is_frozen_does_not(stripes, tmp_path):
             assert same == (not name.startswith("block5")), name
     assert result.results["strategy"] == "head, then from block5_conv1"
     assert [row["stage"] for row in result.results["stages"]] == ["head", "fine_tuning"]
-    history = runs.read_history(result.directory)
+    history = finished_run.read_history(result.directory)
     assert [row["stage"] for row in history] == ["head"] * 2 + ["fine_tuning"] * 3
     rising, highest, falling = (row["learning_rate"] for row in history[2:])
     assert falling < rising < highest == pytest.approx(1e-3, rel=0.35)  # warm-up of two epochs, then to nothing
@@ -87,7 +90,7 @@ def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
         settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, epochs=1, monitor="loss")
     )
     assert result.results["kept_stage"] == "head"
-    history = [row for row in runs.read_history(result.directory) if row["stage"] == "head"]
+    history = [row for row in finished_run.read_history(result.directory) if row["stage"] == "head"]
     best = min(history, key=lambda row: row["val_loss"])
     assert result.results["validation"]["log_loss"] <= best["val_loss"] * 1.001 + 1e-6
 
@@ -96,7 +99,7 @@ def test_what_is_worse_is_kept_where_one_wants_to_see_it(stripes, tmp_path):
     changes = {"learning_rate": 1.0, "fine_tuning_rate": 0.1, "epochs": 1, "monitor": "loss"}
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes, keep_worse=True))
     assert result.results["kept_stage"] == "fine_tuning"
-    last = runs.read_history(result.directory)[-1]
+    last = finished_run.read_history(result.directory)[-1]
     assert result.results["validation"]["accuracy"] == pytest.approx(last["val_accuracy"])
 
 
@@ -130,7 +133,7 @@ def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
         interrupted = helpers.killed_after(partial_unfreezing, stage, epoch, config, monkeypatch)
         resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
         assert resumed.results["test"] == undisturbed.results["test"]
-        losses = [[row["loss"] for row in runs.read_history(run.directory)] for run in (undisturbed, resumed)]
+        losses = [[row["loss"] for row in finished_run.read_history(run.directory)] for run in (undisturbed, resumed)]
         assert losses[0] == losses[1] and len(losses[0]) == 5
         for layer, same_layer in zip(weights_of(undisturbed).values(), weights_of(resumed).values(), strict=True):
             assert all(np.array_equal(a, b) for a, b in zip(layer, same_layer, strict=True))
@@ -163,7 +166,7 @@ def settings_of(layer):
     return type(layer), {name: value for name, value in layer.get_config().items() if name != "name"}
 
 
-@pytest.mark.parametrize("recipe", [partial_unfreezing, gradual_unfreezing])
+@pytest.mark.parametrize("recipe", [from_scratch, partial_unfreezing, gradual_unfreezing])
 def test_the_head_is_that_of_feature_extraction(recipe):
     """The recipes say it each for themselves; they must not drift apart."""
     base = keras.applications.VGG16(include_top=False, weights=None, input_shape=(32, 32, 3))

@@ -1,6 +1,7 @@
 import collections
 import csv
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -9,7 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import data, errors, images, imbalance, predict, runs
+from common import errors
+from common.commands import predict
+from common.data import sample_list
+from common.media import photos
+from common.runs import finished_run, saved_model
+from common.training import imbalance
 from recipes import skin_lesions
 
 COLOURS = {"bkl": (150, 110, 80), "mel": (60, 40, 60), "nv": (140, 80, 50)}
@@ -67,7 +73,7 @@ def predictions_of(result):
 @pytest.mark.drawn
 def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path):
     result = skin_lesions.run(settings(lesions, tmp_path, learning_rate=1e-2))
-    split = data.read_csv(result.directory / "split.csv")
+    split = sample_list.read_csv(result.directory / "split.csv")
     sides = collections.defaultdict(set)
     for sample in split:
         sides[sample.group].add(sample.split)
@@ -84,10 +90,10 @@ def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path)
     assert {row["site"] for row in rows} <= {"back", "face"} and all(float(row["age"]) >= 5 for row in rows)
 
     # The saved model answers from raw pixels what stands in predictions.csv, so it holds the temperature.
-    saved = runs.load_model(result.directory)
+    saved = saved_model.load_model(result.directory)
     model, names = saved.model, saved.class_names
     assert names == ["bkl", "mel", "nv"]
-    pixels = np.stack([images.read(row["path"]) for row in rows])
+    pixels = np.stack([photos.read(row["path"]) for row in rows])
     saved = model.predict(pixels, verbose=0)
     written = np.array([[float(row[f"p_{name}"]) for name in names] for row in rows])
     np.testing.assert_allclose(saved, written, atol=2e-4)
@@ -100,9 +106,7 @@ def test_predict_says_whether_the_target_is_called(lesions, tmp_path, capsys):
     result = skin_lesions.run(settings(lesions, tmp_path, fine_tuning_epochs=0, target=("mel", "bkl")))
     capsys.readouterr()
     rows = predictions_of(result)
-    assert (
-        predict.predict(result.directory, [data.pathlib.Path(row["path"]) for row in rows], tmp_path / "new.csv") == 0
-    )
+    assert predict.predict(result.directory, [pathlib.Path(row["path"]) for row in rows], tmp_path / "new.csv") == 0
     said = capsys.readouterr()
     assert "called mel or bkl: where its probability reaches" in said.err and "no medical device" in said.err
     threshold = result.results["clinic"]["target"]["threshold"]
@@ -119,7 +123,7 @@ def test_the_same_with_and_without_the_cache(lesions, tmp_path):
     cached, whole = (
         skin_lesions.run(settings(lesions, tmp_path, no_cache=no_cache, **changes)) for no_cache in (False, True)
     )
-    losses = [[row["loss"] for row in runs.read_history(result.directory)] for result in (cached, whole)]
+    losses = [[row["loss"] for row in finished_run.read_history(result.directory)] for result in (cached, whole)]
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
@@ -141,7 +145,7 @@ def test_a_split_by_picture_leaks_and_says_so(lesions, tmp_path, capsys):
     assert "both sides: its result is too good" in capsys.readouterr().err
     lesion_of = {path.stem: path.stem[:-2] for path in (lesions / "images").iterdir()}
     sides = collections.defaultdict(set)
-    for sample in data.read_csv(result.directory / "split.csv"):
+    for sample in sample_list.read_csv(result.directory / "split.csv"):
         sides[lesion_of[os.path.basename(sample.path)[:-4]]].add(sample.split)
     assert any(len(of_lesion) > 1 for of_lesion in sides.values())
     assert "leaks" in (result.directory / "report.html").read_text()
@@ -153,7 +157,7 @@ def test_the_leak_is_shown_beside_the_result(lesions, tmp_path):
     found = result.results["clinic"]["leak"]
     assert found["lesion"]["balanced_accuracy"] == result.results["test"]["balanced_accuracy"]
     (leaky,) = (result.directory / "leak" / "skin_lesions").iterdir()
-    assert found["random"]["accuracy"] == runs.Result.read(leaky).results["test"]["accuracy"]
+    assert found["random"]["accuracy"] == finished_run.Result.read(leaky).results["test"]["accuracy"]
     assert found["seen"]["n"] + found["unseen"]["n"] == found["random"]["n"]
     assert found["lesions_on_both_sides"] == pytest.approx(found["seen"]["n"] / found["random"]["n"])
     assert found["seen"]["n"] > 0
@@ -228,7 +232,7 @@ def test_what_does_not_fit_is_left_out_with_skip_bad(lesions, tmp_path):
 
 
 def test_the_shell_gets_one_line_and_exit_code_2(lesions):
-    root = data.pathlib.Path(skin_lesions.__file__).parents[1]
+    root = pathlib.Path(skin_lesions.__file__).parents[1]
     write_table(lesions, [row[:2] for row in read_table(lesions)])
     ended = subprocess.run(
         [sys.executable, "recipes/skin_lesions.py", "--data", str(lesions), "--out", str(lesions / "runs")],
@@ -276,7 +280,7 @@ def test_a_split_of_its_own_is_kept_and_not_broken_up(lesions, tmp_path):
     is_test = {row[0] for row in rows[1:] if int(row[0][-2:]) < 2}
     write_table(lesions, [[*rows[0], "split"]] + [[*row, "test" if row[0] in is_test else "train"] for row in rows[1:]])
     result = skin_lesions.run(settings(lesions, tmp_path, fine_tuning_epochs=0, epochs=1))
-    split = data.read_csv(result.directory / "split.csv")
+    split = sample_list.read_csv(result.directory / "split.csv")
     assert {sample.group for sample in split if sample.split == "test"} == is_test
     assert any(sample.split == "validation" for sample in split)
     with pytest.raises(errors.UserError, match="a split of its own"):

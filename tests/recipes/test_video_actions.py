@@ -10,7 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from common import clips, config, data, errors, predict, runs, video
+from common import errors, flags
+from common.commands import predict
+from common.data import clip_groups, sample_list
+from common.media import clips, film
+from common.runs import finished_run, saved_model
 from recipes import video_actions
 
 REAL = os.environ.get("REAL_DATA")
@@ -32,7 +36,7 @@ def moving(tmp_path_factory):
                 inside = (x - 24 - place[:, None, None]) ** 2 + (y - height / 2) ** 2 < random.uniform(50, 90)
                 frames = np.where(inside[..., None], spot, back) + random.normal(0, 4, (length, height, width, 3))
                 path = folder / label / f"v_{label}_g{group:02d}_c{number:02d}.mkv"
-                video.write(path, frames.clip(0, 255).astype("uint8"), lossless=True)
+                film.write(path, frames.clip(0, 255).astype("uint8"), lossless=True)
     return folder
 
 
@@ -74,7 +78,7 @@ def test_differences_tell_the_direction_that_frames_cannot_tell(moving, tmp_path
 def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp_path, capsys):
     result = video_actions.run(settings(moving, tmp_path, epochs=4))
     sides = {}
-    for sample in data.read_csv(result.directory / "split.csv"):
+    for sample in sample_list.read_csv(result.directory / "split.csv"):
         sides.setdefault(sample.group, set()).add(sample.split)
     assert len(sides) == 8 and all(len(of_group) == 1 for of_group in sides.values())
     page = (result.directory / "report.html").read_text(encoding="utf-8")
@@ -93,10 +97,10 @@ def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp
     assert len(capsys.readouterr().out.splitlines()) == len(rows)
     with open(tmp_path / "new.csv", newline="", encoding="utf-8") as file:
         np.testing.assert_allclose(probabilities_of(list(csv.DictReader(file)), names), written, atol=1e-4)
-    saved = runs.load_model(result.directory)
+    saved = saved_model.load_model(result.directory)
     for row, probabilities in zip(rows[:4], written, strict=False):
-        length = video.inspect(row["path"]).frames
-        everything = video.read(row["path"], frames=length)
+        length = clips.inspect(row["path"]).frames
+        everything = clips.read(row["path"], frames=length)
         answer = saved.model.predict(everything[None], verbose=0)[0]
         assert answer.argmax() == probabilities.argmax() and np.abs(answer - probabilities).max() < 0.1
 
@@ -118,11 +122,13 @@ def test_the_head_sees_features_of_mean_0_and_variance_1(moving, tmp_path):
     plain = {"views": 1, "zoom": 0.0, "contrast": 0.0}
     for no_cache in (False, True):
         result = video_actions.run(settings(moving, tmp_path, epochs=1, no_cache=no_cache, **plain))
-        saved = runs.load_model(result.directory)
+        saved = saved_model.load_model(result.directory)
         from_frames = saved.model.get_layer("from_frames")
         preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
         scaled = keras.Model(classifier.input, classifier.get_layer("one_scale").output)
-        train = [sample.path for sample in data.read_csv(result.directory / "split.csv") if sample.split == "train"]
+        train = [
+            sample.path for sample in sample_list.read_csv(result.directory / "split.csv") if sample.split == "train"
+        ]
         clips_read = [saved.clips.read(path, 0.5)[None].astype("float32") for path in train]
         features = np.concatenate([
             scaled.predict(preprocessing.predict(clip, verbose=0), verbose=0) for clip in clips_read
@@ -142,7 +148,10 @@ def test_fine_tuning_changes_the_last_layers_alone(moving, tmp_path, temporal):
     assert [stage["stage"] for stage in stages] == ["head", "fine_tuning"]
     assert stages[1]["trainable_parameters"] > stages[0]["trainable_parameters"]
     assert result.results["kept_stage"] in ("head", "fine_tuning")
-    assert runs.load_model(result.directory).model.predict(np.zeros((1, 3, 20, 20, 3)), verbose=0).shape == (1, 3)
+    assert saved_model.load_model(result.directory).model.predict(np.zeros((1, 3, 20, 20, 3)), verbose=0).shape == (
+        1,
+        3,
+    )
 
 
 def test_a_run_killed_in_fine_tuning_goes_on_as_if_nothing_had_happened(moving, tmp_path, monkeypatch):
@@ -152,7 +161,7 @@ def test_a_run_killed_in_fine_tuning_goes_on_as_if_nothing_had_happened(moving, 
         video_actions, "fine_tuning", 1, settings(moving, tmp_path / "b", **changes), monkeypatch
     )
     video_actions.run(video_actions.Config(resume=directory))
-    weights = [runs.load_model(folder).model.get_weights() for folder in (undisturbed.directory, directory)]
+    weights = [saved_model.load_model(folder).model.get_weights() for folder in (undisturbed.directory, directory)]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -218,7 +227,7 @@ def test_bad_clips_are_listed_and_left_out(moving, tmp_path):
 
 def test_the_network_can_be_cut_off(moving, tmp_path):
     result = video_actions.run(settings(moving, tmp_path, epochs=1, last_layer="block4_pool"))
-    model = runs.load_model(result.directory).model
+    model = saved_model.load_model(result.directory).model
     names = {layer.name for layer in keras.Model(model.inputs, model.outputs).layers}
     assert "from_frames" in names
     written = json.loads((result.directory / "config.json").read_text(encoding="utf-8"))["config"]
@@ -227,7 +236,7 @@ def test_the_network_can_be_cut_off(moving, tmp_path):
 
 @pytest.mark.slow
 def test_on_the_drawn_clips_time_is_needed_and_used(tmp_path):
-    changes = {"out": tmp_path / "runs", "cache": config.default_cache_directory()}
+    changes = {"out": tmp_path / "runs", "cache": flags.default_cache_directory()}
     result = video_actions.run(video_actions.Config(**changes))
     assert result.results["test"]["accuracy"] > 0.75
     assert all(row["accuracy"] >= 0.8 for row in result.results["clips"]["time"]["pairs"])
@@ -237,7 +246,7 @@ def test_on_the_drawn_clips_time_is_needed_and_used(tmp_path):
 @pytest.mark.skipif(not REAL, reason="REAL_DATA is not set: real clips and InceptionV3's weights are needed")
 def test_real_clips_through_inception(tmp_path):
     folder = tmp_path / "clips"
-    samples = clips.load(str(pathlib.Path(REAL) / "actions"), tmp_path)
+    samples = clip_groups.load(str(pathlib.Path(REAL) / "actions"), tmp_path)
     for sample in samples:
         if sample.label in ("hug", "kick") and int(sample.group[-2:]) % 2:
             (folder / sample.label).mkdir(parents=True, exist_ok=True)
@@ -249,5 +258,5 @@ def test_real_clips_through_inception(tmp_path):
     ]  # fmt: skip
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    results = runs.Result.read(pathlib.Path(done.stdout.splitlines()[-1])).results
+    results = finished_run.Result.read(pathlib.Path(done.stdout.splitlines()[-1])).results
     assert results["data"]["class_names"] == ["hug", "kick"] and results["test"]["accuracy"] > 0.7

@@ -4,14 +4,16 @@ From the repository's root, with the extra `text` installed (it brings `tokenize
 
     python data/demo/text/pretrain.py
 
-It draws 16,000 pages of prose (`common.demo_text.general_text`, seeds 0 to 15,999), makes a byte-pair vocabulary of
-2,400 tokens from them, trains on windows of 128 tokens for one pass, and writes a KerasHub preset with weights of 16
-bits to `data/demo/text/gpt2_narrow`. They are committed, so nobody has to run this to run the demo. The network never
-sees a contract.
+It draws 16,000 pages of prose (`general_text` of `common.demo.drawn_texts`, seeds 0 to 15,999), makes a byte-pair
+vocabulary of 2,400 tokens from them, trains on windows of 128 tokens for one pass, and writes a KerasHub preset with
+weights of 16 bits to `data/demo/text/gpt2_narrow`. They are committed, so nobody has to run this to run the demo. The
+network never sees a contract.
 
 Expected: a loss of 1.91 on held-out prose in 8 minutes on 2 CPU cores that were shared with other work, and a folder of
 2.4 MB.
 """
+
+from common import startup  # noqa: F401, isort: skip  (first)
 
 import argparse
 import json
@@ -20,12 +22,15 @@ import shutil
 import tempfile
 import time
 
-from common import demo_text, text, text_model  # isort: skip  (common imports TensorFlow quietly)
-
 import h5py
 import keras
 import numpy as np
 import tokenizers
+
+from common.demo import drawn_texts
+from common.features import frozen_windows
+from common.media import windows as media_windows
+from common.models import language_model
 
 VOCABULARY = 2400
 PAGES = 16_000
@@ -52,14 +57,14 @@ def train_vocabulary(pages: list[str], size: int) -> tuple[dict[str, int], list[
 
 def build(vocabulary: dict[str, int], merges: list[str], dropout: float = 0.0):
     """GPT-2 with random weights and that vocabulary."""
-    models = text_model.keras_hub().models
+    models = language_model.keras_hub().models
     tokenizer = models.GPT2Tokenizer(vocabulary=vocabulary, merges=merges)
     backbone = models.GPT2Backbone(
         vocabulary_size=len(vocabulary), num_layers=LAYERS, num_heads=HEADS, hidden_dim=WIDTH,
         intermediate_dim=4 * WIDTH, dropout=dropout, max_sequence_length=CONTEXT,
     )  # fmt: skip
     preprocessor = models.GPT2CausalLMPreprocessor(tokenizer=tokenizer, sequence_length=CONTEXT)
-    return text_model.LanguageModel("demo", models.GPT2CausalLM(backbone=backbone, preprocessor=preprocessor))
+    return language_model.LanguageModel("demo", models.GPT2CausalLM(backbone=backbone, preprocessor=preprocessor))
 
 
 def optimizer(steps: int) -> keras.optimizers.Optimizer:
@@ -97,21 +102,21 @@ def main() -> None:
     """Draws, trains, writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=PAGES)
-    parser.add_argument("--out", type=pathlib.Path, default=demo_text.PRESET)
+    parser.add_argument("--out", type=pathlib.Path, default=drawn_texts.PRESET)
     options = parser.parse_args()
     started = time.perf_counter()
     keras.utils.set_random_seed(SEED)
-    pages = [demo_text.general_text(seed) for seed in range(options.pages)]
+    pages = [drawn_texts.general_text(seed) for seed in range(options.pages)]
     vocabulary, merges = train_vocabulary(pages, VOCABULARY)
     model = build(vocabulary, merges)
-    windows = text.pack(model.encode(pages), CONTEXT, model.end_token)
-    held_out = text.pack(model.encode(demo_text.general_texts()), CONTEXT, model.end_token)
+    windows = media_windows.pack(model.encode(pages), CONTEXT, model.end_token)
+    held_out = media_windows.pack(model.encode(drawn_texts.general_texts()), CONTEXT, model.end_token)
     print(f"{len(pages):,} pages, {windows.tokens:,} tokens, {len(windows):,} windows; "
           f"{model.backbone.count_params():,} parameters")  # fmt: skip
     network = keras.Model([model.task.input[name] for name in ("token_ids", "padding_mask")], model.task.output)
     everything = {"train": windows, "validation": held_out}
     batches = {
-        name: text_model.Batches(
+        name: frozen_windows.Batches(
             lambda rows, part=part: [part.token_ids[rows], np.ones_like(part.token_ids[rows])],
             part.targets, part.weights, BATCH_SIZE, seed=SEED if name == "train" else None,
         )
@@ -121,7 +126,7 @@ def main() -> None:
     network.compile(optimizer(len(batches["train"])), loss)
     network.fit(batches["train"], epochs=1, validation_data=batches["validation"], verbose=2)
     shutil.rmtree(options.out, ignore_errors=True)
-    text_model.save(model, options.out)
+    language_model.save(model, options.out)
     halve(options.out / "model.weights.h5")
     size = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file())
     print(f"{options.out}: {size / 1e6:.2f} MB, {time.perf_counter() - started:.0f} s")

@@ -1,0 +1,90 @@
+"""What stands in the cache: to look at and to clear. All of it can be computed or downloaded again."""
+
+import pathlib
+import re
+import shutil
+
+from common import flags
+from common.features import store
+
+DRAWN = re.compile(r"[0-9a-f]{8}")
+# Folder → what its entries are called; whatever else is in there is somebody's and stays.
+KINDS = {
+    "features": re.compile(r"[0-9a-f]{32}"),
+    "scan": re.compile(r"[0-9a-f]{16}\.json"),
+    "demo": DRAWN, "demo_clips": DRAWN, "demo_lesions": DRAWN, "demo_text": DRAWN,
+    "tfds": re.compile(r"\w[\w-]*"),
+}  # fmt: skip
+DESCRIPTIONS = {
+    "scan": "what the photos of a folder are",
+    "demo": "drawn photos",
+    "demo_clips": "drawn clips",
+    "demo_lesions": "drawn lesions",
+    "demo_text": "drawn contracts",
+    "tfds": "photos of TFDS",
+}
+VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a TFDS data set: a folder in that of its name
+
+
+def entries(directory: pathlib.Path) -> list[tuple[pathlib.Path, int, str]]:
+    """The folders and files of the cache with their sizes in bytes and what they are, the largest first."""
+    found = [path for kind in KINDS for path in (directory / kind).glob("[!.]*") if _is_ours(path)]
+    return sorted(((path, _size(path), _description(path)) for path in found), key=lambda entry: -entry[1])
+
+
+def table(directory: pathlib.Path) -> str:
+    """The entries as text, with their sum."""
+    rows = [
+        f"{size / 1e6:10,.1f} MB  {path.parent.name}/{path.name:<34} {what}" for path, size, what in entries(directory)
+    ]
+    total = sum(size for _, size, _ in entries(directory))
+    return "\n".join([*rows, f"{total / 1e6:10,.1f} MB  in {directory}"])
+
+
+def remove(directory: pathlib.Path) -> int:
+    """Removes the cache's own entries, nothing else, and returns the bytes that were freed."""
+    freed = 0
+    for kind in KINDS:
+        for path in [path for path in (directory / kind).glob("*") if _is_ours(path)]:
+            freed += _size(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if (directory / kind).is_dir() and not any((directory / kind).iterdir()):
+            (directory / kind).rmdir()
+    return freed
+
+
+def _is_ours(path: pathlib.Path) -> bool:
+    """Whether something in a folder of the cache is what the cache puts there, finished or `.name-…` on its way."""
+    kind, name = path.parent.name, re.sub(r"^\.(.+)-.*", r"\1", path.name)
+    if kind == "tfds" and not (path.is_dir() and all(VERSION.match(one.name.lstrip(".")) for one in path.iterdir())):
+        return False
+    return bool(KINDS[kind].fullmatch(name))
+
+
+def _size(path: pathlib.Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _description(path: pathlib.Path) -> str:
+    if path.parent.name != "features":
+        return DESCRIPTIONS[path.parent.name]
+    facts = store.about_of(path)
+    if not facts:
+        return "features of a network that is not known any more"
+    if "what" in facts:  # of windows of text
+        return facts["what"]
+    shapes = " + ".join(" x ".join(map(str, shape)) for *_, shape in facts["tensors"])
+    return f"{facts['backbone']}, {facts['weights']}, at {facts['image_size']} pixels: {shapes} a photo"
+
+
+def command(cache: pathlib.Path | None = None, clear: bool = False) -> int:
+    """Lists what stands in the cache, or clears it.
+
+    Args:
+        cache: its folder; default ~/.cache/keras_recipes.
+        clear: remove it; the next run computes again what it needs.
+    """
+    directory = (cache or flags.default_cache_directory()).expanduser()
+    print(f"freed {remove(directory) / 1e6:,.1f} MB" if clear else table(directory))
+    return 0

@@ -1,0 +1,111 @@
+"""`python -m recipes predict`: a finished run's model on new photos, clips or documents."""
+
+import pathlib
+import sys
+from typing import Annotated
+
+import numpy as np
+import tqdm
+import tyro
+
+from common import errors, files, startup, words
+from common.runs import finished_run, saved_model
+
+
+def command(
+    run: tyro.conf.Positional[pathlib.Path],
+    files: tyro.conf.Positional[tuple[pathlib.Path, ...]],
+    /,
+    csv: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    batch_size: int = 32,
+) -> int:
+    """Prints class and probability for each photo, clip or document.
+
+    Args:
+        run: the directory of a finished run, or a model.keras.
+        files: photos, clips or .txt files, as the run was trained on, or folders of them.
+        csv: also write path,label,probability and one column a class to this file.
+        batch_size: files at a time.
+    """
+    if csv and (csv.is_dir() or not csv.absolute().parent.is_dir()):
+        raise errors.UserError(f"--csv {csv}: {'a folder; name a file in it' if csv.is_dir() else 'no such folder'}")
+    if batch_size < 1:
+        raise errors.UserError("--batch-size must be above 0")
+    return predict(run, files, csv, batch_size)
+
+
+def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_size: int = 32) -> int:
+    """Prints `path  class  probability` for each file; what the model cannot be asked about gets a line on stderr.
+
+    For a run that chose a threshold for a target two more columns follow: the target's probability, and whether it
+    reaches the threshold.
+
+    Args:
+        run: the directory of a finished run, or its model.keras.
+        names: photos, clips or .txt files, as the run was trained on; a folder stands for those in it, and a folder of
+            frames is a clip.
+        csv: where to write path,label,probability and a column for each class, or None.
+        batch_size: files at a time.
+
+    Returns:
+        The exit code: 0, or 2 when a file was refused.
+
+    Raises:
+        UserError: no model there, no files given.
+    """
+    reading = _reading(run)
+    paths, class_names = reading.find(names), reading.class_names
+    target = finished_run.target_of(run)
+    rows, refused = [], 0
+    for start in tqdm.trange(
+        0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size
+    ):
+        asked = paths[start : start + batch_size]
+        looks = [(path, found) for path in asked if (found := _looks(path, reading)) is not None]
+        refused += len(asked) - len(looks)
+        if looks:
+            answers = reading.probabilities([found for _, found in looks])
+            rows += [_row(path, answer, class_names) for (path, _), answer in zip(looks, answers, strict=True)]
+    columns = ["path", "label", "probability", *(f"p_{name}" for name in class_names)]
+    shown = [row[:3] for row in rows]
+    if target:
+        name = " or ".join(target["classes"])
+        called = [_called(row[3:], class_names, target) for row in rows]
+        rows, shown = ([row + more for row, more in zip(part, called, strict=True)] for part in (rows, shown))
+        columns += [f"p_target_{name}", "called"]
+        print(
+            f"called {name}: where its probability reaches {target['threshold']:.4f}; no medical device",
+            file=sys.stderr,
+        )
+    if csv:
+        files.write_csv(csv, columns, rows)
+    for path, *answer in shown:
+        print("\t".join([words.printable(str(path)), *map(str, answer)]))
+    return 2 if refused else 0
+
+
+def _called(probabilities: list[str], class_names: list[str], target: dict) -> list:
+    """The probability of the target classes together, and whether it reaches the threshold."""
+    together = finished_run.target_probability(probabilities, class_names, target)
+    return [f"{together:.4f}", "called" if together >= target["threshold"] else "not called"]
+
+
+def _reading(run: pathlib.Path):
+    """How the run's model is asked: about photos and clips, or about documents."""
+    if (run / "classifier.keras").is_file():
+        return startup.by_name("runs.saved_text_model").Classifier.load(run)
+    return saved_model.Reading.of(saved_model.load_model(run))
+
+
+def _looks(path: pathlib.Path, reading):
+    """What the model is asked about a file; None after a refusal."""
+    try:
+        return reading.looks(path)
+    except errors.UnusableFile as error:
+        print(f"{words.printable(str(path))}: {words.without_advice(error)}", file=sys.stderr)
+        return None
+
+
+def _row(path: pathlib.Path, probabilities: np.ndarray, class_names: list[str]) -> list:
+    best = int(probabilities.argmax())
+    return [path, class_names[best], f"{probabilities[best]:.4f}", *(f"{p:.6g}" for p in probabilities)]

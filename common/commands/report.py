@@ -1,0 +1,25 @@
+"""`python -m recipes report`: draw the report of a finished run again, from the files that it left."""
+
+import pathlib
+
+import tyro
+
+from common import startup
+from common.report import page
+from common.runs import finished_run, saved_model
+
+
+def command(run: tyro.conf.Positional[pathlib.Path], /) -> int:
+    """Draws figures/ and report.html (of a comparison compare.html) again from what stands in the run directory.
+
+    Args:
+        run: the directory of a finished run.
+    """
+    if (run / "compare.json").is_file():
+        print(startup.by_name("compare.page").write(run, finished_run.Result.read(run).results))
+        return 0
+    has_model = (run / "model.keras").is_file() or not (run / "preset").is_dir()
+    saved = saved_model.load_model(run) if has_model else None
+    sections = finished_run.sections_of(finished_run.Result.read(run).results)
+    print(page.write(run, [startup.by_name(f"report.{name}") for name in sections], saved))
+    return 0

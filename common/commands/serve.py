@@ -1,0 +1,296 @@
+"""A page on this computer that tries a finished run: a photo or a clip in, classes, probabilities and Grad-CAM out.
+
+What is uploaded stays in memory: it is read through a file that lies in no folder (`memfd_create`), by the function
+that the training reads with. The page asks for nothing but what this program serves, and its Content-Security-Policy
+forbids everything else, so it works without a network.
+"""
+
+import contextlib
+import os
+import pathlib
+import socket
+import sys
+import threading
+import urllib.parse
+from typing import Any
+
+import numpy as np
+import tyro
+
+from common import errors, startup, words
+from common.evaluation import grad_cam
+from common.report import figures, page
+from common.runs import finished_run, saved_model
+
+FILES = ("templates/answer.html", "templates/serve.css", "templates/serve.html", "templates/serve.js")
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+
+# No script, style or picture but our own, no page that frames this one.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+LOCAL = ("127.0.0.1", "localhost")
+MOST_CONNECTIONS = 32  # each may hold an upload in memory
+
+
+class Answerer:
+    """What a run says to uploads, one after the other.
+
+    Attributes:
+        class_names: in the order of the probabilities.
+        kind: the module that reads an upload, `media.photos` or `media.clips`.
+        target: what the run wants to find, with its threshold, or None.
+    """
+
+    def __init__(self, run: pathlib.Path):
+        """Loads the run's model and asks it once, so that the first answer is as quick as the others.
+
+        Raises:
+            UserError: there is no model.
+        """
+        saved = saved_model.load_model(run)
+        self.reading, self.target = saved_model.Reading.of(saved), finished_run.target_of(run)
+        self.class_names, self.kind = saved.class_names, self.reading.kind
+        self._motion: Any = startup.by_name("report.motion") if saved.clips else None
+        explain = self._motion.for_frames if self._motion else grad_cam.for_pictures
+        self._explain = explain(saved.model)
+        # One at a time: a large photo takes gigabytes while it is resized.
+        self._turn = threading.Lock()
+        frames = (saved.clips.frames,) if saved.clips else ()
+        grey = np.full((*frames, self.reading.resize.height, self.reading.resize.width, 3), 128, "uint8")
+        self._answer([grey] * len(saved.clips.positions() if saved.clips else [0]), None)
+
+    def answer(self, content: bytes, explain: int | None = None) -> str:
+        """The answer to a photo or clip as a piece of HTML.
+
+        Args:
+            content: of the file.
+            explain: index of the class to explain; None for the most probable one.
+
+        Raises:
+            UnusableFile: it is no photo, or no clip; the message says what is wrong.
+        """
+        with self._turn, in_memory(content) as path:
+            return self._answer(self.reading.looks(path), explain)
+
+    def _answer(self, looks, explain) -> str:
+        probabilities = self.reading.probabilities([looks])[0]
+        order = np.argsort(-probabilities, kind="stable").tolist()
+        explained = order[0] if explain is None else explain
+        rows = [
+            {"index": index, "name": self.class_names[index], "probability": float(probabilities[index])}
+            for index in order
+        ]
+        picture = self._strip if self._motion else self._heat
+        return page.template("answer.html", TEMPLATES).render(
+            rows=rows,
+            explained={"index": explained, "name": self.class_names[explained]},
+            kind_of_answer=self._kind_of_answer(len(looks)),
+            target=self._called(probabilities),
+            **{"seen": None, "heat": None, "strip": None} | picture(looks[0], explained),
+        )
+
+    def _kind_of_answer(self, looks: int) -> str:
+        if self.target:
+            return "the most probable class; the numbers rank, they are no risk in per cent"
+        mean = f", the mean over {looks} windows of the clip" if looks > 1 else ""
+        return f"the most probable of {len(self.class_names)} classes{mean}"
+
+    def _called(self, probabilities) -> dict | None:
+        if not self.target:
+            return None
+        together = finished_run.target_probability(probabilities, self.class_names, self.target)
+        called = "called" if together >= self.target["threshold"] else "not called"
+        return self.target | {"name": " or ".join(self.target["classes"]), "probability": together, "called": called}
+
+    def _heat(self, look, explained: int) -> dict:
+        """The photo as the network saw it, and with the places that speak for a class."""
+        (heatmap,) = self._explain([look], [explained])
+        seen = np.clip(look.round(), 0, 255).astype("uint8")
+        return {"seen": page.jpeg_uri(seen), "heat": page.jpeg_uri(grad_cam.overlay(seen, heatmap))}
+
+    def _strip(self, look, explained: int) -> dict:
+        """The frames of a clip, and what each adds to the answer, as in the report."""
+        contributions = self._explain(look[None], [explained])
+        chosen = words.spread(range(len(look)), self._motion.SHOWN_FRAMES)
+        shown = np.clip(look.round(), 0, 255).astype("uint8")[chosen]
+        strips = [np.stack([page.shrink(frame) for frame in shown])]
+        light, dark = (
+            page.data_uri(self._motion.frame_strips(strips, contributions[:, chosen], [""], theme=theme), "png")
+            for theme in (figures.LIGHT, figures.DARK)
+        )
+        most = int(contributions[0].argmax()) + 1
+        alt = f"{len(chosen)} frames with what each added; of the {len(look)} frames number {most} spoke most for it"
+        return {"strip": page.Figure(light, dark, alt, self._motion.STRIP_WIDTH)}
+
+
+@contextlib.contextmanager
+def in_memory(content: bytes):
+    """The path of a file that lies in no folder, and is gone when the block ends, or the process."""
+    descriptor = os.memfd_create("upload")
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        yield pathlib.Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool = True):
+    """The web application: the page, its style and script, and the answers.
+
+    Args:
+        answerer: of the run.
+        run: whose name and test result stand on the page.
+        max_bytes: of an upload.
+        local: only this computer may ask; others' names for it are refused, as they come from pages that want to use
+            the browser to get here.
+    """
+    from starlette import applications, concurrency, middleware, requests, responses, routing
+    from starlette.middleware import trustedhost
+
+    style = page.template("style.css").render() + page.template("serve.css", TEMPLATES).render()
+    script = page.template("serve.js", TEMPLATES).render()
+    html = _page(answerer, run, max_bytes, local)
+
+    async def show(request):
+        return responses.HTMLResponse(html, headers=HEADERS)
+
+    async def give_style(request):
+        return responses.Response(style, media_type="text/css", headers=HEADERS)
+
+    async def give_script(request):
+        return responses.Response(script, media_type="text/javascript", headers=HEADERS)
+
+    def refused(message: str, status: int):
+        return responses.PlainTextResponse(message, status, headers=HEADERS)
+
+    async def give_answer(request):
+        if _from_elsewhere(request.headers):
+            return refused("only this page may ask", 403)
+        too_large = refused(f"too large: more than {max_bytes / 1e6:,.0f} MB; scale it down", 413)
+        if int(request.headers.get("content-length", 0)) > max_bytes:
+            return too_large
+        content = bytearray()
+        try:
+            async for part in request.stream():
+                content += part
+                if len(content) > max_bytes:
+                    return too_large
+        except requests.ClientDisconnect:  # whoever left reads no answer
+            return refused("the upload was broken off", 400)
+        explain = request.query_params.get("explain")
+        if explain is not None and not (explain.isdecimal() and int(explain) < len(answerer.class_names)):
+            return refused("no such class to explain", 400)
+        explain = None if explain is None else int(explain)
+        try:
+            answer = await concurrency.run_in_threadpool(answerer.answer, bytes(content), explain)
+        except errors.UserError as error:
+            return refused(words.without_advice(error), 415)
+        return responses.HTMLResponse(answer, headers=HEADERS)
+
+    allowed = list(LOCAL) if local else ["*"]
+    return applications.Starlette(
+        routes=[
+            routing.Route("/", show),
+            routing.Route("/style.css", give_style),
+            routing.Route("/serve.js", give_script),
+            routing.Route("/answer", give_answer, methods=["POST"]),
+        ],
+        middleware=[middleware.Middleware(trustedhost.TrustedHostMiddleware, allowed_hosts=allowed)],
+    )
+
+
+def _from_elsewhere(headers) -> bool:
+    """Whether a browser says that another site's page sends this; what is no browser says nothing."""
+    origin = headers.get("origin")
+    foreign = origin is not None and urllib.parse.urlsplit(origin).netloc != headers.get("host")
+    return foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
+
+
+def _page(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool) -> str:
+    results = finished_run.Result.read(run).results if (run / "results.json").is_file() else {}
+    return page.template("serve.html", TEMPLATES).render(
+        title=results.get("recipe", "model"),
+        class_names=answerer.class_names,
+        test=results.get("test"),
+        unit=answerer.kind.NAME,
+        target=answerer.target,
+        extensions=answerer.kind.EXTENSIONS,
+        limit=max_bytes,
+        most_pixels=answerer.kind.MAX_PIXELS,
+        local=local,
+    )
+
+
+def command(
+    run: tyro.conf.Positional[pathlib.Path],
+    /,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    max_megabytes: int = 100,
+) -> int:
+    """Opens a page on this computer to try the model: a photo or clip in, classes and Grad-CAM out.
+
+    Args:
+        run: the directory of a finished run, or a model.keras.
+        port: of the page; 0 takes a free one.
+        host: 127.0.0.1 for this computer alone, 0.0.0.0 for all who reach it.
+        max_megabytes: the largest upload.
+    """
+    return serve(run, port, host, max_megabytes)
+
+
+def serve(run: pathlib.Path, port: int = 0, host: str = "127.0.0.1", max_megabytes: int = 100) -> int:
+    """Serves the page until it is stopped; the last line on stdout is its address.
+
+    Args:
+        run: the directory of a finished run, or a model.keras.
+        port: 0 for one that is free.
+        host: who may ask: 127.0.0.1 this computer alone, 0.0.0.0 the whole network.
+        max_megabytes: largest upload.
+
+    Raises:
+        UserError: no model there, a package is missing, the port is taken.
+    """
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise errors.UserError(f"serve needs {error.name}: pip install -e '.[serve]'") from error
+    local = host in LOCAL
+    with listening(host, port) as listener:
+        answerer = Answerer(run)
+        app = application(answerer, run, max_megabytes * 10**6, local)
+        if not local:
+            print(f"--host {host}: whoever reaches this computer can upload, unencrypted", file=sys.stderr)
+        print("control-C stops it", file=sys.stderr)
+        print(f"http://{host}:{listener.getsockname()[1]}/", flush=True)
+        settings = uvicorn.Config(
+            app, log_level="error", access_log=False, server_header=False, limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=3, lifespan="off",
+        )  # fmt: skip
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(settings).run(sockets=[listener])
+    return 0
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that waits for browsers.
+
+    Raises:
+        UserError: the port is taken or not allowed, or the host is none of this computer's.
+    """
+    try:
+        return socket.create_server((host, port))
+    except OverflowError as error:
+        raise errors.UserError(f"--port {port}: must be from 0 to 65535") from error
+    except socket.gaierror as error:
+        raise errors.UserError(f"--host {host}: no such host; take 127.0.0.1 or 0.0.0.0") from error
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise errors.UserError(f"--host {host} --port {port}: {reason}; leave --port away for a free one") from error

@@ -1,0 +1,338 @@
+"""The page of a comparison of strategies: which one to use, with evidence; it opens without a network."""
+
+import base64
+import collections
+import dataclasses
+import hashlib
+import pathlib
+import urllib.parse
+
+import numpy as np
+
+from common import files, words
+from common.compare import figures, trial_run
+from common.report import page
+
+FILES = ("templates/compare.html", "templates/sort.js")
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+
+MOST_LINES = 12  # in a figure with a line or a panel for each strategy
+MOST_CLASSES = 20  # in the figure of recall per class
+TRIAL_COLUMNS = ("name", "strategy", "backbone", "seed", "fraction", "accuracy", "seconds", "report", "error")
+SYMBOLS = {"holds": "✓", "does not hold": "✗", "cannot tell": "?"}
+SPELLINGS = {"l2_sp": "L2-SP"}
+NOT_WORSE = "≈"  # beside what is not worse than the best beyond noise
+
+
+def write(directory, comparison):
+    """Write `compare.html`, `compare.csv`, `compare.json` and `figures/*.png` into a directory.
+
+    Args:
+        directory: of the comparison; links to the runs' reports are relative to it.
+        comparison: the results of a comparison; nothing else is read.
+
+    Returns:
+        The path of compare.html.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    view = Comparison.of(pathlib.Path(directory), comparison)
+    (view.directory / "figures").mkdir(parents=True, exist_ok=True)
+    _write_trials(view.directory / "compare.csv", comparison["rows"])
+    files.write_json(view.directory / "compare.json", comparison)
+    script = page.template("sort.js", TEMPLATES).render()
+    html = page.template("compare.html", TEMPLATES).render(
+        comparison=comparison,
+        data=comparison["data"],
+        plan=comparison["plan"],
+        cost=comparison["cost"],
+        rows=view.rows,
+        choice=view.choice,
+        ladder=_ladder(view),
+        against_best=_against_best(view),
+        pairs=[_pair(view, difference) for difference in comparison["differences"]],
+        fractions=_fractions(view),
+        hidden_classes=max(0, len(comparison["data"]["class_names"]) - MOST_CLASSES),
+        front=_front_figure(view),
+        data_curves=_data_figure(view),
+        convergence=_convergence_figure(view),
+        num_curves=sum(bool(row["convergence"]) for row in view.rows),
+        recalls=_recall_figure(view),
+        most_lines=MOST_LINES,
+        symbols=SYMBOLS,
+        points=points,
+        seconds=seconds,
+        title=title,
+        not_worse=NOT_WORSE,
+        script=script,
+        script_hash=script_hash(script),
+    )
+    path = view.directory / "compare.html"
+    with files.replacing(path) as temporary:
+        # The browser computes the script's hash with "\n" as line ends, so no system writes others.
+        temporary.write_text(html, encoding="utf-8", errors="replace", newline="\n")
+    return path
+
+
+def script_hash(script):
+    """What a Content-Security-Policy says to allow this one inline script (https://www.w3.org/TR/CSP3/)."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _write_trials(path, rows):
+    """A line for each trial of each row; what is not known is empty."""
+    trials = [
+        {name: row[name] for name in ("name", "strategy", "backbone")} | run for row in rows for run in row["runs"]
+    ]
+    files.write_csv(path, TRIAL_COLUMNS, ([trial[column] for column in TRIAL_COLUMNS] for trial in trials))
+
+
+# The rows, ready to be shown ----------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A comparison as the page shows it.
+
+    `rows` are those of the comparison with ranges removed where a single run stands behind them, and with `title`,
+    `errors`, `finished` (the runs on all training photos), `is_choice` and `not_worse`.
+    """
+
+    directory: pathlib.Path
+    content: dict
+    rows: list[dict]
+
+    @classmethod
+    def of(cls, directory, comparison):
+        """Make it from what a comparison wrote."""
+        full = max(comparison["plan"]["fractions"])
+        not_worse = _not_worse(comparison)
+        rows = [
+            _without_false_ranges(row, full)
+            | {
+                "title": title(row["name"]),
+                "errors": _errors(row["runs"]),
+                "runs": [_linked(run) for run in row["runs"]],
+                "finished": [_linked(run) for run in row["runs"] if run["fraction"] == full and not run["error"]],
+                "is_choice": row["name"] == comparison["choice"],
+                "not_worse": row["name"] in not_worse,
+            }
+            for row in comparison["rows"]
+        ]
+        return cls(directory, comparison, rows)
+
+    @property
+    def choice(self):
+        """The row to use, or None where no trial finished."""
+        return next((row for row in self.rows if row["is_choice"]), None)
+
+    @property
+    def best(self):
+        """The row with the best median test accuracy, or None where no full-size trial finished."""
+        return next((row for row in self.rows if row["test"]), None)
+
+    def titled(self, name):
+        """The title of the row of that name."""
+        return next(row["title"] for row in self.rows if row["name"] == name)
+
+
+def title(name):
+    """partial_unfreezing, MobileNetV2 as partial unfreezing, MobileNetV2."""
+    strategy, comma, backbone = name.partition(", ")
+    return SPELLINGS.get(strategy, words.words(strategy)) + comma + backbone
+
+
+def points(difference):
+    """A difference of shares in percentage points: 0.012 as +1.2, −0.012 as −1.2."""
+    written = f"{100 * difference:+.1f}"
+    return written[1:] if float(written) == 0 else written.replace("-", "\N{MINUS SIGN}")
+
+
+def seconds(value):
+    """Seconds without their unit, for a column of them: three digits, no fractions from 100 on."""
+    return f"{value:#.3g}" if value < 99.5 else f"{value:,.0f}"
+
+
+def _not_worse(comparison):
+    """Names of the rows whose difference to the first row may be noise."""
+    if not comparison["rows"]:
+        return set()
+    best = comparison["rows"][0]["name"]
+    pairs = [pair for pair in comparison["differences"] if best in (pair["first"], pair["second"])]
+    return {name for pair in pairs if not pair["larger_than_noise"] for name in (pair["first"], pair["second"])} - {
+        best
+    }
+
+
+def _without_false_ranges(row, full):
+    """The row with the limits of [median, low, high] as None wherever fewer than two runs finished."""
+    finished = collections.Counter(run["fraction"] for run in row["runs"] if run["accuracy"] is not None)
+    if finished[full] < 2:
+        row = row | {name: _without_range(row[name]) for name in ("test", "validation", "cost", "to_95")}
+    fractions = [_without_range(point) if finished[point["fraction"]] < 2 else point for point in row["fractions"]]
+    return row | {"fractions": fractions}
+
+
+def _without_range(section):
+    if section is None:
+        return None
+    return {name: [value[0], None, None] if isinstance(value, list) else value for name, value in section.items()}
+
+
+def _errors(runs):
+    """Each error once: its line and the runs that ended in it."""
+    by_line = collections.defaultdict(list)
+    for run in runs:
+        if run["error"]:
+            by_line[run["error"]].append(run)
+    return [{"line": line, "count": len(failed), "of": len(runs)} for line, failed in by_line.items()]
+
+
+def _linked(run):
+    """The run with `link`, its report's address from the page, or None."""
+    return run | {"link": run["report"] and urllib.parse.quote(run["report"])}
+
+
+# What the sections show ---------------------------------------------------------------------------
+
+
+def _ladder(view):
+    """The choice, training from scratch and guessing as bars: (title, [value, low, high], whether it is the choice)."""
+    choice = view.choice
+    if choice is None or not choice["test"]:
+        return []
+    steps = [(choice["title"], choice["test"]["accuracy"], True)]
+    for row in view.rows:
+        is_rival = row is not choice and trial_run.is_scratch(row) and row["backbone"] == choice["backbone"]
+        if is_rival and row["test"]:
+            steps.append(("the same network from scratch", row["test"]["accuracy"], False))
+    if view.content["chance"] is not None:
+        steps.append(("always the largest class", [view.content["chance"], None, None], False))
+    return steps
+
+
+def _pair(view, difference):
+    """A difference with titles and its verdict in words."""
+    verdict = "larger than noise"
+    if not difference["larger_than_noise"]:
+        verdict = "may be noise" if difference["seeds_agree"] else "may be noise: the seeds disagree"
+    titles = {name: view.titled(difference[name]) for name in ("first", "second")}
+    return difference | titles | {"verdict": verdict}
+
+
+def _against_best(view):
+    """The best row's differences to each other row, in the order of the rows."""
+    if view.best is None:
+        return []
+    best, found = view.best["name"], {}
+    for difference in view.content["differences"]:
+        if difference["first"] == best:
+            found[difference["second"]] = _pair(view, difference)
+        elif difference["second"] == best:
+            low, high = difference["interval"]
+            turned = {"first": best, "second": difference["first"], "difference": -difference["difference"],
+                      "interval": [-high, -low]}  # fmt: skip
+            found[difference["first"]] = _pair(view, difference | turned)
+    return [found[row["name"]] for row in view.rows if row["name"] in found]
+
+
+def _fractions(view):
+    """The fractions that any row has, smallest first, each with its number of training photos."""
+    found = {point["fraction"]: point["train"] for row in view.rows for point in row["fractions"]}
+    return [{"fraction": fraction, "train": found[fraction]} for fraction in sorted(found)]
+
+
+def _front_figure(view):
+    points = [
+        {"name": row["title"], "seconds": total_seconds(row), "accuracy": row["test"]["accuracy"],
+         "is_choice": row["is_choice"]}
+        for row in view.rows
+        if row["test"] and row["cost"]
+    ]  # fmt: skip
+    if len(points) < 2:
+        return None
+    points = [point | {"on_front": is_on_front(point, points)} for point in points]
+    alt = f"Test accuracy against seconds of {len(points)} strategies; the table below has the numbers"
+    return page.figure(view, "accuracy_against_seconds", alt, figures.cost_front, points)
+
+
+def total_seconds(row):
+    """Median seconds of a run with what the strategy needs of the frozen network's features."""
+    return row["cost"]["seconds"][0] + row["cost"]["feature_seconds"]
+
+
+def is_on_front(point, points):
+    """Whether no other point is at least as good in accuracy and seconds and better in one of them."""
+    accuracy, seconds = point["accuracy"][0], point["seconds"]
+    return not any(
+        other["accuracy"][0] >= accuracy
+        and other["seconds"] <= seconds
+        and (other["accuracy"][0], other["seconds"]) != (accuracy, seconds)
+        for other in points
+    )
+
+
+def _few(rows):
+    """The best rows, as many as a figure has room for; training from scratch and the choice are always among them."""
+    needed = [row for row in rows if row["is_choice"] or trial_run.is_scratch(row)]
+    others = [row for row in rows if row not in needed]
+    kept = [row["name"] for row in needed + others[: max(0, MOST_LINES - len(needed))]]
+    return [row for row in rows if row["name"] in kept]
+
+
+def _data_figure(view):
+    if len(_fractions(view)) < 2:
+        return None
+    curves = [
+        {"name": row["title"], "is_choice": row["is_choice"], "photos": [point["train"] for point in row["fractions"]],
+         "accuracy": [point["accuracy"] for point in row["fractions"]]}
+        for row in _few([row for row in view.rows if row["fractions"]])
+    ]  # fmt: skip
+    alt = f"Test accuracy of {len(curves)} strategies against the number of training photos; numbers below"
+    return page.figure(view, "accuracy_against_photos", alt, figures.data_curves, curves)
+
+
+def _convergence_figure(view):
+    curves = [
+        {"name": row["title"], "is_choice": row["is_choice"], "runs": _median_first(row)}
+        for row in _few([row for row in view.rows if row["convergence"]])
+    ]
+    if not curves:
+        return None
+    alt = f"Validation accuracy against seconds of {len(curves)} strategies, a line for each seed"
+    return page.figure(view, "convergence", alt, figures.convergence_panels, curves)
+
+
+def _median_first(row):
+    """The curves of a row's seeds, first the one that ends in the middle."""
+    runs = sorted(row["convergence"], key=lambda run: max(run["accuracy"]))
+    middle = runs.pop((len(runs) - 1) // 2)
+    return [middle, *runs]
+
+
+def _recall_figure(view):
+    rows = [row for row in view.rows if row["test"] and row["per_class"]]
+    if not rows:
+        return None
+    names = view.content["data"]["class_names"]
+    recalls = np.array([[row["per_class"].get(name) for name in names] for row in rows], float)
+    shown = telling_classes(recalls)
+    alt = f"Recall of {len(rows)} strategies for {len(shown)} classes"
+    names = [names[index] for index in shown]
+    return page.figure(view, "recall_per_class", alt, figures.share_table,
+                       recalls[:, shown], [row["title"] for row in rows], names, "recall")  # fmt: skip
+
+
+def telling_classes(recalls):
+    """Indices of the classes to show: all, or those on which the strategies differ most, the largest difference first.
+
+    Args:
+        recalls: (strategies, classes) floats, NaN where a class has no test photo.
+    """
+    if recalls.shape[1] <= MOST_CLASSES:
+        return list(range(recalls.shape[1]))
+    known = np.isfinite(recalls)
+    highest = np.where(known, recalls, -np.inf).max(axis=0)
+    lowest = np.where(known, recalls, np.inf).min(axis=0)
+    return np.argsort(lowest - highest, kind="stable")[:MOST_CLASSES].tolist()  # nothing known: inf, the last

@@ -1,0 +1,105 @@
+"""How long training will take on this machine, from a few measured steps."""
+
+import dataclasses
+import statistics
+import time
+
+import keras
+import numpy as np
+
+from common import words
+from common.data import pipeline
+from common.models import backbones, cut, freezing
+
+MEASURED_STEPS = 3
+FINISHING_SECONDS = 3.0  # evaluation, saved model and report of a trial, besides what grows with the network
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """What a network costs on this machine, in seconds.
+
+    Attributes:
+        build: to build it and load its weights.
+        forward: a photo through all of it.
+        start: number of the first layer that trains → until its first training step is done (tracing, compiling).
+        step: likewise → a training step on a batch of cached features.
+        stages: name of a strategy → what it trains, one after the other: (number of the first layer, epochs).
+    """
+
+    build: float
+    forward: float
+    start: dict[int, float]
+    step: dict[int, float]
+    stages: dict[str, list[tuple[int, int]]]
+
+    def of_trial(self, strategy: str, counts: dict[str, int], batch_size: int) -> float:
+        """The estimated seconds of a trial, its features in the cache.
+
+        Args:
+            strategy: its name.
+            counts: side → its photos.
+            batch_size: photos in a step.
+        """
+        steps, validated = (pipeline.steps(counts[side], batch_size) for side in ("train", "validation"))
+        training = sum(  # a step without the way back takes about a third
+            self.start[first] + epochs * self.step[first] * (steps + validated / 3)
+            for first, epochs in self.stages[strategy]
+        )
+        return training + 2 * self.build + 30 * self.forward + FINISHING_SECONDS
+
+
+def measure(
+    backbone: backbones.Backbone, build: float, model: keras.Model, stages: dict[str, list], batch_size: int
+) -> Speed:
+    """Takes a few steps on random pixels and features.
+
+    Args:
+        backbone: the network.
+        build: the seconds that it took to build.
+        model: a classifier built on the network; it is trained on noise here.
+        stages: name of a strategy → (number of the first layer that trains, epochs) of each of its stages;
+            `len(backbone.model.layers)` is the head alone.
+        batch_size: photos in a step.
+    """
+    pixels = np.random.default_rng(0).normal(size=(batch_size, *backbone.model.input_shape[1:])).astype("float32")
+    labels = np.eye(model.output_shape[-1], dtype="float32")[np.zeros(batch_size, int)]
+    backbone.model.predict_on_batch(pixels)
+    looks = [_seconds(lambda: backbone.model.predict_on_batch(pixels)) for _ in range(MEASURED_STEPS)]
+    forward = statistics.median(looks) / batch_size
+    start, step = {}, {}
+    for first in sorted({first for each in stages.values() for first, _ in each}, reverse=True):
+        freezing.unfreeze(backbone.model, first)
+        part = cut.cut(model)
+        part.suffix.compile(keras.optimizers.Adam(1e-6), "categorical_crossentropy", metrics=["accuracy"])
+        arrays = [np.zeros((batch_size, *tensor.shape[1:]), "float32") for tensor in part.tensors]
+        inputs = arrays[0] if len(arrays) == 1 else arrays
+
+        def take_step(part=part, inputs=inputs):
+            part.suffix.train_on_batch(inputs, labels)
+
+        start[first] = _seconds(take_step)
+        step[first] = statistics.median(_seconds(take_step) for _ in range(MEASURED_STEPS))
+    return Speed(build, forward, start, step, stages)
+
+
+def table(seconds: dict[str, list[float]], features: float, total: float) -> str:
+    """A plan with its estimated times.
+
+    Args:
+        seconds: name → those of each of its trials.
+        features: those of the pass through the frozen network.
+        total: those of all, several at a time where it is so planned.
+    """
+    rows = [(name, str(len(each)), sum(each)) for name, each in seconds.items()]
+    rows += [("the frozen network, once for all", "", features)]
+    rows += [("all", str(sum(map(len, seconds.values()))), total)]
+    width = max(len(name) for name, *_ in rows)
+    lines = [f"{name:<{width}}{count:>9}{words.duration(round(each)):>16}" for name, count, each in rows]
+    return "\n".join([f"{'plan':<{width}}{'trials':>9}{'takes about':>16}", *lines])
+
+
+def _seconds(act) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began

@@ -1,0 +1,149 @@
+"""One trial of a comparison: what it was, what it scored, and its answers on the test samples."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import statistics
+
+import numpy as np
+
+from common.runs import finished_run
+
+SCRATCH = "scratch"  # the role of the strategy that uses no pretrained weights
+SIGNIFICANCE = 0.05
+RESAMPLES = 9_999
+SEEDS_FOR_T_TEST = 5
+TO_95 = 0.95  # of the best validation accuracy: where convergence is measured
+ROUNDING = 1e-6  # Keras's accuracies are float32: 0.95 is 0.94999999
+
+
+# Trials -------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What a run said of its test photos, in the order of their paths.
+
+    Attributes:
+        paths: n paths.
+        units: (n,) names of what counts as one piece of evidence: a photo's group, or itself where it has none.
+        right: (n,) integers, 1 where the answer is right.
+    """
+
+    paths: list[str]
+    units: np.ndarray
+    right: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trial and what became of it.
+
+    Attributes:
+        strategy, backbone, seed: which trial it is.
+        fraction: of the training photos, above 0 to 1.
+        what: one line for people.
+        needs_features: whether it uses the pass through the frozen network that trials of a backbone share.
+        command: that runs it alone.
+        directory: the run directory, None where the trial failed.
+        error: one line, None where it did not.
+        role: what the claims and the advice know the strategy by: `head`, `gradual`, `full`, `scratch`, or nothing.
+    """
+
+    strategy: str
+    backbone: str
+    seed: int
+    fraction: float
+    what: str
+    needs_features: bool
+    command: str
+    directory: pathlib.Path | None
+    error: str | None = None
+    role: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there are results."""
+        return self.directory is not None
+
+    @property
+    def _folder(self) -> pathlib.Path:
+        """The run directory of a trial that did not fail."""
+        if self.directory is None:
+            raise ValueError(f"{self.strategy} with seed {self.seed} failed, so it has no results")
+        return self.directory
+
+    @functools.cached_property
+    def results(self) -> dict:
+        """The content of results.json."""
+        return json.loads((self._folder / "results.json").read_text(encoding="utf-8"))
+
+    @functools.cached_property
+    def history(self) -> list[dict]:
+        """The epochs of all stages, none where the strategy has no epochs."""
+        return finished_run.read_history(self._folder)
+
+    @functools.cached_property
+    def answers(self) -> Answers:
+        """The test photos of predictions.csv, with their groups from split.csv."""
+        rows = sorted(finished_run.read_rows(self._folder / "predictions.csv"), key=lambda row: row["path"])
+        group_of = {row["path"]: row.get("group") for row in finished_run.read_rows(self._folder / "split.csv")}
+        paths = [row["path"] for row in rows]
+        units = [f"group {group_of[path]}" if group_of.get(path) else f"photo {path}" for path in paths]
+        right = [int(row["label"] == row["predicted"]) for row in rows]
+        return Answers(paths, np.array(units, dtype=str), np.array(right, dtype=int))
+
+    @property
+    def accuracy(self) -> float:
+        """On the test photos."""
+        return self.results["test"]["accuracy"]
+
+    @property
+    def seconds(self) -> float:
+        """Of the run, without those that its frozen prefix took: trials share the features."""
+        cost = self.results["cost"]
+        return round(max(cost["seconds"] - cost["prefix_seconds"], 0.0), 2)
+
+    def to_95(self) -> tuple[int, float] | None:
+        """Epochs and seconds until 95 % of the best validation accuracy of the run, None without epochs."""
+        if not self.history:
+            return None
+        accuracies = [epoch["val_accuracy"] for epoch in self.history]
+        goal = TO_95 * max(accuracies) - ROUNDING
+        epochs = next(number for number, accuracy in enumerate(accuracies, start=1) if accuracy >= goal)
+        return epochs, sum(epoch["seconds"] for epoch in self.history[:epochs])
+
+
+def by_seed(trials: list[Run]) -> dict[int, Run]:
+    """The finished ones of the trials of one strategy and fraction, seed → run, in the seeds' order."""
+    return {run.seed: run for run in sorted(trials, key=lambda run: run.seed) if run.finished}
+
+
+def paired(first: list[Run], second: list[Run]) -> list[tuple[Run, Run]]:
+    """The runs of two strategies under the seeds that both finished."""
+    others = by_seed(second)
+    return [(run, others[seed]) for seed, run in by_seed(first).items() if seed in others]
+
+
+def spread(values) -> list[float]:
+    """[median, lowest, highest]."""
+    values = [float(value) for value in values]
+    return [statistics.median(values), min(values), max(values)]
+
+
+def by_validation(row: dict) -> tuple[float, float]:
+    """A key that sorts rows by their validation accuracy, the best first; of equal ones the cheapest."""
+    return -row["validation"]["accuracy"][0], row["cost"]["seconds"][0]
+
+
+def is_scratch(row: dict) -> bool:
+    """Whether the row's strategy uses no pretrained weights."""
+    # The rows of comparisons that older versions wrote have no role, only the name `from_scratch`.
+    return row.get("role", row["strategy"].rpartition("_")[2]) == SCRATCH
+
+
+def scratch(rows: list[dict], backbone: str) -> dict | None:
+    """The row of training from scratch with a backbone, None where none has finished."""
+    found = [row for row in rows if is_scratch(row) and row["backbone"] == backbone and row["test"]]
+    return found[0] if found else None

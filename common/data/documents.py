@@ -1,0 +1,392 @@
+"""Texts: from `--data` to documents that are split without leaks.
+
+A document stands on one side of the split together with all of its group (the company that filed it) and with every
+document that says nearly the same: contracts are filled-in forms, and a form in training and test is a test passed by
+heart.
+"""
+
+import collections
+import csv
+import dataclasses
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+
+from common import errors, files
+from common.data import near_duplicates, sample_list, sources, splits
+from common.demo import drawn_texts
+from common.media import texts as media_texts
+from common.media import windows
+
+LISTED = 5  # bad files named in one message
+DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.2}
+DEMO_GROUPS = r"^(\d+)_"  # of the demo's file names: the company
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A document that cannot be used, and why."""
+
+    path: str
+    label: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """Documents on their sides.
+
+    Attributes:
+        source: the `--data` that they came from.
+        class_names: the types of documents, sorted; `("",)` where there are none.
+        train, validation, test: lists of `sample_list.Sample`.
+        general: samples of general texts, which are of no type and nobody trains on; empty where there are none.
+        texts: path → text.
+        duplicates: pairs of near-duplicates, the most alike first.
+        skipped: how many documents were left out.
+    """
+
+    source: str
+    class_names: tuple[str, ...]
+    train: list[sample_list.Sample]
+    validation: list[sample_list.Sample]
+    test: list[sample_list.Sample]
+    texts: dict[str, str] = dataclasses.field(repr=False)
+    duplicates: list[near_duplicates.Pair] = dataclasses.field(default_factory=list)
+    skipped: int = 0
+    general: list[sample_list.Sample] = dataclasses.field(default_factory=list)
+
+    def labels(self, split: str) -> np.ndarray:
+        """Indices of the types of a split's documents, int64 (n,); not for `general`."""
+        return np.array([self.class_names.index(sample.label) for sample in getattr(self, split)], dtype="int64")
+
+    def paths(self, split: str) -> list[str]:
+        """The names of a split's documents."""
+        return [sample.path for sample in getattr(self, split)]
+
+    def groups(self, split: str) -> list[str]:
+        """The groups of a split's documents, "" where one has none."""
+        return [sample.group for sample in getattr(self, split)]
+
+    def texts_of(self, split: str) -> list[str]:
+        """The texts of a split's documents."""
+        return [self.texts[sample.path] for sample in getattr(self, split)]
+
+    def summary(self) -> dict:
+        """The `data` section of results.json."""
+        sides = {name: getattr(self, name) for name in sample_list.SPLIT_NAMES}
+        per_split = {
+            name: dict(sorted(collections.Counter(sample.label for sample in side).items()))
+            for name, side in sides.items()
+        }
+        return {
+            "source": self.source,
+            "class_names": list(self.class_names),
+            **{name: len(side) for name, side in sides.items()},
+            "per_split": per_split,
+            "bytes": {name: sum(map(media_texts.byte_count, self.texts_of(name))) for name in sides},
+            "groups": {name: len({sample.group for sample in side if sample.group}) for name, side in sides.items()},
+            "near_duplicates": [dataclasses.asdict(pair) for pair in self.duplicates],
+            "skipped": self.skipped,
+        }
+
+
+def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
+    """Reads the documents, finds near-duplicates, splits, checks, and writes `split.csv` into `directory`.
+
+    A `split.csv` that is there already (a resumed run) is used as it stands.
+
+    Args:
+        config: has `data, encoding, keep_layout, document_characters, group_pattern, duplicate_threshold` and the flags
+            of every recipe; `general` where there may be general texts.
+        directory: the run directory; `skipped.csv` is written there too where documents are left out.
+        least_types: refuse data with fewer types of documents: 2 for a classifier.
+
+    Raises:
+        UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, or a leak.
+    """
+    samples, texts, problems = read_source(config)
+    if least_types:
+        samples, texts, problems = _without_contradictions(samples, texts, problems)
+    _report_problems(problems, config.skip_bad, directory)
+    if not samples:
+        raise errors.UserError(f"--data {config.data}: no document is left")
+    names = tuple(sorted({sample.label for sample in samples}))
+    if len(names) < least_types:
+        raise errors.UserError(f"--data {config.data}: a classifier needs at least two types: one sub-folder for each")
+    if not any(sample.group for sample in samples):
+        print(
+            "data: which documents are of one company is not known, so a company may be on both sides; --group-pattern "
+            "finds it in the file's name", file=sys.stderr,
+        )  # fmt: skip
+    general = read_general(config) if least_types == 0 else {}
+    duplicates = near_duplicates.near_duplicates(texts, config.duplicate_threshold)
+    content_of = near_duplicates.clusters(texts, duplicates)
+    split_csv = directory / "split.csv"
+    if split_csv.is_file():
+        samples = _as_split_before(samples, split_csv)
+    else:
+        samples = split(samples, content_of, config, stratify_all=least_types > 0)
+    _check_duplicates(samples, duplicates)
+    splits.check_leaks(samples, content_of)
+    if not split_csv.is_file():
+        sample_list.write_csv(split_csv, samples)
+    sides = {name: [sample for sample in samples if sample.split == name] for name in sample_list.SPLIT_NAMES}
+    return Corpus(
+        config.data, names, **sides, texts=texts | general, duplicates=duplicates, skipped=len(problems),
+        general=[sample_list.Sample(path, "") for path in general],
+    )  # fmt: skip
+
+
+def _without_contradictions(samples, texts: dict[str, str], problems: list[Problem]):
+    """What `read_source` gives, and every copy of a text that stands in two types is a problem."""
+    types_of = collections.defaultdict(set)
+    for sample in samples:
+        types_of[texts[sample.path]].add(sample.label)
+    clear, added = [], []
+    for sample in samples:
+        others = sorted(types_of[texts[sample.path]] - {sample.label})
+        if others:
+            added.append(Problem(sample.path, sample.label, f"the same text is in {others[0]!r}; keep the right one"))
+        else:
+            clear.append(sample)
+    return clear, {sample.path: texts[sample.path] for sample in clear}, problems + added
+
+
+def _check_duplicates(samples: list[sample_list.Sample], duplicates: list[near_duplicates.Pair]) -> None:
+    """Refuses sides that were given and have near-duplicates across them; the splits made here have none."""
+    side_of = {sample.path: sample.split for sample in samples}
+    for pair in duplicates:
+        if side_of[pair.first] != side_of[pair.second]:
+            raise errors.UserError(
+                f"leak: {pair.first} ({side_of[pair.first]}) and {pair.second} ({side_of[pair.second]}) share "
+                f"{pair.similarity:.0%} of their runs of {near_duplicates.SHINGLE} words: put both on one side, "
+                "remove one, or raise "
+                "--duplicate-threshold"
+            )
+
+
+def _report_problems(problems: list[Problem], skip_bad: bool, directory: pathlib.Path) -> None:
+    """Stops at unusable documents, or lists them in skipped.csv."""
+    if not problems:
+        return
+    shown = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems[:LISTED])
+    more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
+    if not skip_bad:
+        raise errors.UserError(
+            f"{len(problems)} unusable document{'s' if len(problems) > 1 else ''}: {shown}{more}. Put them right, name "
+            "their --encoding, or leave them out with --skip-bad"
+        )
+    rows = [dataclasses.astuple(problem) for problem in problems]
+    files.write_csv(directory / "skipped.csv", [field.name for field in dataclasses.fields(Problem)], rows)
+    print(f"data: {len(problems)} documents left out, see {directory / 'skipped.csv'}", file=sys.stderr)
+
+
+# Sources ------------------------------------------------------------------------------------------------------
+
+
+def read_source(config) -> tuple[list[sample_list.Sample], dict[str, str], list[Problem]]:
+    """The documents behind `--data`: samples, path → text, and those that cannot be used.
+
+    Raises:
+        UserError: nothing there, or not laid out as expected.
+    """
+    pattern = config.group_pattern
+    if config.data == "demo":
+        path = drawn_texts.write_contracts(config.cache_directory / "demo_text" / drawn_texts.version())
+        pattern = DEMO_GROUPS if pattern is None else pattern
+    else:
+        path = pathlib.Path(config.data).expanduser().absolute()
+    if path.is_dir():
+        found = _read_folder(path, config.encoding)
+    elif path.is_file() and path.suffix.lower() == ".jsonl":
+        found = _read_lines(path, config.encoding)
+    elif path.exists():
+        raise errors.UserError(f"--data {config.data}: neither a folder of .txt files nor a .jsonl file")
+    else:
+        raise errors.UserError(f"--data {config.data}: no such file or folder; give a folder of .txt files or a .jsonl")
+    samples, texts, problems = [], {}, []
+    for sample, text, reason in found:
+        text = (
+            media_texts.tidy(text, config.keep_layout)[: config.document_characters].strip() if text is not None else ""
+        )
+        if reason or not text:
+            problems.append(Problem(sample.path, sample.label, reason or "empty"))
+        else:
+            samples.append(sample)
+            texts[sample.path] = text
+    return (with_groups(samples, pattern) if pattern else samples), texts, problems
+
+
+def read_general(config) -> dict[str, str]:
+    """Path → text of what forgetting is measured on: the drawn prose of the demo, --general, or nothing.
+
+    Raises:
+        UserError: nothing there, or a text that cannot be read.
+    """
+    if not config.general:
+        drawn = drawn_texts.general_texts() if config.data == "demo" else []
+        return {f"general text {number}": text for number, text in enumerate(drawn)}
+    folder = config.general.expanduser()
+    if not folder.exists():
+        raise errors.UserError(f"--general {config.general}: no such folder")
+    found = list((_read_folder if folder.is_dir() else _read_lines)(folder, config.encoding))
+    bad = [f"{sample.path}: {reason}" for sample, _, reason in found if reason]
+    if bad:
+        raise errors.UserError(f"--general {config.general}: {len(bad)} unusable texts: {'; '.join(bad[:LISTED])}")
+    texts = {sample.path: text for sample, raw, _ in found if (text := media_texts.tidy(raw, config.keep_layout))}
+    if not texts:
+        raise errors.UserError(f"--general {config.general}: its texts are all empty")
+    return texts
+
+
+def _read_folder(folder: pathlib.Path, encoding: str):
+    """Yields (sample, text, reason) for the .txt files of a folder; the first sub-folder is the type."""
+    paths = media_texts.text_files(folder)
+    every = {path for path in folder.rglob("*") if path.is_file() and not media_texts.hidden(path.relative_to(folder))}
+    others = collections.Counter(path.suffix.lower() or "none" for path in every - set(paths))
+    if paths and others:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
+        print(f"data: only .txt files are read; left alone by their ending: {kinds}", file=sys.stderr)
+    if not paths:
+        raise errors.UserError(f"{folder}: no .txt files there; give one document per file, in a sub-folder per type")
+    tops = {path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
+    sides = {name for name in tops if name.lower() in sample_list.FOLDER_SPLITS}
+    stray = [path for path in paths if path.relative_to(folder).parts[0] not in sides]
+    sources.check_given_folders(sides, stray)
+    given = bool(sides) and not stray
+    for path in paths:
+        folders = path.relative_to(folder).parts[:-1]
+        side = sample_list.FOLDER_SPLITS[folders[0].lower()] if given else ""
+        folders = folders[1:] if given else folders
+        text, reason = media_texts.decoded(path.read_bytes(), encoding)
+        yield sample_list.Sample(str(path), folders[0] if folders else "", split=side), text, reason
+
+
+def _read_lines(path: pathlib.Path, encoding: str):
+    """Yields (sample, text, reason) for the lines of a .jsonl: `text`, and where known `label` or `type`, `group`."""
+    for number, (raw, reason) in enumerate(media_texts.decoded_lines(path.read_bytes(), encoding), start=1):
+        if raw is not None and not raw.strip():
+            continue
+        try:
+            row = json.loads(raw, parse_constant=lambda name: None) if raw is not None else {}
+        except ValueError as error:
+            row, reason = {}, f"no JSON ({error})"
+        if not reason and not (isinstance(row, dict) and isinstance(row.get("text"), str)):
+            row, reason = {}, 'no text: a line must look like {"text": "…", "type": "…", "group": "…"}'
+        label, group = (
+            str(next((row[key] for key in keys if row.get(key) is not None), ""))
+            for keys in (("label", "type"), ("group",))
+        )
+        try:
+            "".join((row.get("text", ""), label, group)).encode()
+        except UnicodeEncodeError as error:  # "\ud83d" alone: an emoji that was cut in two
+            row, reason = {}, f"half a character ({error.object[error.start]!r})"
+        yield sample_list.Sample(f"{path}:{number}", label, group), row.get("text"), reason
+
+
+def with_groups(samples: Iterable[sample_list.Sample], pattern: str) -> list[sample_list.Sample]:
+    """The samples with the group that a pattern finds in their file's name, what is in its parentheses or all of it.
+
+    Raises:
+        UserError: no regular expression, or it finds nothing in some name.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise errors.UserError(f"--group-pattern '{pattern}': no regular expression ({error})") from error
+    if compiled.groups > 1:
+        raise errors.UserError(f"--group-pattern '{pattern}': one pair of parentheses must say what the group is")
+    grouped: list[sample_list.Sample] = []
+    without: list[sample_list.Sample] = []
+    for sample in samples:
+        match = compiled.search(pathlib.Path(sample.path).name)
+        group = match[compiled.groups] if match else ""
+        (grouped if group else without).append(dataclasses.replace(sample, group=group))
+    if without:
+        advice = '; in a .jsonl each line names its own, "group": "…"' if ".jsonl:" in without[0].path else ""
+        raise errors.UserError(
+            f"--group-pattern '{pattern}': finds no group in {len(without)} names, such as "
+            f"{pathlib.Path(without[0].path).name}{advice}"
+        )
+    return grouped
+
+
+# Splits -------------------------------------------------------------------------------------------------------
+
+
+def split(
+    samples: list[sample_list.Sample], content_of: dict[str, str], config, stratify_all: bool
+) -> list[sample_list.Sample]:
+    """Gives every document a side: by type, whole groups and clusters of near-duplicates together.
+
+    Args:
+        samples: the documents.
+        content_of: as `clusters` makes it.
+        config: has the fractions and the seeds.
+        stratify_all: every type must be on every side, as a classifier needs it; else types with fewer than three
+            groups are dealt out together.
+    """
+    units = splits.units_of(samples, content_of)
+    labels = {sample.path: sample.label for sample in samples}
+    if not stratify_all:
+        counts = collections.Counter(label for _, label in {(units[path], label) for path, label in labels.items()})
+        rare = {label for label, count in counts.items() if count < 3}
+        if rare:  # with the rarest of the others, so that there are enough
+            host = min((label for label in counts if label not in rare), key=lambda label: counts[label], default="")
+            labels = {path: host if label in rare else label for path, label in labels.items()}
+    seed = config.seed if config.split_seed is None else config.split_seed
+    stratified = [dataclasses.replace(sample, label=labels[sample.path]) for sample in samples]
+    validation, test = (getattr(config, f"{side}_fraction") or share for side, share in DEFAULT_FRACTIONS.items())
+    try:
+        dealt = splits.split(stratified, units, seed, validation, test)
+    except errors.UserError as error:
+        alike, companies = len(samples) - len(set(content_of.values())), {sample.group for sample in samples} - {""}
+        hints = [
+            f"{alike} documents are near-duplicates of others and count with them (--duplicate-threshold)"
+            if alike
+            else "",
+            f"--group-pattern finds {len(companies)} companies in {len(samples)} documents" if companies else "",
+        ]
+        raise errors.UserError("; ".join([str(error), *filter(None, hints)])) from error
+    side_of = {sample.path: sample.split for sample in dealt}
+    return [dataclasses.replace(sample, split=side_of[sample.path]) for sample in samples]
+
+
+def _as_split_before(samples: list[sample_list.Sample], split_csv: pathlib.Path) -> list[sample_list.Sample]:
+    """The documents on the sides that split.csv names.
+
+    Raises:
+        UserError: the documents are no longer those of the split.
+    """
+    with open(split_csv, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        rows = {row["path"]: sample_list.Sample(**row) for row in csv.DictReader(file)}
+    here = {sample.path for sample in samples}
+    changed = sorted(here ^ set(rows))
+    if changed:
+        raise errors.UserError(f"{changed[0]}: has come or gone since the run began; start a new run")
+    return [rows[sample.path] for sample in samples]
+
+
+def count_table(windows: dict[str, windows.Windows], length: int, duplicates: int) -> str:
+    """What there is to train on, for the terminal."""
+    counts = ", ".join(f"{part.tokens:,} tokens in {len(part):,} for {side}" for side, part in windows.items())
+    pairs = "no pair of documents is" if duplicates == 0 else f"{duplicates} pairs of documents are"
+    return f"data: windows of {length}: {counts}; {pairs} nearly the same"
+
+
+def documents_line(summary: dict, config) -> str:
+    """What there is for a classifier, for the terminal; `summary` is the `data` section of results.json."""
+    counts = " / ".join(f"{summary[side]:,}" for side in sample_list.SPLIT_NAMES)
+    companies, pairs = sum(summary["groups"].values()), len(summary["near_duplicates"])
+    known = f", {companies:,} companies" if companies else ""
+    alike = f"; {pairs} pairs of documents are nearly the same" if pairs else ""
+    return (
+        f"data: {counts} documents to train, validate and test, {len(summary['class_names'])} types{known}{alike}\n"
+        f"data: the network reads {summary['read']:.0%} of their text: of each the first {config.windows_per_document} "
+        f"windows of {config.window} tokens (--windows-per-document)"
+    )

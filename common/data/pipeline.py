@@ -1,0 +1,206 @@
+"""Photos from disk to batches on `tf.data`: decoded in parallel, in an order that a seed fixes.
+
+Every random number is drawn from (seed, epoch, photo) and not from a running state, so a training that was
+interrupted and goes on at epoch 7 sees the photos that it would have seen.
+"""
+
+import math
+import os
+
+import tensorflow as tf
+
+from common.media import augmentation as augmentations
+from common.media import photos
+
+
+def training_batches(
+    paths, labels, num_classes, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0, balanced=False,
+    clips=None,
+) -> tf.data.Dataset:  # fmt: skip
+    """An endless stream of shuffled training batches, one epoch after the other.
+
+    Args:
+        paths: photo files.
+        labels: their class indices.
+        num_classes: length of the one-hot labels.
+        resize: the layer of `resizing`.
+        batch_size: photos in a batch; an epoch's last batch may be smaller, batches do not cross epochs.
+        seed: fixes the order and the augmentation of every epoch.
+        preprocess: called on float32 batches of RGB 0–255.
+        augmentation: an `Augmentation`, or None.
+        first_epoch: the stream starts with this epoch's order.
+        balanced: as many draws in an epoch, but with every class drawn alike often (`balanced_order`).
+        clips: a `Clips` where the files are no photos, or None.
+
+    Returns:
+        A dataset of (float32 (batch, height, width, 3), one-hot float32 (batch, num_classes)); call `fit` with
+        `steps_per_epoch=steps(len(paths), batch_size)`.
+    """
+
+    names, labels = _constants(paths, labels)
+
+    def load(path, label, number, epoch):
+        photo_seed = augmentations.photo_seed(seed, epoch, number)
+        pixels = _read_resized(path, resize, clips, augmentations.position_of(photo_seed))
+        if augmentation:
+            pixels = augmentations.augment(pixels, augmentation, photo_seed)
+        return pixels, tf.one_hot(label, num_classes)
+
+    def epoch_of(epoch):
+        order = _order(labels, seed, epoch, balanced)
+        # Drawn twice in an epoch, a photo should not look the same twice.
+        numbers = tf.range(len(names)) if balanced else order
+        dataset = tf.data.Dataset.from_tensor_slices(
+            (tf.gather(names, order), tf.gather(labels, order), numbers, tf.fill(tf.shape(order), epoch))
+        )
+        return dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+
+    return _preprocessed(_epochs(first_epoch).flat_map(epoch_of), preprocess)
+
+
+def _epochs(first: int) -> tf.data.Dataset:
+    return tf.data.Dataset.counter(first, dtype=tf.int32)
+
+
+def epoch_order(photos: int, seed: int, epoch):
+    """The order of an epoch: cached or not, the same seed shows the same photos in the same batches."""
+    return tf.random.experimental.stateless_shuffle(tf.range(photos), seed=tf.stack([seed, epoch]))
+
+
+def balanced_order(labels, seed: int, epoch):
+    """As many draws as there are photos, with replacement: a class by lot, then one of its photos by lot.
+
+    Args:
+        labels: (n,) class indices, each class occurring.
+        seed, epoch: the same give the same draws.
+    """
+    labels = tf.convert_to_tensor(labels, tf.int32)
+    chances = -tf.math.log(tf.cast(tf.gather(tf.math.bincount(labels), labels), tf.float32))
+    seeds = tf.stack([seed, epoch])
+    return tf.random.stateless_categorical(chances[None], len(labels), seeds, dtype=tf.int32)[0]
+
+
+def _order(labels, seed, epoch, balanced):
+    return balanced_order(labels, seed, epoch) if balanced else epoch_order(len(labels), seed, epoch)
+
+
+def evaluation_batches(
+    paths, labels, num_classes, resize, batch_size, preprocess, turn=0, clips=None, position=0.5
+) -> tf.data.Dataset:
+    """The photos once, in the order given, not augmented; arguments as in `training_batches`.
+
+    With a `turn` all photos are turned or mirrored as `turned` says; `position` is that of the clips' windows.
+    """
+
+    def load(path, label):
+        return augmentations.turned(_read_resized(path, resize, clips, position), turn), tf.one_hot(label, num_classes)
+
+    dataset = tf.data.Dataset.from_tensor_slices(_constants(paths, labels))
+    return _preprocessed(dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size), preprocess)
+
+
+def photo_batches(
+    paths, resize, batch_size, preprocess, augmentation=None, seeds=None, turns=None, clips=None, positions=None
+) -> tf.data.Dataset:
+    """The photos once, in the order given, without labels, on their way to the cache.
+
+    Args:
+        paths, resize, batch_size, preprocess: as in `training_batches`.
+        augmentation: an `Augmentation`, or None.
+        seeds: two integers for each photo, which fix its augmentation.
+        turns: for each photo the number of one of the `TURNS`, or None.
+        clips: as in `training_batches`.
+        positions: for each clip the position of its window, or None for the position that its seed draws.
+    """
+
+    def load(path, photo_seed, turn, position):
+        pixels = _read_resized(path, resize, clips, position if positions else augmentations.position_of(photo_seed))
+        pixels = pixels if clips else augmentations.turned(pixels, turn)
+        return augmentations.augment(pixels, augmentation, photo_seed) if augmentation else pixels
+
+    names, turns = _constants(paths, turns or [0] * len(paths))
+    seeds = tf.constant(seeds or [(0, 0)] * len(paths), tf.int32)
+    dataset = tf.data.Dataset.from_tensor_slices((names, seeds, turns, positions or [0.5] * len(paths)))
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
+    return dataset.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+
+def training_rows(
+    views, labels, num_classes, batch_size, dtypes, shapes, seed, first_epoch=0, balanced=False
+) -> tf.data.Dataset:
+    """An endless stream of shuffled batches of cached features, in `training_batches`'s order.
+
+    Args:
+        views: for each augmented view a function of row numbers (n,) to a list of arrays (n, …); epoch e takes
+            view e modulo their number. With balanced draws every batch takes the next one, since there a rare photo
+            comes several times in an epoch.
+        labels: class indices of the rows.
+        num_classes, batch_size, seed, first_epoch, balanced: as in `training_batches`.
+        dtypes, shapes: of the arrays' rows.
+    """
+    labels = tf.constant(list(labels), tf.int32)
+
+    def epoch_of(epoch):
+        order = _order(labels, seed, epoch, balanced)
+        batches = tf.data.Dataset.from_tensor_slices((order, tf.gather(labels, order))).batch(batch_size)
+        first_view = tf.cast(epoch, tf.int64)
+        return batches.enumerate().map(
+            lambda step, rows: (*rows, (first_view + (step if balanced else 0)) % len(views))
+        )  # fmt: skip
+
+    def load(numbers, batch, view):
+        rows = _rows(lambda numbers, view: views[view](numbers), [numbers, view], dtypes, shapes)
+        return rows, tf.one_hot(batch, num_classes)
+
+    return _epochs(first_epoch).flat_map(epoch_of).map(load, num_parallel_calls=2).prefetch(4)
+
+
+def evaluation_rows(read, labels, num_classes, batch_size, dtypes, shapes) -> tf.data.Dataset:
+    """Cached features once, in order; arguments as in `training_rows`."""
+
+    def load(numbers, batch):
+        return _rows(read, [numbers], dtypes, shapes), tf.one_hot(batch, num_classes)
+
+    labels = tf.constant(list(labels), tf.int32)
+    batches = tf.data.Dataset.from_tensor_slices((tf.range(len(labels)), labels)).batch(batch_size)
+    return batches.map(load, num_parallel_calls=2).prefetch(4)
+
+
+def _rows(read, arguments, dtypes, shapes):
+    """Calls `read` in the pipeline; one tensor for one array, else a tuple of tensors."""
+
+    def as_float32(*values):  # bfloat16 cannot leave a Python function, float16 may be the cache's choice
+        return [array.astype("float32") if array.dtype != "float32" else array for array in read(*values)]
+
+    tensors = tf.numpy_function(as_float32, arguments, [tf.float32] * len(dtypes), stateful=False)
+    for tensor, shape in zip(tensors, shapes, strict=True):
+        tensor.set_shape((None, *shape))
+    tensors = tuple(tf.cast(tensor, dtype) for tensor, dtype in zip(tensors, dtypes, strict=True))
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def steps(photos: int, batch_size: int) -> int:
+    """The number of batches in an epoch."""
+    return math.ceil(photos / batch_size)
+
+
+def _constants(paths, labels):
+    """Paths as the bytes that they are to the file system, and labels, as tensors."""
+    return tf.constant([os.fsencode(path) for path in paths]), tf.constant(list(labels), tf.int32)
+
+
+def _read_resized(path, resize, clips=None, position=0.5):
+    """A photo file as float32 (height, width, 3) of the layer `resize`, RGB 0–255; a clip with a frame axis before."""
+
+    def read(name, position):
+        return clips.read(os.fsdecode(name), position) if clips else photos.read(os.fsdecode(name))
+
+    # Pillow and FFmpeg decode without holding Python's lock, so the parallel map does run in parallel.
+    pixels = tf.numpy_function(read, [path, position], tf.uint8, stateful=False)
+    shape = (clips.frames,) if clips else ()
+    pixels.set_shape((*shape, None, None, 3))
+    return tf.ensure_shape(resize(tf.cast(pixels, tf.float32)), (*shape, resize.height, resize.width, 3))
+
+
+def _preprocessed(batches, preprocess):
+    return batches.map(lambda x, y: (preprocess(x), y), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -1,0 +1,130 @@
+"""Where samples come from: folders of class folders, a CSV file, a TFDS name, the drawn demo."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Collection
+
+from common import errors
+from common.data import sample_list, tfds
+from common.demo import drawn_photos
+from common.media import photos
+
+# Sources ------------------------------------------------------------------------------------------------------
+
+
+def read_source(source: str, cache_directory: pathlib.Path) -> list[sample_list.Sample]:
+    """The photos behind `--data`, not yet opened.
+
+    Args:
+        source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), or a
+            CSV file with the columns `path,label[,group][,split]`.
+        cache_directory: where the demo's drawn photos and exported TFDS photos are put.
+
+    Raises:
+        UserError: nothing there, or not laid out as expected.
+    """
+    if source == "demo":
+        return read_folder(demo_folder(cache_directory))
+    if source.startswith("tfds:"):
+        return read_folder(tfds.export(source.removeprefix("tfds:"), cache_directory / "tfds"))
+    path = pathlib.Path(source).expanduser()
+    if path.is_dir():
+        return read_folder(path)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return sample_list.read_csv(path)
+    if path.exists():
+        raise errors.UserError(f"--data {source}: neither a folder nor a .csv file")
+    raise errors.UserError(
+        f"--data {source}: no such file or folder; give a folder of class folders, a CSV, tfds:NAME or demo"
+    )
+
+
+def demo_folder(cache_directory: pathlib.Path) -> pathlib.Path:
+    """The folder of the demo's photos, drawn at the first call."""
+    return drawn_folder(cache_directory / "demo", drawn_photos, drawn_photos.write_photos)
+
+
+def drawn_folder(parent: pathlib.Path, module, write) -> pathlib.Path:
+    """`write(folder)` below `parent`, in a folder of its own for each version of the module that draws."""
+    drawing = hashlib.sha256(pathlib.Path(module.__file__).read_bytes()).hexdigest()[:8]
+    return write(parent / drawing)
+
+
+def find_photos(class_folder: pathlib.Path) -> list[pathlib.Path]:
+    """The photos at any depth below a class folder, in order.
+
+    Raises:
+        UserError: there are none.
+    """
+    paths = sorted(path for path in class_folder.rglob("*") if is_photo(path))
+    if not paths:
+        raise errors.UserError(
+            f"{class_folder}: no photos in this class folder; fill it or remove it "
+            f"(photos end in {' '.join(sorted(photos.EXTENSIONS))})"
+        )
+    return paths
+
+
+def read_folder(
+    folder: pathlib.Path, find=find_photos, what: str = "photos", ignored: Collection[str] = ()
+) -> list[sample_list.Sample]:
+    """Photos in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
+
+    Args:
+        folder: with the class folders.
+        find: returns the paths of the samples below a class folder, or raises a UserError.
+        what: the samples, in words.
+        ignored: names of subfolders that are no class folders.
+
+    Raises:
+        UserError: no class folders, fewer than two classes, a class folder without photos, or another folder beside
+            those of a split.
+    """
+    folder = folder.absolute()
+    subfolders = [subfolder for subfolder in _visible_folders(folder) if subfolder.name not in ignored]
+    given = [subfolder for subfolder in subfolders if subfolder.name.lower() in sample_list.FOLDER_SPLITS]
+    check_given_folders({subfolder.name for subfolder in given}, [one for one in subfolders if one not in given])
+    if given and len(given) == len(subfolders):
+        samples = [
+            dataclasses.replace(sample, split=sample_list.FOLDER_SPLITS[subfolder.name.lower()])
+            for subfolder in given for sample in _read_class_folders(_visible_folders(subfolder), find)
+        ]  # fmt: skip
+    else:
+        samples = _read_class_folders(subfolders, find)
+    if len({sample.label for sample in samples}) < 2:
+        is_table = (folder / "metadata.csv").is_file()
+        raise errors.UserError(
+            f"{folder}: a classifier needs at least two class folders with {what} in it, such as cats/ and dogs/"
+            + ("; skin lesions with a metadata.csv have a recipe of their own" if is_table else "")
+        )
+    return samples
+
+
+def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
+    """Refuses what stands beside the folders of a split, which would turn `train` and `test` into classes.
+
+    One such name alone is a class: `train` beside `bus`.
+
+    Args:
+        names: of the folders that are called as a side of a split is.
+        others: the other files or folders with data in them.
+    """
+    if others and len({sample_list.FOLDER_SPLITS[name.lower()] for name in names}) > 1:
+        raise errors.UserError(
+            f"{others[0]} stands beside the folders of a split, {' and '.join(sorted(names))}: put it into one of "
+            "them, move it away, or rename them if they are classes"
+        )
+
+
+def _read_class_folders(class_folders: list[pathlib.Path], find) -> list[sample_list.Sample]:
+    return [sample_list.Sample(str(path), folder.name) for folder in class_folders for path in find(folder)]
+
+
+def _visible_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def is_photo(path: pathlib.Path) -> bool:
+    """Whether the file is named like a photo and not hidden."""
+    return path.suffix.lower() in photos.EXTENSIONS and not path.name.startswith(".")

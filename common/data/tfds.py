@@ -1,0 +1,87 @@
+"""Image classification sets of TensorFlow Datasets, written out as class folders."""
+
+import logging
+import pathlib
+import shutil
+import socket
+
+import tqdm
+
+from common import errors, flags
+
+DOWNLOAD_HOST = ("storage.googleapis.com", 443)
+SPLITS = ("train", "validation", "test")
+
+
+def export(name: str, folder: pathlib.Path) -> pathlib.Path:
+    """Downloads a data set if need be and writes its photos into class folders, the files' bytes as they are.
+
+    Args:
+        name: as in the catalogue (https://www.tensorflow.org/datasets/catalog), with `:version` or `/config`.
+        folder: the photos go to `folder/<name>/<version>/[<split>/]<class>/<number>.jpg` (or `.png`).
+
+    Returns:
+        The folder of the class folders (of the split folders where the set has more than one of them).
+
+    Raises:
+        UserError: no such data set, no image and label in it, or no network to download it.
+    """
+    import tensorflow_datasets as tfds  # Takes two seconds, so only who asks for it pays.
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of every version that is not there yet.
+    try:
+        builder = tfds.builder(name)
+    except Exception as error:  # TFDS raises DatasetNotFoundError and, for a bad version, AssertionError.
+        hint = flags.suggestion(name, tfds.list_builders())
+        raise errors.UserError(f"tfds:{name}: {str(error).splitlines()[0].rstrip('.')}{hint}") from error
+    destination = folder / name.replace("/", "-").replace(":", "-") / str(builder.version)
+    if destination.is_dir():
+        return destination
+    _check_features(name, builder.info.features)
+    _prepare(name, builder)
+    _write_photos(builder, destination)
+    return destination
+
+
+def _check_features(name: str, features) -> None:
+    if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
+        raise errors.UserError(f"tfds:{name}: not an image classification set, it has {', '.join(features)}")
+
+
+def _prepare(name: str, builder) -> None:
+    """Downloads; says at once when there is no network, where TFDS would try for three minutes."""
+    if builder.is_prepared():
+        return
+    try:
+        socket.create_connection(DOWNLOAD_HOST, timeout=5).close()
+    except OSError as error:
+        raise errors.UserError(
+            f"tfds:{name} is not in {builder.data_dir} and cannot be downloaded (no network?): run once where there is "
+            "a network, or give a folder of class folders as --data"
+        ) from error
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # Anything may go wrong in another's download; the first line says what.
+        raise errors.UserError(f"tfds:{name}: the download failed: {str(error).splitlines()[0]}") from error
+
+
+def _write_photos(builder, destination: pathlib.Path) -> None:
+    """Writes all splits into a temporary folder that gets its final name when it is complete."""
+    import tensorflow_datasets as tfds
+
+    temporary = destination.with_name(f".{destination.name}-unfinished")
+    shutil.rmtree(temporary, ignore_errors=True)
+    splits = [split for split in SPLITS if split in builder.info.splits]
+    class_names = builder.info.features["label"].names
+    for split in splits:
+        target = temporary / split if len(splits) > 1 else temporary
+        # Without decoding, the files come as they were put in, a JPEG is not compressed a second time.
+        dataset = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
+        total = builder.info.splits[split].num_examples
+        for number, example in enumerate(tqdm.tqdm(dataset, f"writing {split} photos", total=total, unit="photo")):
+            content = example["image"].numpy()
+            class_folder = target / class_names[int(example["label"])].replace("/", "-")
+            class_folder.mkdir(parents=True, exist_ok=True)
+            suffix = "jpg" if content.startswith(b"\xff\xd8") else "png"
+            (class_folder / f"{number:06d}.{suffix}").write_bytes(content)
+    temporary.rename(destination)

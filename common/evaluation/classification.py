@@ -1,0 +1,214 @@
+"""All test metrics from one array of probabilities: the test set itself is read once, by the caller.
+
+Whatever scikit-learn has comes from scikit-learn; calibration is here.
+"""
+
+import numpy as np
+from sklearn import metrics
+
+from common.evaluation import intervals
+
+CALIBRATION_BINS = 15  # the number of bins in Guo et al. (2017)
+
+
+HEADLINE = "accuracy"  # what strategies are chosen by, and what a report begins with
+
+
+def evaluate(probabilities, splits, side, seed=0, groups=None):
+    """Return every metric of a classifier on one side of a split, as `scores` does.
+
+    Args:
+        probabilities: (n, k) floats, what the classifier says of the side's samples, in their order.
+        splits: a `splits.Splits`.
+        side: `train`, `validation` or `test`.
+        seed: of the bootstrap.
+        groups: of the samples, where they are not those of the split.
+    """
+    groups = splits.groups(side) if groups is None else groups
+    return scores(probabilities, splits.labels(side), splits.class_names, groups, seed)
+
+
+def scores(probabilities, labels, class_names, groups=None, seed=0, resamples=2000):
+    """Return every metric of a classifier on one set of samples, ready for JSON.
+
+    Macro averages run over the classes that occur in `labels`. A present class that is never predicted has
+    precision and F1 0; an absent class has None (null in JSON) everywhere but its support 0.
+
+    The intervals are 95 % percentile bootstrap intervals (Efron, 1979). Where every answer is right, or every
+    one wrong, each resample is the same and the bootstrap would claim certainty ([1, 1]): there the exact
+    interval of Clopper and Pearson (1934) on the number of resampled units (groups, or samples without
+    groups) is given. It is exact for the accuracy; for balanced accuracy and macro F1 it stands in, and fits
+    classes of similar size.
+
+    Args:
+        probabilities: (n, k) floats, rows summing to 1 within 1e-3.
+        labels: (n,) integers in 0..k-1, the true classes.
+        class_names: k different strings.
+        groups: n strings or None. Samples of one group (a patient, a video) are resampled together, since
+            they are no independent evidence; "" is a group of its own.
+        seed: seed of the bootstrap.
+        resamples: number of bootstrap resamples.
+
+    Returns:
+        A dict with `n`, `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall`, `macro_f1`,
+        `macro_auc` (one against the rest), `log_loss` (nats), `ece`, `accuracy_interval`,
+        `balanced_accuracy_interval`, `macro_f1_interval`, `log_loss_interval` (each [low, high]), `per_class`
+        {name: {precision, recall, f1, auc, support}} and `confusion_matrix` (k rows of k counts, a row per
+        true class).
+
+    Raises:
+        ValueError: wrong shapes, labels out of range, or rows that are no probabilities.
+    """
+    probabilities, labels = _checked(probabilities, labels, class_names)
+    predicted = probabilities.argmax(axis=1)
+    per_class = _per_class(probabilities, labels, predicted, class_names)
+    found = {
+        "n": len(labels),
+        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "balanced_accuracy": _macro(per_class, "recall"),
+        "macro_precision": _macro(per_class, "precision"),
+        "macro_recall": _macro(per_class, "recall"),
+        "macro_f1": _macro(per_class, "f1"),
+        "macro_auc": _macro(per_class, "auc"),
+        "log_loss": float(metrics.log_loss(labels, probabilities, labels=range(len(class_names)))),
+        "ece": expected_calibration_error(reliability(probabilities, labels)),
+    }
+    limits = _intervals(probabilities, labels, intervals.group_numbers(groups, len(labels)), seed, resamples)
+    matrix = metrics.confusion_matrix(labels, predicted, labels=range(len(class_names))).tolist()
+    units = len(np.unique(intervals.group_numbers(groups, len(labels))))
+    return {**found, **limits, "interval_units": units, "per_class": per_class, "confusion_matrix": matrix}
+
+
+def reliability(probabilities, labels, bins=CALIBRATION_BINS):
+    """Compare confidence with accuracy in equal-width bins of the top label's probability (Guo et al., 2017).
+
+    Args:
+        probabilities: (n, k) floats.
+        labels: (n,) integers, the true classes.
+        bins: number of bins; bin m holds the confidences in (m / bins, (m + 1) / bins].
+
+    Returns:
+        A dict of lists: `edges` (bins + 1), `counts`, `confidence` and `accuracy` (the means of each bin,
+        None where it is empty).
+    """
+    probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    bin_numbers = np.digitize(confidence, edges[1:-1], right=True)
+    counts = np.bincount(bin_numbers, minlength=bins)
+    return {
+        "edges": edges.tolist(),
+        "counts": counts.tolist(),
+        "confidence": _bin_means(bin_numbers, confidence, counts),
+        "accuracy": _bin_means(bin_numbers, correct, counts),
+    }
+
+
+def _bin_means(bin_numbers, values, counts):
+    sums = np.bincount(bin_numbers, weights=values, minlength=len(counts))
+    return [float(total / count) if count else None for total, count in zip(sums, counts, strict=True)]
+
+
+def expected_calibration_error(bins):
+    """Return the mean gap between confidence and accuracy over the bins of `reliability`, weighted by their counts."""
+    columns = zip(bins["counts"], bins["confidence"], bins["accuracy"], strict=True)
+    gaps = [count * abs(accuracy - confidence) for count, confidence, accuracy in columns if count]
+    return float(sum(gaps) / sum(bins["counts"]))
+
+
+def _checked(probabilities, labels, class_names):
+    """Return both as arrays, the probabilities scaled to sums of exactly 1."""
+    probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
+    if probabilities.ndim != 2 or probabilities.shape[0] == 0 or probabilities.shape[1] < 2:
+        raise ValueError(f"probabilities: expected (n > 0, k > 1), got shape {probabilities.shape}")
+    num_samples, num_classes = probabilities.shape
+    if labels.shape != (num_samples,):
+        raise ValueError(f"labels: expected shape ({num_samples},), got {labels.shape}")
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"labels: expected integers in 0..{num_classes - 1}")
+    if len(class_names) != num_classes or len(set(class_names)) != num_classes:
+        raise ValueError(f"class_names: expected {num_classes} different names, got {list(class_names)}")
+    if not np.isfinite(probabilities).all() or (probabilities < 0).any():
+        raise ValueError("probabilities: expected finite values, none below 0")
+    totals = probabilities.sum(axis=1, keepdims=True)
+    if np.abs(totals - 1).max() > 1e-3:
+        found = f"{totals.min():.4g} to {totals.max():.4g}"
+        raise ValueError(f"probabilities: each row must sum to 1, found {found}")
+    return probabilities / totals, labels
+
+
+def _per_class(probabilities, labels, predicted, class_names):
+    columns = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=range(len(class_names)), zero_division=0
+    )
+    table = {}
+    for index, (name, precision, recall, f1, support) in enumerate(zip(class_names, *columns, strict=True)):
+        values = {
+            "precision": float(precision),
+            "recall": float(recall),
+            "f1": float(f1),
+            "auc": _auc(labels == index, probabilities[:, index]),
+        }
+        table[name] = {**(values if support else dict.fromkeys(values)), "support": int(support)}
+    return table
+
+
+def _auc(is_class, scores):
+    """The area under the ROC curve, None where there is only one side to compare."""
+    return None if is_class.all() or not is_class.any() else float(metrics.roc_auc_score(is_class, scores))
+
+
+def _macro(per_class, key):
+    values = [row[key] for row in per_class.values() if row[key] is not None]
+    return float(np.mean(values)) if values else None
+
+
+def _intervals(probabilities, labels, group_numbers, seed, resamples):
+    """Bootstrap intervals as {metric_interval: [low, high]}.
+
+    Every metric here is a function of sums over samples, so one matrix product per block of resamples gives
+    them all: (resamples, units) counts times (units, columns) sums.
+    """
+    unit_sums = _unit_sums(probabilities, labels, group_numbers)
+    draws = [
+        _metrics_of_sums(counts @ unit_sums, probabilities.shape[1])
+        for counts in intervals.bootstrap_counts(len(unit_sums), seed, resamples)
+    ]
+    found = {
+        f"{name}_interval": np.quantile(np.concatenate([draw[name] for draw in draws]), intervals.TAILS).tolist()
+        for name in draws[0]
+    }
+    right = int((probabilities.argmax(axis=1) == labels).sum())
+    if right in (0, len(labels)):
+        exact = intervals.exact_interval(len(unit_sums) if right else 0, len(unit_sums))
+        share_names = ["accuracy", "balanced_accuracy", "macro_f1"]
+        found.update({f"{name}_interval": list(exact) for name in share_names})
+    return found
+
+
+def _unit_sums(probabilities, labels, group_numbers):
+    """Per unit: hits per class, true per class, predicted per class, and the summed log loss."""
+    one_hot = np.eye(probabilities.shape[1])
+    true, guessed = one_hot[labels], one_hot[probabilities.argmax(axis=1)]
+    likelihood = probabilities[np.arange(len(labels)), labels]
+    losses = -np.log(np.maximum(likelihood, np.finfo(float).eps))  # clipped as scikit-learn's log_loss does
+    columns = np.hstack([true * guessed, true, guessed, losses[:, None]])
+    sums = np.zeros((group_numbers.max() + 1, columns.shape[1]))
+    np.add.at(sums, group_numbers, columns)
+    return sums
+
+
+def _metrics_of_sums(sums, num_classes):
+    """The metrics of each resample, (resamples,) each; macro averages run over the classes it drew."""
+    hits, true, guessed = (sums[:, num_classes * part : num_classes * (part + 1)] for part in range(3))
+    present = true > 0
+    size = true.sum(axis=1)
+    recall = hits / np.where(present, true, 1)
+    f1 = 2 * hits / np.maximum(true + guessed, 1)
+    return {
+        "accuracy": hits.sum(axis=1) / size,
+        "balanced_accuracy": recall.sum(axis=1) / present.sum(axis=1),
+        "macro_f1": np.where(present, f1, 0).sum(axis=1) / present.sum(axis=1),
+        "log_loss": sums[:, -1] / size,
+    }

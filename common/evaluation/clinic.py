@@ -1,0 +1,357 @@
+"""Evaluation for a clinic: sensitivity and specificity, a chosen threshold, calibration, subgroups, abstention.
+
+Pictures of one lesion are no independent evidence: every interval comes from a bootstrap that draws lesions, each
+with all its pictures. Nothing here chooses on test data: temperature and threshold are fitted on validation.
+"""
+
+import collections
+import csv
+import dataclasses
+
+import numpy as np
+from scipy import optimize
+from sklearn import metrics
+
+from common.data import metadata_table, sample_list
+from common.evaluation import classification, intervals
+
+SMALLEST_GROUP = 10  # lesions with and without the target that a subgroup needs before its numbers say something
+CURVE_POINTS = 200  # of the ROC curve kept in results.json
+COVERAGES = np.linspace(0.1, 1.0, 37)
+LOWEST_PROBABILITY = 1e-12
+LONGEST_TEMPERATURE, SHORTEST_TEMPERATURE = 20.0, 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One side of a split as the evaluation needs it.
+
+    Attributes:
+        probabilities: (n, k) floats, rows summing to 1.
+        labels: (n,) class indices.
+        about: n `metadata_table.About`.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    about: list[metadata_table.About]
+
+    @property
+    def lesions(self) -> list[str]:
+        """The lesion of each picture, "" for a lesion of its own."""
+        return [facts.lesion for facts in self.about]
+
+    @property
+    def units(self) -> np.ndarray:
+        """(n,) the number of each picture's lesion."""
+        return intervals.group_numbers(self.lesions, len(self.labels))
+
+
+# Calibration --------------------------------------------------------------------------------------------------------
+
+
+def soften(probabilities, temperature: float) -> np.ndarray:
+    """Softmax probabilities (…, k) as they are when the logits are divided by `temperature`; above 1 less sure.
+
+    Guo et al. 2017, https://arxiv.org/abs/1706.04599.
+    """
+    logits = np.log(np.maximum(np.asarray(probabilities, float), LOWEST_PROBABILITY)) / temperature
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def fit_temperature(looks, labels) -> float:
+    """The temperature with the lowest log loss on these (validation) pictures.
+
+    Args:
+        looks: (m, n, k) floats, the probabilities in m looks at each picture; the answer is their mean.
+        labels: (n,) class indices.
+    """
+    rows = np.arange(len(labels))
+
+    def log_loss(log_temperature):
+        chosen = soften(looks, np.exp(log_temperature)).mean(axis=0)[rows, labels]
+        return -np.log(np.maximum(chosen, LOWEST_PROBABILITY)).mean()
+
+    limits = np.log([SHORTEST_TEMPERATURE, LONGEST_TEMPERATURE])
+    return float(np.exp(optimize.minimize_scalar(log_loss, bounds=limits, method="bounded").x))
+
+
+def calibration(before: Side, after: Side) -> dict:
+    """Log loss, calibration error and the reliability diagram's bins, before and after temperature scaling."""
+    found = {}
+    for name, side in (("before", before), ("after", after)):
+        bins = classification.reliability(side.probabilities, side.labels)
+        classes = range(side.probabilities.shape[1])
+        found[name] = {
+            "log_loss": float(metrics.log_loss(side.labels, side.probabilities, labels=classes)),
+            "ece": classification.expected_calibration_error(bins),
+            "reliability": bins,
+        }  # fmt: skip
+    return found
+
+
+def per_class(side: Side, class_names, seed: int = 0) -> dict[str, dict]:
+    """Each class against the rest: sensitivity, specificity, AUC and average precision as [value, low, high].
+
+    Returns:
+        {name: {"support": pictures, "lesions": n, "sensitivity": …, "specificity": …, "auc": …,
+        "average_precision": …}}; None where a class does not occur.
+    """
+    bootstrap, answers = intervals.Bootstrap(side.units, seed), side.probabilities.argmax(axis=1)
+    table = {}
+    for index, name in enumerate(class_names):
+        of_class, said = side.labels == index, answers == index
+        table[name] = {
+            "support": int(of_class.sum()),
+            "lesions": len(np.unique(side.units[of_class])),
+            "sensitivity": bootstrap.share(said, of_class),
+            "specificity": bootstrap.share(~said, ~of_class),
+            **_ranking(bootstrap, of_class, side.probabilities[:, index]),
+        }
+    return table
+
+
+def _ranking(bootstrap, positive, scores):
+    """AUC and average precision, each [value, low, high]."""
+    return {
+        "auc": bootstrap.interval(lambda weights: auc(positive, scores, weights)),
+        "average_precision": bootstrap.interval(lambda weights: average_precision(positive, scores, weights)),
+    }
+
+
+def auc(positive, scores, weights) -> np.ndarray:
+    """The area under the ROC curve for many weightings at once, NaN where only one side has weight.
+
+    scikit-learn's `roc_auc_score` takes one weighting a call; thousands of them took most of an evaluation's time.
+
+    Args:
+        positive: (n,) booleans.
+        scores: (n,) floats.
+        weights: (m, n) floats, 0 or above.
+
+    Returns:
+        (m,) floats in 0–1.
+    """
+    hits, misses = _by_score(positive, scores, weights)
+    below = np.cumsum(misses[:, ::-1], axis=1)[:, ::-1] - misses  # the weight of the negatives with a lower score
+    pairs = hits.sum(axis=1) * misses.sum(axis=1)
+    return np.divide((hits * (below + misses / 2)).sum(axis=1), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+
+
+def average_precision(positive, scores, weights) -> np.ndarray:
+    """Average precision as in scikit-learn, for many weightings at once; arguments and result as in `auc`."""
+    hits, misses = _by_score(positive, scores, weights)
+    called = np.cumsum(hits + misses, axis=1)
+    precision = np.divide(np.cumsum(hits, axis=1), called, out=np.zeros_like(called), where=called > 0)
+    total, negatives = hits.sum(axis=1), misses.sum(axis=1)
+    defined = (total > 0) & (negatives > 0)
+    return np.divide((hits * precision).sum(axis=1), total, out=np.full(len(total), np.nan), where=defined)
+
+
+def _by_score(positive, scores, weights):
+    """The weights of the positives and of the negatives at each different score, (m, scores), the highest first."""
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    descending, positive, weights = np.asarray(scores)[order], np.asarray(positive)[order], weights[:, order]
+    starts = np.flatnonzero(np.append(True, descending[1:] != descending[:-1]))
+    return (np.add.reduceat(weights * side, starts, axis=1) for side in (positive, ~positive))
+
+
+# The target against the rest ----------------------------------------------------------------------------------------
+
+
+def target_scores(side: Side, class_names, targets) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each picture shows one of the target classes (n,), and the probability of these together (n,)."""
+    columns = [list(class_names).index(name) for name in targets]
+    return np.isin(side.labels, columns), side.probabilities[:, columns].sum(axis=1)
+
+
+def choose_threshold(positive, scores, sensitivity: float) -> float:
+    """The highest threshold at which the wanted sensitivity is reached; to be called with validation pictures.
+
+    A picture is called positive when its score is at or above the threshold.
+
+    Args:
+        positive: (n,) booleans, at least one true.
+        scores: (n,) probabilities of the target.
+        sensitivity: above 0, at most 1.
+    """
+    descending = np.sort(np.asarray(scores)[positive])[::-1]
+    return float(descending[int(np.ceil(sensitivity * len(descending) - 1e-9)) - 1])
+
+
+def target(validation: Side, test: Side, class_names, targets, sensitivity: float, seed: int = 0) -> dict:
+    """The target classes against the rest: the threshold chosen on validation, what it does there and on test.
+
+    Returns:
+        A dict for results.json: `classes`, `wanted_sensitivity`, `threshold`, `validation` and `test` with sensitivity,
+        specificity, positive and negative predictive value, AUC and average precision ([value, low, high]) and the
+        counts, and `roc` with the test curve.
+    """
+    threshold = choose_threshold(*target_scores(validation, class_names, targets), sensitivity)
+    found = {"classes": list(targets), "wanted_sensitivity": sensitivity, "threshold": threshold}
+    for name, side in (("validation", validation), ("test", test)):
+        positive, scores = target_scores(side, class_names, targets)
+        called, bootstrap = scores >= threshold, intervals.Bootstrap(side.units, seed)
+        found[name] = {
+            "sensitivity": bootstrap.share(called, positive),
+            "specificity": bootstrap.share(~called, ~positive),
+            "positive_predictive_value": bootstrap.share(positive, called),
+            "negative_predictive_value": bootstrap.share(~positive, ~called),
+            **_ranking(bootstrap, positive, scores),
+            "true_positives": int((called & positive).sum()),
+            "false_negatives": int((~called & positive).sum()),
+            "false_positives": int((called & ~positive).sum()),
+            "true_negatives": int((~called & ~positive).sum()),
+        }
+    positive, scores = target_scores(test, class_names, targets)
+    false_positives, sensitivities, _ = metrics.roc_curve(positive, scores)
+    chosen = np.unique(np.linspace(0, len(sensitivities) - 1, CURVE_POINTS).round().astype(int))
+    found["roc"] = {"false_positive_rate": false_positives[chosen].round(5).tolist(),
+                    "sensitivity": sensitivities[chosen].round(5).tolist()}  # fmt: skip
+    return found
+
+
+# Whom it holds for --------------------------------------------------------------------------------------------------
+
+
+def subgroups(side: Side, class_names, targets, threshold: float, seed: int = 0) -> dict[str, list[dict]]:
+    """Results by sex, age band and body site, the largest group first.
+
+    A group is marked `too_small` where fewer than `SMALLEST_GROUP` of its lesions have, or have not, the target.
+
+    Returns:
+        {"sex": [{"value", "pictures", "lesions", "target_lesions", "accuracy", "sensitivity", "specificity",
+        "too_small"}, …], "age": …, "site": …}; the three results are [value, low, high].
+    """
+    positive, scores = target_scores(side, class_names, targets)
+    called, right = scores >= threshold, side.probabilities.argmax(axis=1) == side.labels
+    bootstrap = intervals.Bootstrap(side.units, seed)
+    values = {
+        "sex": [facts.sex for facts in side.about],
+        "age": [metadata_table.age_band(facts.age) for facts in side.about],
+        "site": [facts.site for facts in side.about],
+    }
+    table: dict[str, list[dict]] = {}
+    for name, column in values.items():
+        table[name] = []
+        for value, _ in collections.Counter(column).most_common():
+            inside = np.array([other == value for other in column])
+            with_target, without = (len(np.unique(side.units[inside & of])) for of in (positive, ~positive))
+            table[name].append({
+                "value": value,
+                "pictures": int(inside.sum()),
+                "lesions": len(np.unique(side.units[inside])),
+                "target_lesions": with_target,
+                "accuracy": bootstrap.share(right, inside),
+                "sensitivity": bootstrap.share(called, inside & positive),
+                "specificity": bootstrap.share(~called, inside & ~positive),
+                "too_small": min(with_target, without) < SMALLEST_GROUP,
+            })  # fmt: skip
+    return table
+
+
+def abstention(side: Side) -> dict[str, list[float]]:
+    """Accuracy and balanced accuracy if only the surest share of the pictures were answered, for each `coverage`.
+
+    Geifman and El-Yaniv 2017, https://arxiv.org/abs/1705.08500 (risk-coverage curve).
+    """
+    order = np.argsort(-side.probabilities.max(axis=1), kind="stable")
+    right = (side.probabilities.argmax(axis=1) == side.labels)[order]
+    labels = side.labels[order]
+    curve: dict[str, list[float]] = {"coverage": [], "accuracy": [], "balanced_accuracy": []}
+    for coverage in COVERAGES:
+        answered = max(1, round(coverage * len(order)))
+        recalls = [right[:answered][labels[:answered] == label].mean() for label in np.unique(labels[:answered])]
+        curve["coverage"].append(round(float(coverage), 4))
+        curve["accuracy"].append(float(right[:answered].mean()))
+        curve["balanced_accuracy"].append(float(np.mean(recalls)))
+    return curve
+
+
+def by_lesion(side: Side) -> Side:
+    """One row a lesion: the mean probabilities of its pictures, and what is known of the first of them.
+
+    Raises:
+        ValueError: pictures of one lesion have two labels.
+    """
+    units = side.units
+    _, first, counts = np.unique(units, return_index=True, return_counts=True)
+    if (side.labels != side.labels[first][units]).any():
+        raise ValueError("labels: pictures of one lesion have two diagnoses")
+    sums = np.zeros((len(first), side.probabilities.shape[1]))
+    np.add.at(sums, units, side.probabilities)
+    return Side(sums / counts[:, None], side.labels[first], [side.about[place] for place in first])
+
+
+# All of it ----------------------------------------------------------------------------------------------------------
+
+
+HEADLINE = "balanced_accuracy"  # the common diagnosis is most of the pictures, so the accuracy says little
+evaluate = classification.evaluate
+
+
+def clinical(
+    validation: Side, test: Side, scaled: tuple[Side, Side], class_names, targets, sensitivity: float, seed: int = 0
+) -> dict:
+    """The `clinic` section of results.json.
+
+    Args:
+        validation, test: calibrated.
+        scaled: the test pictures before and after temperature scaling, nothing else changed.
+        class_names: k strings.
+        targets: names of the classes to be found, together.
+        sensitivity: wanted, above 0 to 1.
+        seed: of the bootstrap.
+    """
+    chosen = target(validation, test, class_names, targets, sensitivity, seed)
+    lesions = by_lesion(test)
+    return {
+        "calibration": calibration(*scaled),
+        "per_class": per_class(test, class_names, seed),
+        "target": chosen,
+        "lesion_level": classification.scores(lesions.probabilities, lesions.labels, class_names, seed=seed),
+        "subgroups": subgroups(test, class_names, targets, chosen["threshold"], seed),
+        "abstention": abstention(test),
+    }
+
+
+def leak(honest: dict, leaky, about: dict[str, metadata_table.About]) -> dict:
+    """What a split by picture claims beside what a split by lesion finds.
+
+    Args:
+        honest: the `test` section of the run that was split by lesion.
+        leaky: a `finished_run.Result` of a run with the same settings that was split by picture.
+        about: path → what is known of the picture.
+
+    Returns:
+        `lesion` and `random`, the results of the two; `lesions_on_both_sides`, the share of the random split's test
+        pictures whose lesion it was trained on; `seen` and `unseen`, its results on these and on the others; `seconds`,
+        what the second run took.
+    """
+    train = {about[sample.path].lesion for sample in sample_list.read_csv(leaky.directory / "split.csv")
+             if sample.split == "train"}  # fmt: skip
+    with open(leaky.directory / "predictions.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    seen = [row for row in rows if row["lesion"] and row["lesion"] in train]
+    unseen = [row for row in rows if not row["lesion"] or row["lesion"] not in train]
+    names = ("n", "accuracy", "accuracy_interval", "balanced_accuracy", "balanced_accuracy_interval", "macro_auc")
+    return {
+        "lesion": {name: honest[name] for name in names},
+        "random": {name: leaky.results["test"][name] for name in names},
+        "lesions_on_both_sides": len(seen) / len(rows),
+        "seen": _scores(seen),
+        "unseen": _scores(unseen),
+        "seconds": leaky.results["cost"]["seconds"],
+    }
+
+
+def _scores(rows):
+    """Accuracy and balanced accuracy of rows of predictions.csv."""
+    if not rows:
+        return {"n": 0, "accuracy": None, "balanced_accuracy": None}
+    labels, answers = [row["label"] for row in rows], [row["predicted"] for row in rows]
+    # The mean recall of the classes that occur: scikit-learn's function warns where an answer is of another class.
+    recall = metrics.recall_score(labels, answers, labels=sorted(set(labels)), average="macro", zero_division=0)
+    accuracy = metrics.accuracy_score(labels, answers)
+    return {"n": len(rows), "accuracy": float(accuracy), "balanced_accuracy": float(recall)}

@@ -1,0 +1,227 @@
+"""Grad-CAM: which part of a photo speaks for a class.
+
+Selvaraju et al., 2017, https://arxiv.org/abs/1610.02391. The feature map is that of the last layer with a
+spatial extent that does no pooling. Pooling is left out because VGG and its like end in one: the layer before
+it (`block5_conv3`, as in the paper) shows the same at twice the resolution. Where a network ends in a
+normalisation, an activation or a concatenation, that layer is taken: it is what the head sees, and the
+convolution before it is not.
+"""
+
+import functools
+
+import keras
+import matplotlib
+import numpy as np
+import tensorflow as tf
+
+from common.media import photos
+
+BATCH_SIZE = 8  # the activations of all layers are kept for a batch: about 60 MB per photo for VGG16 at 224
+POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
+NOT_A_FEATURE_MAP = (*POOLING, keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.InputLayer)
+
+
+def heatmaps(model, images, class_indices):
+    """Return where in each image the evidence for a class lies.
+
+    The gradient is that of the class's score before the softmax, as in the paper, because a sure classifier's
+    softmax is flat. It is found where the last layer is `Dense(activation="softmax")`, `Softmax` or
+    `Activation("softmax")`; for any other end the logarithm of the output is used.
+
+    Args:
+        model: a functional or sequential Keras classifier, possibly made of nested ones, with one input
+            (height, width, channels; channels last) and one output of k class probabilities.
+        images: (n, height, width, channels) as the model takes them; nothing is preprocessed here.
+        class_indices: (n,) integers in 0..k-1, the class to explain for each image.
+
+    Returns:
+        (n, height, width) float32 in 0..1, scaled so that each feature map's hottest cell is 1. A map without
+        any evidence for the class is zero everywhere.
+
+    Raises:
+        ValueError: shapes that do not fit, or a model without a spatial feature map.
+    """
+    return heatmaps_of(model)(images, class_indices)
+
+
+def heatmaps_of(model):
+    """Return `heatmaps` for one model, as a function of images and class indices; it is taken apart only once."""
+
+    @functools.cache
+    def parts():
+        score_layer = _last_layer(model)
+        return _expose(model, _feature_layer(model), score_layer), score_layer
+
+    def explain(images, class_indices):
+        images, class_indices = np.asarray(images, "float32"), np.asarray(class_indices, int)
+        _check(model, images, class_indices)
+        maps = [np.zeros((0, *images.shape[1:3]), "float32")]
+        for start in range(0, len(images), BATCH_SIZE):
+            batch = slice(start, start + BATCH_SIZE)
+            maps.append(_batch_heatmaps(*parts(), images[batch], class_indices[batch]))
+        return np.concatenate(maps)
+
+    return explain
+
+
+def for_photos(model):
+    """Return the function that `common.report.classes` wants for its pictures.
+
+    Args:
+        model: the model of a run, which takes raw pixels: a `preprocessing` and a `classifier` in a row
+            (`raw_input.take_raw_pixels`).
+
+    Returns:
+        A function of a list of paths and a list of class indices to a list of uint8 pictures (height, width,
+        3) and an array of heatmaps (height, width), both of the classifier's image size.
+    """
+    preprocessing, explain_pictures = model.get_layer("preprocessing"), for_pictures(model)
+    resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
+
+    def explain(paths, class_indices):
+        pictures = [np.array(resize(photos.read(path).astype("float32"))) for path in paths]
+        return [picture.round().astype("uint8") for picture in pictures], explain_pictures(pictures, class_indices)
+
+    return explain
+
+
+def for_pictures(model):
+    """Return the function of pictures in the network's size, RGB 0–255, and class indices to heatmaps.
+
+    Args:
+        model: as for `for_photos`.
+    """
+    preprocessing, explain = model.get_layer("preprocessing"), heatmaps_of(model.get_layer("classifier"))
+    return lambda pictures, indices: explain(preprocessing.predict(np.stack(pictures), verbose=0), indices)
+
+
+def overlay(image, heatmap, strength=0.6):
+    """Return a photo with the heat drawn over it: the hotter, the more colour; cold places keep the photo.
+
+    Args:
+        image: (height, width, 3) uint8.
+        heatmap: (height, width) floats in 0..1.
+        strength: opacity of the hottest place, 0..1.
+
+    Returns:
+        (height, width, 3) uint8.
+
+    Raises:
+        ValueError: the two do not have the same height and width.
+    """
+    if np.shape(image) != (*np.shape(heatmap), 3):
+        raise ValueError(f"overlay: image {np.shape(image)} and heatmap {np.shape(heatmap)} do not fit")
+    colours = matplotlib.colormaps["inferno"](heatmap)[..., :3] * 255
+    opacity = strength * np.asarray(heatmap, float)[..., None]
+    return np.round((1 - opacity) * image + opacity * colours).astype("uint8")
+
+
+def _check(model, images, class_indices):
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError("heatmaps: the model must have one input and one output")
+    if images.ndim != 4:
+        raise ValueError(f"images: expected (n, height, width, channels), got shape {images.shape}")
+    if class_indices.shape != images.shape[:1]:
+        raise ValueError(f"class_indices: expected shape ({len(images)},), got {class_indices.shape}")
+    num_classes = model.output_shape[-1]
+    if class_indices.size and not 0 <= class_indices.min() <= class_indices.max() < num_classes:
+        raise ValueError(f"class_indices: expected 0..{num_classes - 1}")
+
+
+def _batch_heatmaps(exposed, score_layer, images, class_indices):
+    images = tf.convert_to_tensor(images)
+    with tf.GradientTape() as tape:
+        # The tape watches trainable variables only: with every layer frozen it would record nothing.
+        tape.watch(images)
+        tensors = exposed(images, training=False)
+        scores = tf.gather(_scores(score_layer, tensors), class_indices, axis=1, batch_dims=1)
+    gradients = tf.cast(tape.gradient(scores, tensors["features"]), tf.float32)
+    features = tf.cast(tensors["features"], tf.float32)
+    weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
+    maps = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
+    hottest = tf.reduce_max(maps, axis=(1, 2, 3), keepdims=True)
+    resized = tf.image.resize(tf.math.divide_no_nan(maps, hottest), images.shape[1:3], method="bilinear")
+    return np.clip(resized[..., 0].numpy(), 0, 1)
+
+
+def _scores(layer, tensors):
+    """The class scores before the softmax, (n, k), or log-probabilities where they cannot be had."""
+    activation = getattr(layer, "activation", None)
+    if isinstance(layer, keras.layers.Dense) and activation is keras.activations.softmax:
+        scores = keras.ops.matmul(tensors["penultimate"], keras.ops.cast(layer.kernel, layer.compute_dtype))
+        return scores + keras.ops.cast(layer.bias, scores.dtype) if layer.use_bias else scores
+    if isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax:
+        return tensors["penultimate"]
+    probabilities = keras.ops.cast(tensors["output"], "float32")
+    return keras.ops.log(keras.ops.maximum(probabilities, keras.config.epsilon()))
+
+
+def _is_graph(layer):
+    """Whether a layer is a model whose layers can be seen: functional or sequential, not subclassed."""
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
+
+
+def _feature_layer(model):
+    for layer in reversed(list(_flat_layers(model))):
+        if not isinstance(layer, NOT_A_FEATURE_MAP) and _has_extent(layer):
+            return layer
+    raise ValueError(f"{model.name}: no layer has a spatial feature map, so there is nothing to show heat on")
+
+
+def _last_layer(model):
+    return list(_flat_layers(model))[-1]
+
+
+def _flat_layers(model):
+    for layer in model.layers:
+        if _is_graph(layer):
+            yield from _flat_layers(layer)
+        else:
+            yield layer
+
+
+def _has_extent(layer):
+    """Whether the output is (batch, height, width, channels) with more than one place; None is any size."""
+    shape = getattr(layer.output, "shape", ())
+    return len(shape) == 4 and 1 not in shape[1:3]
+
+
+def _expose(model, feature_layer, score_layer):
+    """Return the same network, on the same weights, that also gives `features` and `penultimate`.
+
+    `features` is what `feature_layer` returns and `penultimate` what `score_layer` takes, if they are in
+    `model`. The graph is walked anew because the tensors inside a nested model are not connected with the
+    outer input.
+    """
+    tensors = {}
+
+    def call(layer, *args, **kwargs):
+        if _is_graph(layer):
+            inner = _expose(layer, feature_layer, score_layer)(*args, **kwargs)
+            tensors.update(inner)
+            return inner["output"]
+        output = layer(*args, **kwargs)
+        if layer is feature_layer:
+            tensors["features"] = output
+        if layer is score_layer:
+            tensors["penultimate"] = args[0]
+        return output
+
+    inputs, output = _walk(model, call)
+    return keras.Model(inputs, {**tensors, "output": output})
+
+
+def _walk(model, call):
+    """Apply `call(layer, …)` through a graph of layers; return its new input and its output."""
+    inputs = keras.Input(batch_shape=model.input_shape)
+    if isinstance(model, keras.Sequential):
+        x = inputs
+        for layer in model.layers:
+            x = call(layer, x)
+        return inputs, x
+    # A fresh keras.Model has the same graph but is not compiled: clone_model would compile its clone too.
+    graph = keras.Model(model.input, model.output)
+    walked = keras.models.clone_model(
+        graph, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call
+    )
+    return inputs, walked.output

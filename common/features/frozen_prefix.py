@@ -1,0 +1,351 @@
+"""The frozen prefix: what never changes in training is computed once per photo, not once per epoch.
+
+In a functional model whose first layers are frozen, the *frontier* is the cut after which something trains or is
+random. The part before it, the prefix, runs once over the photos, in inference mode, into a cache on disk. What
+is trained is the part behind it, the suffix: the very same layer objects, so the whole model is trained too. The
+losses and weights are those of training the whole model, within float rounding.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shutil
+import sys
+import time
+
+import keras
+import numpy as np
+import tqdm
+
+from common import devices, errors
+from common.data import pipeline
+from common.features import fingerprint, store
+from common.models import cut
+
+PORTION_BYTES = 128 * 2**20  # of decoded photos in memory
+
+
+# Photos through the prefix --------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """How a photo is looked at: as it is, as augmented view `number`, or in one of the eight turns of a square.
+
+    Of a clip `position` says where its window lies, where frames are taken from a window; views have their own.
+    """
+
+    number: int | None = None
+    turn: int = 0
+    position: float = 0.5
+
+
+class FrozenPrefix:
+    """A model cut at its frontier, and the photos of a run on the far side of it.
+
+    Attributes:
+        suffix: what to compile and fit: the part that trains, or the whole model where nothing is cached.
+        tensors: those whose values are cached, none where nothing is.
+        seconds: time spent on computing features.
+        cache_bytes: size of the features that this run uses.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        backbone,
+        splits,
+        config,
+        turns: int = 1,
+        clips=None,
+        at: list | None = None,
+    ):
+        """Computes the features of all photos that are not in the cache yet, with a progress bar.
+
+        Args:
+            model: functional, taking preprocessed photos, its layers frozen as they are to be trained.
+            backbone: a `backbones.Backbone`, for its preprocessing and image size.
+            splits: a `splits.Splits`.
+            config: a `settings.PhotoConfig`. Where it asks for augmentation, `views` augmented views of each training
+                photo are cached and taken in turn; with 0 views every epoch draws new ones, uncached.
+            turns: in how many of the eight orientations of a square `predict` looks at validation and test photos.
+            clips: how clips are read, where the files are no photos.
+            at: the tensors of `model` to cut at, where the recipe knows them; else `cut` finds them.
+
+        Raises:
+            UserError: the cache cannot be written, or would be larger than its limit or the free space.
+        """
+        self.backbone, self.splits, self.config, self.turns = backbone, splits, config, turns
+        self.augmentation, self.clips, self.at = config.augmentation or None, clips, at
+        self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
+        live = self.augmentation and config.views == 0
+        self.cut = None if config.no_cache or live else cut.cut(model, at)
+        self.tensors: list = []
+        if self.cut and self.cut.prefix:
+            self.tensors, self.suffix = self.cut.tensors, self.cut.suffix
+            started = time.perf_counter()
+            self.store = self._filled_store(self.cut.prefix)
+            self.seconds = time.perf_counter() - started
+
+    def generators(self, first_epoch: int = 0, balanced: bool = False):
+        """`train_generator, val_generator, test_generator` for `suffix`, in the whole model's order.
+
+        With `balanced` the training photos are drawn so that every class comes alike often.
+        """
+        config, splits = self.config, self.splits
+        if self.store:
+            views = [self.store.reader(self._row_names("train", view)) for view in self._views("train")]
+            train_generator = pipeline.training_rows(
+                views, splits.labels("train"), seed=config.seed, first_epoch=first_epoch, balanced=balanced,
+                **self._shape(),
+            )  # fmt: skip
+        else:
+            train_generator, _, _ = splits.generators(
+                self.backbone.resize, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
+                first_epoch, balanced, self.clips,
+            )  # fmt: skip
+        return train_generator, self._looks("validation")[0], self._looks("test")[0]
+
+    def features(self, split: str) -> np.ndarray:
+        """What crosses the frontier of a split's photos, in each of their views or turns: (views, n, …).
+
+        Raises:
+            ValueError: nothing is frozen, or several tensors cross the frontier.
+        """
+        part = self.cut or cut.cut(self.model, self.at)
+        if not part.prefix or len(part.tensors) > 1:
+            raise ValueError("features: one tensor must cross the frontier")
+        names = [self._row_names(split, view) for view in self._views(split)]
+        if self.store:
+            return np.stack([self.store.reader(row)(range(len(row)))[0] for row in names])
+        computed: dict[str, np.ndarray] = {}
+        for batch, (features,) in self._from_photos(self._work_of(split), part.prefix):
+            computed.update(zip(batch, features, strict=True))
+        return np.stack([[computed[name] for name in row] for row in names])
+
+    def predict(self, split: str) -> np.ndarray:
+        """What the suffix says of a split's photos in each of their turns, of training photos in each of their views:
+        (turns, n, classes)."""
+        return np.stack([self.suffix.predict(batches, verbose=0) for batches in self._looks(split)])
+
+    def _looks(self, split: str) -> list:
+        """For each turn the photos of a split in order, in batches for `suffix`."""
+        splits, labels = self.splits, self.splits.labels(split)
+        if self.store:
+            readers = [self.store.reader(self._row_names(split, view)) for view in self._views(split)]
+            return [pipeline.evaluation_rows(reader, labels, **self._shape()) for reader in readers]
+        return [
+            pipeline.evaluation_batches(
+                splits.paths(split), labels, len(splits.class_names), self.backbone.resize, self.config.batch_size,
+                self.backbone.preprocess, view.turn, self.clips, view.position,
+            )
+            for view in self._views(split)
+        ]  # fmt: skip
+
+    def _shape(self) -> dict:
+        """What `common.data.pipeline` has to know of cached rows."""
+        return {
+            "num_classes": len(self.splits.class_names),
+            "batch_size": self.config.batch_size,
+            "dtypes": [keras.backend.standardize_dtype(tensor.dtype) for tensor in self.tensors],
+            "shapes": [tuple(tensor.shape[1:]) for tensor in self.tensors],
+        }
+
+    def _views(self, split: str) -> list["View"]:
+        """How each photo of a split is looked at: training photos augmented, the others in their turns."""
+        windows = self.clips and self.clips.sampling == "window"
+        if split == "train":
+            several = self.augmentation or windows
+            return [View(number=number) for number in range(max(1, self.config.views))] if several else [View()]
+        positions = self.clips.positions() if self.clips else [0.5]  # the first one validates during the training
+        return [View(turn=turn, position=position) for position in positions for turn in range(self.turns)]
+
+    def _row_names(self, split: str, view: "View") -> list[str]:
+        """Names of a split's rows: the file's content, and what was done to the photo, if anything."""
+        contents = self.splits.contents(split)
+        if view == View() and not self.clips:
+            return contents
+        marks = f"turn {view.turn}"
+        if view.number is not None:
+            changes = dataclasses.asdict(self.augmentation) if self.augmentation else None
+            marks = json.dumps([changes, self.config.seed, view.number])
+        if self.clips:
+            frames = [self.clips.frames, self.clips.sampling, self.clips.stride, view.position]
+            marks = json.dumps([marks, frames])
+        return [f"{content}-{hashlib.sha256(marks.encode()).hexdigest()[:16]}" for content in contents]
+
+    def _work(self) -> dict[str, tuple[str, "View"]]:
+        """Row name → (path, view) for all that the run needs."""
+        return {name: item for split in ("train", "validation", "test") for name, item in self._work_of(split).items()}
+
+    def _work_of(self, split: str) -> dict[str, tuple[str, "View"]]:
+        """Likewise for one split."""
+        work: dict[str, tuple[str, View]] = {}
+        for view in self._views(split):
+            items = [(path, view) for path in self.splits.paths(split)]
+            work.update(zip(self._row_names(split, view), items, strict=True))
+        return work
+
+    def _filled_store(self, prefix: keras.Model) -> store.FeatureStore:
+        """Opens the features of this prefix and computes the missing ones."""
+        store = self._open(self.tensors)
+        work = self._work()
+        missing = {name: item for name, item in work.items() if name not in store}
+        self.cache_bytes = len(work) * store.row_bytes
+        if missing:
+            self._check_size(store, len(missing))
+            source = self._source(missing, store)
+            self._say(prefix, store, source, len(missing), len(work))
+            with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self._unit) as progress:
+                batches = self._from_features(*source, missing) if source else self._from_photos(missing, prefix)
+                store.write(_counted(batches, progress))
+        return store
+
+    @property
+    def _unit(self) -> str:
+        return "clip" if self.clips else "photo"
+
+    def _say(self, prefix: keras.Model, store, source, missing: int, total: int) -> None:
+        """What is going to be computed, and the space that it takes."""
+        start = "from the features of an earlier cut" if source else f"from the {self._unit}s"
+        each = self._unit if len(self._views("train")) == 1 else f"view of a {self._unit}"
+        shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.tensors)
+        print(
+            f"frozen prefix: {len(prefix.layers)} layers, once a {each}, {start}; {missing} of {total} "
+            f"to do, {shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
+            file=sys.stderr,
+        )
+
+    def _open(self, tensors: list) -> store.FeatureStore:
+        """The store of the prefix that ends in `tensors`."""
+        dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors]
+        if self.config.cache_dtype == "float16":
+            dtypes = ["float16" if dtype == "float32" else dtype for dtype in dtypes]
+        about = {
+            "backbone": self.backbone.name,
+            "weights": self.backbone.weights,
+            "image_size": self.backbone.image_size,
+            "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
+        }
+        specification = [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
+        return store.FeatureStore(self._directory(tensors), specification, about)
+
+    def _directory(self, tensors: list) -> pathlib.Path:
+        key = fingerprint.fingerprint(keras.Model(self.model.inputs, tensors), self.backbone, self.config.cache_dtype)
+        return self.config.cache_directory / "features" / key
+
+    def _check_size(self, store, missing: int) -> None:
+        """Refuses what does not fit, before the work."""
+        needed = missing * store.row_bytes
+        advice = "take another --cache, --cache-dtype float16, fewer --views, or --no-cache"
+        if needed > self.config.cache_limit * 1e9:
+            raise errors.UserError(
+                f"the features need {_size(needed)}, more than --cache-limit {self.config.cache_limit:g} (GB): "
+                f"raise it, or {advice}"
+            )
+        free = shutil.disk_usage(store.directory).free
+        if needed > free:
+            raise errors.UserError(f"the features need {_size(needed)}, {_size(free)} are free: {advice}")
+
+    def _from_photos(self, work: dict[str, tuple[str, "View"]], prefix: keras.Model):
+        """Yields (names, features) batch by batch, photos first as they are, then augmented."""
+        for numbered in (False, True):
+            names = [name for name, (_, view) in work.items() if (view.number is not None) == numbered]
+            for part in self._portions(names):
+                batches = pipeline.photo_batches(
+                    [work[name][0] for name in part], self.backbone.resize, self.config.batch_size,
+                    self.backbone.preprocess, self.augmentation if numbered else None,
+                    [_view_seed(self.config.seed, name) for name in part], [work[name][1].turn for name in part],
+                    self.clips, None if numbered else [work[name][1].position for name in part],
+                )  # fmt: skip
+                yield from _through(prefix, part, batches if devices.has_gpu() else list(batches))
+
+    def _portions(self, names: list[str]):
+        """The names in portions of whole batches; on the CPU one is decoded to its end before it is computed.
+
+        There the two would only compete for the cores, and worse: while a tf.data pipeline was alive, TensorFlow 2.21
+        left a core idle for a third of the time in about every other run (VGG16: 0.21 instead of 0.14 s a photo).
+        """
+        photo_bytes = self.backbone.image_size**2 * 3 * 4 * (self.clips.frames if self.clips else 1)
+        batches = max(1, PORTION_BYTES // (photo_bytes * self.config.batch_size))
+        size = len(names) if devices.has_gpu() else batches * self.config.batch_size
+        for start in range(0, len(names), max(1, size)):
+            yield names[start : start + size]
+
+    def _source(self, work, own) -> tuple[store.FeatureStore, keras.Model] | None:
+        """A store of the same network cut further out that has all the photos, and the model from there to this cut;
+        the smallest such.
+
+        None under `--cache-dtype float16`: features computed from rounded ones would be rounded twice, and the same key
+        must always stand for the same numbers.
+        """
+        found = []
+        if self.config.cache_dtype == "float16":
+            return None
+        for path in self.config.cache_directory.glob("features/*"):
+            tensors = _tensors_at(self.model, store.about_of(path).get("tensors", []))
+            if path == own.directory or not tensors or self._directory(tensors) != path:
+                continue
+            try:
+                bridge = keras.Model(tensors, self.tensors)
+            except ValueError:  # not between the input and our cut
+                continue
+            stored = self._open(tensors)
+            if all(name in stored for name in work):
+                found.append((stored, bridge))
+        return min(found, key=lambda source: len(source[1].layers), default=None)
+
+    def _from_features(self, store: store.FeatureStore, bridge: keras.Model, work):
+        """Yields (names, features) computed from the features of a cut further out."""
+        names = list(work)
+        read = store.reader(names)
+        size = self.config.batch_size
+        batches = (read(range(start, min(start + size, len(names)))) for start in range(0, len(names), size))
+        yield from _through(bridge, names, batches)
+
+
+def _through(model: keras.Model, names: list[str], batches):
+    """Yields (names, outputs) for batches of inputs; inference mode."""
+    start = 0
+    for batch in batches:
+        outputs = model.predict_on_batch(batch)
+        outputs = outputs if isinstance(outputs, list) else [outputs]
+        yield names[start : start + len(outputs[0])], outputs
+        start += len(outputs[0])
+
+
+def _counted(batches, progress):
+    for names, arrays in batches:
+        yield names, arrays
+        progress.update(len(names))
+
+
+def _size(count: int) -> str:
+    """Bytes in words."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def _view_seed(seed: int, name: str) -> tuple[int, int]:
+    """Two integers from the run's seed and the row's name, which holds the photo's content and the view."""
+    return seed, int(hashlib.sha256(name.encode()).hexdigest()[:7], 16)
+
+
+def _address(model: keras.Model, tensor) -> tuple[int, int]:
+    """Where in the model a tensor is made: the operation's number and the number among its outputs."""
+    for number, operation in enumerate(model.operations):
+        for place, output in enumerate(cut.flat(operation.output)):
+            if output is tensor:
+                return number, place
+    raise ValueError(f"{tensor.name} is not made in {model.name}")
+
+
+def _tensors_at(model: keras.Model, addresses: list) -> list | None:
+    """The tensors at addresses written by another run, None when this model has no such place or shape."""
+    found = []
+    for number, place, _, shape in addresses:
+        outputs = cut.flat(model.operations[number].output) if number < len(model.operations) else []
+        if place >= len(outputs) or list(outputs[place].shape[1:]) != shape:
+            return None
+        found.append(outputs[place])
+    return found

@@ -1,0 +1,278 @@
+"""Flags from a dataclass: the settings that all recipes share, their bounds, and how mistakes are told."""
+
+import contextlib
+import dataclasses
+import difflib
+import errno
+import functools
+import io
+import operator
+import os
+import pathlib
+import re
+import sys
+import traceback
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import annotated_types
+import tyro
+from annotated_types import Ge, Gt, Le, Lt
+
+from common import errors
+
+OS_ADVICE = {
+    errno.ENOSPC: "free some space, or choose another --out and --cache",
+    errno.EDQUOT: "free some space, or choose another --out and --cache",
+    errno.EACCES: "change its permissions, or choose another --out and --cache",
+    errno.EROFS: "choose another --out and --cache",
+}
+HOLDS: dict[type, Callable[[float, float], bool]] = {
+    annotated_types.Gt: operator.gt, annotated_types.Ge: operator.ge, annotated_types.Lt: operator.lt,
+    annotated_types.Le: operator.le,
+}  # fmt: skip
+ALONE = {
+    annotated_types.Gt: "above {}", annotated_types.Ge: "{} or above", annotated_types.Lt: "below {}",
+    annotated_types.Le: "at most {}",
+}  # fmt: skip
+OPTIONS = (tyro.conf.FlagCreatePairsOff,)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The flags of every recipe, whatever its data. A recipe's `Config` adds its own and may change a default."""
+
+    data: str = "demo"  # demo, or the place of the data
+    batch_size: Annotated[int, Gt(0)] = 32  # halve it when memory runs out; 16 to 64 rarely changes the result
+    epochs: Annotated[int, Gt(0)] = 50  # an upper limit: early stopping ends the training
+    # Weights, order and augmentation; one seed says little, report at least three.
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
+    # Which samples are test samples; default: the same as --seed.
+    split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None
+    validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; the default depends on the data
+    test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; the default depends on the data
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"  # mixed pays on GPUs only
+    deterministic: bool = False  # the same weights bit for bit, somewhat slower on a GPU
+    out: pathlib.Path = pathlib.Path("runs")  # the run directory is made below it
+    resume: pathlib.Path | None = None  # a run directory that was interrupted: go on after its last epoch
+    cache: pathlib.Path | None = None  # default: ~/.cache/keras_recipes
+    no_cache: bool = False  # neither read nor write it: every epoch computes the frozen layers again
+    cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache; features lose digits
+    cache_limit: Annotated[float, Gt(0)] = 20.0  # gigabytes that the features at one cut may add to the cache
+    skip_bad: bool = False  # leave unusable files out instead of stopping; they are listed in skipped.csv
+    tensorboard: bool = False  # curves of every epoch in the run directory: tensorboard --logdir runs
+    mlflow: str | None = None  # an MLflow server or data base that gets the finished run: http://127.0.0.1:5000
+    debug: bool = False  # show the traceback of an error
+
+    def __post_init__(self):
+        check_bounds(self)
+
+    @property
+    def cache_directory(self) -> pathlib.Path:
+        """Where results that can be computed again are kept."""
+        return (self.cache or default_cache_directory()).expanduser()
+
+
+def check_bounds(config: Any) -> None:
+    """Refuses a setting outside the bounds in its type, such as `Annotated[float, Ge(0), Lt(1)]`.
+
+    Raises:
+        UserError: names the flag and the bounds.
+    """
+    for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
+        bounds, value = _bounds(hint), getattr(config, name)
+        if bounds and value is not None:
+            holds = all(HOLDS[type(bound)](value, limit) for bound, limit in bounds)
+            check(holds, name, _demand([(type(bound), limit) for bound, limit in bounds]))
+
+
+def _bounds(hint: Any) -> list[tuple[Any, float]]:
+    """The bounds in a type, with their limits; also those of an optional value."""
+    own = [(bound, getattr(bound, type(bound).__name__.lower())) for bound in getattr(hint, "__metadata__", ())
+           if type(bound) in HOLDS]  # fmt: skip
+    return own + [bound for part in typing.get_args(hint) for bound in _bounds(part)]
+
+
+def _demand(bounds: list[tuple[type, float]]) -> str:
+    """`must be above 0`, `must be from 0 to below 1`."""
+    (kind, low), *others = bounds
+    if not others:
+        return f"must be {ALONE[kind].format(f'{low:g}')}"
+    ((other, high),) = others
+    if kind is annotated_types.Ge:
+        return f"must be from {low:g} to {'below ' if other is annotated_types.Lt else ''}{high:.10g}"
+    return f"must be {'between {} and {}' if other is annotated_types.Lt else 'above {} and at most {}'}".format(
+        low, high
+    )
+
+
+def check(holds: bool, name: str, demand: str) -> None:
+    """Refuses a setting.
+
+    Raises:
+        UserError: `holds` is false; the message names the flag and the demand.
+    """
+    if not holds:
+        raise errors.UserError(f"--{name.replace('_', '-')} {demand}")
+
+
+def default_cache_directory() -> pathlib.Path:
+    """`$XDG_CACHE_HOME/keras_recipes`, by default `~/.cache/keras_recipes`."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "keras_recipes"
+
+
+@contextlib.contextmanager
+def reported_errors(debug: bool = False):
+    """Turns what a user can put right into one line on stderr and exit code 2."""
+    try:
+        yield
+    except errors.UserError as error:
+        fail(str(error), debug)
+    except KeyboardInterrupt:
+        print("\nstopped by you", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # head and the like have read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        advice = OS_ADVICE.get(error.errno or 0)
+        if not advice:
+            raise
+        fail(f"{error.filename or 'writing'}: {error.strerror}; {advice}", debug)
+    except Exception as error:
+        inside = re.search(r"\bUserError: (.+)", str(error))  # raised in a tf.data pipeline, which passes on only words
+        if not inside:
+            raise
+        fail(inside.group(1), debug)
+
+
+def fail(message: str, debug: bool = False) -> None:
+    """Prints `error: message` and leaves with exit code 2."""
+    if debug:
+        traceback.print_exc()
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def parse(config_class: type[Any], arguments: list[str], description: str | None = None) -> Any:
+    """Makes a config from command-line arguments.
+
+    Raises:
+        UserError: an unknown flag (the closest valid one is named) or a value that does not fit.
+    """
+    with _one_line_errors():
+        parsed, unknown = tyro.cli(
+            config_class, args=arguments, description=description, return_unknown_args=True, config=OPTIONS
+        )
+    if unknown:
+        flags = [
+            "--" + field.name.replace("_", "-") for field in dataclasses.fields(config_class)
+            if "Suppress" not in str(field.type)
+        ]  # fmt: skip
+        raise errors.UserError(f"unknown argument {unknown[0]}{suggestion(unknown[0], flags)}; --help lists all")
+    return parsed
+
+
+def call(function: Callable, arguments: list[str], program: str) -> Any:
+    """Calls a function with flags made from its signature.
+
+    Raises:
+        UserError: an unknown argument, or what the function finds wrong.
+    """
+    # Only the parsing is done while tyro's complaints are held back; the function itself speaks freely.
+    with _one_line_errors():
+        chosen = tyro.cli(
+            _deferred(function),
+            args=arguments,
+            prog=program,
+            config=(*OPTIONS, tyro.conf.PositionalMetavarFromFieldName),
+        )
+    return chosen()
+
+
+def _deferred(function: Callable) -> Callable:
+    """A function of the same signature that remembers the call instead of making it."""
+
+    @functools.wraps(function)
+    def remember(*arguments, **settings):
+        return functools.partial(function, *arguments, **settings)
+
+    return remember
+
+
+@contextlib.contextmanager
+def _one_line_errors():
+    """Turns tyro's framed complaints into a `UserError`."""
+    frame = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(frame):
+            yield
+    except SystemExit as stop:
+        if not stop.code or not frame.getvalue():
+            raise
+        raise errors.UserError(unboxed(frame.getvalue())) from None
+
+
+def unboxed(box: str) -> str:
+    """The message of one of tyro's framed errors as one line."""
+    lines = [line.strip("│╭╮╰╯ \n") for line in box.splitlines()]
+    body = [line for line in lines if line and not line.endswith("─")]
+    rule = next((i for i, line in enumerate(lines) if line and set(line) == {"─"}), len(lines))
+    message = " ".join(line for line in lines[:rule] if line in body)
+    return message or " ".join(body)
+
+
+def suggestion(word: str, valid: list[str]) -> str:
+    """`; did you mean …?` with the valid word closest to `word`, or nothing when none is near."""
+    lowered = {name.lower(): name for name in valid}
+    close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
+    return f"; did you mean {lowered[close[0]]}?" if close else ""
+
+
+def to_dict(config: RunConfig) -> dict[str, Any]:
+    """The config with paths as strings, ready for JSON."""
+    values = dataclasses.asdict(config)
+    return {name: str(value) if isinstance(value, pathlib.Path) else value for name, value in values.items()}
+
+
+def changed(config) -> dict[str, Any]:
+    """The settings that differ from the defaults."""
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return {
+        field.name: values[field.name] for field in dataclasses.fields(config) if values[field.name] != field.default
+    }
+
+
+def arguments(config) -> list[str]:
+    """The command-line arguments that `parse` makes the config from: what differs from the defaults."""
+    found = []
+    for name, value in changed(config).items():
+        flag = "--" + name.replace("_", "-")
+        if isinstance(value, bool):
+            found.append(flag if value else flag.replace("--", "--no-", 1))
+        elif value is not None:
+            found += [flag, *map(str, value if isinstance(value, tuple) else [value])]
+    return found
+
+
+def from_dict(config_class: type, values: dict[str, Any]) -> Any:
+    """The inverse of `to_dict`; fields that the class no longer has are refused.
+
+    Raises:
+        UserError: a field is unknown, so the file was written by another version.
+    """
+    fields = {field.name: field for field in dataclasses.fields(config_class)}
+    unknown = sorted(set(values) - set(fields))
+    if unknown:
+        raise errors.UserError(
+            f"the run's config.json has unknown settings ({', '.join(unknown)}): another version wrote it"
+        )
+    paths = {name for name, field in fields.items() if "Path" in str(field.type)}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return config_class(
+        **{
+            name: pathlib.Path(value) if name in paths and value is not None else value
+            for name, value in values.items()
+        }
+    )

@@ -1,0 +1,311 @@
+"""Reading one clip: the same function for the scan, the training, the report and predict.
+
+A clip is a file of moving pictures or a folder of photos, its frames. What `read` returns is what a
+person sees in a player: the frames that are shown at some moments, turned upright, in RGB, on white
+where they are transparent, with square pixels. Whatever cannot be shown like that is a `ClipError`
+that says what is wrong and what to do about it.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+
+import av
+import av.video.reformatter
+import numpy as np
+
+from common.media import containers, film, photos
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+    """Clips instead of photos: which frames are read, as `clips.read` takes it.
+
+    Attributes:
+        frames: of each clip; a clip is (frames, height, width, 3) wherever a photo is (height, width, 3).
+        sampling: `whole`, evenly over the clip, or `window`, close together.
+        stride: frames from one to the next in a window.
+        looks: windows of a validation or test clip, evenly spaced; a training clip's window lies anywhere.
+    """
+
+    frames: int = 16
+    sampling: str = "whole"
+    stride: int = 2
+    looks: int = 1
+
+    def read(self, path: str, position: float):
+        """The frames of a clip, uint8 (frames, height, width, 3); `position` of the window is in 0–1."""
+        return read(path, self.frames, self.sampling, self.stride, float(position))
+
+    def positions(self) -> list[float]:
+        """Of the windows of a validation or test clip, from 0 (its beginning) to 1; the middle one comes first."""
+        looks = self.looks if self.sampling == "window" else 1
+        positions = [(look + 0.5) / looks for look in range(looks)]
+        return sorted(positions, key=lambda position: abs(position - 0.5))
+
+
+NAME = "clip"  # what it is called where people read
+DECODER = f"PyAV {av.__version__}"
+EXTENSIONS, MAX_PIXELS = containers.EXTENSIONS, containers.MAX_PIXELS
+
+SAMPLINGS = ("whole", "window")
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts(photos.Facts):
+    """What `inspect` found out about one clip.
+
+    As for a photo; `bytes` and `sha256` are those of all frames where it is a folder, `format` is container and codec
+    ("AVI mpeg4", "MP4 h264", "folder of JPEG"), `width` and `height` are those of an upright frame.
+    """
+
+    frames: int = 0  # 0 where there is a problem
+    seconds: float = 0.0  # 0 where there is a problem, and for a folder of frames, which has no clock
+
+
+def is_clip(path: str | os.PathLike) -> bool:
+    """Whether a file is named like a clip, or a folder has photos in it; hidden ones are no clips.
+
+    Raises:
+        ClipError: the folder cannot be listed.
+    """
+    path = pathlib.Path(path)
+    if path.name.startswith("."):
+        return False
+    return bool(frame_paths(path)) if path.is_dir() else path.suffix.lower() in containers.EXTENSIONS
+
+
+def frame_paths(folder: str | os.PathLike) -> list[str]:
+    """Returns the photos of a folder, which are its frames, in natural order: frame_2 before frame_10.
+
+    Raises:
+        ClipError: the folder cannot be listed.
+    """
+    try:
+        names = os.listdir(folder)
+    except (OSError, ValueError) as error:
+        raise containers.unreadable(error) from error
+    frames = [name for name in names if os.path.splitext(name)[1].lower() in photos.EXTENSIONS and name[0] != "."]
+    return [os.path.join(folder, name) for name in sorted(frames, key=_natural)]
+
+
+def _natural(name):
+    """The parts of a name, its numbers as numbers; the name itself decides between 1 and 01."""
+    return [int(part) if part.isdigit() else part for part in re.split("([0-9]+)", name)], name
+
+
+def read(
+    path: str | os.PathLike,
+    frames: int = 16,
+    sampling: str = "whole",
+    stride: int = 2,
+    position: float = 0.5,
+) -> np.ndarray:
+    """Returns frames of a clip as a uint8 array of shape (frames, height, width, 3), RGB from 0 to 255.
+
+    Each is the frame that a player shows at one moment, however irregular the frame rate is; `indices`
+    says which moments. Rotation and mirroring in the file's display matrix are applied; pixels that are
+    not square are made so by resizing the width; transparent ones are put on white; deeper ones are
+    scaled to 8 bits. The first video stream is read, cover pictures and sound are not. Interlaced frames
+    stay as they are. May be called from several threads at a time; one call uses one core.
+
+    Args:
+        path: a file, or a folder of photos of one size.
+        frames: how many frames to return.
+        sampling: "whole", frames from equal parts of the clip, or "window", frames close together.
+        stride: frames from one to the next in a window: 1 takes them all.
+        position: of the window, from 0 (the beginning of the clip) to 1 (its end).
+
+    Raises:
+        ClipError: the clip cannot be used; its message does not name the path.
+        ValueError: an argument is out of its range.
+    """
+    how = {"frames": frames, "sampling": sampling, "stride": stride, "position": position}
+    _check_arguments(**how)
+    return _read_folder(path, how) if os.path.isdir(path) else _read_file(path, how)
+
+
+def inspect(path: str | os.PathLike) -> Facts:
+    """Returns the `Facts` of a clip, whatever it holds.
+
+    Every frame is decoded, so that `read` will succeed with any arguments; only the first one is
+    converted to RGB. A file whose end is missing is a problem, not a shorter clip. Only where a format
+    does not say how long the file is, a cut between two of its parts stays hidden, and a note says so:
+    in MPEG program streams, and in Matroska and fragmented MP4 as they are recorded live.
+    """
+    path = os.fspath(path)
+    return _inspect_folder(path) if os.path.isdir(path) else _inspect_file(path)
+
+
+def indices(
+    starts: Sequence[float],
+    end: float,
+    rate: float,
+    frames: int = 16,
+    sampling: str = "whole",
+    stride: int = 2,
+    position: float = 0.5,
+) -> list[int]:
+    """Returns which frames are shown at the moments that a sampling asks for.
+
+    "whole" takes the middles of `frames` equal parts of the clip's time; a clip with fewer frames shows
+    some of them repeatedly. "window" numbers the clip by its nominal rate and takes `frames` numbers
+    `stride` apart, from the middle of each one's time; `position` chooses evenly among all windows that
+    fit. Where not even one fits, it starts with the clip, and the last frame is repeated.
+
+    Args:
+        starts: seconds at which the frames begin to be shown, ascending; each is shown until the next.
+        end: seconds at which the last one ends.
+        rate: nominal frames per second.
+        frames, sampling, stride, position: as for `read`.
+
+    Returns:
+        `frames` positions in `starts`, ascending.
+    """
+    length = end - starts[0]
+    if sampling == "whole":
+        moments = (np.arange(frames) + 0.5) * (length / frames)
+    else:
+        free = max(round(length * rate) - (frames - 1) * stride - 1, 0)
+        first = min(int(position * (free + 1)), free)
+        moments = (first + np.arange(frames) * stride + 0.5) / rate
+    moments += starts[0] + min(film.ROUNDING, 0.25 / rate)
+    return (np.searchsorted(starts, moments, side="right") - 1).tolist()
+
+
+def _check_arguments(frames, sampling, stride, position):
+    if frames < 1:
+        raise ValueError(f"frames must be at least 1, got {frames}")
+    if sampling not in SAMPLINGS:
+        raise ValueError(f"sampling must be one of {', '.join(SAMPLINGS)}, got {sampling!r}")
+    if stride < 1:
+        raise ValueError(f"stride must be at least 1, got {stride}")
+    if not 0 <= position <= 1:
+        raise ValueError(f"position must be from 0 to 1, got {position}")
+
+
+# Folders of frames ------------------------------------------------------------------------------------------
+
+
+def _read_folder(path, how):
+    paths = frame_paths(path)
+    chosen = indices(range(len(paths)), len(paths), 1, **how) if paths else []
+    shown = {number: _photo(paths[number]) for number in sorted(set(chosen))}
+    _check_sizes(len(paths), {pixels.shape[1::-1] for pixels in shown.values()})
+    return np.stack([shown[number] for number in chosen])
+
+
+def _inspect_folder(path):
+    found = []
+    digest = ""
+    try:
+        found = [photos.inspect(frame) for frame in frame_paths(path)]
+        digest = _folder_sha256(found)
+        for facts in found:
+            if facts.problem:
+                raise _bad_frame(facts.path, facts.problem)
+        _check_sizes(len(found), {(facts.width, facts.height) for facts in found})
+    except containers.ClipError as error:
+        return Facts(path, sum(facts.bytes for facts in found), digest, "", 0, 0, (), str(error))
+    size = sum(facts.bytes for facts in found)
+    formats = " and ".join(sorted({facts.format for facts in found}))
+    notes = tuple(dict.fromkeys(note for facts in found for note in facts.notes))
+    width, height = found[0].width, found[0].height
+    return Facts(path, size, digest, f"folder of {formats}", width, height, notes, "", frames=len(found))
+
+
+def _folder_sha256(found):
+    """The hash of the frames' names and contents, in order; "" where one could not be read."""
+    if not found or not all(facts.sha256 for facts in found):
+        return ""
+    lines = [os.fsencode(os.path.basename(facts.path)) + b"\0" + facts.sha256.encode() for facts in found]
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+def _photo(path):
+    try:
+        return photos.read(path)
+    except photos.ImageError as error:
+        raise _bad_frame(path, error) from error
+
+
+def _bad_frame(path, problem):
+    return containers.ClipError(f"bad frame: {os.path.basename(path)!r} is unusable, {problem}")
+
+
+def _check_sizes(count, sizes):
+    """Refuses a folder without frames, or with frames of several (width, height)."""
+    if not count:
+        raise containers.ClipError("no frames: there is no photo in the folder; fill it or remove it")
+    if len(sizes) > 1:
+        (width, height), (other_width, other_height) = sorted(sizes)[:2]
+        raise containers.ClipError(
+            f"frames of several sizes: {width} x {height} and {other_width} x {other_height} pixels; "
+            "bring them to one size"
+        )
+
+
+def _read_file(path, how):
+    with film.open_file(path) as file, film.open_film(file) as opened:
+        chosen = indices(opened.starts, opened.end, opened.rate, **how)
+        numbers = sorted(set(chosen))
+        shown = dict(zip(numbers, film.pictures(opened, numbers), strict=True))
+    return np.stack([shown[number] for number in chosen])
+
+
+def _inspect_file(path):
+    size, digest = 0, ""
+    try:
+        with film.open_file(path) as file:
+            digest, size = containers.sha256(file), os.fstat(file.fileno()).st_size
+            with film.open_film(file) as opened:
+                return _facts(path, size, digest, opened)
+    except containers.ClipError as error:
+        return Facts(path, size, digest, "", 0, 0, (), str(error))
+
+
+def _facts(path, size, digest, opened):
+    frames = film.decoded(opened, opened.keys[0])
+    _, first = next(frames, (None, None))
+    if first is None:
+        raise containers.ClipError(f"no frames: not one can be decoded; {containers.COPY_AGAIN}")
+    count = 1 + sum(1 for _ in frames)
+    converter = film.Converter(opened)
+    height, width, _ = converter.pixels(first).shape
+    notes = _note_name(path, opened.format) + _notes(opened, first, converter)
+    codec = opened.stream.codec.canonical_name
+    picture_format = opened.format if codec == opened.format.lower() else f"{opened.format} {codec}"
+    return Facts(path, size, digest, picture_format, width, height, notes, "", count, round(opened.end, 6))
+
+
+def _note_name(path, container_format):
+    """Notes a name that promises another format than the content has."""
+    extension = os.path.splitext(path)[1].lower()
+    if containers.FORMATS_BY_EXTENSION.get(extension, container_format) == container_format:
+        return ()
+    return (f"{container_format} named {extension}",)
+
+
+def _notes(opened, frame, converter):
+    notes = {
+        "rotation applied": film.orientation(frame) != (1, 0, 0, 1),
+        "non-square pixels corrected": film.display_width(opened) != opened.size[0],
+        "alpha composited on white": converter.saw_transparency,
+        "grey": len(frame.format.components) < 3 and not frame.format.has_palette,
+        "deep colours scaled to 8 bits": any(component.bits > 8 for component in frame.format.components),
+        "interlaced": frame.interlaced_frame,
+        "variable frame rate": _is_irregular(opened.starts),
+        "one frame": len(opened.times) == 1,
+        "no sign that its end is there": not opened.has_end,
+        f"first of {1 + opened.others} video streams taken": opened.others > 0,
+    }
+    return tuple(note for note, applies in notes.items() if applies)
+
+
+def _is_irregular(starts):
+    gaps = [after - before for before, after in itertools.pairwise(starts)]
+    return bool(gaps) and max(gaps) > 1.5 * min(gaps) + film.ROUNDING

@@ -1,0 +1,215 @@
+"""Video files by their first bytes: which format it is, and whether its end is there."""
+
+import hashlib
+import os
+import re
+import stat
+
+from common import errors
+
+# Which container a file of that name holds; the keys are the names that count as clips.
+FORMATS_BY_EXTENSION = {
+    ".avi": "AVI",
+    ".mp4": "MP4",
+    ".m4v": "MP4",
+    ".mov": "MP4",
+    ".mkv": "Matroska",
+    ".webm": "Matroska",
+    ".gif": "GIF",
+    ".mpg": "MPEG",
+    ".mpeg": "MPEG",
+}
+EXTENSIONS = tuple(FORMATS_BY_EXTENSION)
+
+# FFmpeg tries these and no other: its HLS and concatenation formats, for two, open whatever file or
+# address the clip names. The keys are the beginnings of its names for them.
+FORMATS = {"avi": "AVI", "mov": "MP4", "matroska": "Matroska", "gif": "GIF", "mpeg": "MPEG"}
+
+# A minute at 100 Mbit/s, as cameras record 4K, has 750 MB, and all of it is held in memory while it is read.
+MAX_BYTES = 1024**3
+
+# 8K. Sixteen frames of it have 1.7 GB; a still of a few kilobytes can claim as much.
+MAX_PIXELS = 36_000_000
+
+# An hour at 28 frames per second. What one label describes takes seconds.
+MAX_FRAMES = 100_000
+
+COPY_AGAIN = "copy or download it again"
+CONVERT = "convert it to MP4 (H.264)"
+
+# What files that are no clip start with, as people know them, and what to do about it.
+_LOOKS_LIKE = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), kind, advice)
+    for pattern, kind, advice in (
+        (rb".{0,400}<(!doctype\s+)?html", "an HTML page saved in place of the clip", COPY_AGAIN),
+        (rb"(\xef\xbb\xbf)?\s*<\?xml", "an XML file", COPY_AGAIN),
+        (rb"version https://git-lfs", "a Git LFS pointer", "fetch the clip with `git lfs pull`"),
+        (rb"#EXTM3U", "a playlist", "download the clip that it names"),
+        (rb"\xff\xd8\xff|\x89PNG|RIFF.{4}WEBP|BM.{4}\0{4}|II[*+]\0|MM\0[*+]", "a photo", "rename or remove it"),
+        (rb"RIFF.{4}WAVE|ID3|OggS|fLaC|\xff[\xf1\xf9\xfa\xfb]|.{4}ftypM4A", "a sound recording", "remove it"),
+        (rb"(?-i:G.{187}G|.{4}G.{191}G)", "an MPEG transport stream", CONVERT),
+        (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file", CONVERT),
+        (rb"FLV", "a Flash video", CONVERT),
+        (rb"\0\0(\0)?\x01", "a bare video stream without times", CONVERT),
+        (rb"%PDF", "a PDF document", "remove it"),
+        (rb"PK\x03\x04", "a ZIP archive", "unpack it"),
+        (rb"\x1f\x8b", "a gzip archive", "unpack it"),
+    )
+)
+
+# The first bytes of the formats that FFmpeg is given, for files too broken to be opened.
+_RIFF = re.compile(rb"RIFF.{4}AVI", re.DOTALL)
+_BOXES = re.compile(rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)", re.DOTALL)
+_STILL = re.compile(rb".{4}ftyp(avi[fs]|hei|hev|mif1|msf1)", re.DOTALL)
+_EBML = re.compile(rb"\x1a\x45\xdf\xa3")
+_GIF = re.compile(rb"GIF8[79]a")
+_MPEG = re.compile(rb"\0\0\x01\xba")
+
+
+class ClipError(errors.UnusableFile):
+    """A file or folder that cannot be used as a clip."""
+
+
+def sha256(file):
+    """The SHA-256 of an open file's content, in hexadecimal."""
+    try:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(error) from error
+
+
+def unreadable(error):
+    """The error for what the system would not let us read."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return ClipError(f"unreadable: {reason}; check the path and its permissions")
+
+
+def check_file(status):
+    """Refuses giants, and pipes, which could keep us waiting for ever."""
+    if not stat.S_ISREG(status.st_mode):
+        raise ClipError("not a file: it is a pipe, a socket or a device; remove it")
+    if status.st_size > MAX_BYTES:
+        raise ClipError(f"too large: {status.st_size / 1e9:.1f} GB; cut it into clips")
+    if not status.st_size:
+        raise ClipError(f"empty: it has zero bytes; {COPY_AGAIN}")
+
+
+# What is wrong with it --------------------------------------------------------------------------------------
+
+
+def truncated():
+    """The error for a file that ends too early."""
+    return ClipError(f"truncated: the file ends too early; {COPY_AGAIN}")
+
+
+def check_end(file):
+    """Refuses a file that ends before its own headers say; FFmpeg would play what is there.
+
+    Returns whether they say so, which in some formats they do not.
+    """
+    file.seek(0)
+    head = file.read(16)
+    for pattern, find_end in ((_RIFF, _riff_end), (_BOXES, _boxes_end), (_EBML, _ebml_end), (_GIF, _gif_end)):
+        if pattern.match(head):
+            end, is_the_end = find_end(file)
+            if end > os.fstat(file.fileno()).st_size:
+                raise truncated()
+            return is_the_end
+    return False
+
+
+def _read_at(file, place, count):
+    file.seek(place)
+    return file.read(count)
+
+
+def _riff_end(file):
+    """The end of an AVI: one chunk or, above a gigabyte, several."""
+    end = 0
+    while (header := _read_at(file, end, 8)).startswith(b"RIFF"):
+        length = int.from_bytes(header[4:], "little")
+        if not length:  # as it is until a recording is finished
+            raise truncated()
+        end += 8 + length + length % 2
+    return end, True
+
+
+def _boxes_end(file):
+    """The end of an MP4: boxes of a length (32 bits), a name and perhaps a longer length (64 bits)."""
+    end = 0
+    names = []
+    while header := _read_at(file, end, 16):
+        length, name = int.from_bytes(header[:4], "big"), header[4:8]
+        if len(header) < 8:
+            raise truncated()
+        if not name.isalnum():
+            break  # whatever follows the film
+        names.append(name)
+        if length == 1:
+            length = int.from_bytes(header[8:], "big")
+        if length == 0:
+            return end, False  # it goes on for as long as the file
+        if length < 8:
+            break
+        end += length
+    if b"moov" not in names:  # the table of contents, which cameras write last
+        is_photo = _STILL.match(_read_at(file, 0, 16))
+        raise ClipError("not a clip: it looks like a photo; rename or remove it") if is_photo else truncated()
+    return end, b"moof" not in names  # fragments, of which there may have been more
+
+
+def _ebml_end(file):
+    """The end of a Matroska file: a header and a segment, which in a live recording is of unknown length."""
+    end = 0
+    for name in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
+        header = _read_at(file, end, 12)
+        if len(header) < 12:
+            raise truncated()
+        octets = 9 - header[4].bit_length()  # as many as the first one has zeros in front, and one more
+        if header[:4] != name or octets > 8:
+            return end, False
+        length = int.from_bytes(header[4 : 4 + octets], "big") - (1 << 7 * octets)
+        if length == (1 << 7 * octets) - 1:
+            return end, False
+        end += 4 + octets + length
+    return end, True
+
+
+def _gif_end(file):
+    """The end of a GIF: blocks up to a semicolon; beyond every file if there is none."""
+    place = 13 + _palette_bytes(_read_at(file, 10, 1))
+    while (kind := _read_at(file, place, 1)) in (b"!", b","):
+        place += 2 if kind == b"!" else 11 + _palette_bytes(_read_at(file, place + 9, 1))
+        while length := _read_at(file, place, 1).strip(b"\0"):
+            place += 1 + length[0]
+        place += 1
+    return place + 1 if kind in (b";", b"") else place, True
+
+
+def _palette_bytes(flags):
+    return 3 * 2 ** (1 + (flags[0] & 7)) if flags and flags[0] & 0x80 else 0
+
+
+def explained(error, file):
+    """Turns FFmpeg's words about a file's content into ours."""
+    head = _read_at(file, 0, 400)
+    if not any(pattern.match(head) for pattern in (_RIFF, _BOXES, _EBML, _GIF, _MPEG)):
+        return ClipError(_unidentified(head))
+    if isinstance(error, EOFError):
+        return truncated()
+    words = getattr(error, "strerror", None) or str(error)
+    words = "".join(filter(str.isprintable, words))[:80] or type(error).__name__
+    return ClipError(f"damaged: it cannot be decoded ({words}); {COPY_AGAIN}")
+
+
+def _unidentified(head):
+    """Says what a file is that FFmpeg was not allowed to open."""
+    for pattern, kind, advice in _LOOKS_LIKE:
+        if pattern.match(head):
+            return f"not a clip: it looks like {kind}; {advice}"
+    if not head.strip(b"\0"):
+        return f"not a clip: it begins with nothing but zeros; {COPY_AGAIN}"
+    text = head.decode("utf-8", errors="ignore")
+    if len(text.encode()) >= len(head) - 3 and all(letter.isprintable() or letter.isspace() for letter in text):
+        return "not a clip: it looks like a text file; remove it"
+    return f"not a clip: its format is unknown; {CONVERT} or remove it"

@@ -1,0 +1,364 @@
+"""Reading one photo: the same function for the scan, the training, the report and predict.
+
+A photo that `read` returns is what a person sees in a viewer: turned upright as its EXIF
+orientation says, in RGB, on white where it is transparent. Whatever cannot be shown like that is an
+`ImageError` that says what is wrong and what to do about it.
+"""
+
+import ctypes
+import dataclasses
+import functools
+import hashlib
+import io
+import logging
+import os
+import re
+import stat
+import warnings
+
+import numpy as np
+import PIL
+from PIL import ExifTags, Image, ImageFile
+
+from common import errors
+
+NAME = "photo"  # what it is called where people read
+DECODER = f"Pillow {PIL.__version__}"
+
+# Which formats a file of that name holds; the keys are the names that count as photos.
+_FORMATS_BY_EXTENSION = {
+    ".jpg": ("JPEG", "MPO"),
+    ".jpeg": ("JPEG", "MPO"),
+    ".jfif": ("JPEG", "MPO"),
+    ".png": ("PNG",),
+    ".webp": ("WEBP",),
+    ".bmp": ("BMP",),
+    ".gif": ("GIF",),
+    ".tif": ("TIFF",),
+    ".tiff": ("TIFF",),
+    ".avif": ("AVIF",),
+}
+EXTENSIONS = tuple(_FORMATS_BY_EXTENSION)
+
+# Pillow tries these and no other: its EPS plugin, for one, starts Ghostscript. MPO, the JPEG with
+# a second picture that many phones write, is opened by the JPEG plugin.
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+
+# Pillow's own limit (a quarter of a gigabyte at three bytes per pixel), where it only warns.
+MAX_PIXELS = 1024**3 // 4 // 3
+
+# A file of MAX_PIXELS uncompressed 16-bit RGBA pixels has 716 MB; above this it is no photo.
+MAX_BYTES = 1024**3
+
+# The smallest pictures that people classify (the digits of scikit-learn) have 8x8 pixels; what is
+# below is a tracking pixel, a spacer or a slip of the crop tool.
+MIN_SIDE = 8
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_COPY_AGAIN = "copy or download it again"
+_CONVERT = "convert it to JPEG"
+
+# What files that are no photo start with, as people know them, and what to do about it.
+_LOOKS_LIKE = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), kind, advice)
+    for pattern, kind, advice in (
+        (rb".{0,400}<(!doctype\s+)?html", "an HTML page saved in place of the photo", _COPY_AGAIN),
+        (rb".{0,400}<svg", "an SVG drawing", _CONVERT),
+        (rb"(\xef\xbb\xbf)?\s*<\?xml", "an XML file", _COPY_AGAIN),
+        (rb"version https://git-lfs", "a Git LFS pointer", "fetch the photo with `git lfs pull`"),
+        (rb".{4}ftyp(hei|hev|mif1|msf1)", "a HEIC photo", _CONVERT),
+        (rb".{4}ftyp", "a video", "save a frame of it as JPEG"),
+        (rb"%PDF", "a PDF document", "save its picture as JPEG"),
+        (rb"%!PS", "a PostScript drawing", _CONVERT),
+        (rb"8BPS", "a Photoshop file", _CONVERT),
+        (rb"(\0\0\0\x0cjP  |\xff\x4f\xff\x51)", "a JPEG 2000 photo", _CONVERT),
+        (rb"(\0\0\0\x0cJXL |\xff\x0a)", "a JPEG XL photo", _CONVERT),
+        (rb"PK\x03\x04", "a ZIP archive", "unpack it"),
+        (rb"\x1f\x8b", "a gzip archive", "unpack it"),
+    )
+)
+
+# The first bytes of the formats that Pillow is given, for files too broken to be opened.
+_OURS = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF.{4}WEBP|GIF8|BM.{4}\0{4}|II[*+]\0|MM\0[*+]|.{4}ftypavi[fs]", re.DOTALL)
+
+
+class ImageError(errors.UnusableFile):
+    """A file that cannot be used as a photo."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What `inspect` found out about one file."""
+
+    path: str
+    bytes: int  # 0 where the file could not be read
+    sha256: str  # of the file's content; "" where it could not be read
+    format: str  # Pillow's name: "JPEG", "PNG", …; "" where there is a problem
+    width: int  # pixels after the EXIF rotation; 0 where there is a problem
+    height: int
+    notes: tuple[str, ...]  # what had to be handled, such as "EXIF rotation applied"
+    problem: str  # why it cannot be used; "" when it can
+
+
+@dataclasses.dataclass(frozen=True)
+class _Picture:
+    """A decoded photo: uint8 pixels (height, width, 3), and how they came about."""
+
+    pixels: np.ndarray
+    format: str
+    notes: tuple[str, ...]
+
+
+def read(path: str | os.PathLike) -> np.ndarray:
+    """Returns a photo as a uint8 array of shape (height, width, 3), RGB from 0 to 255.
+
+    The EXIF orientation is applied; CMYK, grey, palette and 1-bit pictures become RGB; transparent
+    ones are put on white; 16-bit ones are scaled to 8 bits. Colour profiles (ICC) are ignored, as
+    they were for the photos that the published backbones were trained on. May be called from
+    several threads at a time.
+
+    Raises:
+        ImageError: the file cannot be used; its message does not name the path.
+    """
+    return _decode(_content(path)).pixels
+
+
+def inspect(path: str | os.PathLike) -> Facts:
+    """Returns the `Facts` of a file, whatever it holds; the whole picture is decoded as by `read`."""
+    path = os.fspath(path)
+    content = b""
+    try:
+        content = _content(path)
+        picture = _decode(content)
+    except ImageError as error:
+        return Facts(path, len(content), _sha256(content), "", 0, 0, (), str(error))
+    height, width, _ = picture.pixels.shape
+    notes = _note_name(path, picture.format) + picture.notes
+    return Facts(path, len(content), _sha256(content), picture.format, width, height, notes, "")
+
+
+def _sha256(content):
+    return hashlib.sha256(content).hexdigest() if content else ""
+
+
+def _note_name(path, picture_format):
+    """Notes a name that promises another format than the content has."""
+    extension = os.path.splitext(path)[1].lower()
+    if picture_format in _FORMATS_BY_EXTENSION.get(extension, (picture_format,)):
+        return ()
+    return (f"{picture_format} named {extension}",)
+
+
+def _content(path):
+    """Returns the bytes of a file, which is read once, so that hash and pixels belong together."""
+    try:
+        _check_file(os.stat(path))
+        with open(path, "rb") as file:
+            content = file.read()
+    except FileNotFoundError as error:
+        what = "a link to nothing" if os.path.islink(path) else "there is no such file"
+        raise ImageError(f"missing: {what}; correct the path or remove the entry") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError(f"unreadable: {reason}; check the path and its permissions") from error
+    if not content:
+        raise ImageError(f"empty: it has zero bytes; {_COPY_AGAIN}")
+    return content
+
+
+def _check_file(status):
+    """Refuses folders and giants, and pipes, which could keep us waiting for ever."""
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError("not a file: it is a folder; rename or remove it")
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError("not a file: it is a pipe, a socket or a device; remove it")
+    if status.st_size > MAX_BYTES:
+        raise ImageError(f"too large: {status.st_size / 1e9:.1f} GB; save it as JPEG")
+
+
+def _decode(content):
+    """Returns the `_Picture` in a file's content; anything that goes wrong is an `ImageError`."""
+    _set_up_pillow()
+    try:
+        return _decode_with_pillow(content)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels() from error
+    except MemoryError as error:
+        raise ImageError("too large: there is not enough memory to decode it; scale it down") from error
+    # Pillow's plugins throw whatever a broken file makes their code run into: struct.error,
+    # SyntaxError, ZeroDivisionError, OverflowError, KeyError, …
+    except Exception as error:
+        raise _explained(error, content) from error
+
+
+def _set_up_pillow():
+    """Keeps Pillow strict about cut-off files and silent about odd ones; cheap when already done.
+
+    It is done again for every file because others can undo it: libraries set
+    LOAD_TRUNCATED_IMAGES, which turns a cut-off photo into a half grey one, and
+    `warnings.catch_warnings`, which threads cannot use before Python 3.14, resets the filters.
+    """
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    if ("ignore", None, Warning, re.compile(r"PIL\."), 0) not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    _silence_libtiff()
+
+
+@functools.cache
+def _silence_libtiff():
+    """Takes away the error handler with which libtiff writes to the terminal, past Python."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
+            libraries = {line.split(maxsplit=5)[5].strip() for line in maps if "/libtiff" in line}
+        for library in libraries:
+            ctypes.CDLL(library).TIFFSetErrorHandler(None)
+    except (OSError, AttributeError):
+        pass  # not on Linux: a broken TIFF is refused all the same, with a word too many
+
+
+def _decode_with_pillow(content):
+    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+        _check_header(image)
+        notes = _note_header(image)
+        if image.format == "PNG":
+            _check_png_sums(content)
+        picture_format = image.format
+        image.load()
+        upright, rotation_notes = _turn_upright(image)
+        pixels, colour_notes = _to_rgb(upright)
+    return _Picture(pixels, picture_format, notes + rotation_notes + colour_notes)
+
+
+def _check_header(image):
+    """Refuses, before decoding, what would be too much, too little or not one photo."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(f"{width:,} x {height:,} pixels, ")
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"too small: {width} x {height} pixels, needs at least {MIN_SIDE} on each side; remove it")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format == "TIFF":
+        raise ImageError(f"several pages: {frames}; save the one that you mean as JPEG or PNG")
+    if frames > 1 and image.format != "MPO":
+        raise ImageError(f"animated: {frames} frames; save the one that you mean as JPEG or PNG")
+    if image.mode in ("I", "F"):
+        raise ImageError("32-bit samples: their range is unknown; save it with 8 or 16 bits")
+
+
+def _too_many_pixels(size=""):
+    return ImageError(f"too many pixels: {size}more than {MAX_PIXELS:,} (decompression bomb?); scale it down")
+
+
+def _note_header(image):
+    notes = []
+    if image.format == "MPO":
+        notes.append("first picture of several taken")
+    if image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation) in _UPRIGHT:
+        notes.append("EXIF rotation applied")  # Pillow turns a TIFF itself while it loads
+    if any(";16" in str(tile[3]) for tile in image.tile):
+        notes.append("16-bit scaled")
+    return tuple(notes)
+
+
+def _check_png_sums(content):
+    """Checks all of a PNG's checksums: while it decodes, Pillow skips those of the pixels."""
+    with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
+        image.verify()
+
+
+def _turn_upright(image):
+    """Returns the loaded image as its EXIF orientation wants it seen, and notes."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        transposition = _UPRIGHT.get(orientation)
+    except Exception:  # broken EXIF data raise as broken files do, yet the pixels are fine
+        return image, ("damaged EXIF data ignored",)
+    if transposition is None:
+        return image, ()
+    return image.transpose(transposition), ("EXIF rotation applied",)
+
+
+def _to_rgb(image):
+    """Returns a loaded image as uint8 pixels (height, width, 3), and notes."""
+    if image.mode.startswith("I;16"):
+        return _scale_16_bit(image), ("grey",)
+    notes = _note_mode(image.mode)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:
+            notes += ("alpha composited on white",)
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB")), notes
+
+
+def _note_mode(mode):
+    if mode in ("1", "L", "LA", "La"):
+        return ("1-bit expanded", "grey") if mode == "1" else ("grey",)
+    if mode in ("P", "PA"):
+        return ("palette expanded",)
+    if mode in ("CMYK", "YCbCr", "LAB", "HSV"):
+        return (f"{mode} converted",)
+    return ()
+
+
+def _scale_16_bit(image):
+    """Returns 16-bit grey as 8-bit RGB: 65535 becomes 255, where Pillow would clip at 255."""
+    samples = np.array(image)
+    tags = getattr(image, "tag_v2", {})
+    white = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # TIFF's "white is zero"
+        samples = white - samples
+    if "transparency" in image.info:  # the PNG's one transparent grey
+        samples = np.where(samples == image.info["transparency"], white, samples)
+    grey = np.rint(samples * np.float32(255 / white)).astype(np.uint8)
+    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+
+
+def _explained(error, content):
+    """Turns Pillow's words about a file's content into ours."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return ImageError(_unidentified(content))
+    if isinstance(error, EOFError) or "truncated" in str(error).lower() or _is_cut_off(content):
+        return ImageError(f"truncated: the file ends too early; {_COPY_AGAIN}")
+    words = "".join(filter(str.isprintable, str(error)))[:80] or type(error).__name__
+    return ImageError(f"damaged: it cannot be decoded ({words}); {_COPY_AGAIN}")
+
+
+def _is_cut_off(content):
+    """Says whether the end is missing, for the formats whose plugins do not say it."""
+    if content.startswith(b"RIFF"):
+        return int.from_bytes(content[4:8], "little") + 8 > len(content)
+    return content.startswith(b"\x89PNG") and b"IEND" not in content[-64:]
+
+
+def _unidentified(content):
+    """Says what a file is that no plugin wanted to open."""
+    if _OURS.match(content):
+        return f"damaged: its header cannot be read; {_COPY_AGAIN}"
+    for pattern, kind, advice in _LOOKS_LIKE:
+        if pattern.match(content):
+            return f"not an image: it looks like {kind}; {advice}"
+    if not content.strip(b"\0"):
+        return f"not an image: it holds nothing but zeros; {_COPY_AGAIN}"
+    if _is_text(content[:400]):
+        return "not an image: it looks like a text file; remove it"
+    return "not an image: its format is unknown; convert it to JPEG or remove it"
+
+
+def _is_text(content):
+    # A cut may go through a character of several bytes, hence "ignore"; binary data lose more.
+    text = content.decode("utf-8", errors="ignore")
+    printable = sum(character.isprintable() or character.isspace() for character in text)
+    return len(text.encode()) >= len(content) - 3 and printable == len(text)

@@ -1,0 +1,86 @@
+"""Token lists packed into windows of one length."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+# Windows ------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """Documents packed into windows of one length: what a network is shown, and which token comes next each time.
+
+    Attributes:
+        token_ids: int32 (n, length).
+        targets: int32 (n, length), the next token.
+        weights: float32 (n, length), 1 where the target counts and 0 on padding.
+        documents: int32 (n, length), the number of the document that the target belongs to, -1 on padding.
+    """
+
+    token_ids: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    documents: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def tokens(self) -> int:
+        """How many targets count."""
+        return int(self.weights.sum())
+
+
+def pack(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token: int = 0) -> Windows:
+    """Puts documents one after the other, with an end token before, between and behind, and cuts that into windows.
+
+    Every token of every document is a target once, and so is the end token behind each. A window goes on where the
+    one before it stopped; only the last one is padded. Padding counts for nothing, whatever its number: it is known by
+    its place.
+
+    Args:
+        documents: token numbers of each, (tokens,).
+        length: of a window.
+        end_token, pad_token: their numbers.
+
+    Raises:
+        ValueError: there are no documents, or windows of no length.
+    """
+    if not documents or length < 1:
+        raise ValueError("pack needs at least one document and a length of at least 1")
+    parts, owners = [np.array([end_token])], [np.array([-1])]
+    for number, tokens in enumerate(documents):
+        parts += [np.asarray(tokens, dtype="int64"), np.array([end_token])]
+        owners.append(np.full(len(tokens) + 1, number))
+    stream, owner = np.concatenate(parts), np.concatenate(owners)
+    count = -(-(len(stream) - 1) // length)
+
+    def cut(values, filling):
+        padded = np.full(count * length, filling, dtype="int32")
+        padded[: len(values)] = values
+        return padded.reshape(count, length)
+
+    documents_of = cut(owner[1:], -1)
+    return Windows(
+        cut(stream[:-1], pad_token), cut(stream[1:], pad_token), (documents_of >= 0).astype("float32"), documents_of
+    )
+
+
+def share_read(rows: dict[str, Windows], documents: dict[str, list[np.ndarray]]) -> float:
+    """How much of all documents' tokens stands in their rows, 0 to 1."""
+    whole = sum(len(tokens) + 1 for side in documents.values() for tokens in side)
+    return sum(part.tokens for part in rows.values()) / whole
+
+
+def pack_each(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token: int = 0) -> Windows:
+    """One row for each document, its beginning, padded: for a classifier.
+
+    A document begins behind an end token, as it does in `pack`.
+    """
+    windows = [pack([tokens[: length - 1]], length, end_token, pad_token) for tokens in documents]
+    numbered = [np.where(part.documents >= 0, number, -1) for number, part in enumerate(windows)]
+    names = ("token_ids", "targets", "weights")
+    fields = {name: np.concatenate([getattr(part, name) for part in windows]) for name in names}
+    return Windows(**fields, documents=np.concatenate(numbered).astype("int32"))

@@ -1,0 +1,72 @@
+"""The blocks of a network by name and number: `block5`, `conv5_block3`, `mixed8`."""
+
+import re
+
+import keras
+
+from common import errors, flags
+
+# What layers of a block are called, and what the layer that ends one is called where the others have no such name.
+BLOCK = re.compile(
+    r"(?<!sampling_)block_?\d+[a-z]?(?=_|$)|conv\d+_block\d+|conv_[dp]w_\d+|stage_\d+_block_\d+|expanded_conv(?:_\d+)?"
+)
+BLOCK_END = re.compile(r"(mixed_?\d+[a-z]?)|(block\d+_\d+)_ac|(block8_10)_conv|((?:normal|reduction)_concat_\w+)")
+
+
+def blocks(model: keras.Model) -> dict[str, int]:
+    """Block name → number of its first layer, by the names that `keras.applications` gives its layers.
+
+    `block5` (VGG16, Xception), `conv5_block3` (ResNet, DenseNet), `block_16` (MobileNetV2), `expanded_conv_10`
+    (MobileNetV3), `conv_pw_13` (MobileNet), `block7a` (EfficientNet), `stage_3_block_2` (ConvNeXt); where a block is
+    named by the layer that it ends in: `mixed8` (InceptionV3), `block17_20` (InceptionResNetV2), `normal_concat_12`
+    (NASNet).
+    """
+    ends = [(number, match) for number, layer in enumerate(model.layers) if (match := BLOCK_END.fullmatch(layer.name))]
+    if ends:
+        starts = [1, *(number + 1 for number, _ in ends)]  # layer 0 is the input
+        return {match[match.lastindex or 0]: start for (_, match), start in zip(ends, starts, strict=False)}
+    found: dict[str, int] = {}
+    for number, layer in enumerate(model.layers):
+        if match := BLOCK.search(layer.name):
+            found.setdefault(match.group(), number)
+    return found
+
+
+def last_blocks(model: keras.Model, count: int) -> list[tuple[str, int]]:
+    """The last `count` blocks from the output down, each with the number of its first layer.
+
+    Raises:
+        UserError: the layers are not named by blocks.
+    """
+    found = sorted(blocks(model).items(), key=lambda block: -block[1])
+    if not found:
+        raise errors.UserError(
+            f"the layers of {model.name} are not named by blocks: give --unfreeze-from of partial_unfreezing a layer"
+        )
+    return found[:count]
+
+
+def depths(model: keras.Model) -> list[int]:
+    """For each layer the number of its block counted from the output: 1 for the last block."""
+    starts = list(blocks(model).values())
+    return [1 + sum(start > number for start in starts) for number in range(len(model.layers))]
+
+
+def layer_number(model: keras.Model, where: str) -> int:
+    """The number of a layer given by number, name or block (then its first layer).
+
+    In InceptionV3 `mixed8` is a block and the layer that ends it: the block is meant.
+
+    Raises:
+        UserError: there is none such; the closest name is suggested.
+    """
+    names = {layer.name: number for number, layer in enumerate(model.layers)}
+    places = names | blocks(model)
+    if where in places:
+        return places[where]
+    if where.isdigit() and int(where) < len(model.layers):
+        return int(where)
+    if where.isdigit():
+        raise errors.UserError(f"there is no layer {where}: the backbone has the layers 0 to {len(names) - 1}")
+    hint = flags.suggestion(where, list(places)) or "; --list-layers shows them all"
+    raise errors.UserError(f"there is no layer or block {where!r}{hint}")

@@ -1,0 +1,126 @@
+"""A functional model in two parts, cut where something starts to train or to be random.
+
+The *frontier* is that cut. Both parts share the model's layers.
+"""
+
+import dataclasses
+
+import keras
+
+from common import errors
+from common.models import freezing
+
+
+def halves(network: keras.Model, first: int) -> tuple[keras.Model, keras.Model]:
+    """A network in two parts that share its layers: those before number `first`, and the others.
+
+    Args:
+        network: flat and functional.
+        first: number of the second part's first layer, counted as in `network.layers`; above 0.
+
+    Raises:
+        UserError: the second part has nothing to train.
+    """
+    if not any(layer.weights for layer in network.layers[first:]):
+        raise errors.UserError(
+            f"--unfreeze-from {network.layers[first].name}: nothing trains from there on; name an earlier layer"
+        )
+    later = {id(layer) for layer in network.layers[first:]}
+    before = [operation for operation in network.operations if id(operation) not in later]
+    tensors = crossing_tensors(network, before)
+    crossing = tensors if len(tensors) > 1 else tensors[0]
+    return keras.Model(network.input, crossing), keras.Model(crossing, network.output)
+
+
+@dataclasses.dataclass
+class Cut:
+    """A model in two parts.
+
+    Attributes:
+        tensors: the Keras tensors that cross the frontier, one or several.
+        prefix: from the model's input to `tensors`; None when nothing is frozen.
+        suffix: from `tensors` to the model's output, sharing the model's layers; the model itself when
+            nothing is frozen.
+    """
+
+    tensors: list
+    prefix: keras.Model | None
+    suffix: keras.Model
+
+
+def cut(model: keras.Model, at: list | None = None) -> Cut:
+    """Cuts a functional model at its frontier, or at given tensors.
+
+    Everything goes into the prefix that is frozen, or has nothing to train and nothing random (pooling, flatten),
+    and depends on such layers only. So below a `GlobalAveragePooling2D` head the cache holds the pooled features.
+
+    Args:
+        model: its layers frozen as they are to be trained.
+        at: tensors of the model that all paths to what trains lead through, with one row for each row of the input.
+
+    Raises:
+        ValueError: nothing trains; a layer is applied more than once; a model inside the model is frozen in part.
+    """
+    if not model.trainable_weights:
+        raise ValueError("nothing trains: every layer of the model is frozen")
+    if not at:
+        _check_layout(model)
+    tensors = at or crossing_tensors(model, _computed_once(model))
+    if len(tensors) == 1 and tensors[0] is model.inputs[0]:
+        return Cut(tensors, None, model)
+    outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
+    return Cut(tensors, keras.Model(model.inputs, tensors), keras.Model(tensors, outputs))
+
+
+def _check_layout(model: keras.Model) -> None:
+    """Refuses what cannot be cut by its operations' outputs, instead of computing it wrongly or slowly."""
+    for layer in model.get_config()["layers"]:
+        if len(layer["inbound_nodes"]) > 1:
+            raise ValueError(f"the layer {layer['name']} is applied more than once: train the whole model (no_cache)")
+    for layer in model.layers:
+        if hasattr(layer, "layers") and len({_is_fixed(leaf) for leaf in freezing.leaf_layers(layer)}) > 1:
+            raise ValueError(
+                f"{layer.name} is a model inside the model and frozen in part: build on {layer.name}.output "
+                "instead of calling it, or train the whole model (no_cache)"
+            )
+
+
+def crossing_tensors(model: keras.Model, before: list) -> list:
+    """The tensors made by the operations in `before` that others use or that are the model's outputs."""
+    made = {id(tensor): tensor for operation in before for tensor in flat(operation.output)}
+    inside = {id(operation) for operation in before}
+    used = [t for op in model.operations if id(op) not in inside for t in flat(op.input)] + list(model.outputs)
+    return list({id(tensor): tensor for tensor in used if id(tensor) in made}.values())
+
+
+def _computed_once(model: keras.Model) -> list:
+    """The operations whose result for a photo never changes during the training."""
+    found = []
+    results: set[int] = set()
+    for operation in model.operations:
+        inputs = [] if isinstance(operation, keras.layers.InputLayer) else flat(operation.input)
+        if _is_fixed(operation) and all(id(tensor) in results for tensor in inputs):
+            found.append(operation)
+            results.update(id(tensor) for tensor in flat(operation.output))
+    return found
+
+
+def _is_fixed(operation) -> bool:
+    """Whether what it makes of an input never changes: it has nothing that trains and nothing random."""
+    if not isinstance(operation, keras.layers.Layer):
+        return True
+    if hasattr(operation, "layers"):
+        return all(_is_fixed(leaf) for leaf in freezing.leaf_layers(operation))
+    return not (operation.trainable and operation.weights) and not _is_random(operation)
+
+
+def _is_random(layer: keras.layers.Layer) -> bool:
+    """Whether it acts at random while training, frozen or not: a rate above 0, or a seed and no rate (RandomFlip)."""
+    if any(hasattr(layer, name) for name in freezing.RATES):
+        return bool(freezing.random_rates(layer))
+    return any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
+
+
+def flat(tensors) -> list:
+    """The tensors of a nested structure, in order."""
+    return keras.tree.flatten(tensors)

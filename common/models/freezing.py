@@ -1,0 +1,117 @@
+"""Freezing and unfreezing, and tables of what trains."""
+
+import itertools
+import math
+import weakref
+
+import keras
+
+from common.models import blocks
+
+# How strongly a layer acts at random while training: Dropout and its kin, GaussianNoise, StochasticDepth.
+RATES = ("rate", "stddev", "drop_path_rate")
+# Layers → the rates that they had before they were frozen.
+_rates: weakref.WeakKeyDictionary[keras.layers.Layer, dict[str, float]] = weakref.WeakKeyDictionary()
+
+
+def freeze(model: keras.Model) -> None:
+    """Freezes every layer: no weight changes, batch norm keeps its statistics, dropout is off.
+
+    A frozen `BatchNormalization` runs in inference mode in Keras, a frozen `Dropout` does not: since Keras 3.15
+    not even `base(x, training=False)` switches it off during `fit`. EfficientNet has one in every block. So its
+    rate is set to 0, which is what a frozen network means; likewise noise and stochastic depth.
+    """
+    for layer in leaf_layers(model):
+        layer.trainable = False
+        if rates := random_rates(layer):
+            _rates.setdefault(layer, rates)
+            for name in rates:
+                setattr(layer, name, 0.0)
+
+
+def random_rates(layer: keras.layers.Layer) -> dict[str, float]:
+    """The settings by which a layer acts at random while training, {} when it does not: {"rate": 0.2} for dropout."""
+    rates = {name: getattr(layer, name) for name in RATES if isinstance(getattr(layer, name, None), (int, float))}
+    return {name: rate for name, rate in rates.items() if rate > 0}
+
+
+def unfreeze(model: keras.Model, first: int, batch_norm: str = "frozen") -> None:
+    """Freezes the layers before number `first` and lets the others train.
+
+    Args:
+        model: a flat functional network, freshly frozen or not.
+        first: number of the first layer that trains, counted as in `model.layers`.
+        batch_norm: `frozen` keeps batch norm in inference mode, weights and statistics fixed (with few photos
+            a batch says little about them, https://keras.io/guides/transfer_learning/); `adapt` trains it too.
+    """
+    freeze(model)
+    for layer in model.layers[first:]:
+        layer.trainable = batch_norm == "adapt" or not isinstance(layer, keras.layers.BatchNormalization)
+        for name, rate in _rates.get(layer, {}).items():
+            setattr(layer, name, rate)
+
+
+def layer_table(model: keras.Model) -> str:
+    """Every layer with its number, name, block, output and parameters."""
+    starts = sorted((number, name) for name, number in blocks.blocks(model).items())
+    rows = [("number", "layer", "block", "output", "parameters")]
+    for number, layer in enumerate(model.layers):
+        block = next((name for start, name in reversed(starts) if start <= number), "")
+        shape = " x ".join(str(size) for size in layer.output.shape[1:])
+        rows.append((str(number), layer.name, block, shape, f"{layer.count_params():,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join(
+        "  ".join([f"{row[0]:>{widths[0]}}", *(f"{row[i]:<{widths[i]}}" for i in (1, 2, 3)), f"{row[4]:>{widths[4]}}"])
+        for row in rows
+    )
+
+
+def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """All layers that hold no other layers, in order, also those inside nested models."""
+    leaves = []
+    for layer in model.layers:
+        leaves.extend(leaf_layers(layer) if hasattr(layer, "layers") else [layer])
+    return leaves
+
+
+def trainable_table(model: keras.Model) -> str:
+    """A table of what trains: every trainable layer, and one line for each run of frozen ones.
+
+    Layers without weights are left out.
+    """
+    rows = [("layer", "output", "parameters", "trains")]
+    layers = [layer for layer in leaf_layers(model) if layer.count_params()]
+    for trainable, neighbours in itertools.groupby(layers, key=lambda layer: layer.trainable):
+        run = list(neighbours)
+        rows += [_row([layer]) for layer in run] if trainable else [_row(run)]
+    trainable, frozen = count_parameters(model)
+    rows.append(("total", "", f"{trainable + frozen:,}", f"{trainable:,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}" for row in rows
+    )
+
+
+def _row(layers: list[keras.layers.Layer]) -> tuple[str, str, str, str]:
+    """One line of the table for a trainable layer or a run of frozen ones."""
+    first, last = layers[0], layers[-1]
+    name = first.name if len(layers) == 1 else f"{first.name} … {last.name} ({len(layers)} layers)"
+    shape = " x ".join(str(size) for size in last.output.shape[1:])
+    parameters = sum(layer.count_params() for layer in layers)
+    return name, shape, f"{parameters:,}", "yes" if first.trainable else "no"
+
+
+def count_parameters(model: keras.Model) -> tuple[int, int]:
+    """The number of trainable and of frozen parameters."""
+    trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    return trainable, model.count_params() - trainable
+
+
+def moving_variables(model: keras.Model) -> list:
+    """All variables that training can change: weights, batch-norm statistics and random states of the layers that
+    train, what trains inside a layer that is frozen but for that (LoRA), and the random states of frozen layers."""
+    found: dict[int, keras.Variable] = {}
+    for layer in leaf_layers(model):
+        fixed = set() if layer.trainable else {id(weight) for weight in layer.weights if not weight.trainable}
+        found.update((id(variable), variable) for variable in layer.variables if id(variable) not in fixed)
+    return list(found.values())

@@ -1,0 +1,235 @@
+"""The report of a run that tells classes apart: one page that opens without a network, and its figures."""
+
+import collections
+import os
+
+import numpy as np
+
+from common import words
+from common.evaluation import classification, grad_cam, intervals
+from common.report import figures
+from common.report import page as pages
+from common.runs import finished_run
+
+FILES = ("templates/classes.html",)
+SAMPLE_PHOTOS = 24
+WRONG_PHOTOS = 12
+EXPLAINED_PHOTOS = 6  # with Grad-CAM, of the right and of the wrong answers each
+MIX_UPS = 8
+LISTED_FILES = 50
+SPLITS = ("train", "validation", "test")
+CURVES = ("loss", "accuracy", "balanced_accuracy")
+
+
+def page(run, saved, parts):
+    """Return the page of a run that tells classes apart, and write its figures.
+
+    Args:
+        run: a `finished_run.FinishedRun`.
+        saved: the run's `saved_model.SavedModel`; None leaves out what the network looked at.
+        parts: what further sections return, in their order. Each is a dict with the `template` that shows it, its
+            entries in the `contents` (anchor, title), and the anchors of what it `covers` instead of this page; where
+            it has them also the `name` that its template calls it by, the template `top` above the result, the
+            `headline` metric, what is `resampled`, and whether the split `leaks`.
+    """
+    covered = {anchor for part in parts for anchor in part["covers"]}
+    groups = _has_groups(run)
+    units = [
+        f"groups of {run.unit}s" if groups else f"{run.unit}s",
+        *(part["resampled"] for part in parts if "resampled" in part),
+    ]
+    metrics = ["accuracy", *(part["headline"] for part in parts if "headline" in part)]
+    return pages.template("classes.html").render(
+        run=run,
+        results=run.results,
+        test=run.results["test"],
+        parts=parts,
+        **{part["name"]: part for part in parts},
+        covered=covered,
+        headline=_headline(run, metrics[-1]),
+        leaks=any(part.get("leaks") for part in parts),
+        groups=groups,
+        resampled=units[-1],
+        samples=_sample_photos(run),
+        history=_trained(run),
+        curves=_learning_curves(run),
+        best_epoch=_kept_epoch(run),
+        stages=_stage_curve(run),
+        confusion=_confusion_matrix(run),
+        mix_ups=_mix_ups(run),
+        reliability=None if "calibration" in covered else _reliability_diagram(run),
+        wrong=_wrong_photos(run),
+        num_wrong=sum(not row["correct"] for row in run.predictions),
+        explained=_explained_photos(run, saved) if saved and "explained" not in covered else None,
+        unit=run.unit,
+        few_units=intervals.FEW_UNITS,
+        listed_files=LISTED_FILES,
+        splits=SPLITS,
+    )
+
+
+# The sections -------------------------------------------------------------------------------------
+
+
+def _headline(run, metric):
+    """The number at the top, its interval, and what always guessing the largest training class would give.
+
+    Args:
+        run: a `finished_run.FinishedRun`.
+        metric: `accuracy`, or `balanced_accuracy` where one class is most of the photos.
+    """
+    test = run.results["test"]
+    supports = {name: row["support"] for name, row in test["per_class"].items()}
+    counts = run.results["data"].get("per_split", {}).get("train", supports)
+    largest = max(run.class_names, key=lambda name: counts.get(name, 0))
+    guessing = {
+        "accuracy": supports[largest] / max(1, sum(supports.values())),
+        "balanced_accuracy": 1 / max(1, sum(support > 0 for support in supports.values())),
+    }
+    return {
+        "metric": metric,
+        "value": test[metric],
+        "interval": test[f"{metric}_interval"],
+        "guessing": guessing[metric],
+        "guessing_accuracy": guessing["accuracy"],
+        "largest_class": largest,
+        "right": sum(row["correct"] for row in run.predictions),
+        "total": len(run.predictions),
+    }
+
+
+def _has_groups(run):
+    return any(row.get("group") and row["split"] == "test" for row in run.split)
+
+
+def _sample_photos(run):
+    """Training photos, about as many of each class, spread evenly over its list: the same every time."""
+    by_class = collections.defaultdict(list)
+    for row in run.split:
+        if row["split"] == "train":
+            by_class[row["label"]].append(row)
+    names = words.spread([name for name in run.class_names if by_class[name]], SAMPLE_PHOTOS)
+    chosen = []
+    for index, name in enumerate(names):
+        each, rest = divmod(SAMPLE_PHOTOS, len(names))
+        chosen += words.spread(by_class[name], each + (index < rest))
+    return pages.photo_sheet(run, f"training_{run.unit}s", chosen)
+
+
+def _trained(run):
+    """The epochs of this run's model; those of models that were only compared with it are left out."""
+    stages = [row["stage"] for row in run.results.get("stages", [])]
+    return [row for row in run.history if not stages or row.get("stage", stages[0]) in stages]
+
+
+def _learning_curves(run):
+    history, best = _trained(run), _kept_epoch(run)
+    metrics = [name for name in CURVES if any(name in row or f"val_{name}" in row for row in history)]
+    told = f"on training and validation data in {len(history)} epochs"
+    return [
+        pages.figure(run, metric, f"{words.words(metric).capitalize()} {told}",
+                    figures.learning_curve, history, metric, best)
+        for metric in metrics
+    ]  # fmt: skip
+
+
+def _stage_curve(run):
+    stages = run.results.get("stages", [])
+    if len(stages) < 2:
+        return None
+    kept = run.results.get("kept_stage")
+    alt = (
+        f"Validation loss, validation accuracy and seconds of {len(stages)} training stages; the table has the numbers"
+    )
+    return pages.figure(run, "stages", alt, figures.stage_curve, stages, kept)
+
+
+def _kept_epoch(run):
+    """The epoch to mark as the best; None where stages decided, and not the lowest loss, what was kept."""
+    return None if "kept_stage" in run.results else _best_epoch(_trained(run))
+
+
+def _best_epoch(history):
+    """The epoch with the lowest validation loss, counted from 0; None where there is no validation loss."""
+    losses = np.array([row.get("val_loss", np.nan) for row in history])
+    return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
+
+
+def _confusion_matrix(run):
+    test = run.results["test"]
+    alt = f"Confusion matrix of {len(run.class_names)} classes; the most frequent mix-ups are listed below"
+    matrix = test["confusion_matrix"]
+    return pages.figure(run, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names)
+
+
+def _mix_ups(run):
+    """The most frequent wrong answers: true class, predicted class, count and share of the true class."""
+    matrix = np.array(run.results["test"]["confusion_matrix"])
+    totals = matrix.sum(axis=1)
+    wrong = matrix * (1 - np.eye(len(matrix), dtype=int))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MIX_UPS]
+    return [
+        {"true": run.class_names[row], "predicted": run.class_names[column], "count": int(wrong[row, column]),
+         "share": wrong[row, column] / totals[row]}
+        for row, column in zip(*np.unravel_index(order, wrong.shape), strict=True)
+        if wrong[row, column]
+    ]  # fmt: skip
+
+
+def _reliability_diagram(run):
+    bins = classification.reliability(*run.probabilities_and_labels())
+    alt = "Accuracy against confidence, in bins of confidence"
+    return pages.figure(run, "reliability", alt, figures.reliability_diagram, bins)
+
+
+def _wrong_photos(run):
+    wrong = [row for row in run.predictions if not row["correct"]]
+    return pages.photo_sheet(run, f"wrong_{run.unit}s", sorted(wrong, key=_minus_confidence)[:WRONG_PHOTOS])
+
+
+def _minus_confidence(row):
+    return -row["confidence"]
+
+
+def _explained_photos(run, saved):
+    """Photos with the heat for the predicted class, as {"wrong": [...], "right": [...]}."""
+    rows = _rows_to_explain(run)
+    photos = pages.explained_photos(
+        run, "grad_cam", rows, [row["predicted"] for row in rows], grad_cam.for_photos(saved.model)
+    )
+    return {
+        "wrong": [photo for photo, row in zip(photos, rows, strict=True) if not row["correct"]],
+        "right": [photo for photo, row in zip(photos, rows, strict=True) if row["correct"]],
+    }
+
+
+def _rows_to_explain(run):
+    """The surest wrong answers, and the surest right one of classes spread over the list."""
+    there = sorted((row for row in run.predictions if os.path.isfile(row["path"])), key=_minus_confidence)
+    wrong = [row for row in there if not row["correct"]]
+    surest = {row["label"]: row for row in reversed(there) if row["correct"]}
+    right = [surest[name] for name in run.class_names if name in surest]
+    return wrong[:EXPLAINED_PHOTOS] + words.spread(right, EXPLAINED_PHOTOS)
+
+
+def summary(result: finished_run.Result) -> str:
+    """The table that a run ends with: validation and test side by side, the cost, and where the report is."""
+    rows: list[tuple[str, ...]] = [("", "validation", "test")]
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
+        rows.append(
+            (name.replace("_", " "), *(f"{result.results[split][name]:.3f}" for split in ("validation", "test")))
+        )
+    low, high = result.results["test"]["accuracy_interval"]
+    rows.append(("95 % interval of accuracy", "", f"{low:.3f} – {high:.3f}"))
+    if result.results["test"].get("interval_units", intervals.FEW_UNITS) < intervals.FEW_UNITS:
+        rows.append(("of so few groups it says little", "", f"{result.results['test']['interval_units']} groups"))
+    rows.append((f"{result.unit}s", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
+    cost = result.results["cost"]
+    lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
+    lines.append(
+        f"{cost['epochs']} epochs, {cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 2**20:,.0f} MB of memory, "
+        f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
+    )
+    if "kept_stage" in result.results:
+        lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
+    return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])

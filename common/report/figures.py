@@ -1,0 +1,386 @@
+"""The report's figures, each a PNG in one calm style; matplotlib's global settings are left alone."""
+
+import dataclasses
+import functools
+import io
+import warnings
+
+import matplotlib.colors
+import matplotlib.figure
+import matplotlib.font_manager
+import matplotlib.patheffects
+import matplotlib.style
+import matplotlib.ticker
+import numpy as np
+from matplotlib.backends import backend_agg
+from PIL import Image
+
+DPI = 200  # two pixels per CSS pixel at 100 CSS pixels per inch: crisp on dense screens
+PHOTO_DPI = 120
+LONGEST_NAME = 24
+MOST_NUMBERED_CLASSES = 20  # a confusion matrix with more classes shows colours only
+
+# DejaVu Sans, matplotlib's own font, lacks the scripts of East Asia; the others help where installed.
+FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans")
+
+FEW_PHOTOS = 10  # a bin of the reliability diagram with fewer is drawn pale: its accuracy says little
+PALE = 0.35  # opacity of what says little
+DASHED = {"linestyle": (0, (3, 3)), "linewidth": 1.2}
+
+
+PERCENT = matplotlib.ticker.PercentFormatter(1, decimals=0, symbol="\N{THIN SPACE}%")
+
+
+@dataclasses.dataclass(frozen=True)
+class Theme:
+    """Colours as #rrggbb; blue and orange are of Okabe and Ito's palette, made for colour-blind eyes.
+
+    The red of what leaks is never alone: the word stands beside it.
+    """
+
+    background: str
+    ink: str
+    muted: str
+    grid: str
+    train: str
+    validation: str
+    leak: str  # numbers that are too good
+    shares: tuple[str, ...]  # the confusion matrix's scale from 0 to 1
+    on_large_share: str  # text on its upper half
+    lines: tuple[str, ...]  # of many strategies; at least 3:1 against the background, apart for colour-blind eyes, too
+
+
+LIGHT = Theme(
+    background="#ffffff",
+    ink="#1d2733",
+    muted="#667181",
+    grid="#e4e8ed",
+    train="#0072b2",
+    validation="#d55e00",
+    leak="#c62828",
+    shares=("#ffffff", "#0072b2", "#084c7f"),
+    on_large_share="#ffffff",
+    lines=("#0072b2", "#d55e00", "#009e73", "#882255", "#332288", "#cc79a7", "#667181"),
+)
+DARK = Theme(
+    background="#1a2029",
+    ink="#e6eaf0",
+    muted="#97a3b3",
+    grid="#2f3844",
+    train="#56b4e9",
+    validation="#e69f00",
+    leak="#ff7b72",
+    shares=("#1a2029", "#1f6fa3", "#7cc7f2"),
+    on_large_share="#0c1117",
+    lines=("#56b4e9", "#e69f00", "#44bb99", "#f0e442", "#8899ff", "#ee6655", "#c8d0da"),
+)
+
+
+def png(colours):
+    """Turn `draw(…, theme) -> Figure` into a function that returns a PNG, whatever the user's rcParams.
+
+    Args:
+        colours: how many to keep; with 256 a diagram looks the same and takes a third of the bytes.
+            None keeps all, as photos need.
+    """
+
+    def decorate(draw):
+        @functools.wraps(draw)
+        def render(*arguments, theme=LIGHT):
+            with matplotlib.style.context(_style(theme), after_reset=True), warnings.catch_warnings():
+                # A name in a script that no installed font has is drawn as boxes; the page has it right.
+                warnings.filterwarnings("ignore", message="Glyph .* missing from")
+                canvas = backend_agg.FigureCanvasAgg(draw(*arguments, theme=theme))
+                canvas.draw()
+            return _encoded(np.asarray(canvas.buffer_rgba()), colours)
+
+        return render
+
+    return decorate
+
+
+def _encoded(pixels, colours):
+    image = Image.fromarray(pixels).convert("RGB")
+    file = io.BytesIO()
+    # A sheet of photos hardly shrinks, however long one tries.
+    (image.quantize(colours) if colours else image).save(file, format="PNG", compress_level=6 if colours else 1)
+    return file.getvalue()
+
+
+@png(colours=256)
+def learning_curve(history, metric, best_epoch=None, *, theme):
+    """Draw a metric over the epochs, for training and validation.
+
+    Args:
+        history: a dict per epoch with `metric`, `val_<metric>` and `stage` where there are any.
+        metric: "loss", "accuracy", …
+        best_epoch: the epoch to mark, counted from 0, or None.
+        theme: a `Theme`.
+    """
+    figure, axes = new_figure(4.8, 3.2)
+    epochs = np.arange(1, len(history) + 1)
+    lines = ((metric, "training", theme.train), (f"val_{metric}", "validation", theme.validation))
+    for name, label, colour in lines:
+        values = np.array([row.get(name, np.nan) for row in history], float)
+        if np.isfinite(values).any():
+            axes.plot(epochs, values, color=colour, label=label, marker="o" if len(history) < 12 else "")
+            if best_epoch is not None and name.startswith("val_"):
+                _mark_best(axes, best_epoch + 1, values[best_epoch], theme)
+    axes.set(xlabel="epoch", ylabel=metric.replace("_", " "), xlim=(0.5, len(history) + 0.5))
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(8, integer=True, min_n_ticks=1))
+    set_value_axis(axes, metric)
+    _shade_stages(axes, [row.get("stage") for row in history], theme)
+    figure.legend(loc="outside upper left", ncols=3)
+    return figure
+
+
+def set_value_axis(axes, metric):
+    """A loss starts at 0; anything else here is a share, whose axis has no mark above 100 %."""
+    low, high = axes.get_ylim()
+    if metric == "loss":
+        axes.set_ylim(0, high * 1.04)
+        return
+    axes.set_ylim(low, min(high, 1.02))
+    ticks = matplotlib.ticker.MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, min(high, 1))
+    axes.set_yticks([tick for tick in ticks if low <= tick <= 1])
+    axes.yaxis.set_major_formatter(PERCENT)
+
+
+def _mark_best(axes, epoch, value, theme):
+    axes.axvline(epoch, color=theme.muted, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
+    axes.plot(epoch, value, marker="o", markersize=8, markerfacecolor=theme.background, markeredgewidth=2,
+              color=theme.validation, linestyle="", label="best epoch", zorder=4)  # fmt: skip
+
+
+def _shade_stages(axes, stages, theme):
+    """Shade every second stage and write its name at the top, if there are several."""
+    starts = [index for index, stage in enumerate(stages) if index == 0 or stage != stages[index - 1]]
+    if len(starts) < 2:
+        return
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.12 * (high - low))  # room for the names
+    for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(stages)], strict=True)):
+        if number % 2:
+            axes.axvspan(start + 0.5, end + 0.5, color=theme.grid, alpha=0.55, linewidth=0, zorder=0)
+        name = short(str(stages[start]).replace("_", " "))
+        axes.text(start + 0.65, 0.975, name, transform=axes.get_xaxis_transform(), va="top", fontsize=8,
+                  color=theme.muted, parse_math=False)  # fmt: skip
+
+
+@png(colours=256)
+def stage_curve(stages, kept, *, theme):
+    """Draw what each training stage brought on validation, and its seconds below.
+
+    Args:
+        stages: a dict per stage with `stage`, `validation_loss`, `validation_accuracy`, `seconds`, and `blocks` where
+            stages differ by how many are unfrozen.
+        kept: name of the stage whose weights were kept.
+        theme: a `Theme`.
+    """
+    upright = len(stages) <= 5
+    figure, (upper, middle, lower) = new_figure(4.8, 4.6, nrows=3, sharex=True, height_ratios=[2, 2, 1.1])
+    places = np.arange(len(stages))
+    best = next((place for place, row in enumerate(stages) if row["stage"] == kept), None)
+    for axes, metric in ((upper, "loss"), (middle, "accuracy")):
+        values = np.array([row[f"validation_{metric}"] for row in stages], float)
+        axes.plot(places, values, color=theme.validation, marker="o")
+        if best is not None:
+            axes.plot(best, values[best], marker="o", markersize=8, markerfacecolor=theme.background,
+                      markeredgewidth=2, color=theme.validation, linestyle="", zorder=4)  # fmt: skip
+        axes.margins(y=0.15)
+        axes.set_ylabel(f"validation\n{metric}")
+    low, high = middle.get_ylim()
+    wider = max(0.0, 0.03 - (high - low)) / 2  # three percent at least, or every mark would be the same
+    middle.set_ylim(low - wider, high + wider)
+    middle.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
+    middle.yaxis.set_major_formatter(PERCENT)
+    seconds = [row["seconds"] for row in stages]
+    lower.bar(places, seconds, 0.5, color=theme.muted)
+    for place, value in zip(places, seconds, strict=True):
+        where = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center"}
+        lower.annotate(f"{value:,.3g}", (place, value), fontsize=7.5, **where)
+    lower.set(ylabel="seconds", ylim=(0, max(max(seconds), 0.1) * 1.35), xlim=(-0.6, len(stages) - 0.4))
+    lower.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3))
+    names = [short(row["stage"].replace("_", " ", 1)) for row in stages]
+    if "blocks" in stages[0]:
+        gap = "\n" if upright else "  "
+        names = [f"{row['blocks']}{gap}{name.removeprefix('from ')}" for row, name in zip(stages, names, strict=True)]
+        lower.set_xlabel("blocks unfrozen")
+    lower.set_xticks(places, names, rotation=0 if upright else 90, parse_math=False)
+    figure.align_ylabels()
+    return figure
+
+
+@png(colours=256)
+def confusion_matrix(matrix, class_names, *, theme):
+    """Draw a (k, k) matrix of counts, rows = true classes; the colour is the share of the row, 0..1."""
+    matrix = np.asarray(matrix)
+    num_classes, longest = len(class_names), max(len(short(name)) for name in class_names)
+    cell = float(np.clip(6 / num_classes, 0.14, 0.85 if num_classes > 2 else 1.2))
+    upright = longest * 0.08 < cell  # inches per letter, about
+    side, label = cell * num_classes, longest * 0.075
+    figure, axes = new_figure(side + label + 1.3, side + (0.2 if upright else label) + 0.7)
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.pcolormesh(
+        shares,
+        cmap=matplotlib.colors.LinearSegmentedColormap.from_list("share", theme.shares),
+        norm=matplotlib.colors.PowerNorm(0.65, vmin=0, vmax=1),  # makes a few percent visible
+        edgecolors=theme.grid,
+        linewidth=min(1, 8 / num_classes),
+    )
+    axes.set(xlabel="predicted class", ylabel="true class", aspect="equal")
+    axes.invert_yaxis()
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    _label_classes(axes, class_names, upright)
+    if num_classes <= MOST_NUMBERED_CLASSES:
+        _write_counts(axes, matrix, shares, theme)
+    bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=30, pad=0.02, format=PERCENT)
+    bar.outline.set_visible(False)
+    bar.set_ticks([0, 0.1, 0.25, 0.5, 0.75, 1])
+    bar.set_label("share of the true class", color=theme.muted)
+    return figure
+
+
+def _label_classes(axes, class_names, upright):
+    num_classes = len(class_names)
+    names = [short(name) for name in class_names]
+    size = 9 if num_classes <= 20 else 7.5 if num_classes <= 50 else 6.5
+    places = np.arange(num_classes) + 0.5
+    axes.set_yticks(places, names, fontsize=size, parse_math=False)
+    axes.set_xticks(places, names, fontsize=size, rotation=0 if upright else 90, parse_math=False)
+    axes.tick_params(length=0)
+
+
+def _write_counts(axes, matrix, shares, theme):
+    size = np.clip(120 / len(matrix), 6.5, 11)
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            colour = theme.on_large_share if shares[row, column] > 0.3 else theme.ink
+            place = {"ha": "center", "va": "center", "fontsize": size}
+            axes.text(column + 0.5, row + 0.5, f"{count}", color=colour, **place)
+
+
+@png(colours=256)
+def reliability_diagram(bins, *, theme):
+    """Draw confidence against accuracy per bin, and below how many photos each bin holds.
+
+    Args:
+        bins: what `classification.reliability` returns.
+        theme: a `Theme`.
+    """
+    figure, (upper, lower) = new_figure(4.8, 4.6, nrows=2, sharex=True, height_ratios=[3.2, 1])
+    edges, counts = np.array(bins["edges"]), np.array(bins["counts"])
+    filled, width = counts > 0, edges[1]
+    centres = (edges[:-1] + width / 2)[filled]
+    accuracy, confidence = (np.array(bins[name], float)[filled] for name in ("accuracy", "confidence"))
+    few = counts[filled] < FEW_PHOTOS
+    upper.bar(centres[few], accuracy[few], width * 0.92, color=theme.train, alpha=PALE)
+    upper.bar(centres[~few], accuracy[~few], width * 0.92, color=theme.train, label="accuracy of the bin")
+    upper.plot([0, 1], [0, 1], color=theme.muted, label="perfect calibration", **DASHED)
+    ends = confidence[~few], accuracy[~few], confidence[~few]  # a gap from a handful of photos would only mislead
+    gaps = upper.vlines(*ends, linewidth=2.2, color=theme.validation, zorder=3)
+    gaps.set_label("gap to mean confidence")
+    upper.set(ylim=(0, 1), ylabel="accuracy")
+    lower.bar(centres, counts[filled], width * 0.92, color=theme.muted)
+    for centre, count in zip(centres, counts[filled], strict=True):
+        place = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center"}
+        lower.annotate(f"{count}", (centre, count), fontsize=7, **place)
+    lower.set(xlim=(0, 1), ylim=(0, counts.max() * 1.3), xlabel="confidence of the answer", ylabel="photos")
+    upper.yaxis.set_major_formatter(PERCENT)
+    lower.xaxis.set_major_formatter(PERCENT)
+    lower.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(3, integer=True))
+    figure.legend(loc="outside upper left", ncols=3, fontsize=8, columnspacing=1.2, handlelength=1.4)
+    return figure
+
+
+def set_share_axis(axes, end):
+    """A lying axis from 0 to 100 % with a line at each quarter and none across; beyond, to `end`, is room for text."""
+    axes.set_xlim(-0.02, end)
+    axes.set_xticks([0, 0.5, 1])
+    axes.set_xticks([0.25, 0.75], minor=True)
+    axes.tick_params(which="minor", length=0)
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", which="both")
+    axes.spines.left.set_visible(False)
+
+
+def draw_bar(axes, place, value, limits, theme, **style):
+    """A lying bar with its interval and number; a dash where there is no value."""
+    if value is None:
+        axes.text(0.03, place, "–", va="center", fontsize=8)
+        return
+    axes.barh(place, value, 0.62, **style)
+    if limits:
+        axes.hlines(place, *limits, color=theme.ink, linewidth=1.4)
+    end = max(value, *(limits or [0]))
+    axes.text(end + 0.03, place, f"{100 * value:.1f}\N{THIN SPACE}%", va="center", fontsize=8)
+
+
+@png(colours=None)
+def photo_sheet(pictures, captions, columns=6, *, theme):
+    """Draw photos in rows, each with a caption of one or two lines below.
+
+    Args:
+        pictures: non-empty list of (height, width, 3) uint8 arrays; None leaves the place empty.
+        captions: as many strings.
+        columns: photos per row.
+        theme: a `Theme`.
+    """
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    width, height, side = 1.6, 1.95, 1.5  # of a place with its caption, and of a picture, in inches
+    figure = matplotlib.figure.Figure(figsize=(width * columns, height * rows), dpi=PHOTO_DPI)
+    # All in one pair of axes, in inches: a pair for each photo takes ten times as long to draw.
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        picture = np.full((8, 8, 3), 225, "uint8") if picture is None else picture
+        x, y = (number % columns + 0.5) * width, number // columns * height + 0.03 + side / 2
+        down, across = (side / 2 * size / max(picture.shape[:2]) for size in picture.shape[:2])
+        axes.imshow(picture, extent=(x - across, x + across, y + down, y - down), aspect="auto")
+        lines = "\n".join(short(line) for line in caption.splitlines())
+        axes.text(x, y + down + 0.05, lines, ha="center", va="top", fontsize=7.5, parse_math=False)
+    axes.set(xlim=(0, width * columns), ylim=(height * rows, 0))  # `imshow` has changed them
+    return figure
+
+
+def new_figure(width, height, dpi=DPI, **subplots):
+    """Return a `Figure` of that many inches and its axes, without pyplot's global list of figures."""
+    figure = matplotlib.figure.Figure(figsize=(width, height), dpi=dpi, layout="constrained")
+    return figure, figure.subplots(**subplots)
+
+
+def short(name):
+    """A name for a narrow place, too long ones without their end."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1].rstrip() + "…"
+
+
+def _style(theme):
+    installed = set(matplotlib.font_manager.get_font_names())
+    return {
+        "font.family": [name for name in FONTS if name in installed],
+        "font.size": 9,
+        "figure.facecolor": theme.background,
+        "axes.facecolor": theme.background,
+        "text.color": theme.ink,
+        "axes.labelcolor": theme.muted,
+        "xtick.color": theme.muted,
+        "ytick.color": theme.muted,
+        "xtick.labelcolor": theme.ink,
+        "ytick.labelcolor": theme.ink,
+        "axes.edgecolor": theme.grid,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.grid.axis": "y",
+        "axes.axisbelow": True,
+        "grid.color": theme.grid,
+        "grid.linewidth": 0.8,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "lines.linewidth": 2,
+        "lines.markersize": 4.5,
+        "legend.frameon": False,
+    }

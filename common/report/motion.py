@@ -1,0 +1,204 @@
+"""The report's sections for clips: whether time is used, and which frames spoke for an answer."""
+
+import dataclasses
+import os
+
+import keras
+import matplotlib.figure
+import numpy as np
+
+from common import words
+from common.evaluation import intervals, use_of_time
+from common.report import figures, page
+from common.runs import finished_run
+
+FILES = ("templates/motion.html",)
+EXPLAINED_CLIPS = 5  # of the right and of the wrong answers each
+SHOWN_FRAMES = 16  # side by side; of longer clips as many, evenly chosen
+STRIP_WIDTH = 1016  # CSS pixels, the width of the page
+LITTLE = 0.02  # share of answers that change with the order below which time is not used
+TITLES = {"as it is": "As they come", "reversed": "Backwards", "shuffled": "In random order"}
+
+
+def section(run, saved=None):
+    """What the page of a run on clips shows besides the classes: whether time is used, and which frames spoke.
+
+    Args:
+        run: a `finished_run.FinishedRun` whose results have a section `clips`.
+        saved: the run's `saved_model.SavedModel`; without it the page has no strips of frames.
+
+    Returns:
+        A dict, as `classes.page` takes it.
+    """
+    time = run.results["clips"]["time"]
+    order = time["order"]
+    changed = max(order[name]["changed"] for name in ("reversed", "shuffled"))
+    fall = order["as it is"]["accuracy"] - min(order[name]["accuracy"] for name in ("reversed", "shuffled"))
+    noise = intervals.accuracy_noise(order["as it is"]["accuracy"], time["clips"])
+    strips = _strips(run, for_clips(saved)) if saved else None
+    return {
+        "name": "clips",
+        "template": "motion.html",
+        "top": "",
+        "covers": ("explained",),
+        "contents": [("time", "Time"), *([("frames", "Frames")] if strips else [])],
+        "titles": TITLES,
+        "uses_time": changed > LITTLE,
+        "needs_time": fall > 2 * noise,
+        "knows_direction": order["reversed"]["changed"] > LITTLE,
+        "order": _order_figure(run, time["order"]),
+        "pairs": _pairs_figure(run, time["pairs"]) if time["pairs"] else None,
+        "strips": strips,
+    }
+
+
+def _order_figure(run, order):
+    bars = [(TITLES[name], row["accuracy"], None) for name, row in order.items()]
+    alt = "Test accuracy with the frames as they come, backwards and in random order; the table has the numbers"
+    return page.figure(run, "order_test", alt, accuracy_bars, bars, 1 / len(run.class_names))
+
+
+def _pairs_figure(run, pairs):
+    bars = [(" / ".join(row["classes"]), row["accuracy"], row["interval"]) for row in pairs]
+    alt = f"Accuracy within {len(pairs)} pairs of classes that only the direction of time tells apart"
+    return page.figure(run, "time_pairs", alt, accuracy_bars, bars, 0.5)
+
+
+def _strips(run, explain):
+    """Figures of frames with their contributions, as {"wrong": …, "right": …}, None where there is no such answer."""
+    there = sorted((row for row in run.predictions if os.path.exists(row["path"])), key=lambda row: -row["confidence"])
+    wrong = [row for row in there if not row["correct"]][:EXPLAINED_CLIPS]
+    surest = {row["label"]: row for row in reversed(there) if row["correct"]}
+    right = words.spread([surest[name] for name in run.class_names if name in surest], EXPLAINED_CLIPS)
+    return {
+        name: _strip_figure(run, name, rows, explain) if rows else None
+        for name, rows in (("wrong", wrong), ("right", right))
+    }
+
+
+def _strip_figure(run, name, rows, explain):
+    indices = [run.class_names.index(row["predicted"]) for row in rows]
+    clips, contributions = explain([row["path"] for row in rows], indices)
+    chosen = words.spread(range(clips.shape[1]), SHOWN_FRAMES)
+    captions = [_caption(row) for row in rows]
+    alt = f"Frames of {len(rows)} test clips with {name} answers, and what each frame added to the answer"
+    strips = [np.stack([page.shrink(frame) for frame in clip[chosen]]) for clip in clips]
+    figure = page.figure(run, f"{name}_clips", alt, frame_strips, strips, contributions[:, chosen], captions)
+    return dataclasses.replace(figure, width=STRIP_WIDTH)
+
+
+def _caption(row):
+    answer = row["label"] if row["correct"] else f"{row['label']} → {row['predicted']}"
+    return f"{answer}  {row['confidence']:.0%}   {os.path.basename(row['path'])}"
+
+
+# The figures that only clips have -----------------------------------------------------------------
+
+
+@figures.png(colours=256)
+def accuracy_bars(bars, chance, *, theme):
+    """Draw accuracies as lying bars, with a line at what guessing has.
+
+    Args:
+        bars: (name, accuracy, interval or None).
+        chance: the accuracy of guessing.
+        theme: a `figures.Theme`.
+    """
+    figure, axes = figures.new_figure(4.8, 0.36 * len(bars) + 0.75)
+    for place, (_, value, limits) in enumerate(bars):
+        figures.draw_bar(axes, place, value, limits, theme, color=theme.train)
+    axes.axvline(chance, color=theme.muted, label="guessing", **figures.DASHED)
+    figures.set_share_axis(axes, 1.25)
+    axes.set_yticks(range(len(bars)), [figures.short(name) for name, *_ in bars], parse_math=False)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    figure.legend(loc="outside upper left", fontsize=8)
+    return figure
+
+
+@figures.png(colours=None)
+def frame_strips(strips, contributions, captions, *, theme):
+    """Draw clips as strips of frames, each with bars below that say what the frames added to the answer.
+
+    Args:
+        strips: list of (frames, height, width, 3) uint8, all with as many frames.
+        contributions: (clips, frames) floats, one scale for all.
+        captions: as many strings.
+        theme: a `figures.Theme`.
+    """
+    count = len(strips[0])
+    figure = matplotlib.figure.Figure(figsize=(10.2, 1.35 * len(strips)), dpi=figures.PHOTO_DPI)
+    top = max(np.abs(contributions).max(), 1e-3)
+    places = figure.subplots(
+        2 * len(strips), 1, squeeze=False,
+        gridspec_kw={"height_ratios": [1.6, 1] * len(strips), "left": 0.005, "right": 0.995, "bottom": 0.01,
+                     "top": 1 - 0.2 / len(strips), "hspace": 0.32},
+    )[:, 0]  # fmt: skip
+    for number, (strip, added, caption) in enumerate(zip(strips, contributions, captions, strict=True)):
+        pictures, bars = places[2 * number : 2 * number + 2]
+        height, width = strip.shape[1:3]
+        for frame, pixels in enumerate(strip):
+            pictures.imshow(pixels, extent=(frame + 0.03, frame + 0.97, 0, 0.94 * height / width), aspect="auto")
+        pictures.set_xlim(0, count)
+        pictures.set_ylim(0, 0.94 * height / width)
+        pictures.set_title(caption, loc="left", fontsize=8.5, pad=3, color=theme.ink, parse_math=False)
+        colours = [theme.train if value > 0 else theme.validation for value in added]
+        bars.bar(np.arange(count) + 0.5, added, 0.6, color=colours)
+        bars.axhline(0, color=theme.muted, linewidth=0.8)
+        bars.set_xlim(0, count)
+        bars.set_ylim(-1.1 * top, 1.1 * top)
+        pictures.set_axis_off()
+        bars.set_axis_off()
+    return figure
+
+
+def summary(result: finished_run.Result) -> str:
+    """What a run ends with: whether time is used, in a few lines, of the `clips` section of results.json."""
+    found = result.results["clips"]
+    lines = [f"{'order of the frames':<26}{'accuracy':>12}{'changed':>16}"]
+    for name, row in found["time"]["order"].items():
+        lines.append(f"  {name:<24}{row['accuracy']:>12.3f}{row['changed']:>15.0%} of {found['time']['clips']} clips")
+    for row in found["time"]["pairs"]:
+        lines.append(f"within {' / '.join(row['classes']):<19}{row['accuracy']:>12.3f}{row['n']:>16} clips")
+    if found["windows"] > 1:
+        lines.append(f"{'single windows':<26}{found['window_accuracy']:>12.3f}{found['windows']:>16} a clip")
+    return "\n".join(lines)
+
+
+def for_clips(saved):
+    """Return the function that `common.report.motion` wants for its strips of frames.
+
+    Args:
+        saved: a `saved_model.SavedModel` of a run on clips.
+
+    Returns:
+        A function of a list of paths and a list of class indices to the frames that the network saw, uint8 (n, frames,
+        height, width, 3), and their contributions (n, frames).
+    """
+    preprocessing = saved.model.get_layer("from_frames").get_layer("preprocessing")
+    resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
+    explain_frames = for_frames(saved.model)
+
+    def explain(paths, class_indices):
+        position = saved.clips.positions()[0]
+        clips = np.stack([resize(saved.clips.read(path, position).astype("float32")) for path in paths])
+        return np.clip(np.round(clips), 0, 255).astype("uint8"), explain_frames(clips, class_indices)
+
+    return explain
+
+
+def for_frames(model: keras.Model):
+    """Return the function of frames in the network's size, (n, frames, height, width, 3), RGB 0–255, and class indices
+    to the frames' contributions, (n, frames).
+
+    Args:
+        model: that of a run on clips, which takes raw clips.
+    """
+    from_frames = model.get_layer("from_frames")
+    preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
+
+    def explain(clips, class_indices):
+        return use_of_time.frame_contributions(
+            classifier, preprocessing.predict(clips, batch_size=4, verbose=0), class_indices
+        )
+
+    return explain

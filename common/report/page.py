@@ -1,0 +1,201 @@
+"""What every page about a run is made of: photos and figures as data URIs, templates, the file itself."""
+
+import base64
+import dataclasses
+import io
+import os
+import pathlib
+
+import jinja2
+import numpy as np
+from PIL import Image
+
+from common import errors, files, startup, words
+from common.evaluation import grad_cam
+from common.media import photos
+from common.report import figures
+from common.runs import finished_run
+
+FILES = ("templates/macros.html", "templates/style.css")
+TEMPLATES = pathlib.Path(__file__).parent / "templates"
+THUMBNAIL = 280  # pixels on the longer side, twice what the page shows
+
+
+# The figures and photos ---------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A figure for light and for dark pages, as data URIs, and its width on the page in CSS pixels."""
+
+    light: str
+    dark: str
+    alt: str
+    width: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A photo on the page; `source` is a data URI, or None with `problem` saying why there is no picture."""
+
+    path: str
+    label: str
+    source: str | None = None
+    problem: str = ""
+    predicted: str = ""
+    confidence: float = 0.0
+    heat: str | None = None
+
+    @property
+    def name(self):
+        """The file's name without its folders."""
+        return os.path.basename(self.path)
+
+
+def figure(run, name, alt, draw, *arguments):
+    """Draw a figure in both themes, and write the light one as figures/<name>.png."""
+    light, dark = (draw(*arguments, theme=theme) for theme in (figures.LIGHT, figures.DARK))
+    write_figure(run, name, light)
+    width = Image.open(io.BytesIO(light)).width * 100 // figures.DPI
+    return Figure(data_uri(light, "png"), data_uri(dark, "png"), alt, width)
+
+
+def write_figure(run, name, png):
+    """Write figures/<name>.png."""
+    with files.replacing(run.directory / "figures" / f"{name}.png") as temporary:
+        temporary.write_bytes(png)
+
+
+def data_uri(content, kind):
+    """A picture's bytes as they stand in an `img`'s source; `kind` is "png" or "jpeg"."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def photo_sheet(run, name, rows):
+    """Return rows of split.csv or predictions.csv as `Photo`s, and write the sheet figures/<name>.png."""
+    pictures = [read_small(row["path"], run.unit) for row in rows]
+    found = [photo(row, picture) for row, picture in zip(rows, pictures, strict=True)]
+    if rows:
+        shown = [None if isinstance(picture, str) else picture for picture in pictures]
+        write_figure(run, name, figures.photo_sheet(shown, [caption(one) for one in found]))
+    return found
+
+
+def explained_photos(run, name, rows, classes, heatmap_function):
+    """Return rows of predictions.csv as `Photo`s with the heat for one class each, and write figures/<name>.png.
+
+    Args:
+        run: a `Run`.
+        name: of the sheet.
+        rows: of photos that are there.
+        classes: as many names, the class to explain for each.
+        heatmap_function: as `classes.write` takes it.
+    """
+    if not rows:
+        return []
+    indices = [run.class_names.index(explained) for explained in classes]
+    pictures, heatmaps = heatmap_function([row["path"] for row in rows], indices)
+    overlays = [grad_cam.overlay(picture, heat) for picture, heat in zip(pictures, heatmaps, strict=True)]
+    found = [
+        dataclasses.replace(photo(row, shrink(picture)), heat=jpeg_uri(shrink(overlay)))
+        for row, picture, overlay in zip(rows, pictures, overlays, strict=True)
+    ]
+    sheet = [shrink(picture) for pair in zip(pictures, overlays, strict=True) for picture in pair]
+    captions = [line for one, why in zip(found, classes, strict=True) for line in (caption(one), f"why {why}")]
+    write_figure(run, name, figures.photo_sheet(sheet, captions))
+    return found
+
+
+def photo(row, picture):
+    """A row of split.csv or predictions.csv as a `Photo`; `picture` is what `read_small` returns."""
+    told = {name: row[name] for name in ("path", "label", "predicted", "confidence") if name in row}
+    if isinstance(picture, str):
+        return Photo(**told, problem=picture)
+    return Photo(**told, source=jpeg_uri(picture))
+
+
+def caption(photo):
+    """What stands below a photo on a sheet."""
+    if photo.predicted in ("", photo.label):
+        return photo.label
+    return f"{photo.label}\n→ {photo.predicted} {photo.confidence:.0%}"
+
+
+def read_small(path, unit):
+    """Return a photo, or a clip's middle frame, shrunk for the page, or why it cannot be shown.
+
+    A report outlives its photos.
+    """
+    if not os.path.exists(path):
+        return f"{unit} moved"
+    try:
+        is_clip = unit == "clip"
+        return shrink(startup.by_name("media.clips").read(path, frames=1)[0] if is_clip else photos.read(path))
+    except errors.UnusableFile as error:
+        return str(error).partition(";")[0]
+
+
+def shrink(picture):
+    """A picture (height, width, 3) of uint8 no larger than a thumbnail."""
+    image = Image.fromarray(picture)
+    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def jpeg_uri(picture):
+    """A picture (height, width, 3) of uint8 as a data URI."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, format="JPEG", quality=82, optimize=True)
+    return data_uri(file.getvalue(), "jpeg")
+
+
+# Templates and words ------------------------------------------------------------------------------
+
+
+def write(run_directory, sections, saved=None):
+    """Write `report.html` and `figures/*.png` into a run directory, from nothing but the files in it.
+
+    Args:
+        run_directory: holds config.json, results.json and predictions.csv, and as far as the run wrote them
+            history.csv, split.csv and skipped.csv. The photos are read from the paths in these files.
+        sections: modules of `common.report`. The first one draws the page by its function `page`, the others add to it
+            by their function `section`.
+        saved: the run's `saved_model.SavedModel`. Without it the page does not say what the network looked at.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        OSError, KeyError, ValueError: a file of the run is missing or not as the recipes write it.
+    """
+    run = finished_run.FinishedRun.read(pathlib.Path(run_directory))
+    (run.directory / "figures").mkdir(exist_ok=True)
+    whole, *further = sections
+    html = whole.page(run, saved, [module.section(run, saved) for module in further])
+    path = run.directory / "report.html"
+    with files.replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def template(name, folder=None):
+    """A template of this room, or of another folder; what is put into HTML is escaped, Markdown by its filter `text`.
+
+    Args:
+        name: of a file in the folder `templates`.
+        folder: another room's folder of templates, which may include those of this one.
+    """
+    folders = [TEMPLATES] if folder is None else [folder, TEMPLATES]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        autoescape=name.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=words.percent, decimal=words.decimal, grouped=words.grouped, duration=words.duration, size=words.size,
+        setting=words.setting, words=words.words, plural=words.plural, breakable=words.breakable,
+        command_lines=words.command_lines, text=words.markdown_text, estimate=words.estimate,
+    )  # fmt: skip
+    return environment.get_template(name)

@@ -1,0 +1,133 @@
+"""What a finished run left in its directory, read again."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+
+UNITS = {"photos": "photo", "clips": "clip", "texts": "document"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a recipe's `run` returns: the run directory and the content of its results.json."""
+
+    directory: pathlib.Path
+    results: dict
+
+    @classmethod
+    def read(cls, directory: pathlib.Path) -> "Result":
+        """The result of a finished run."""
+        return cls(directory, json.loads((directory / "results.json").read_text(encoding="utf-8")))
+
+    @property
+    def unit(self) -> str:
+        """What one item is called: photo, clip."""
+        return unit_of(self.results)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """What stands in a run directory; `predictions` have numbers for numbers, `history` too."""
+
+    directory: pathlib.Path
+    config: dict
+    results: dict
+    history: list[dict]
+    predictions: list[dict]
+    split: list[dict]
+    skipped: list[dict]
+
+    @classmethod
+    def read(cls, directory):
+        """Read the files of a run."""
+        return cls(
+            directory=directory,
+            config=json.loads((directory / "config.json").read_text(encoding="utf-8")),
+            results=json.loads((directory / "results.json").read_text(encoding="utf-8")),
+            history=[_epoch(row) for row in read_rows(directory / "history.csv")],
+            predictions=[_prediction(row) for row in read_rows(directory / "predictions.csv")],
+            split=read_rows(directory / "split.csv"),
+            skipped=read_rows(directory / "skipped.csv"),
+        )
+
+    @property
+    def class_names(self):
+        """The classes in the order of the model's outputs."""
+        return self.results["data"]["class_names"]
+
+    @property
+    def unit(self):
+        """What one item is called: photo, clip."""
+        return unit_of(self.results)
+
+    def probabilities_and_labels(self):
+        """The test set's probabilities (n, k) and true class indices (n,)."""
+        columns = [f"p_{name}" for name in self.class_names]
+        probabilities = [[float(row[column]) for column in columns] for row in self.predictions]
+        labels = [self.class_names.index(row["label"]) for row in self.predictions]
+        return np.array(probabilities), np.array(labels)
+
+
+def unit_of(results: dict) -> str:
+    """What one item of a run is called: photo, clip, document."""
+    if "medium" in results:
+        return UNITS[results["medium"]]
+    return "clip" if "clips" in results else "document" if "task" in results else "photo"  # runs of older versions
+
+
+def sections_of(results: dict) -> list[str]:
+    """The modules of `common.report` that draw a run, the first one the page itself."""
+    if "sections" in results:
+        return results["sections"]
+    if "task" in results:  # runs of older versions
+        return ["writing"]
+    further = {"clinic": "clinical", "clips": "motion"}
+    return ["classes", *(module for key, module in further.items() if key in results)]
+
+
+def read_rows(path):
+    """The rows of a CSV file as dicts; none where there is no such file."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return list(csv.DictReader(file))
+
+
+def _epoch(row):
+    """An epoch with its numbers as floats; what is empty is left out."""
+    stage = {"stage": row["stage"]} if row.get("stage") else {}
+    return stage | {name: float(value) for name, value in row.items() if name != "stage" and value}
+
+
+def _prediction(row):
+    correct = row["label"] == row["predicted"]
+    return row | {"confidence": float(row["confidence"]), "correct": correct}
+
+
+def target_of(run: pathlib.Path) -> dict | None:
+    """What a run wants to find, its `classes` with the `threshold` that it chose; None where there is no such thing.
+
+    Args:
+        run: the directory of a run; a model.keras alone knows no target.
+    """
+    if not (run / "results.json").is_file():
+        return None
+    return Result.read(run).results.get("clinic", {}).get("target")
+
+
+def target_probability(probabilities, class_names: list[str], target: dict) -> float:
+    """That of the target classes together."""
+    return sum(float(probabilities[class_names.index(name)]) for name in target["classes"])
+
+
+def read_history(directory: pathlib.Path) -> list[dict]:
+    """The epochs of history.csv, an empty list when there is none: `stage` is text, all else are numbers."""
+    path = directory / "history.csv"
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: value if name == "stage" else float(value) for name, value in row.items()} for row in rows]

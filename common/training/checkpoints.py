@@ -1,0 +1,247 @@
+"""After every epoch the state that the next one depends on is written, and the best weights are kept."""
+
+import csv
+import dataclasses
+import glob
+import json
+import pathlib
+import sys
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from common import errors, files
+from common.models import freezing
+
+
+@dataclasses.dataclass
+class Checkpoint:
+    """The state after an epoch; together with the config it is all that the next epoch depends on."""
+
+    NAME = "checkpoint.npz"
+
+    stage: str
+    finished_stages: list[str]
+    epoch: int
+    best_epoch: int
+    best_value: float
+    seconds: float
+    values: list[np.ndarray]
+
+    @classmethod
+    def read(cls, directory: pathlib.Path) -> "Checkpoint | None":
+        """The checkpoint of a run directory, None when no epoch was finished."""
+        path = directory / cls.NAME
+        if not path.is_file():
+            return None
+        with np.load(path) as stored:
+            state = json.loads(str(stored["state"]))
+            return cls(**state, values=[stored[f"value_{i}"] for i in range(len(stored.files) - 1)])
+
+    def write(self, directory: pathlib.Path) -> None:
+        """Writes the checkpoint; a half-written one never replaces a good one."""
+        state = {key: value for key, value in vars(self).items() if key != "values"}
+        arrays: dict[str, Any] = {f"value_{i}": value for i, value in enumerate(self.values)}
+        with files.replacing(directory / self.NAME) as temporary:
+            np.savez(temporary, state=json.dumps(state), **arrays)
+
+
+class Progress:
+    """Where a run stands: what is finished, what it goes on from after an interruption, and its clock.
+
+    Attributes:
+        directory: the run directory.
+        checkpoint: the state after the last finished epoch of an interrupted run, else None.
+        finished_stages: names of the training stages that are over.
+    """
+
+    def __init__(self, directory: pathlib.Path, started: float | None = None):
+        self.directory, self.started = directory, time.perf_counter() if started is None else started
+        self.checkpoint = Checkpoint.read(directory)
+        self.finished_stages = list(self.checkpoint.finished_stages) if self.checkpoint else []
+        self.earlier_seconds = self.checkpoint.seconds if self.checkpoint else 0.0
+
+    def first_epoch(self, stage: str, epochs: int) -> int:
+        """Where a stage starts: at 0, after its last finished epoch, or at `epochs` when it is over."""
+        if stage in self.finished_stages:
+            return epochs
+        if self.checkpoint and self.checkpoint.stage == stage:
+            return self.checkpoint.epoch + 1
+        return 0
+
+    def seconds(self) -> float:
+        """Wall time of this run so far, with the sessions before an interruption up to their last finished epoch."""
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Keeps the weights of the epoch that validates best, and stops when none has been better for a while.
+
+    Keras's `EarlyStopping` with a memory on disk: after every epoch it appends to history.csv and writes
+    everything that the next epoch depends on (weights, the optimizer's state, dropout's random state, the best
+    epoch), so that a killed run goes on as if nothing had happened.
+
+    Args:
+        progress: where the run stands; a finished stage is added to it.
+        config: the run's settings, for the advice that a diverged training gets.
+        stage: name of this part of the training; one name for each `fit` of a run.
+        epochs: the `epochs` of `fit`.
+        patience: epochs without a better one before the training stops. None: it goes on to the last, and only the last
+            counts. That is for a rate that falls to 0: there the last epoch is as good as any, and to choose one on
+            a few dozen validation photos would be choosing noise.
+        monitor: `loss`, or a metric of which more is better, on the validation photos. Of the same accuracies the
+            later one counts.
+        baseline: what `evaluate` made of the weights that the stage starts from, metric → value. Where the stage
+            brings nothing better, these weights come back. None: the first epoch is kept however bad it is.
+        margin: how much worse than the baseline still counts as no worse.
+
+    Attributes:
+        improved: after `fit`, whether the stage's weights were kept rather than those that it started from.
+    """
+
+    def __init__(
+        self,
+        progress: Progress,
+        config,
+        stage: str,
+        epochs: int,
+        patience: int | None = None,
+        monitor: str = "loss",
+        baseline: dict | None = None,
+        margin: float = 0.0,
+    ):
+        super().__init__()
+        self.progress, self.config, self.directory = progress, config, progress.directory
+        self.patience, self.stage, self.epochs, self.monitor = patience, stage, epochs, monitor
+        self.first_epoch, self.over = progress.first_epoch(stage, epochs), stage in progress.finished_stages
+        stored = progress.checkpoint if progress.checkpoint and progress.checkpoint.stage == stage else None
+        self.checkpoint, self.baseline, self.margin = stored, baseline, margin
+        self.best_epoch = stored.best_epoch if stored else -1
+        self.best_value = stored.best_value if stored else float("inf")
+        self.epoch_started = 0.0
+
+    @property
+    def improved(self) -> bool:
+        """Whether the stage's weights were kept."""
+        return self.best_epoch >= 0
+
+    def _value(self, value: float) -> float:
+        """What is monitored, so that less is better."""
+        return float(value if self.monitor == "loss" else 1.0 - value)
+
+    def on_train_begin(self, logs=None):
+        if not self.model.optimizer.built:  # Built also when over: MultiOptimizer needs it to end an empty `fit`.
+            self.model.optimizer.build(self.model.trainable_variables)
+        if self.over:
+            return
+        print(f"stage: {self.stage.replace('_', ' ')}", file=sys.stderr)
+        trim_history(self.directory, self.progress.finished_stages, self.stage, self.first_epoch)
+        if self.checkpoint:
+            for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
+                variable.assign(value)
+        elif self.baseline is not None:
+            self.best_value = self._value(self.baseline[self.monitor]) + self.margin
+            self._write_best()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch_started = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"stage": self.stage, "epoch": epoch, **logs, "learning_rate": _learning_rate(self.model.optimizer)}
+        row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
+        if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
+            slow = self.stage != "head" and hasattr(self.config, "fine_tuning_rate")
+            flag = "--fine-tuning-rate" if slow else "--learning-rate"
+            raise errors.UserError(
+                f"the loss became {logs['loss']} in epoch {epoch + 1} of stage {self.stage}: start again with a lower "
+                f"{flag}{'' if self.config.precision == 'float32' else ' or with --precision float32'}"
+            )
+        append_history(self.directory, row)
+        value = self._value(logs[f"val_{self.monitor}"])
+        first = self.best_epoch < 0 and self.baseline is None
+        better = first or value < self.best_value or value == self.best_value and self.monitor != "loss"
+        if better and (self.patience is not None or epoch + 1 == self.epochs):
+            self.best_epoch, self.best_value = epoch, value
+            self._write_best()
+        if self.patience is not None:
+            self.model.stop_training = epoch - max(self.best_epoch, 0) >= self.patience
+        self._write_checkpoint(epoch)
+
+    def on_train_end(self, logs=None):
+        if self.over and not self.checkpoint:  # A later stage has begun since: only the best one is left.
+            (path,) = self._best_paths()
+            self.best_epoch = int(path.stem.rpartition("_")[2]) - 1
+        else:
+            path = self._best_path()
+            self._remove_all_but(path)
+        with np.load(path) as best:
+            for i, variable in enumerate(freezing.moving_variables(self.model)):
+                variable.assign(best[f"arr_{i}"])
+        if not self.over:
+            self.progress.finished_stages.append(self.stage)
+
+    def _remove_all_but(self, best: pathlib.Path) -> None:
+        for path in self._best_paths():
+            if path != best:
+                path.unlink()
+
+    def _state(self):
+        return freezing.moving_variables(self.model) + list(self.model.optimizer.variables)
+
+    def _best_path(self) -> pathlib.Path:
+        return self.directory / f"best_{self.stage}_{self.best_epoch + 1:04d}.npz"
+
+    def _best_paths(self) -> list[pathlib.Path]:
+        return list(self.directory.glob(f"best_{glob.escape(self.stage)}_[0-9][0-9][0-9][0-9].npz"))
+
+    def _write_best(self) -> None:
+        with files.replacing(self._best_path()) as temporary:
+            np.savez(temporary, *[keras.ops.convert_to_numpy(v) for v in freezing.moving_variables(self.model)])
+
+    def _write_checkpoint(self, epoch: int) -> None:
+        """The best weights first, then the checkpoint that points to them, then the outdated best ones go."""
+        finished = list(self.progress.finished_stages)
+        if self.model.stop_training or epoch + 1 == self.epochs:
+            finished.append(self.stage)
+        values = [keras.ops.convert_to_numpy(variable) for variable in self._state()]
+        state = Checkpoint(
+            self.stage, finished, epoch, self.best_epoch, self.best_value, self.progress.seconds(), values
+        )
+        state.write(self.directory)
+        self._remove_all_but(self._best_path())
+
+
+def _learning_rate(optimizer) -> float:
+    """The rate in use; of several optimizers the highest."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of the loss scaling under mixed_float16
+    return max(float(single.learning_rate) for single in getattr(optimizer, "optimizers", [optimizer]))
+
+
+# History ------------------------------------------------------------------------------------------------------
+
+
+def append_history(directory: pathlib.Path, row: dict) -> None:
+    """Adds one epoch to history.csv; the first one writes the column names."""
+    path = directory / "history.csv"
+    new = not path.is_file() or not path.stat().st_size
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, row, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def trim_history(directory: pathlib.Path, finished_stages: list[str], stage: str, epochs: int) -> None:
+    """Drops what was written after the checkpoint: a kill between the two writes leaves an epoch too many."""
+    path = directory / "history.csv"
+    if not path.is_file() or not path.stat().st_size:
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    kept = [row for row in rows if row[0] in finished_stages or (row[0] == stage and int(row[1]) < epochs)]
+    if kept:
+        files.write_csv(path, header, kept)
+    else:
+        path.unlink()

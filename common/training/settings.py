@@ -1,0 +1,106 @@
+"""The settings that recipes share, as bases of their `Config`: photos and clips, a new head, fine-tuning."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
+
+from common import flags
+from common.media import augmentation as augmentations
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PhotoConfig(flags.RunConfig):
+    """The flags of every recipe on photos or clips."""
+
+    data: str = "demo"  # demo, a folder of class folders, a CSV with path,label[,group][,split], or tfds:NAME
+    backbone: str | None = None  # demo, or a name in keras.applications, with :alpha where it has one
+    weights: str | None = None  # imagenet, demo, none or a file; default: demo for demo data, else imagenet
+    image_size: Annotated[int, Gt(0)] | None = None  # pixels a side; default: what the backbone was trained at
+    learning_rate: Annotated[float, Gt(0)] = 1e-3  # Adam's default, right for a new head on a frozen base
+    aspect: Literal["squash", "crop", "pad"] = "squash"  # photos to squares; crop if borders do not matter
+    # Which photos are test photos; default: the same as --seed.
+    split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None
+    # Of all photos; default 0.15 (demo 0.2).
+    validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
+    # Of all photos; default 0.15 (demo 0.6: 20 photos a class train).
+    test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
+    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
+    rotation: Annotated[float, Ge(0), Le(180)] = 0.0  # turn them by up to so many degrees; 10 is small
+    zoom: Annotated[float, Ge(0), Lt(1)] = 0.0  # up to this fraction closer or further; 0.1 is small
+    contrast: Annotated[float, Ge(0), Le(1)] = 0.0  # up to this fraction more or less contrast; 0.1 is small
+    # Augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow.
+    views: Annotated[int, Ge(0)] = 8
+    skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
+
+    @property
+    def augmentation(self) -> augmentations.Augmentation:
+        """How far a training photo may be changed."""
+        colour = getattr(self, "colour", 0.0)  # a flag of some recipes only
+        return augmentations.Augmentation(self.flip, self.rotation, self.zoom, self.contrast, colour)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HeadConfig(PhotoConfig):
+    """The flags of a new head on a network for photos, trained until validation says stop."""
+
+    backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
+    head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights: better with few photos
+    # Dense units before the softmax; default 256 after flatten, none (0) after gap.
+    hidden_units: Annotated[int, Ge(0)] | None = None
+    # Before each Dense; default 0 after flatten, 0.3 after gap.
+    dropout: Annotated[float, Ge(0), Lt(1)] | None = None
+    # Penalty on the head's weights; 1e-4 to 1e-2 when training accuracy runs ahead of validation.
+    l2: Annotated[float, Ge(0)] = 0.0
+    epochs: Annotated[int, Gt(0)] = 200  # of the head, an upper limit: early stopping ends the training
+    # Epochs of the head without a better validation loss before it stops.
+    patience: Annotated[int, Gt(0)] = 10
+    learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head: Adam's default
+
+    @property
+    def likely_epochs(self) -> int:
+        """Where early stopping mostly ends, to plan with."""
+        return min(self.epochs, self.patience + 20)
+
+    @property
+    def units(self) -> int:
+        """Dense units before the softmax, those of the head where none are given."""
+        return {"flatten": 256, "gap": 0}[self.head] if self.hidden_units is None else self.hidden_units
+
+    @property
+    def dropout_rate(self) -> float:
+        """Dropout before each Dense, that of the head where none is given."""
+        return {"flatten": 0.0, "gap": 0.3}[self.head] if self.dropout is None else self.dropout
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineTuningConfig(HeadConfig):
+    """The flags of a head, and of stages that train layers of the network with it at a low rate."""
+
+    # Of each further stage; its rate falls to nothing in the last.
+    fine_tuning_epochs: Annotated[int, Gt(0)] = 15
+    # 10 to 100 times below the head's: pretrained weights are worth keeping.
+    fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4
+    warm_up: Annotated[int, Ge(0)] = 1  # epochs of each further stage in which its rate rises from nothing
+    monitor: Literal["accuracy", "loss"] = "accuracy"  # on validation; loss also punishes being sure and wrong
+    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_fine_tuning(self, may_be_fast=getattr(self, "keep_worse", False))
+
+
+def check_fine_tuning(config, may_be_fast: bool = False) -> None:
+    """Refuses a fine-tuning rate near the head's, and a warm-up that leaves no epoch at the full rate.
+
+    Args:
+        config: has `learning_rate`, `fine_tuning_rate`, `fine_tuning_epochs` (0 for none) and `warm_up`.
+        may_be_fast: any rate will do: somebody wants to see what it does.
+
+    Raises:
+        UserError: one of them is.
+    """
+    slow = config.fine_tuning_rate <= config.learning_rate / 10
+    flags.check(slow or may_be_fast, "fine_tuning_rate", "must be 10 times below --learning-rate")
+    short = config.fine_tuning_epochs and config.warm_up >= config.fine_tuning_epochs
+    flags.check(not short, "warm_up", "must be below --fine-tuning-epochs: add --warm-up 0")

@@ -1,0 +1,326 @@
+"""Every recipe as a project of its own: what is copied, what it says, and that it works without this repository."""
+
+import ast
+import dataclasses
+import importlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from common import errors
+from common.commands import copy
+
+ROOT = pathlib.Path(copy.__file__).resolve().parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("[!_]*.py"))
+# No module, path or name of this repository; `common` is also a word.
+OURS = re.compile(
+    r"\bfrom common\b|\bimport common\b|[`/]common[`./]|\bcommon/|\bfrom recipes\b|(?<![\w/.])recipes[./]\w"
+    r"|\bm recipes\b|keras.recipes|benchmarks/|\btests/(common|recipes)\b"
+)
+
+
+def texts(copied):
+    return {path: content.decode() for path, content in copied.files.items() if path.suffix not in (".h5", ".npz")}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_copy_is_the_recipe_under_other_names(recipe):
+    copied = copy.plan(recipe, pathlib.Path("somewhere/my-flowers"))
+    source = (ROOT / "recipes" / f"{recipe}.py").read_text()
+    train = copied.files[pathlib.PurePosixPath("train.py")].decode()
+    different = [pair for pair in zip(source.splitlines(), train.splitlines(), strict=True) if len(set(pair)) > 1]
+    assert all(re.search(r"common|recipes|benchmarks|pip install", ours) for ours, _ in different)
+    assert "from my_flowers import" in train and "from my_flowers.runs import" in train
+
+    for path, text in texts(copied).items():
+        found = [line for line in text.splitlines() if OURS.search(line)]
+        assert not found, (path, found)
+        if path.suffix == ".py":
+            ast.parse(text)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_copy_has_every_module_that_it_imports_and_no_other(recipe):
+    copied = copy.plan(recipe, pathlib.Path("my_flowers"))
+    there = {path for path, text in texts(copied).items() if path.parts[0] == "my_flowers" and text}
+    there = {path for path in there if path.suffix == ".py"}
+    started = {pathlib.PurePosixPath("my_flowers", "commands", f"{name}.py") for name in commands(copied) - {"main"}}
+    started |= {pathlib.PurePosixPath("my_flowers/__main__.py")}
+    assert set(imports(copied)) | started == there
+    names = {path.relative_to("my_flowers").as_posix() for path in there}
+    assert ("compare/page.py" in names) == (recipe == "compare_strategies")
+    assert ("models/frames.py" in names) == (recipe == "video_actions")
+    assert ("models/language_model.py" in names) == (recipe == "legal_text")
+    assert ("recipes/linear_probe.py" in names) == (recipe == "compare_strategies")
+
+
+def imports(copied):
+    """The modules of the copy that its files import."""
+    names = set()
+    for path, text in texts(copied).items():
+        for node in ast.walk(ast.parse(text)) if path.suffix == ".py" else ():
+            if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == copied.package:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {path for name in names if (path := pathlib.PurePosixPath(f"{name.replace('.', '/')}.py")) in copied.files}
+
+
+def commands(copied):
+    return {path.stem for path in copied.files if path.match(f"{copied.package}/commands/[!_]*.py")}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_copy_mirrors_the_rooms(recipe):
+    copied = copy.plan(recipe, pathlib.Path("my_flowers"))
+    ours = {path.parent for path in copied.files if path.parts[0] == "my_flowers" and "templates" not in path.parts}
+    assert all(folder / "__init__.py" in copied.files for folder in ours)
+    empty = {path for path, content in copied.files.items() if path.suffix == ".py" and not content}
+    assert {path.name for path in empty} == {"__init__.py"}
+    for path in copied.files:
+        if path.parts[0] == "my_flowers" and path.parts[1] not in ("recipes", "__main__.py"):
+            assert (ROOT / "common").joinpath(*path.parts[1:]).is_file()
+
+
+def test_a_copy_for_photos_is_small_and_has_nothing_of_other_recipes():
+    copied = copy.plan("feature_extraction", pathlib.Path("my_flowers"))
+    modules, lines = copied.size()
+    assert modules <= 48 and lines <= 7_500
+    names = {path.relative_to("my_flowers").with_suffix("").as_posix() for path in imports(copied)}
+    others = ("film", "clip", "container", "motion", "lesion", "metadata", "clinic", "document", "duplicate", "text",
+              "language", "window", "generat", "writing", "trials", "compare", "inflate", "frames")  # fmt: skip
+    assert not [name for name in names if any(other in name for other in others)]
+    required = copied.files[pathlib.PurePosixPath("requirements.txt")].decode()
+    assert not re.search(r"^(av|ray|keras-hub|datasketch)\b", required, re.MULTILINE)
+
+
+def test_every_file_besides_python_belongs_to_one_module():
+    """So a copy has the templates and the weights of its modules, and no others."""
+    modules = [path for folder in ("common", "recipes") for path in sorted((ROOT / folder).rglob("*.py"))]
+    named = [file for path in modules for file in copy.needed_files(path)]
+    assert all(file.is_file() for file in named) and len(named) == len(set(named))
+    templates = {file for file in (ROOT / "common").rglob("templates/**/*") if file.is_file()}
+    assert templates <= set(named)
+    assert {path.relative_to(ROOT).parts[0] for path in set(named) - templates} == {"data"}
+
+
+def test_no_recipe_is_named_in_the_code_that_they_share():
+    """What a recipe needs is decided by what it imports and which settings it has."""
+    for path in sorted((ROOT / "common").rglob("*.py")):
+        constants = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+        assert not constants & set(RECIPES), path
+    for path in sorted((ROOT / "common").rglob("templates/**/*.jinja")):
+        assert not re.search(rf"\b({'|'.join(RECIPES)})\b", path.read_text()), path
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_commands_are_those_that_the_recipe_names_and_those_that_are_asked_for(recipe):
+    always = {"main", "cache", "predict", "report"}
+    writes = {"generate"} if recipe == "legal_text" else set()
+    assert commands(copy.plan(recipe, pathlib.Path("my_flowers"))) == always | writes
+    copied = copy.plan(recipe, pathlib.Path("my_flowers"), commands=["export", "serve"])
+    assert commands(copied) == always | writes | {"export", "serve"}
+    assert pathlib.PurePosixPath("my_flowers/commands/templates/serve.html") in copied.files
+    assert (pathlib.PurePosixPath("my_flowers/media/clips.py") in copied.files) == (recipe == "video_actions")
+    readme = copied.files[pathlib.PurePosixPath("README.md")].decode()
+    assert "python -m my_flowers serve --help" in readme and "my_flowers publish" not in readme
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("expotr", "did you mean export?"), ("copy", "there are cache, export"), ("main", "there are")],
+)
+def test_commands_that_are_refused(name, message, tmp_path):
+    asked = ["recipes", "copy", "linear_probe", str(tmp_path / "flowers"), "--with", "serve", name]
+    ended = subprocess.run([sys.executable, "-m", *asked], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2 and not list(tmp_path.iterdir())
+    assert len(ended.stderr.splitlines()) == 1 and f"--with {name}: no such command; {message}" in ended.stderr
+
+
+def test_the_fields_of_a_config_are_read_with_those_of_its_bases():
+    for recipe in RECIPES:
+        config = importlib.import_module(f"recipes.{recipe}").Config
+        assert copy.fields(ROOT / "recipes" / f"{recipe}.py") == {field.name for field in dataclasses.fields(config)}
+
+
+@pytest.mark.parametrize(
+    ("ours", "copied"),
+    [
+        ("from common import files, words", "from my_flowers import files, words"),
+        ("    from common.data import splits  # here", "    from my_flowers.data import splits  # here"),
+        ("import common.data.splits", "import my_flowers.data.splits"),
+        ("`common.data.splits` and `common`", "`my_flowers.data.splits` and `my_flowers`"),
+        ("see common/report/page.py", "see my_flowers/report/page.py"),
+        ("what they have in common is common", "what they have in common is common"),
+        ("from recipes import linear_probe, from_scratch", "from my_flowers.recipes import linear_probe, from_scratch"),
+        ("from recipes import compare_strategies", "from my_flowers.recipes import compare_strategies"),
+        ("from recipes import feature_extraction", "import train as feature_extraction"),
+        ("python recipes/feature_extraction.py", "python train.py"),
+        ("see recipes/linear_probe.py", "see my_flowers/recipes/linear_probe.py"),
+        ("python -m recipes predict", "python -m my_flowers predict"),
+    ],
+)
+def test_names_in_a_copy(ours, copied):
+    assert copy.Renaming("feature_extraction", "my_flowers")(ours) == copied
+
+
+def test_recipes_that_run_others_bring_them(tmp_path):
+    copied = copy.copy("compare_strategies", tmp_path / "mine")
+    train = copied.files[pathlib.PurePosixPath("train.py")].decode()
+    assert "from mine.recipes import feature_extraction, " in train
+    code = (
+        "import sys, train; names = {each.recipe.__name__ for each in train.STRATEGIES.values()}; "
+        "assert all(name in sys.modules and name.startswith('mine.recipes.') for name in names), names"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "mine", check=True)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_requirements_are_those_of_the_imports(recipe):
+    copied = copy.plan(recipe, pathlib.Path("my_flowers"))
+    required = copied.files[pathlib.PurePosixPath("requirements.txt")].decode()
+    names = {line.split(">")[0] for line in required.splitlines() if not line.startswith("#")}
+    assert {"tensorflow", "keras", "numpy", "pillow", "scikit-learn", "matplotlib", "jinja2", "tyro", "pytest",
+            "annotated-types"} <= names  # fmt: skip
+    assert ("av" in names) == (recipe == "video_actions")
+    assert not names & {"pytest-xdist", "markdown-it-py", "-e ."}
+
+
+def test_a_copy_brings_the_demos_weights_and_the_script_that_fetches_its_data():
+    paths = {str(path) for path in copy.plan("skin_lesions", pathlib.Path("moles")).files}
+    assert {"data/demo/vgg16_narrow.weights.h5", "data/ham10000/prepare.py", "data/ham10000/README.md"} <= paths
+    assert {"moles/data/download.py", "moles/report/templates/classes.html"} <= paths
+    assert {"moles/report/templates/model_card.md", "moles/report/templates/style.css"} <= paths
+    assert not [path for path in paths if "compare" in path or "motion" in path]
+    assert {"README.md", "LICENSE", "NOTICE", ".gitignore", "pyproject.toml", "tests/test_train.py"} <= paths
+    paths = {str(path) for path in copy.plan("legal_text", pathlib.Path("mine")).files}
+    assert {"data/demo/text/gpt2_narrow/config.json", "mine/demo/templates/prose.toml"} <= paths
+
+
+def test_the_readme_is_written_for_the_project():
+    copied = copy.plan("video_actions", pathlib.Path("ball-games"))
+    readme = copied.files[pathlib.PurePosixPath("README.md")].decode()
+    assert readme.startswith("# Ball games\n\nVideo actions: ")
+    for wanted in ("clips/punch/v_Punch_g01_c01.avi", "python train.py --data clips/", "python -m ball_games predict",
+                   "| `ball_games/media/clips.py` |", "has an accuracy of"):  # fmt: skip
+        assert wanted in readme
+
+
+def test_the_parts_of_a_docstring():
+    title, parts = copy.sections(
+        "Do it.\n\nWhen to use it: always.\n\nData: a folder:\n\n    a/b\n\nCommand:\n\n    python x\n\n"
+        "It mirrors y.\n\nAnd z.\n\nExpected, on a machine: 0.9.\n"
+    )
+    assert title == "Do it."
+    assert parts == {
+        "When to use it": "Always.", "Data": "A folder:\n\n    a/b", "Command": "    python x",
+        "About": "It mirrors y.\n\nAnd z.", "Expected": "Expected, on a machine: 0.9.",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("recipe", "folder", "name", "message"),
+    [
+        ("feature_extracton", "flowers", None, "did you mean feature_extraction"),
+        ("feature_extraction", "3d", None, "no name for a package"),
+        ("feature_extraction", "flowers", "Flowers", "no name for a package"),
+        ("feature_extraction", "flowers", "class", "no name for a package"),
+        ("feature_extraction", "json", None, "imports already"),
+        ("feature_extraction", "keras", None, "imports already"),
+        ("feature_extraction", "train", None, "imports already"),
+        ("feature_extraction", "photos", None, "folder or file of the project"),  # which git ignores
+        ("feature_extraction", "google", None, "imports already"),
+        ("feature_extraction", "tf2onnx", None, "imports already"),
+    ],
+)
+def test_names_that_are_refused(recipe, folder, name, message, tmp_path):
+    with pytest.raises(errors.UserError, match=message):
+        copy.copy(recipe, tmp_path / folder, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_taken(tmp_path):
+    folder = tmp_path / "flowers"
+    folder.mkdir()
+    copy.copy("linear_probe", folder)
+    assert (folder / "train.py").is_file()
+    with pytest.raises(errors.UserError, match="is not empty"):
+        copy.copy("linear_probe", folder)
+
+
+def test_the_folder_that_one_stands_in_is_taken_if_it_is_empty(tmp_path, monkeypatch):
+    (tmp_path / "flowers").mkdir()
+    monkeypatch.chdir(tmp_path / "flowers")
+    copy.copy("linear_probe", pathlib.Path("."))
+    assert (tmp_path / "flowers" / "flowers" / "__main__.py").is_file()
+
+
+def test_git_takes_every_file_of_a_copy(tmp_path):
+    for name in ("video_actions", "legal_text"):
+        copied = copy.copy(name, tmp_path / name / "mine")
+        subprocess.run(["git", "init", "--quiet"], cwd=tmp_path / name / "mine", check=True)
+        command = ["git", "ls-files", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=tmp_path / name / "mine", capture_output=True, text=True, check=True)
+        assert sorted(listed.stdout.split()) == sorted(map(str, copied.files))
+
+
+def test_a_copy_of_photos_does_not_offer_to_write_texts(tmp_path):
+    copy.copy("linear_probe", tmp_path / "flowers")
+    command = [sys.executable, "-m", "flowers"]
+    offered = subprocess.run([*command, "--help"], cwd=tmp_path / "flowers", capture_output=True, text=True)
+    assert "predict" in offered.stdout and "generate" not in offered.stdout
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "classifier.keras").touch()
+    command += ["predict", str(tmp_path / "run"), "a.txt"]
+    ended = subprocess.run(command, cwd=tmp_path / "flowers", capture_output=True, text=True)
+    assert ended.returncode == 2 and "another recipe" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_dry_run_lists_the_files_and_writes_nothing(tmp_path):
+    command = [sys.executable, "-m", "recipes", "copy", "linear_probe", str(tmp_path / "flowers")]
+    listed = subprocess.run([*command, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert not list(tmp_path.iterdir())
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout == f"{tmp_path / 'flowers'}\n"
+    written = {str(path.relative_to(tmp_path / "flowers")) for path in tmp_path.rglob("*") if path.is_file()}
+    *files, last = listed.splitlines()
+    assert {line.split()[-1] for line in files} == written
+    python = [path for path in (tmp_path / "flowers").rglob("*.py") if path.stat().st_size]
+    assert last == f"{len(python)} Python modules with {sum(len(p.read_text().splitlines()) for p in python):,} lines"
+
+
+@pytest.fixture(scope="module")
+def clean_python(tmp_path_factory):
+    """The interpreter of a new, empty venv."""
+    folder = tmp_path_factory.mktemp("clean")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder / "bin" / "python"
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_copy_installs_and_passes_its_tests_and_runs_its_demo_in_a_clean_venv(recipe, clean_python, tmp_path):
+    folder = tmp_path / "my_project"
+    copy.copy(recipe, folder)
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+    def call(*arguments):
+        return subprocess.run([clean_python, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+    def check(*arguments):
+        ended = call(*arguments)
+        assert ended.returncode == 0, (ended.stdout + ended.stderr)[-3000:]
+        return ended.stdout
+
+    check("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt")
+    assert "No module named 'common'" in call("-c", "import common").stderr
+    check("-m", "pytest", "-q", "-p", "no:cacheprovider")
+    short = ["--strategies", "logistic_regression", "feature_extraction", "--seeds", "1"]
+    shown = check("train.py", "--cache", str(tmp_path), *(short if recipe == "compare_strategies" else []))
+    run = folder / shown.splitlines()[-1]
+    assert (run / "results.json").is_file()
+    again = check("-m", "my_project", "report", str(run))
+    assert pathlib.Path(again.strip()).is_file()

@@ -1,0 +1,113 @@
+import pytest
+from made_up_trials import compared, failed, right, trial
+
+from common.compare import table as compare_table
+
+pytestmark = pytest.mark.quick
+
+# Rows and choice ----------------------------------------------------------------------------------------------
+
+
+def test_until_95_percent_of_the_best_by_hand(tmp_path):
+    history = [("head", 0.3), ("head", 0.75999999), ("fine_tuning", 0.8), ("fine_tuning", 0.7)]
+    run = trial(tmp_path, "tuned", 0, right(8, 10), history=history)
+    assert run.to_95() == (2, 4.0)  # 0.76 but for float32's rounding; epochs take 2 s
+    assert trial(tmp_path, "probe", 0, right(8, 10)).to_95() is None
+    tuned, probe = compared([run, trial(tmp_path, "probe", 0, right(7, 10))], tmp_path)["rows"]
+    assert tuned["to_95"] == {"epochs": [2, 2, 2], "seconds": [4, 4, 4]} and probe["to_95"] is None
+    assert tuned["convergence"] == [
+        {"seed": 0, "epochs": [1, 2, 3, 4], "seconds": [2, 4, 6, 8], "accuracy": [0.3, 0.75999999, 0.8, 0.7]}
+    ]
+    assert probe["convergence"] == []
+
+
+def test_a_row_is_made_of_all_its_trials(tmp_path):
+    kept = [{"kept_stage": "head"}, {"kept_stage": "fine_tuning"}, {"kept_stage": "fine_tuning"}]
+    trials = [
+        trial(tmp_path, "tuned", seed, right(6 + seed, 10), seconds=4.0 + seed, needs_features=True, results=kept[seed])
+        for seed in range(3)
+    ]
+    trials += [trial(tmp_path, "tuned", seed, right(3, 10), fraction=0.1, train=10) for seed in (0, 1)]
+    trials += [failed("tuned", 2, fraction=0.1), failed("broken", 0), failed("broken", 1)]
+    found = compared(trials, tmp_path, demo=12.5)
+    row, broken = found["rows"]
+    assert row["test"]["accuracy"] == [0.7, 0.6, 0.8] and row["what"] == "what tuned does"
+    assert row["cost"] == {
+        "seconds": [5, 4, 6], "feature_seconds": 12.5, "epochs": [0, 0, 0], "peak_memory_bytes": 102,
+        "trainable_parameters": 10, "total_parameters": 20,
+    }  # fmt: skip
+    assert [(each["fraction"], each["train"], each["accuracy"]) for each in row["fractions"]] == [
+        (0.1, 10, [0.3, 0.3, 0.3]), (1.0, 100, [0.7, 0.6, 0.8])
+    ]  # fmt: skip
+    assert row["kept"] == {"fine_tuning": 2, "head": 1} and row["failed"] == 1
+    assert row["per_class"] == {"daisy": 0.8, "rose": 0.6}
+    assert [(run["fraction"], run["seed"], run["accuracy"]) for run in row["runs"]] == [
+        (0.1, 0, 0.3), (0.1, 1, 0.3), (0.1, 2, None), (1.0, 0, 0.6), (1.0, 1, 0.7), (1.0, 2, 0.8)
+    ]  # fmt: skip
+    assert row["runs"][-1]["report"] == "trials/tuned-demo-2-1.0/report.html"
+    assert row["runs"][2] | {"command": ""} == {
+        "seed": 2, "fraction": 0.1, "accuracy": None, "seconds": None, "report": None, "command": "",
+        "error": "out of memory",
+    }  # fmt: skip
+    assert broken["test"] is broken["cost"] is broken["validation"] is None and broken["failed"] == 2
+    assert broken["kept"] == broken["per_class"] == {} and broken["fractions"] == broken["convergence"] == []
+    assert found["chance"] == 0.5 and found["differences"] == []
+    assert "Broken failed in 2 of 2 trials: see its row." in found["advice"]
+
+
+def test_where_it_beats_scratch_and_rows_of_two_networks(tmp_path):
+    trials = [trial(tmp_path, "from_scratch", 0, right(5, 10))]
+    trials += [trial(tmp_path, "head", 0, right(hits, 10), fraction) for fraction, hits in ((0.1, 5), (0.3, 6), (1, 9))]
+    trials += [trial(tmp_path, "head", 0, right(8, 10), backbone="VGG16")]
+    rows = compared(trials, tmp_path, demo=1.0)["rows"]
+    assert [row["name"] for row in rows] == ["head, demo", "head, VGG16", "from_scratch, demo"]
+    assert [row["beats_scratch_from"] for row in rows] == [0.3, None, None]
+    assert [row["cost"]["feature_seconds"] for row in rows] == [0, 0, 0]
+
+
+def test_the_choice_is_made_on_validation_photos_and_then_by_time(tmp_path):
+    def choice(**validation_and_seconds):
+        trials = [
+            trial(tmp_path, name, 0, right(9 if name == "flattered" else 5, 10), validation=validation, seconds=seconds)
+            for name, (validation, seconds) in validation_and_seconds.items()
+        ]
+        return compared(trials, tmp_path)["choice"]
+
+    assert choice(flattered=(0.7, 1.0), solid=(0.8, 9.0)) == "solid"
+    assert choice(flattered=(0.8, 9.0), solid=(0.8, 1.0)) == "solid"
+
+
+def test_when_nothing_finished_it_says_so(tmp_path):
+    found = compared([failed("one", 0), failed("one", 1), failed("two", 0)], tmp_path)
+    assert found["choice"] is None and found["chance"] is None and found["differences"] == []
+    assert found["advice"] == [
+        "Not one trial with all training photos finished, so there is no advice.",
+        "One failed in 2 of 2 trials: see its row.",
+        "Two failed in 1 of 1 trial: see its row.",
+    ]
+    assert "2 of 2" in compare_table.table(found)
+
+
+# The table ----------------------------------------------------------------------------------------------------
+
+
+def test_the_table_fits_and_says_who_is_as_good(tmp_path):
+    long = "layerwise_rates_with_a_name_that_never_ends"
+    trials = [
+        trial(tmp_path, name, seed, right(hits, 100), seconds=seconds, needs_features=name == "head", backbone=backbone)
+        for name, hits, seconds in ((long, 90, 12345.0), ("head", 89, 2.0), ("from_scratch", 30, 99.0))
+        for seed in range(3)
+        for backbone in ("EfficientNetV2B0", "MobileNetV2:0.35")
+    ]
+    trials.append(failed("head", 3, backbone="MobileNetV2:0.35"))
+    found = compared(trials, tmp_path, **{"EfficientNetV2B0": 23.4})
+    lines = compare_table.table(found).replace("\N{NARROW NO-BREAK SPACE}", " ").splitlines()
+    assert max(map(len, lines)) <= 100 and len(lines) == 1 + 6 + 2
+    assert [line.split()[0] == ">" for line in lines[1:7]] == [row["name"] == found["choice"] for row in found["rows"]]
+    table = dict(zip((row["name"] for row in found["rows"]), lines[1:7], strict=True))
+    assert table[f"{long}, EfficientNetV2B0"].endswith("90.0 %      12,345       10  best            –")
+    assert "89.0 %  2.0 + 23.4       10  ≈ best" in table["head, EfficientNetV2B0"]
+    assert table["head, MobileNetV2:0.35"].endswith("1 of 4")
+    assert "30.0 %        99.0       10  worse" in table["from_scratch, MobileNetV2:0.35"]
+    assert all(line.count("…") == 1 for name, line in table.items() if name.startswith(long))
+    assert len(set(lines)) == len(lines)

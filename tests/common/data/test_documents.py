@@ -1,0 +1,264 @@
+import json
+import os
+import pathlib
+import re
+import types
+
+import helpers
+import pytest
+
+from common import errors
+from common.data import documents, near_duplicates, sample_list
+
+pytestmark = pytest.mark.quick
+
+pytest.importorskip("datasketch", reason="the extra `text` is not installed")
+
+
+def settings(source, **changes):
+    defaults = {
+        "data": str(source), "encoding": "utf-8", "keep_layout": False, "document_characters": None, "seed": 0,
+        "group_pattern": None, "duplicate_threshold": 0.5, "skip_bad": False, "split_seed": None,
+        "validation_fraction": 0.2, "test_fraction": 0.2, "general": None,
+    }  # fmt: skip
+    return types.SimpleNamespace(**defaults | changes)
+
+
+def write(folder, **contents):
+    """Documents under names such as lease__a for lease/a.txt."""
+    for name, content in contents.items():
+        path = folder / f"{name.replace('__', '/')}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_with_types_and_one_without(tmp_path):
+    write(tmp_path, lease__a="One two.", lease__deeper__b="Three.", loan__c="Four.")
+    samples, texts, problems = documents.read_source(settings(tmp_path))
+    assert [(sample.label, texts[sample.path]) for sample in samples] == [
+        ("lease", "One two."), ("lease", "Three."), ("loan", "Four."),
+    ]  # fmt: skip
+    assert not problems
+    write(tmp_path / "flat", a="One.")
+    assert [sample.label for sample in documents.read_source(settings(tmp_path / "flat"))[0]] == [""]
+
+
+def test_other_files_are_left_alone_and_said(tmp_path, capsys):
+    write(tmp_path, lease__a="One two.", loan__c="Four.")
+    (tmp_path / "loan" / "b.TXT").write_text("Three.")
+    (tmp_path / "loan" / "d.pdf").touch()
+    assert len(documents.read_source(settings(tmp_path))[0]) == 3
+    assert "left alone by their ending: 1 .pdf" in capsys.readouterr().err
+
+
+def test_given_sides(tmp_path):
+    write(tmp_path, train__lease__a="One.", test__lease__b="Two.", validation__lease__c="Three.")
+    samples, *_ = documents.read_source(settings(tmp_path))
+    assert {(sample.label, sample.split) for sample in samples} == {
+        ("lease", "train"), ("lease", "test"), ("lease", "validation"),
+    }  # fmt: skip
+
+
+def test_a_stray_document_beside_given_sides_is_refused(tmp_path):
+    write(tmp_path, train__lease__a="One.", test__lease__b="Two.", README="Three.")
+    with pytest.raises(errors.UserError, match=r"README\.txt stands beside the folders of a split"):
+        documents.read_source(settings(tmp_path))
+
+
+def test_hidden_folders_are_left_alone(tmp_path):
+    write(tmp_path, **{"lease__a": "One.", ".ipynb_checkpoints__a": "Two."})
+    assert [sample.label for sample in documents.read_source(settings(tmp_path))[0]] == ["lease"]
+
+
+def test_near_duplicates_across_given_sides_are_refused(tmp_path):
+    write(tmp_path, train__a=helpers.words(1), validation__b=helpers.words(2), test__c=helpers.words(1) + " and more")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(errors.UserError, match=r"c\.txt \(test\) and .*a\.txt \(train\) share 99% .*--duplicate-th"):
+        documents.load(settings(tmp_path), tmp_path / "run")
+
+
+def test_documents_that_are_all_alike_are_said_to_be(tmp_path):
+    write(tmp_path / "d", **{f"a{n}": helpers.words(1) + f" end{'x' * n}" for n in range(9)})
+    (tmp_path / "run").mkdir()
+    with pytest.raises(errors.UserError, match=r"there is only one .* 8 documents are near-duplicates"):
+        documents.load(settings(tmp_path / "d"), tmp_path / "run")
+
+
+def test_general_texts_are_a_side_of_their_own(tmp_path):
+    write(tmp_path / "d", **{f"lease__{n}": helpers.words(n) for n in range(9)})
+    write(tmp_path / "general", a="Some prose.", b=" ")
+    (tmp_path / "run").mkdir()
+    corpus = documents.load(settings(tmp_path / "d", general=tmp_path / "general"), tmp_path / "run")
+    assert corpus.texts_of("general") == ["Some prose."] and corpus.groups("general") == [""]
+    assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 9
+    (tmp_path / "general" / "a.txt").write_text("\n")
+    with pytest.raises(errors.UserError, match="--general .* all empty"):
+        documents.load(settings(tmp_path / "d", general=tmp_path / "general"), tmp_path / "run")
+
+
+def test_null_is_no_name(tmp_path):
+    lines = [{"text": "One.", "type": None, "group": None}, {"text": "Two.", "group": float("nan")}]
+    lines.append({"text": "Three.", "label": None, "type": "loan"})
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    samples, *_ = documents.read_source(settings(tmp_path / "all.jsonl"))
+    assert [(sample.label, sample.group) for sample in samples] == [("", ""), ("", ""), ("loan", "")]
+
+
+def test_lines_of_json_in_other_encodings(tmp_path):
+    lines = [{"text": "Grüße."}, {"text": "Two."}]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), "utf-16")
+    _, texts, problems = documents.read_source(settings(tmp_path / "a.jsonl", encoding="utf-16"))
+    assert [*texts.values()] == ["Grüße.", "Two."] and not problems
+    (tmp_path / "b.jsonl").write_bytes(b'{"text": "f\xfcr"}\r\n{"text": "Two."}\r\n{"text": "\\ud83d"}\r\n')
+    _, texts, problems = documents.read_source(settings(tmp_path / "b.jsonl"))
+    assert [*texts.values()] == ["Two."]
+    assert "not utf-8 (byte fc" in problems[0].reason and "half a character" in problems[1].reason
+
+
+def test_lines_of_json(tmp_path):
+    lines = [{"text": "One.", "type": "loan", "group": "7"}, {"text": "Two.", "label": "lease"}]
+    (tmp_path / "all.jsonl").write_text("\n".join(json.dumps(line) for line in lines) + '\n\n{"txt": 1}\nno json\n')
+    samples, texts, problems = documents.read_source(settings(tmp_path / "all.jsonl"))
+    assert [(sample.label, sample.group) for sample in samples] == [("loan", "7"), ("lease", "")]
+    assert [texts[sample.path] for sample in samples] == ["One.", "Two."]
+    assert "no text" in problems[0].reason and problems[0].path.endswith(":4") and "no JSON" in problems[1].reason
+
+
+def test_wrong_encodings_are_named_and_can_be_left_out(tmp_path):
+    write(tmp_path / "d", good="Gut.", latin="f\xfcr".encode("latin-1"), empty=" \n ")
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.raises(
+        errors.UserError, match=r"2 unusable documents.*empty\.txt: empty.*latin\.txt: not utf-8 \(byte fc"
+    ):
+        documents.load(settings(tmp_path / "d"), run)
+    samples, texts, _ = documents.read_source(settings(tmp_path / "d", encoding="latin-1"))
+    assert "für" in texts.values()
+    write(tmp_path / "d", **{f"more{n}": helpers.words(n) for n in range(9)})
+    corpus = documents.load(settings(tmp_path / "d", skip_bad=True), run)
+    assert corpus.skipped == 2 and "latin.txt" in (run / "skipped.csv").read_text()
+    with pytest.raises(errors.UserError, match="no such encoding"):
+        documents.read_source(settings(tmp_path / "d", encoding="klingon"))
+
+
+@pytest.mark.parametrize(
+    ("source", "message"), [("nowhere", "no such file or folder"), ("empty", "no .txt files"), ("a.pdf", "neither")]
+)
+def test_no_data(tmp_path, source, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.pdf").touch()
+    with pytest.raises(errors.UserError, match=message):
+        documents.read_source(settings(tmp_path / source))
+
+
+def test_groups(tmp_path):
+    samples = [sample_list.Sample("/x/1010_2009_A.txt", ""), sample_list.Sample("/x/77_B.txt", "")]
+    assert [sample.group for sample in documents.with_groups(samples, r"^(\d+)_")] == ["1010", "77"]
+    for pattern, message in (
+        (r"^(\d+", "no regular expression"),
+        (r"^(z+)", "finds no group in 2"),
+        ("(a)(b)", "one pair"),
+    ):
+        with pytest.raises(errors.UserError, match=message):
+            documents.with_groups(samples, pattern)
+
+
+# Splits ---------------------------------------------------------------------------------------------------------------
+
+
+def test_companies_and_near_duplicates_stay_on_one_side(tmp_path):
+    contracts = {
+        f"{kind}__{company}_{n}": helpers.words(start + 10 * company + n)
+        for kind, start in (("lease", 0), ("loan", 1000)) for company in range(20) for n in range(2)
+    }  # fmt: skip
+    contracts["lease__3_0"] = contracts["loan__17_1"] + " and one word more"
+    write(tmp_path / "d", **contracts)
+    for seed in range(3):
+        run = tmp_path / f"run{seed}"
+        run.mkdir()
+        corpus = documents.load(settings(tmp_path / "d", group_pattern=r"^(\d+)_", split_seed=seed), run)
+        sides = {
+            sample.path: (side, sample.group) for side in sample_list.SPLIT_NAMES for sample in getattr(corpus, side)
+        }
+        assert len({group: side for side, group in sides.values()}) == len(set(sides.values()))
+        assert sides[str(tmp_path / "d/lease/3_0.txt")][0] == sides[str(tmp_path / "d/loan/17_1.txt")][0]
+        assert len(corpus.duplicates) == 1 and 0.1 < len(corpus.test) / len(contracts) < 0.35
+        again = documents.load(settings(tmp_path / "d", group_pattern=r"^(\d+)_", split_seed=99), run)  # a resumed run
+        assert again.test == corpus.test
+
+
+def test_rare_types_do_not_stop_a_language_model_but_a_classifier(tmp_path):
+    write(
+        tmp_path / "d",
+        rare__x=helpers.words(1),
+        **{f"lease__{n}": helpers.words(10 + n) for n in range(12)},
+    )
+    (tmp_path / "run").mkdir()
+    corpus = documents.load(settings(tmp_path / "d"), tmp_path / "run")
+    assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 13
+    (tmp_path / "other").mkdir()
+    with pytest.raises(errors.UserError, match="'rare' has only one independent file"):
+        documents.load(settings(tmp_path / "d"), tmp_path / "other", least_types=2)
+
+
+def test_the_same_text_in_two_types_is_none_to_learn_from(tmp_path):
+    write(
+        tmp_path / "d",
+        **{f"{name}__{n}": helpers.words(10 * n + len(name)) for n in range(5) for name in ("lease", "loan")},
+    )
+    (tmp_path / "d/loan/again.txt").write_text((tmp_path / "d/lease/0.txt").read_text())
+    for folder in ("run", "other"):
+        (tmp_path / folder).mkdir()
+    with pytest.raises(errors.UserError, match=r"2 unusable.*lease/0\.txt: the same text is in 'loan'"):
+        documents.load(settings(tmp_path / "d"), tmp_path / "run", least_types=2)
+    corpus = documents.load(settings(tmp_path / "d", skip_bad=True), tmp_path / "run", least_types=2)
+    assert corpus.skipped == 2 and len(corpus.texts) == 9
+    assert len(documents.load(settings(tmp_path / "d"), tmp_path / "other").texts) == 11, (
+        "a language model does not mind"
+    )
+
+
+def test_a_pattern_that_finds_one_company_is_named(tmp_path):
+    write(
+        tmp_path / "d",
+        **{f"{name}__1_{n}": helpers.words(10 * n + len(name)) for n in range(5) for name in ("lease", "loan")},
+    )
+    (tmp_path / "run").mkdir()
+    with pytest.raises(errors.UserError, match="--group-pattern finds 1 companies in 10 documents"):
+        documents.load(settings(tmp_path / "d", group_pattern=r"^(\d)_"), tmp_path / "run", least_types=2)
+
+
+def test_documents_that_changed_since_the_run_began_are_noticed(tmp_path):
+    write(tmp_path / "d", **{f"lease__{n}": helpers.words(n) for n in range(9)})
+    (tmp_path / "run").mkdir()
+    documents.load(settings(tmp_path / "d"), tmp_path / "run")
+    (tmp_path / "d/lease/4.txt").unlink()
+    with pytest.raises(errors.UserError, match=r"4\.txt: has come or gone"):
+        documents.load(settings(tmp_path / "d"), tmp_path / "run")
+
+
+# Real contracts -------------------------------------------------------------------------------------------------------
+
+CONTRACTS = pathlib.Path(os.environ.get("REAL_DATA", "/nowhere")) / "contracts"
+
+
+@pytest.mark.skipif(not CONTRACTS.is_dir(), reason="no real contracts: REAL_DATA names no folder with contracts/")
+def test_planted_and_real_near_duplicates_among_real_contracts(tmp_path):
+    _, texts, problems = documents.read_source(settings(CONTRACTS))
+    assert len(texts) == 240 and not problems
+    planted = {}
+    for number, name in enumerate(list(texts)[::24]):
+        # Filed again: other names, dates and sums, and every 40th line lost.
+        changed = re.sub(r"\b(Inc|Corp|LLC|Company)\b", "Holdings", re.sub(r"\d", str(number), texts[name]))
+        lines = [line for place, line in enumerate(changed.split("\n")) if place % 40]
+        planted[name] = f"planted {number}"
+        texts[planted[name]] = "\n".join(lines)
+    found = {(pair.first, pair.second): pair.similarity for pair in near_duplicates.near_duplicates(texts, 0.2)}
+    assert all(found[name, copy] > 0.5 for name, copy in planted.items())
+    real = {
+        tuple(pathlib.Path(name).name.partition("_")[0] for name in pair) for pair in set(found) - set(planted.items())
+    }
+    assert ("48898", "721083") in real and len(real) < 12  # two credit agreements on one bank's form

@@ -1,0 +1,21 @@
+import pytest
+from PIL import Image
+
+from common import errors
+from common.data import sources
+
+pytestmark = pytest.mark.quick
+
+
+def test_sources_that_are_not_there_are_explained(tmp_path):
+    (tmp_path / "one_class" / "rose").mkdir(parents=True)
+    with pytest.raises(errors.UserError, match="no photos in this class folder"):
+        sources.read_source(str(tmp_path / "one_class"), tmp_path)
+    Image.new("RGB", (9, 9)).save(tmp_path / "one_class" / "rose" / "1.png")
+    with pytest.raises(errors.UserError, match="at least two class folders"):
+        sources.read_source(str(tmp_path / "one_class"), tmp_path)
+    with pytest.raises(errors.UserError, match="no such file or folder"):
+        sources.read_source(str(tmp_path / "nowhere"), tmp_path)
+    (tmp_path / "photos.txt").touch()
+    with pytest.raises(errors.UserError, match="neither a folder nor a .csv"):
+        sources.read_source(str(tmp_path / "photos.txt"), tmp_path)

@@ -1,0 +1,86 @@
+import keras
+import numpy as np
+import pytest
+
+from common.evaluation import use_of_time
+
+
+def last_frame_decides():
+    """Says class 1 the brighter the last frame is: (n, frames, 1, 1, 1) to (n, 2)."""
+    clips = keras.Input((None, 1, 1, 1))
+    last = keras.layers.Identity(name="each_frame")(clips)[:, -1, 0, 0]
+    return keras.Model(clips, keras.ops.concatenate([1 - last, last], axis=-1))
+
+
+def mean_decides():
+    clips = keras.Input((None, 1, 1, 1))
+    mean = keras.ops.mean(keras.layers.Identity(name="each_frame")(clips), axis=(1, 2, 3))
+    return keras.Model(clips, keras.ops.concatenate([1 - mean, mean], axis=-1))
+
+
+def rising_and_falling(count):
+    ramp = np.linspace(0.1, 0.9, 5).reshape(1, 5, 1, 1, 1)
+    clips = np.concatenate([ramp, ramp[:, ::-1]] * (count // 2)).astype("float32")
+    return clips, np.array([1, 0] * (count // 2))
+
+
+def batches_of(clips, size):
+    return [(clips[start : start + size], None) for start in range(0, len(clips), size)]
+
+
+def test_backwards_a_network_that_knows_the_direction_is_wrong():
+    clips, labels = rising_and_falling(8)
+    found = use_of_time.order_test(last_frame_decides(), batches_of(clips, 3), labels)
+    assert found["as it is"] == {"accuracy": 1.0, "changed": 0.0, "difference": 0.0}
+    assert found["reversed"]["accuracy"] == 0.0 and found["reversed"]["changed"] == 1.0
+    assert found["reversed"]["difference"] == pytest.approx(0.8)
+    assert 0 < found["shuffled"]["difference"] < 0.8
+
+
+def test_a_network_that_does_not_use_time_answers_the_same_in_every_order():
+    clips, labels = rising_and_falling(8)
+    found = use_of_time.order_test(mean_decides(), batches_of(clips, 8), labels)
+    for row in found.values():
+        assert row["changed"] == 0.0 and row["difference"] == pytest.approx(0, abs=1e-6)
+
+
+def test_another_order_is_another_one():
+    random = np.random.default_rng(0)
+    orders = {tuple(use_of_time.other_order(3, random)) for _ in range(200)}
+    assert len(orders) == 5 and (0, 1, 2) not in orders
+    assert use_of_time.other_order(1, random).tolist() == [0]
+
+
+def test_within_a_pair_only_its_two_classes_count():
+    probabilities = [[0.5, 0.2, 0.3], [0.6, 0.1, 0.3], [0.4, 0.35, 0.25], [0.1, 0.1, 0.8]]
+    found = use_of_time.within_pair(probabilities, [1, 2, 1, 0], ["a", "b", "c"], ("b", "c"))
+    # Of the clips of b, c, b the answers among b and c alone are c, c, b: two of three.
+    assert found["n"] == 3 and found["accuracy"] == pytest.approx(2 / 3)
+    low, high = found["interval"]
+    assert low == pytest.approx(0.0943, abs=1e-4) and high == pytest.approx(0.9916, abs=1e-4)  # Clopper and Pearson
+
+
+def test_a_frame_contributes_what_its_neighbour_would_take_away():
+    clips = np.full((1, 4, 1, 1, 1), 0.2, "float32")
+    clips[0, 3] = 0.7
+    fall = np.log(0.7 / 0.3) - np.log(0.2 / 0.8)
+    found = use_of_time.frame_contributions(last_frame_decides(), clips, [1])
+    assert found == pytest.approx(np.array([[0, 0, 0, fall]]), abs=1e-5)
+    against = use_of_time.frame_contributions(last_frame_decides(), clips, [0])
+    assert against == pytest.approx(np.array([[0, 0, 0, -fall]]), abs=1e-5)
+
+
+def test_the_frame_behind_a_sure_answer_still_shows():
+    clips = np.array([0.5, 0.5, 0.9999], "float32").reshape(1, 3, 1, 1, 1)
+    assert use_of_time.frame_contributions(last_frame_decides(), clips, [1])[0, 2] == pytest.approx(9.21, abs=0.01)
+
+
+def test_of_one_frame_nothing_can_be_said():
+    found = use_of_time.frame_contributions(mean_decides(), np.zeros((2, 1, 1, 1, 1)), [0, 1])
+    assert found.tolist() == [[0], [0]]
+
+
+def test_the_order_test_takes_some_of_very_many_clips():
+    assert use_of_time.some_of(5) == [0, 1, 2, 3, 4]
+    many = use_of_time.some_of(10_000)
+    assert len(many) == use_of_time.MOST_CLIPS and many[0] == 0 and many[-1] == 9_999

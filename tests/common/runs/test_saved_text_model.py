@@ -1,0 +1,49 @@
+import dataclasses
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tiny_language_model
+
+from common import errors
+from common.models import language_model, text_classifier
+from common.runs import saved_text_model
+
+pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
+
+WINDOW = tiny_language_model.WINDOW
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    """A tiny GPT-2 with random weights, the demo's vocabulary, and room for windows of 64 tokens."""
+    return tiny_language_model.write(tmp_path_factory.mktemp("preset") / "tiny", layers=3)
+
+
+def test_what_is_saved_answers_as_what_was_trained(preset, tmp_path):
+    """Of a network that was cut; that of a whole one is in the recipe's test."""
+    for first in (0, 2):
+        model, folder = language_model.load(preset), tmp_path / str(first)
+        folder.mkdir()
+        settings = dataclasses.make_dataclass("Sizes", ["window", "windows_per_document"])(WINDOW, 3)
+        head = text_classifier.build_head(model.backbone.hidden_dim, 3)
+        prefix, suffix = (
+            part and language_model.for_documents(part, WINDOW, 3 * WINDOW)
+            for part in language_model.halves(model, first)
+        )
+        whole = language_model.joined(prefix, language_model.with_class_head(model, suffix, head))
+        saved_text_model.save(folder, model, first, head, ["a", "b", "c"], settings)
+        saved = keras.saving.load_model(folder / "classifier.keras", compile=False)
+        rows = [*tiny_language_model.rows()]
+        assert np.allclose(saved.predict_on_batch(rows), whole.predict_on_batch(rows), atol=1e-5)
+
+
+def test_a_classifier_of_an_earlier_version_is_refused(tmp_path):
+    ids, mask = (keras.Input((None,), dtype="int32") for _ in range(2))
+    keras.Model([ids, mask], keras.ops.cast(ids + mask, "float32")).save(tmp_path / "classifier.keras")
+    with zipfile.ZipFile(tmp_path / "classifier.keras", "a") as archive:
+        archive.writestr("class_names.json", "[]")
+    (tmp_path / "config.json").write_text('{"config": {"window": 64, "windows_per_document": 8}}')
+    with pytest.raises(errors.UserError, match="train again"):
+        saved_text_model.Classifier.load(tmp_path)

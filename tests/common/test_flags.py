@@ -1,0 +1,169 @@
+import ast
+import dataclasses
+import errno
+import pathlib
+from typing import Annotated, Literal
+
+import pytest
+import tensorflow as tf
+from annotated_types import Ge, Gt, Le, Lt
+
+from common import errors, flags
+from common.training import settings as training_settings
+from recipes import partial_unfreezing, video_actions
+
+pytestmark = pytest.mark.quick
+
+
+def test_defaults_and_flags():
+    parsed = flags.parse(training_settings.PhotoConfig, ["--seed", "3", "--no-cache", "--out", "elsewhere"])
+    assert (parsed.seed, parsed.no_cache, parsed.out) == (3, True, pathlib.Path("elsewhere"))
+    assert parsed.data == "demo" and parsed.split_seed is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch-sise", "4"], "did you mean --batch-size?"),
+        (["--batch-size", "four"], "--batch-size"),
+        (["--precision", "float8"], "mixed_bfloat16"),
+        (["--batch-size", "0"], "--batch-size must be above 0"),
+        (["--test-fraction", "1.5"], "--test-fraction must be between 0 and 1"),
+        (["photos"], "unknown argument photos"),
+        (["--seed", "-1"], "--seed must be from 0"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(arguments, message):
+    with pytest.raises(errors.UserError) as caught:
+        flags.parse(training_settings.PhotoConfig, arguments)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value) and "│" not in str(caught.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounded:
+    """A setting with each kind of bounds."""
+
+    above: Annotated[int, Gt(0)] = 1
+    at_least: Annotated[float, Ge(0)] = 0.0
+    below: Annotated[float, Ge(0), Lt(1)] = 0.0
+    angle: Annotated[float, Ge(0), Le(180)] = 180.0
+    share: Annotated[float, Gt(0), Lt(1)] = 0.5
+    decay: Annotated[float, Gt(0), Le(1)] = 1.0
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 2**31 - 1
+    optional: Annotated[int, Gt(0)] | None = None
+    optional_share: Annotated[float, Gt(0), Lt(1)] | None = None
+    free: float = -1.0
+    word: Literal["one", "another"] = "one"
+
+
+@pytest.mark.parametrize(
+    ("name", "inside", "outside", "message"),
+    [
+        ("above", [1, 10**6], [0, -1], "--above must be above 0"),
+        ("at_least", [0.0, 1e9], [-1e-9, -1.0], "--at-least must be 0 or above"),
+        ("below", [0.0, 0.999], [-0.1, 1.0, 20.0], "--below must be from 0 to below 1"),
+        ("angle", [0.0, 180.0], [-1.0, 180.1], "--angle must be from 0 to 180"),
+        ("share", [1e-9, 0.999], [0.0, 1.0, 1.5], "--share must be between 0 and 1"),
+        ("decay", [1e-9, 1.0], [0.0, 1.1], "--decay must be above 0 and at most 1"),
+        ("seed", [0, 2**31 - 1], [-1, 2**31], "--seed must be from 0 to 2147483647"),
+        ("optional", [None, 1], [0], "--optional must be above 0"),
+        ("optional_share", [None, 0.5], [0.0, 1.0], "--optional-share must be between 0 and 1"),
+        ("free", [-1e9, float("inf")], [], ""),
+        ("word", ["another"], [], ""),
+    ],
+)
+def test_bounds_are_those_of_the_type(name, inside, outside, message):
+    for value in inside:
+        flags.check_bounds(Bounded(**{name: value}))
+    for value in outside:
+        with pytest.raises(errors.UserError) as refused:
+            flags.check_bounds(Bounded(**{name: value}))
+        assert str(refused.value) == message
+
+
+def test_what_is_no_number_is_outside_all_bounds():
+    for name in ("above", "at_least", "below", "angle", "share", "decay"):
+        with pytest.raises(errors.UserError):
+            flags.check_bounds(Bounded(**{name: float("nan")}))
+
+
+def test_the_bounds_of_a_recipe_and_those_of_its_bases_are_checked():
+    with pytest.raises(errors.UserError, match="^--rate-decay must be above 0 and at most 1$"):
+        partial_unfreezing.Config(rate_decay=0.0)
+    with pytest.raises(errors.UserError, match="^--cache-limit must be above 0$"):
+        video_actions.Config(cache_limit=0.0)
+
+
+def test_a_mistake_found_in_a_data_pipeline_is_one_line_too(capsys):
+    def read(number):
+        raise errors.UserError("the shard was removed; start again")
+
+    with pytest.raises(SystemExit) as stop, flags.reported_errors():
+        list(tf.data.Dataset.range(1).map(lambda number: tf.numpy_function(read, [number], tf.float32)))
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "error: the shard was removed; start again"
+
+
+def test_help_shows_the_rule_of_thumb(capsys):
+    with pytest.raises(SystemExit) as stop:
+        flags.parse(training_settings.PhotoConfig, ["--help"])
+    assert not stop.value.code
+    assert "halve it when memory runs out" in capsys.readouterr().out
+
+
+def test_json_and_back():
+    original = training_settings.PhotoConfig(cache=pathlib.Path("somewhere"), resume=None, epochs=3)
+    assert flags.from_dict(training_settings.PhotoConfig, flags.to_dict(original)) == original
+    with pytest.raises(errors.UserError, match="another version"):
+        flags.from_dict(training_settings.PhotoConfig, {"colour": "blue"})
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(errors.UserError("no such folder"), 2), (OSError(errno.ENOSPC, "No space left on device"), 2),
+     (KeyboardInterrupt(), 130)],
+)  # fmt: skip
+def test_exit_codes(raised, code, capsys):
+    with pytest.raises(SystemExit) as stop, flags.reported_errors():
+        raise raised
+    assert stop.value.code == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(capsys):
+    with pytest.raises(SystemExit), flags.reported_errors(debug=True):
+        raise errors.UserError("no such folder")
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden():
+    with pytest.raises(ZeroDivisionError), flags.reported_errors():
+        _ = 1 / 0
+
+
+@pytest.mark.parametrize("module", [flags, training_settings])
+def test_every_setting_is_explained_where_it_stands(module):
+    """On its line, or on the one before."""
+    source = pathlib.Path(module.__file__).read_text(encoding="utf-8")
+    lines = source.splitlines()
+    settings = [
+        node for part in ast.parse(source).body if isinstance(part, ast.ClassDef) and part.name.endswith("Config")
+        for node in part.body if isinstance(node, ast.AnnAssign)
+    ]  # fmt: skip
+    assert len(settings) > 15
+    for setting in settings:
+        before, own = lines[setting.lineno - 2], lines[setting.lineno - 1 : setting.end_lineno]
+        assert before.startswith("    # ") or any("  # " in line for line in own), setting.target.id
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        partial_unfreezing.Config(),
+        partial_unfreezing.Config(unfreeze_from="1", keep_worse=True, fine_tuning_rate=1e-5, cache=pathlib.Path("a b")),
+        video_actions.Config(flip=False, time_pairs=("open", "close")),
+    ],
+)
+def test_a_config_becomes_arguments_that_give_it_again(settings):
+    assert flags.parse(type(settings), flags.arguments(settings)) == settings

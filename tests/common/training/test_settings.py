@@ -1,0 +1,29 @@
+import pytest
+
+from common import errors
+from common.media import augmentation
+from common.training import settings
+
+pytestmark = pytest.mark.quick
+
+
+def test_too_much_augmentation_is_refused():
+    for name, message in (
+        ("zoom", "--zoom must be from 0 to below 1"), ("contrast", "--contrast must be from 0 to 1"),
+        ("rotation", "--rotation must be from 0 to 180"),
+    ):  # fmt: skip
+        with pytest.raises(errors.UserError, match=f"^{message}$"):
+            settings.PhotoConfig(**{name: 270.0})
+
+
+def test_the_augmentation_is_that_of_the_flags():
+    config = settings.PhotoConfig(flip=True, rotation=10.0, zoom=0.1, contrast=0.2)
+    assert config.augmentation == augmentation.Augmentation(True, 10.0, 0.1, 0.2, 0.0)
+
+
+def test_a_fine_tuning_rate_near_that_of_the_head_is_refused():
+    settings.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=1e-4)
+    with pytest.raises(errors.UserError, match="^--fine-tuning-rate must be 10 times below --learning-rate$"):
+        settings.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=2e-4)
+    with pytest.raises(errors.UserError, match="^--warm-up must be below --fine-tuning-epochs"):
+        settings.FineTuningConfig(fine_tuning_epochs=2, warm_up=2)
