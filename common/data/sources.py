@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+import types
 from collections.abc import Collection
 
 from common import errors
@@ -45,10 +46,19 @@ def demo_folder(cache_directory: pathlib.Path) -> pathlib.Path:
     return drawn_folder(cache_directory / "demo", drawn_photos, drawn_photos.write_photos)
 
 
-def drawn_folder(parent: pathlib.Path, module, write) -> pathlib.Path:
-    """`write(folder)` below `parent`, in a folder of its own for each version of the module that draws."""
-    drawing = hashlib.sha256(pathlib.Path(module.__file__).read_bytes()).hexdigest()[:8]
-    return write(parent / drawing)
+def drawn_folder(parent: pathlib.Path, module: types.ModuleType, write) -> pathlib.Path:
+    """`write(folder)` below `parent`, in a folder of its own for each version of the code that draws."""
+    digest = hashlib.sha256()
+    for path in sorted(_files_of(module)):
+        digest.update(path.read_bytes())
+    return write(parent / digest.hexdigest()[:8])
+
+
+def _files_of(module: types.ModuleType) -> set[pathlib.Path]:
+    """The file of a module, and those of the modules of its room that it imports."""
+    imported = [each for each in vars(module).values() if isinstance(each, types.ModuleType)]
+    neighbours = [each for each in imported if each.__package__ == module.__package__]
+    return {pathlib.Path(str(module.__file__))}.union(*map(_files_of, neighbours))
 
 
 def find_photos(class_folder: pathlib.Path) -> list[pathlib.Path]:

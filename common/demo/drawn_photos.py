@@ -5,130 +5,33 @@ shape alone, in pictures that are hard in the ways photos are hard.
 
 A picture is made in four layers, each from the same random stream: a textured background, clutter, the thing
 itself, and something in front of it. Then it is "developed": light, shadow, colour cast, blur, sensor noise.
-A class is one painter, a function `painter(pen, random)` that draws in object coordinates: x to the right and
-y down, both about -1 to 1. Pose and colours belong to the pen, hence no class can have its own.
+A class is one painter, a function `painter(pen, random)` that draws with a `drawing.Pen`.
 """
 
 import colorsys
 import pathlib
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tqdm
 from PIL import Image, ImageDraw, ImageFilter
 
 from common import files
+from common.demo import drawing
 
 IMAGE_SIZE = 96  # pixels; 64 trains twice as fast, but at 96 the pictures are a pleasure to look at.
 SUPERSAMPLING = 3  # shapes are drawn at three times the size and averaged, which gives smooth edges.
 MAXIMUM_OCCLUSION = 0.3  # no more of a thing than this is hidden, so that its class stays recognisable.
 JPEG_QUALITY = 92
 
-Painter = Callable[["Pen", np.random.Generator], None]
-Colour = int | tuple[int, ...]  # of a grey sheet, or (red, green, blue); 0 to 255
-
-
-# The pen: shapes in object coordinates, seen through one pose.
-
-
-def arc(x, y, radius_x, radius_y, start=0.0, stop=360.0) -> np.ndarray:
-    """Points (16, 2) on a piece of an ellipse; angles in degrees, clockwise from the right."""
-    angles = np.radians(np.linspace(start, stop, 16))
-    return np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
-
-
-def mirror(points) -> np.ndarray:
-    """The points (n, 2) reflected left to right."""
-    return np.asarray(points, dtype=float) * (-1.0, 1.0)
-
-
-def smooth(points, closed: bool, steps: int = 6) -> np.ndarray:
-    """A Catmull-Rom curve through the points: (n, 2) to about (n * steps, 2)."""
-    points = np.asarray(points, dtype=float)
-    ends = (points[-1:], points[:2]) if closed else (points[:1], points[-1:])
-    padded = np.concatenate([ends[0], points, ends[1]])
-    before, start, stop, after = (padded[i : len(padded) - 3 + i] for i in range(4))
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
-    slope = (stop - before) / 2
-    next_slope = (after - start) / 2
-    bend = 3 * (stop - start) - 2 * slope - next_slope
-    turn = 2 * (start - stop) + slope + next_slope
-    curve = (start + t * (slope + t * (bend + t * turn))).swapaxes(0, 1).reshape(-1, 2)
-    return curve if closed else np.concatenate([curve, points[-1:]])
-
-
-class Pose:
-    """Where and how a thing stands in the picture: a mild perspective transform.
-
-    Args:
-        centre: position in the picture, (x, y), each 0 to 1.
-        scale: length of one object unit, as a fraction of the picture's side.
-        turn: rotation in radians.
-        stretch, shear, tilt: width over height, slant, and perspective (x and y); 1, 0 and (0, 0) for none.
-        mirrored: left and right exchanged.
-    """
-
-    def __init__(self, centre, scale, turn=0.0, stretch=1.0, shear=0.0, tilt=(0.0, 0.0), mirrored=False):
-        cosine, sine = np.cos(turn), np.sin(turn)
-        slant = np.array([[stretch * (-1 if mirrored else 1), shear], [0.0, 1.0 / stretch]])
-        self.matrix = np.array([[cosine, -sine], [sine, cosine]]) @ slant * scale
-        self.centre, self.scale, self.tilt = np.asarray(centre), scale, np.asarray(tilt)
-
-    def __call__(self, points) -> np.ndarray:
-        """Object coordinates (n, 2) to fractions of the picture's side (n, 2)."""
-        points = np.asarray(points, dtype=float)
-        distance = 1.0 + points @ self.tilt
-        return self.centre + points @ self.matrix.T / distance[:, None]
-
-
-class Pen:
-    """Draws shapes through a pose onto a transparent sheet.
-
-    Colours are (red, green, blue), 0 to 255. A pen brings its own: `body` and `trim` for the large parts,
-    `detail` for what lies on them, and `ink`, which is dark, for lines and eyes.
-
-    Args:
-        sheet: an RGBA image, any size, drawn on in place.
-        pose: a `Pose`, or what takes its place: from points to fractions of the side, with a `scale`.
-        colours: the four colours, in that order.
-    """
-
-    def __init__(self, sheet: Image.Image, pose, colours: Sequence[Colour]):
-        self.pose, self.side = pose, sheet.width
-        self.canvas = ImageDraw.Draw(sheet)
-        self.body, self.trim, self.detail, self.ink = colours
-
-    def polygon(self, points, colour):
-        """A filled shape with straight edges; `points` is (n, 2)."""
-        self.canvas.polygon((self.pose(points) * self.side).ravel().tolist(), fill=colour)
-
-    def blob(self, points, colour):
-        """A filled shape with a smooth outline through the points (n, 2)."""
-        self.polygon(smooth(points, closed=True), colour)
-
-    def ellipse(self, x, y, radius_x, radius_y, colour):
-        """A filled ellipse with its axes along the object's."""
-        self.polygon(arc(x, y, radius_x, radius_y), colour)
-
-    def box(self, left, top, right, bottom, colour):
-        """A filled rectangle."""
-        self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
-
-    def stroke(self, points, width, colour, curved=True):
-        """A line with round ends through the points (n, 2), `width` in object units."""
-        path = self.pose(smooth(points, closed=False) if curved else points) * self.side
-        pixels = max(1, round(width * self.pose.scale * self.side))
-        self.canvas.line(path.ravel().tolist(), fill=colour, width=pixels, joint="curve")
-        for x, y in (path[0], path[-1]):
-            radius = pixels / 2
-            self.canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+Painter = Callable[[drawing.Pen, np.random.Generator], None]
 
 
 # The six target classes.
 
 
-def paint_butterfly(pen: Pen, random: np.random.Generator):
+def paint_butterfly(pen: drawing.Pen, random: np.random.Generator):
     """Draws a butterfly; `random` varies its shape."""
     reach, lift, drop = random.uniform(0.75, 1.0), random.uniform(0.6, 0.95), random.uniform(0.55, 0.9)
     upper = np.array([(0.05, 0.0), (0.3, -0.55 * lift), (reach, -lift), (reach, -0.35 * lift), (0.6, 0.05)])
@@ -143,7 +46,7 @@ def paint_butterfly(pen: Pen, random: np.random.Generator):
     pen.ellipse(0, 0.02, random.uniform(0.07, 0.11), 0.5, pen.ink)
 
 
-def paint_fish(pen: Pen, random: np.random.Generator):
+def paint_fish(pen: drawing.Pen, random: np.random.Generator):
     """Draws a fish; `random` varies its shape."""
     height, fork, fin = random.uniform(0.34, 0.6), random.uniform(0.3, 0.55), random.uniform(0.2, 0.4)
     pen.polygon([(0.4, 0), (0.98, -fork), (0.82, 0), (0.98, fork)], pen.trim)
@@ -167,25 +70,27 @@ def paint_fish(pen: Pen, random: np.random.Generator):
     pen.ellipse(-0.64, -0.2 * height, 0.055, 0.055, pen.ink)
 
 
-def paint_mushroom(pen: Pen, random: np.random.Generator):
+def paint_mushroom(pen: drawing.Pen, random: np.random.Generator):
     """Draws a mushroom; `random` varies its shape."""
     width, dome, stem = random.uniform(0.7, 0.98), random.uniform(0.6, 0.95), random.uniform(0.17, 0.32)
     brim, foot = random.uniform(-0.1, 0.15), stem * random.uniform(1.1, 1.6)
     pen.blob([(-stem, brim), (stem, brim), (stem, 0.5), (foot, 0.9), (0, 0.95), (-foot, 0.9), (-stem, 0.5)], pen.trim)
     pen.ellipse(0, brim, width * 0.8, 0.14, pen.ink)
-    pen.polygon([*arc(0, brim, width, dome, 180, 360), *arc(0, brim, width, 0.12, 180, 0)], pen.body)
+    pen.polygon([*drawing.arc(0, brim, width, dome, 180, 360), *drawing.arc(0, brim, width, 0.12, 180, 0)], pen.body)
     for x in np.linspace(-0.62, 0.62, random.integers(2, 5)):
         radius = random.uniform(0.07, 0.14)
         pen.ellipse(x * width, brim - dome * random.uniform(0.3, 0.6), radius * 1.2, radius, pen.detail)
 
 
-def paint_sailboat(pen: Pen, random: np.random.Generator):
+def paint_sailboat(pen: drawing.Pen, random: np.random.Generator):
     """Draws a sailboat; `random` varies its shape."""
     bow, deck, mast = random.uniform(0.8, 1.0), random.uniform(0.3, 0.5), random.uniform(-0.15, 0.15)
     top, jib = random.uniform(-1.0, -0.8), random.uniform(0.5, 0.8)
     pen.stroke([(mast, top), (mast, deck)], 0.07, pen.ink, curved=False)
     pen.polygon(
-        smooth([(mast + 0.06, top + 0.05), (mast + 0.45, -0.2), (bow * 0.85, deck - 0.12)], closed=False).tolist()
+        drawing.smooth(
+            [(mast + 0.06, top + 0.05), (mast + 0.45, -0.2), (bow * 0.85, deck - 0.12)], closed=False
+        ).tolist()
         + [(mast + 0.06, deck - 0.12)],
         pen.trim,
     )
@@ -198,7 +103,7 @@ def paint_sailboat(pen: Pen, random: np.random.Generator):
         pen.polygon([(mast, top), (mast - 0.28, top + 0.08), (mast, top + 0.16)], pen.body)
 
 
-def paint_snail(pen: Pen, random: np.random.Generator):
+def paint_snail(pen: drawing.Pen, random: np.random.Generator):
     """Draws a snail; `random` varies its shape."""
     radius, x, y = random.uniform(0.48, 0.62), random.uniform(0.1, 0.25), random.uniform(-0.15, 0.0)
     head = random.uniform(-0.45, -0.2)
@@ -225,20 +130,20 @@ def paint_snail(pen: Pen, random: np.random.Generator):
     pen.stroke(np.stack([x + growth * np.cos(angles), y + growth * np.sin(angles)], 1), 0.09, pen.detail)
 
 
-def paint_teapot(pen: Pen, random: np.random.Generator):
+def paint_teapot(pen: drawing.Pen, random: np.random.Generator):
     """Draws a teapot; `random` varies its shape."""
     width, height, lip = random.uniform(0.48, 0.6), random.uniform(0.42, 0.58), random.uniform(-0.45, -0.25)
-    pen.stroke(arc(width * 0.9, 0.08, 0.42, height * 0.72, -95, 95), 0.13, pen.trim)
+    pen.stroke(drawing.arc(width * 0.9, 0.08, 0.42, height * 0.72, -95, 95), 0.13, pen.trim)
     pen.blob(
         [(-width * 0.7, 0.4), (-width * 0.8, 0.0), (-0.78, lip + 0.15), (-0.98, lip), (-0.8, lip - 0.06), (-0.68, 0.1)],
         pen.trim,
     )
     pen.ellipse(0, 0.12, width, height, pen.body)
     pen.box(-width * 0.55, 0.12 + height * 0.8, width * 0.55, 0.18 + height, pen.trim)
-    pen.polygon(arc(0, 0.16 - height * 0.85, width * 0.6, random.uniform(0.12, 0.24), 180, 360), pen.detail)
+    pen.polygon(drawing.arc(0, 0.16 - height * 0.85, width * 0.6, random.uniform(0.12, 0.24), 180, 360), pen.detail)
     pen.ellipse(0, 0.0 - height, 0.1, 0.1, pen.ink)
     if random.random() < 0.6:
-        pen.stroke(arc(0, 0.12, width * 0.93, height * 0.2, 10, 170), 0.09, pen.detail)
+        pen.stroke(drawing.arc(0, 0.12, width * 0.93, height * 0.2, 10, 170), 0.09, pen.detail)
 
 
 PAINTERS: dict[str, Painter] = {
@@ -275,7 +180,7 @@ def _stick(pen, random):
 
 
 def _ring(pen, random):
-    pen.stroke(arc(0, 0, 0.7, 0.7, 0, random.uniform(160, 360)), random.uniform(0.15, 0.4), pen.body)
+    pen.stroke(drawing.arc(0, 0, 0.7, 0.7, 0, random.uniform(160, 360)), random.uniform(0.15, 0.4), pen.body)
 
 
 def _star(pen, random):
@@ -374,7 +279,7 @@ def _background(random, size) -> np.ndarray:
 # The picture: layers one over the other, then developed.
 
 
-def _colours(random, behind) -> list[Colour]:
+def _colours(random, behind) -> list[drawing.Colour]:
     """Four colours for a pen; the body's is one of three that differs most from what is `behind` (3,)."""
     choices = [_colour(random, (0.15, 0.85), (0.4, 1.0)) for _ in range(3)]
     body = max(choices, key=lambda colour: np.abs(colour - behind).sum())
@@ -387,9 +292,9 @@ def _sheet(size) -> Image.Image:
     return Image.new("RGBA", (size * SUPERSAMPLING, size * SUPERSAMPLING))
 
 
-def _pose(random) -> Pose:
+def _pose(random) -> drawing.Pose:
     scale = random.uniform(0.26, 0.42)
-    return Pose(
+    return drawing.Pose(
         centre=0.5 + random.uniform(-1, 1, 2) * (0.52 - scale),
         scale=scale,
         turn=np.radians(random.normal(0, 22)),
@@ -407,8 +312,8 @@ def _scatter(random, size, count, scale, around, distance, behind) -> Image.Imag
         angle, away = random.uniform(0, 2 * np.pi), random.uniform(*distance)
         place = np.asarray(around) + away * np.array([np.cos(angle), np.sin(angle)])
         length, turn = random.uniform(*scale), random.uniform(0, 2 * np.pi)
-        pose = Pose(place, length, turn, stretch=random.uniform(0.7, 1.4))
-        CLUTTER[painter](Pen(sheet, pose, _colours(random, behind)), random)
+        pose = drawing.Pose(place, length, turn, stretch=random.uniform(0.7, 1.4))
+        CLUTTER[painter](drawing.Pen(sheet, pose, _colours(random, behind)), random)
     return sheet
 
 
@@ -467,7 +372,7 @@ def paint_photo(painter: Painter, random: np.random.Generator, size: int = IMAGE
     clutter = _scatter(random, size, random.integers(2, 9), (0.04, 0.12), (0.5, 0.5), (0.2, 0.65), behind)
     photo = _lay(photo, _layer(clutter), random, light, depth=0.02)
     sheet = _sheet(size)
-    painter(Pen(sheet, pose, _colours(random, behind)), random)
+    painter(drawing.Pen(sheet, pose, _colours(random, behind)), random)
     thing = _layer(sheet)
     photo = _lay(photo, thing, random, light, depth=random.uniform(0.02, 0.06))
     reach = (0.5 * pose.scale, 1.2 * pose.scale)

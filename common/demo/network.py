@@ -10,8 +10,6 @@ FILES = ("data/demo/vgg16_narrow.weights.h5",)
 WEIGHTS_PATH = pathlib.Path(__file__).resolve().parents[2] / FILES[0]
 
 
-# The network.
-
 BLOCKS = ((2, 16), (2, 32), (3, 64), (3, 80), (3, 80))  # (convolutions, filters); VGG16 has 64 to 512.
 
 

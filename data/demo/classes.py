@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from common.demo import drawn_photos
-from common.demo.drawn_photos import arc, mirror
+from common.demo import drawing, drawn_photos
+from common.demo.drawing import arc, mirror
 
 # Animals.
 
@@ -595,7 +595,7 @@ def paint_rocket(pen, random):
 
 def smooth_nose(width) -> np.ndarray:
     """A rocket's hull, (n, 2), `width` from its middle to its side."""
-    side = drawn_photos.smooth([(0, -0.98), (width * 0.8, -0.55), (width, -0.1), (width * 0.7, 0.6)], closed=False)
+    side = drawing.smooth([(0, -0.98), (width * 0.8, -0.55), (width, -0.1), (width * 0.7, 0.6)], closed=False)
     return np.concatenate([side, mirror(side)[::-1]])
 
 
@@ -652,7 +652,7 @@ def paint_crown(pen, random):
 
 def paint_heart(pen, random):
     dip = random.uniform(-0.5, -0.2)
-    half = drawn_photos.smooth([(0, dip), (0.35, -0.75), (0.85, -0.5), (0.7, 0.1), (0, 0.9)], closed=False)
+    half = drawing.smooth([(0, dip), (0.35, -0.75), (0.85, -0.5), (0.7, 0.1), (0, 0.9)], closed=False)
     pen.polygon(np.concatenate([half, mirror(half)[::-1]]), pen.body)
     pen.stroke([(-0.6, -0.1), (-0.6, -0.4), (-0.4, -0.52)], 0.1, pen.detail)
 

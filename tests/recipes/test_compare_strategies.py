@@ -156,7 +156,7 @@ def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_ever
     assert scratch.weights == "none" and full.weights == "demo"
     assert isinstance(scratch, from_scratch.Config) and isinstance(full, partial_unfreezing.Config)
     speed = trials.call(compare_strategies.measure, config, planned)
-    assert speed.stages["from_scratch"] == [(1, 20)]
+    assert speed.stages["from_scratch"] == [(1, 5)] * 3 + [(1, 20)]  # three rates are tried first
     assert speed.stages["full_fine_tuning"] == [(19, 20), (1, 2)]
     assert 0 < speed.step[19] < speed.step[1]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common import errors
-from common.demo import drawn_clips
+from common.demo import drawn_clips, drawn_people
 
 SMALL = 32  # pixels: what is tested here does not depend on the size.
 
@@ -55,11 +55,11 @@ def test_a_clip_is_rgb_of_the_asked_size_and_never_stands_still(action):
 def test_the_figure_moves_in_every_frame_even_without_noise_and_shaking(action):
     """From one frame to the next some joint moves by more than a tenth of a millimetre."""
     drawn = drawn_clips.BACKWARDS.get(action, action)
-    person = drawn_clips.make_person(3)
+    person = drawn_people.make_person(3)
     motion = drawn_clips.MOTIONS[drawn](np.random.default_rng(0), person)
-    view = drawn_clips.View((0.5, 0.8), 0.4)
+    view = drawn_people.View((0.5, 0.8), 0.4)
     postures = [motion(index / 29, index / drawn_clips.FRAME_RATE, view)[0] for index in range(30)]
-    joints = [drawn_clips.make_joints(person, posture) for posture in postures]
+    joints = [drawn_people.make_joints(person, posture) for posture in postures]
     points = np.array([[point for name, point in each.items() if name not in ("left", "forward")] for each in joints])
     assert (np.linalg.norm(np.diff(points, axis=0), axis=2).max(axis=1) > 1e-4).all()
 
@@ -84,18 +84,18 @@ def test_a_pair_has_the_same_frames_in_opposite_order(first, second):
 
 
 def test_a_person_looks_the_same_in_all_clips_and_different_from_others():
-    persons = [drawn_clips.make_person(number) for number in drawn_clips.PERSONS]
-    assert persons == [drawn_clips.make_person(number) for number in drawn_clips.PERSONS]
+    persons = [drawn_people.make_person(number) for number in drawn_clips.PERSONS]
+    assert persons == [drawn_people.make_person(number) for number in drawn_clips.PERSONS]
     for attribute in ("shirt", "wall", "room", "leg"):
         assert len({getattr(person, attribute) for person in persons}) == len(persons)
 
 
 def test_bones_keep_their_length_and_hands_reach_what_is_near():
-    person = drawn_clips.make_person(1)
+    person = drawn_people.make_person(1)
     point = (0.3, 1.2, 0.2)
-    posture = drawn_clips.Posture(grips=(((9, 9, 9), 1.0), (point, 1.0)))
-    joints = drawn_clips.make_joints(person, posture)
-    for side in (drawn_clips.LEFT, drawn_clips.RIGHT):
+    posture = drawn_people.Posture(grips=(((9, 9, 9), 1.0), (point, 1.0)))
+    joints = drawn_people.make_joints(person, posture)
+    for side in (drawn_people.LEFT, drawn_people.RIGHT):
         for bone, length in (
             (("shoulder", "elbow"), person.arm / 2),
             (("elbow", "hand"), person.arm / 2),
@@ -104,7 +104,7 @@ def test_bones_keep_their_length_and_hands_reach_what_is_near():
         ):
             distance = np.linalg.norm(joints[bone[0], side] - joints[bone[1], side])
             assert distance == pytest.approx(length, rel=1e-6)
-    np.testing.assert_allclose(joints["hand", drawn_clips.RIGHT], point, atol=1e-9)
+    np.testing.assert_allclose(joints["hand", drawn_people.RIGHT], point, atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 from common import errors
-from common.demo import drawn_lesions, drawn_photos
+from common.demo import drawn_lesions, drawn_photos, lesion_structures
 
 SIZE = 48  # half the demo's own, drawn in a third of the time
 
@@ -53,7 +53,7 @@ def asymmetry(mask) -> float:
 
 def number_of_colours(photo, mask) -> int:
     """How many of the ABCD rule's six colours a lesion has, each on 4 % of it or more."""
-    colours = 255 * np.array(list(drawn_lesions.COLOURS.values()))
+    colours = 255 * np.array(list(lesion_structures.COLOURS.values()))
     distances = np.linalg.norm(np.asarray(photo, dtype=float)[mask][:, None] - colours, axis=2)
     return int((np.bincount(distances.argmin(axis=1), minlength=6) > 0.04 * mask.sum()).sum())
 
@@ -160,8 +160,8 @@ def test_a_melanoma_is_more_asymmetric_and_has_more_colours_than_a_nevus():
 def test_the_profiles_name_only_what_there_is():
     for profile in drawn_lesions.PROFILES.values():
         assert set(profile.resembles) <= set(drawn_lesions.DIAGNOSES)
-        assert set(profile.palette) <= set(drawn_lesions.COLOURS)
-        assert set(profile.structures) <= set(drawn_lesions.STRUCTURES)
+        assert set(profile.palette) <= set(lesion_structures.COLOURS)
+        assert set(profile.structures) <= set(lesion_structures.STRUCTURES)
         assert set(profile.places) <= set(drawn_lesions.PLACES)
 
 

@@ -8,14 +8,14 @@ from PIL import Image
 from sklearn import linear_model
 
 from common import errors
-from common.demo import drawn_photos
+from common.demo import drawing, drawn_photos
 
 
 def silhouette(class_name, seed) -> np.ndarray:
     """Where a thing covers a sheet, bool (32, 32), drawn upright in the middle."""
     sheet = Image.new("RGBA", (32, 32))
     colours = [(255, 255, 255)] * 4
-    pen = drawn_photos.Pen(sheet, drawn_photos.Pose((0.5, 0.5), 0.45), colours)
+    pen = drawing.Pen(sheet, drawing.Pose((0.5, 0.5), 0.45), colours)
     drawn_photos.PAINTERS[class_name](pen, np.random.default_rng(seed))
     return np.asarray(sheet)[..., 3] > 0
 

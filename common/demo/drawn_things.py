@@ -1,0 +1,168 @@
+"""Things that drawn people handle: a ball, a flag, a hoop, a cupboard, a balloon."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from common.demo import drawing, drawn_people
+
+
+def ball_part(point, radius, colours, view, turn=0.0) -> drawn_people.Part:
+    """A ball with a stripe."""
+    across = np.array([np.cos(turn), np.sin(turn), 0.0]) * radius * 0.75
+
+    def paint(pen):
+        drawn_people.disc(pen, point, radius, colours[0])
+        drawn_people.line(pen, [point - across, point + across], radius * 0.5, colours[1])
+
+    return view.depth(point), paint
+
+
+def flag_part(hand, along, across, length, colours, flutter, view) -> drawn_people.Part:
+    """A flag: its stick points `along`, its cloth `across`, each (3,); `flutter` bends the cloth, -1 to 1."""
+    top, middle = hand + along * 1.6 * length, hand + along * 0.7 * length
+    bend = 0.12 * length * flutter * along
+    cloth = [top, top + across * 0.6 * length + bend, top + across * 1.2 * length - bend]
+    cloth += [middle + across * 1.2 * length - bend, middle + across * 0.6 * length + bend, middle]
+
+    def paint(pen):
+        drawn_people.line(pen, [hand - along * 0.2 * length, top], 0.04, (70, 56, 44))
+        pen.polygon(cloth, colours[0])
+        stripe = [0.65 * upper + 0.35 * lower for upper, lower in zip(cloth[:3], cloth[:2:-1], strict=True)]
+        drawn_people.line(pen, stripe, 0.28 * length, colours[1])
+
+    return view.depth(hand) + 0.1, paint
+
+
+def hoop_parts(middle, radius, tilt, colours, view) -> list[drawn_people.Part]:
+    """A hoop that lies around somebody, `tilt` metres higher on the right and in front: its back and its front half."""
+
+    def half(start):
+        angles = np.linspace(start, start + np.pi, 14)
+        ring = np.stack([np.cos(angles), tilt[0] * np.cos(angles) + tilt[1] * np.sin(angles), np.sin(angles)], axis=1)
+        points = middle + radius * ring
+
+        def paint(pen):
+            drawn_people.line(pen, points, 0.09, colours[0])
+            drawn_people.line(pen, points[4:10], 0.09, colours[1])
+
+        return view.depth(middle) + radius * (1 if start == 0 else -1), paint
+
+    return [half(0), half(np.pi)]
+
+
+def bright(random, person) -> tuple[drawn_people.Colour, drawn_people.Colour]:
+    """Two colours of a thing that stands out from the person's wall and clothes."""
+    return drawn_people.contrast(random, person.wall, (0.6, 1.0), (0.6, 1.0)), drawn_people.colour(
+        random, (0.0, 0.4), (0.85, 1.0)
+    )
+
+
+def face(left, bottom, right, top, z) -> np.ndarray:
+    """The corners of an upright rectangle that faces the viewer, (4, 3)."""
+    return np.array([(left, bottom, z), (right, bottom, z), (right, top, z), (left, top, z)])
+
+
+def _side(x, bottom, back, top, front) -> np.ndarray:
+    return np.array([(x, bottom, back), (x, bottom, front), (x, top, front), (x, top, back)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Cupboard:
+    """A cupboard that faces the viewer, with one door; its hinge is on the right.
+
+    Attributes:
+        left, width, height, front: where it stands, in metres; `front` is the z of the closed door.
+        colour, inside: of the wood and of the darkness in it.
+        content: the colours of what stands on its shelves.
+    """
+
+    left: float
+    width: float
+    height: float
+    front: float
+    colour: drawn_people.Colour
+    inside: drawn_people.Colour
+    content: tuple[drawn_people.Colour, ...]
+
+    def edge(self, angle: float, height: float) -> np.ndarray:
+        """A point (3,) on the edge of the door, opened by `angle` in radians, at this `height`."""
+        right = self.left + self.width
+        return np.array([right - self.width * np.cos(angle), height, self.front + self.width * np.sin(angle)])
+
+    def handle(self, angle: float) -> np.ndarray:
+        """Where the hand holds the door, (3,)."""
+        hinge = self.edge(angle, self.height * 0.6)
+        return 0.92 * hinge + 0.08 * np.array([self.left + self.width, self.height * 0.6, self.front])
+
+    def paint(self, pen: drawing.Pen, angle: float):
+        """Draws it with the door opened by `angle` in radians."""
+        left, right, front, back = self.left, self.left + self.width, self.front, self.front - 0.4
+        for x in (left, right):
+            pen.polygon(_side(x, 0, back, self.height, front), drawn_people.shade(self.colour, 0.75))
+        corners = face(left, self.height, right, self.height, front)
+        corners[2:, 2] = back
+        pen.polygon(corners, drawn_people.shade(self.colour, 1.1))
+        pen.polygon(face(left, 0, right, self.height, front), self.colour)
+        if angle > 0.02:
+            self._paint_inside(pen)
+        self._paint_door(pen, angle)
+
+    def _paint_inside(self, pen):
+        edge, shelves = 0.05, len(self.content) // 2
+        left, right = self.left + edge, self.left + self.width - edge
+        pen.polygon(face(left, edge, right, self.height - edge, self.front), self.inside)
+        step = (self.height - 2 * edge) / shelves
+        for shelf in range(shelves):
+            bottom = edge + shelf * step
+            for place in range(2):
+                start = left + (0.12 + 0.46 * place) * (right - left)
+                stop, top = start + 0.3 * (right - left), bottom + step * (0.75 - 0.2 * ((shelf + place) % 2))
+                pen.polygon(face(start, bottom, stop, top, self.front - 0.05), self.content[2 * shelf + place])
+            drawn_people.line(pen, [(left, bottom, self.front), (right, bottom, self.front)], 0.035, self.colour)
+
+    def _paint_door(self, pen, angle):
+        top, bottom = self.height - 0.02, 0.04
+        hinge = np.array([self.left + self.width, 0, self.front])
+        corners = [
+            hinge + drawn_people.UP * bottom,
+            self.edge(angle, bottom),
+            self.edge(angle, top),
+            hinge + drawn_people.UP * top,
+        ]
+        pen.polygon(corners, drawn_people.shade(self.colour, 0.95 - 0.25 * np.sin(angle)))
+        drawn_people.line(pen, [*corners, corners[0]], 0.03, drawn_people.shade(self.colour, 0.6))
+        drawn_people.disc(pen, self.handle(angle), 0.035, (40, 38, 36))
+
+
+def make_balloon(random) -> Callable[[float, drawn_people.View], list[drawn_people.Part]]:
+    """In some clips a balloon floats behind the person: something that moves and means nothing."""
+    if random.random() > 0.3:
+        return lambda progress, view: []
+    start, drift = np.array([random.uniform(-0.8, 0.8), random.uniform(1.2, 1.7), -0.7]), random.uniform(-0.6, 0.6, 3)
+    colour, radius = drawn_people.colour(random, (0.5, 0.9), (0.6, 1.0)), random.uniform(0.1, 0.16)
+
+    def at(progress, view):
+        point = start + drift * (1, 0.4, 0.2) * progress
+
+        def paint(pen):
+            drawn_people.line(pen, [point, point - drawn_people.UP * (radius + 0.35)], 0.015, (60, 60, 60))
+            drawn_people.disc(pen, point, radius, colour)
+
+        return [(view.depth(point), paint)]
+
+    return at
+
+
+def make_cupboard(random, wall, left, front) -> Cupboard:
+    """A cupboard of random size that suits the wall's colour."""
+    return Cupboard(
+        left=left,
+        width=random.uniform(0.44, 0.54),
+        height=random.uniform(1.2, 1.7),
+        front=front,
+        colour=drawn_people.contrast(random, wall, (0.15, 0.6), (0.45, 0.95)),
+        inside=drawn_people.colour(random, (0.2, 0.5), (0.12, 0.25)),
+        content=tuple(drawn_people.colour(random, (0.4, 0.9), (0.6, 1.0)) for _ in range(2 * random.integers(3, 5))),
+    )
