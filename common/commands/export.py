@@ -12,20 +12,16 @@ antialiased bilinear resizing that gives the same pixels, so there it is the cal
 """
 
 import dataclasses
-import functools
 import importlib.metadata
 import importlib.util
 import json
-import logging
 import os
 import pathlib
 import re
-import shutil
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 import keras
@@ -37,16 +33,9 @@ import tyro
 from common import devices, errors, files, startup, words
 from common.data import sample_list
 from common.models import freezing
-from common.runs import cost, finished_run, saved_model
+from common.runs import cost, exported_model, finished_run, saved_model
 
-NAMES = {"keras": "model.keras", "saved_model": "saved_model", "onnx": "model.onnx", "litert": "model.tflite"}
-FORMATS = tuple(NAMES)
-ANY_SIZE = ("keras", "saved_model")  # resizing is inside
-WITH_INT8 = ("onnx", "litert")
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
-RUNTIMES = {"keras": "keras", "saved_model": "tensorflow", "onnx": "onnxruntime", "litert": "ai-edge-litert"}
-
-INPUT = "pixels"  # name of what ONNX and LiteRT are given
 # Of a probability: what a float32 export may differ by from a network that computes in a precision. Converters know
 # float32 alone, so an export of a half-precise network differs by the network's own rounding.
 TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 1e-1}
@@ -54,37 +43,6 @@ MOST_COMPARED = 500  # test photos, evenly chosen; more say nothing new about ro
 CALIBRATED_ON = 100  # training photos; the ranges of activations settle within a few dozen
 LONGEST_REASON = 200  # letters of a converter's complaint
 WARM_UP, REPEATS = 5, 30  # calls before and while the time is taken
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """One file (or folder) to write: a format, in float32 or int8."""
-
-    format: str
-    int8: bool = False
-
-    @property
-    def name(self) -> str:
-        """As the table calls it: `onnx int8`."""
-        return f"{self.format} int8" if self.int8 else self.format
-
-    @property
-    def file(self) -> str:
-        """Its name in the export's folder: `model_int8.onnx`."""
-        return NAMES[self.format].replace(".", "_int8.") if self.int8 else NAMES[self.format]
-
-    @property
-    def any_size(self) -> bool:
-        """Whether photos of any size are taken."""
-        return self.format in ANY_SIZE
-
-
-@dataclasses.dataclass(frozen=True)
-class Loaded:
-    """An export that has been loaded again: a function of float32 photos to probabilities, and its size on disk."""
-
-    ask: Callable
-    bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,22 +124,27 @@ def export(
     return 2 if wrong or len(written) < len(variants) else 0
 
 
-def _variants(formats, int8: bool) -> list[Variant]:
+def _variants(formats, int8: bool) -> list[exported_model.Variant]:
     """What is to be written, in the order of `FORMATS`."""
-    chosen = [name for name in FORMATS if name in formats]
+    chosen = [name for name in exported_model.FORMATS if name in formats]
     if not chosen:
-        raise errors.UserError(f"--format: name one or several of {', '.join(FORMATS)}")
-    without = [name for name in chosen if name not in WITH_INT8]
+        raise errors.UserError(f"--format: name one or several of {', '.join(exported_model.FORMATS)}")
+    without = [name for name in chosen if name not in exported_model.WITH_INT8]
     if int8 and without:
-        line = f"--int8: only {' and '.join(WITH_INT8)} have it, {' and '.join(without)} not"
+        line = f"--int8: only {' and '.join(exported_model.WITH_INT8)} have it, {' and '.join(without)} not"
         if without == chosen:
             raise errors.UserError(f"{line}; name another --format, or leave --int8 away")
         print(line, file=sys.stderr)
     small = [False, True] if int8 else [False]
-    return [Variant(name, how) for name in chosen for how in small if not how or name in WITH_INT8]
+    return [
+        exported_model.Variant(name, how)
+        for name in chosen
+        for how in small
+        if not how or name in exported_model.WITH_INT8
+    ]
 
 
-def _check_installed(variants: list[Variant]) -> None:
+def _check_installed(variants: list[exported_model.Variant]) -> None:
     for name in dict.fromkeys(variant.format for variant in variants):
         missing = [package for package in PACKAGES.get(name, ()) if importlib.util.find_spec(package) is None]
         if missing:
@@ -233,18 +196,22 @@ def _looks(path: pathlib.Path, reading: saved_model.Reading) -> tuple[list[np.nd
 # Writing ------------------------------------------------------------------------------------------------------
 
 
-def _write_all(variants, saved, reading, calibration, folder: pathlib.Path, run: pathlib.Path) -> dict[Variant, Loaded]:
+def _write_all(
+    variants, saved, reading, calibration, folder: pathlib.Path, run: pathlib.Path
+) -> dict[exported_model.Variant, exported_model.Loaded]:
     """Writes and loads what can be; what cannot gets a line on stderr."""
     looks = [look for path in calibration for look in _looks(path, reading)[1]]
     written = {}
     for variant in variants:
-        if variant.int8 and Variant(variant.format) not in written:
+        if variant.int8 and exported_model.Variant(variant.format) not in written:
             continue
         print(f"export: {variant.name}", file=sys.stderr)
         try:
             with startup.stderr_hidden():
-                _write(variant, saved, reading, looks, folder, run)
-                written[variant] = Loaded(load(variant, folder / variant.file), _bytes(folder / variant.file))
+                exported_model.write(variant, saved, reading, looks, folder, run)
+                written[variant] = exported_model.Loaded(
+                    exported_model.load(variant, folder / variant.file), exported_model.bytes_of(folder / variant.file)
+                )
         except Exception as error:  # converters throw whatever their own code runs into
             print(f"--format {variant.name} cannot hold this network: {_reason(error)}", file=sys.stderr)
     return written
@@ -262,93 +229,6 @@ def _precision(model: keras.Model) -> str:
     """What most of a network computes in: `float32`, `float16` or `bfloat16`."""
     used = {layer.compute_dtype for layer in freezing.leaf_layers(model) if layer.weights}
     return next((name for name in TOLERANCES if name in used and name != "float32"), "float32")
-
-
-def _write(variant: Variant, saved, reading, looks, folder: pathlib.Path, run: pathlib.Path) -> None:
-    path = folder / variant.file
-    if variant.format == "keras":
-        shutil.copyfile(run / "model.keras", path)
-    elif variant.format == "saved_model":
-        _write_saved_model(saved.model, path)
-    elif variant == Variant("onnx"):
-        logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-        model = _without_resizing(run)
-        model.export(str(path), format="onnx", verbose=False, input_signature=_signature(model, None))
-    elif variant.format == "onnx":
-        _quantise_onnx(folder / Variant("onnx").file, path, looks)
-    else:
-        _write_litert(_without_resizing(run), path, looks if variant.int8 else None)
-
-
-def _write_saved_model(model: keras.Model, path: pathlib.Path) -> None:
-    """As `model.export` does, but not in training: Keras's `Resizing` passes that on to the dropout behind it."""
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    signature = [keras.InputSpec(shape=model.input_shape, dtype="float32", name=model.inputs[0].name)]
-    archive.add_endpoint("serve", functools.partial(model.__call__, training=False), signature)
-    archive.write_out(str(path), verbose=False)
-
-
-def _without_resizing(run: pathlib.Path) -> keras.Model:
-    """A run's network in float32, for photos of its own size: they go past the resizing."""
-    reading = saved_model.Reading.of(saved_model.load_model(run))
-    for layer in freezing.leaf_layers(reading.model):
-        layer.dtype_policy = "float32"
-    preprocessing = reading.model.get_layer("preprocessing")
-
-    def call(layer, *arguments, **settings):
-        if layer is reading.resize:
-            return arguments[0]
-        return walk(layer, arguments[0]) if layer is preprocessing else layer(*arguments, **settings)
-
-    def walk(model, pixels):
-        graph = keras.Model(model.input, model.output)
-        walked = keras.models.clone_model(
-            graph, input_tensors=pixels, clone_function=lambda layer: layer, call_function=call
-        )
-        return walked.output
-
-    frames = (reading.clips.frames,) if reading.clips else ()
-    pixels = keras.Input((*frames, reading.resize.height, reading.resize.width, 3), name=INPUT)
-    return keras.Model(pixels, walk(reading.model, pixels))
-
-
-def _signature(model: keras.Model, batch: int | None) -> list:
-    return [keras.InputSpec(shape=(batch, *model.input_shape[1:]), dtype="float32", name=INPUT)]
-
-
-def _write_litert(model: keras.Model, path: pathlib.Path, looks) -> None:
-    """LiteRT's own operations only: those of TensorFlow would need its Flex library on the phone."""
-    options: dict[str, object] = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
-    if looks is not None:
-        options |= {
-            "optimizations": [tf.lite.Optimize.DEFAULT],
-            "representative_dataset": lambda: ([look[None]] for look in looks),
-        }
-    model.export(str(path), format="litert", verbose=False, input_signature=_signature(model, 1), **options)
-
-
-def _quantise_onnx(source: pathlib.Path, path: pathlib.Path, looks) -> None:
-    """Static quantisation, as https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html says."""
-    from onnxruntime import quantization
-    from onnxruntime.quantization import shape_inference
-
-    class Calibration(quantization.CalibrationDataReader):
-        def __init__(self):
-            self.left = iter(looks)
-
-        def get_next(self):
-            look = next(self.left, None)
-            return None if look is None else {name: look[None]}
-
-    name = _onnx_session(source).get_inputs()[0].name
-    prepared = path.with_suffix(".prepared.onnx")
-    shape_inference.quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
-    quantization.quantize_static(
-        str(prepared), str(path), Calibration(), quant_format=quantization.QuantFormat.QDQ, per_channel=True,
-        activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QInt8,
-    )  # fmt: skip
-    prepared.unlink()
 
 
 def _folder(run: pathlib.Path, out: pathlib.Path | None, variants) -> pathlib.Path:
@@ -372,7 +252,7 @@ def _folder(run: pathlib.Path, out: pathlib.Path | None, variants) -> pathlib.Pa
     return directory
 
 
-def _description(directory: pathlib.Path, variant: Variant) -> pathlib.Path:
+def _description(directory: pathlib.Path, variant: exported_model.Variant) -> pathlib.Path:
     """The JSON beside an export."""
     return directory / f"{variant.file}.json"
 
@@ -388,54 +268,9 @@ def _move(source: pathlib.Path, target: pathlib.Path) -> None:
     os.replace(source, target)
 
 
-# Comparing ----------------------------------------------------------------------------------------------------
-
-
-def load(variant: Variant, path: pathlib.Path):
-    """An export in its own runtime: a function of float32 (1, height, width, 3) to probabilities (1, classes)."""
-    return {"keras": _load_keras, "saved_model": _load_saved_model, "onnx": _load_onnx, "litert": _load_litert}[
-        variant.format
-    ](path)
-
-
-def _load_keras(path):
-    return keras.saving.load_model(path, compile=False).predict_on_batch
-
-
-def _load_saved_model(path):
-    model = tf.saved_model.load(str(path))
-    # The function keeps the model alive.
-    return lambda photos: model.serve(tf.constant(photos)).numpy()
-
-
-def _onnx_session(path):
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-
-
-def _load_onnx(path):
-    session = _onnx_session(path)
-    name = session.get_inputs()[0].name
-    return lambda photos: session.run(None, {name: photos})[0]
-
-
-def _load_litert(path):
-    from ai_edge_litert import interpreter
-
-    model = interpreter.Interpreter(model_path=str(path))
-    model.allocate_tensors()
-    (taken,), (given,) = model.get_input_details(), model.get_output_details()
-
-    def ask(photos):
-        model.set_tensor(taken["index"], photos)
-        model.invoke()
-        return model.get_tensor(given["index"])
-
-    return ask
-
-
-def _compare(written: dict[Variant, Loaded], reading: saved_model.Reading, paths) -> list[dict]:
+def _compare(
+    written: dict[exported_model.Variant, exported_model.Loaded], reading: saved_model.Reading, paths
+) -> list[dict]:
     """Asks the Keras model and every export about the same files.
 
     Returns:
@@ -444,7 +279,7 @@ def _compare(written: dict[Variant, Loaded], reading: saved_model.Reading, paths
     """
     # On a recent GPU the Keras model would multiply with ten bits (TensorFloat-32), the exports with all.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    answers: dict[Variant, list[np.ndarray]] = {variant: [] for variant in written}
+    answers: dict[exported_model.Variant, list[np.ndarray]] = {variant: [] for variant in written}
     expected, first = [], None
     for path in tqdm.tqdm(paths, desc="comparing", unit="file"):
         try:
@@ -464,13 +299,19 @@ def _compare(written: dict[Variant, Loaded], reading: saved_model.Reading, paths
             "agreement": float((np.argmax(answers[variant], -1) == np.argmax(expected, -1)).mean()),
             "bytes": export.bytes,
             "milliseconds": round(_milliseconds(variant, export.ask, first, reading), 3),
-            "runtime": f"{RUNTIMES[variant.format]} {importlib.metadata.version(RUNTIMES[variant.format])}",
+            "runtime": _runtime(variant),
         }
         for variant, export in written.items()
     ]
 
 
-def _milliseconds(variant: Variant, ask, looks, reading: saved_model.Reading) -> float:
+def _runtime(variant: exported_model.Variant) -> str:
+    """What runs a variant, and its version."""
+    package = exported_model.RUNTIMES[variant.format]
+    return f"{package} {importlib.metadata.version(package)}"
+
+
+def _milliseconds(variant: exported_model.Variant, ask, looks, reading: saved_model.Reading) -> float:
     """For one file in the network's size, the median of some calls after others that warm up."""
     raw, resized = looks
     photo = (reading.resized(raw[0]) if variant.any_size else resized[0])[None]
@@ -485,13 +326,7 @@ def _milliseconds(variant: Variant, ask, looks, reading: saved_model.Reading) ->
     return 1000 * statistics.median(seconds) * (1 if variant.any_size else len(resized))
 
 
-def _bytes(path: pathlib.Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
-def _agrees(variant: Variant, row: dict, limit: float) -> bool:
+def _agrees(variant: exported_model.Variant, row: dict, limit: float) -> bool:
     """Whether an export gives the Keras model's probabilities; of int8 nobody expects it."""
     return variant.int8 or row["difference"] <= limit
 
@@ -539,7 +374,7 @@ def table(comparison: dict) -> str:
 
 
 def describe(
-    variant: Variant, saved: saved_model.SavedModel, reading: saved_model.Reading, target: dict | None
+    variant: exported_model.Variant, saved: saved_model.SavedModel, reading: saved_model.Reading, target: dict | None
 ) -> dict:
     """The JSON beside an export: all that a program needs to know which has none of this repository.
 
@@ -557,7 +392,7 @@ def describe(
         "weights": "int8" if variant.int8 else "float32",
         "class_names": saved.class_names,
         "input": {
-            "name": saved.model.inputs[0].name if variant.any_size else INPUT,
+            "name": saved.model.inputs[0].name if variant.any_size else exported_model.INPUT,
             "shape": [batch, *frames, *size, 3],
             "axes": ["batch", *(["frames"] if saved.clips else []), "height", "width", "colours"],
             "dtype": "float32",

@@ -193,7 +193,7 @@ def make_joints(person: Person, posture: Posture) -> dict:
 
 
 class View:
-    """Where the camera stands; it takes the place of a `drawn_photos.Pose` and sees points of three dimensions.
+    """Where the camera stands; it takes the place of a `drawing.Pose` and sees points of three dimensions.
 
     Args:
         centre: where in the picture the origin of the world is, (x, y), each 0 to 1.

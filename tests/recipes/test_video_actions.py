@@ -148,10 +148,8 @@ def test_fine_tuning_changes_the_last_layers_alone(moving, tmp_path, temporal):
     assert [stage["stage"] for stage in stages] == ["head", "fine_tuning"]
     assert stages[1]["trainable_parameters"] > stages[0]["trainable_parameters"]
     assert result.results["kept_stage"] in ("head", "fine_tuning")
-    assert saved_model.load_model(result.directory).model.predict(np.zeros((1, 3, 20, 20, 3)), verbose=0).shape == (
-        1,
-        3,
-    )
+    saved = saved_model.load_model(result.directory)
+    assert saved.model.predict(np.zeros((1, 3, 20, 20, 3)), verbose=0).shape == (1, 3)
 
 
 def test_a_run_killed_in_fine_tuning_goes_on_as_if_nothing_had_happened(moving, tmp_path, monkeypatch):

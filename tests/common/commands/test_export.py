@@ -15,7 +15,7 @@ from common.data import sample_list
 from common.media import clips, film
 from common.media import photos as media_photos
 from common.models import backbones, raw_input
-from common.runs import saved_model
+from common.runs import exported_model, saved_model
 
 for package in ("onnxruntime", "tf2onnx", "ai_edge_litert"):
     pytest.importorskip(package, reason=f"{package} is not installed: pip install -e '.[export]'")
@@ -79,7 +79,7 @@ def vgg_run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(vgg_run):
     """The folder with all formats and int8, and the rows of its table."""
-    assert export.export(vgg_run, export.FORMATS, int8=True) == 0
+    assert export.export(vgg_run, exported_model.FORMATS, int8=True) == 0
     rows = json.loads((vgg_run / "export" / "export.json").read_text())["rows"]
     return vgg_run / "export", {row["name"]: row for row in rows}
 
@@ -127,7 +127,7 @@ def test_any_size_means_raw_photos(exported, vgg_run):
     reading = saved_model.Reading.of(saved_model.load_model(vgg_run))
     path = vgg_run.parent / "photos" / "down" / "0.png"
     expected = reading.probabilities([[reading.resized(media_photos.read(path))]])
-    answer = export.load(export.Variant("saved_model"), folder / "saved_model")(
+    answer = exported_model.load(exported_model.Variant("saved_model"), folder / "saved_model")(
         media_photos.read(path)[None].astype("float32")
     )
     assert np.allclose(answer, expected, atol=1e-5)
@@ -167,8 +167,8 @@ def test_the_turns_of_a_mobilenet_stay(tmp_path):
     photos = [media_photos.read(path)[None, :64, :64].astype("float32") for path in tmp_path.glob("photos/*/1.png")]
     photos = [photo for photo in photos if photo.shape == (1, 64, 64, 3)]
     for name in ("onnx", "litert"):
-        variant = export.Variant(name)
-        ask = export.load(variant, tmp_path / "out" / variant.file)
+        variant = exported_model.Variant(name)
+        ask = exported_model.load(variant, tmp_path / "out" / variant.file)
         answers = np.concatenate([ask(photo) for photo in photos])
         assert np.ptp(answers, axis=0).max() > 0.1
         assert np.allclose(answers, [ask(np.rot90(photo, axes=(1, 2)).copy())[0] for photo in photos], atol=1e-5)
@@ -302,5 +302,5 @@ def test_the_threshold_of_a_target_is_not_that_of_int8(vgg_run):
     saved = saved_model.load_model(vgg_run)
     reading, target = saved_model.Reading.of(saved), {"classes": [CLASSES[0]], "threshold": 0.2}
     for int8 in (False, True):
-        told = export.describe(export.Variant("onnx", int8), saved, reading, target)
+        told = export.describe(exported_model.Variant("onnx", int8), saved, reading, target)
         assert ("target" in told) != int8
