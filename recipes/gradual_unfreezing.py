@@ -74,9 +74,9 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
     l2 = keras.regularizers.L2(config.l2)
     if config.units:
-        x = keras.layers.Dropout(config.dropout_rate)(x) if config.dropout_rate else x
+        x = keras.layers.Dropout(config.dropout_rate)(x)
         x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=l2)(x)
-    x = keras.layers.Dropout(config.dropout_rate)(x) if config.dropout_rate else x
+    x = keras.layers.Dropout(config.dropout_rate)(x)
     # float32 also under mixed precision: the softmax and the loss need the digits.
     output = keras.layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"

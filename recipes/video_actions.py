@@ -144,7 +144,7 @@ def build_model(before: keras.Model | None, after: keras.Model, num_classes: int
     l2 = keras.regularizers.L2(config.l2)
     if config.hidden_units:
         x = keras.layers.Dense(config.hidden_units, activation="relu", kernel_regularizer=l2)(x)
-    x = keras.layers.Dropout(config.dropout)(x) if config.dropout else x
+    x = keras.layers.Dropout(config.dropout)(x)
     # float32 also under mixed precision: the softmax and the loss need the digits.
     output = keras.layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
