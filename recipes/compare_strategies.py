@@ -76,8 +76,8 @@ class Config(settings.FineTuningConfig):
 
     backbone: tyro.conf.Suppress[str | None] = None  # here it is --backbones
     # Names, or NAME=STRATEGY with flags of its recipe, "hot=feature_extraction --learning-rate 0.1"; there are
-    # nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing,
-    # full_fine_tuning, from_scratch (the default), layerwise_rates, l2_sp
+    # nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, full_fine_tuning,
+    # gradual_unfreezing, from_scratch (the default), layerwise_rates, l2_sp
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
     backbones: tuple[str, ...] = ()  # names in keras.applications; default MobileNetV2, on demo data demo
     # From --seed on, each with a split of its own unless --split-seed is given.

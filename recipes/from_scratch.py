@@ -40,7 +40,9 @@ from common.runs import finished_run
 from common.training import fitting, recorder, settings
 
 # A comparison hands the same weights to all of its trials, except where a strategy sets its own.
-STRATEGIES: dict[str, tuple[str, dict]] = {"from_scratch": ("all layers, from random weights", {"weights": "none"})}
+STRATEGIES: dict[str, tuple[str, dict]] = {
+    "from_scratch": ("all layers, from random weights", {"weights": "none", "patience": 20})
+}
 NORMALISATION = (
     keras.layers.BatchNormalization, keras.layers.LayerNormalization, keras.layers.GroupNormalization,
 )  # fmt: skip
@@ -56,8 +58,8 @@ class Config(settings.HeadConfig):
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     search_epochs: Annotated[int, Gt(0)] = 5  # with each rate; a rate that is far too high or low shows by then
     epochs: Annotated[int, Gt(0)] = 200  # of the training, an upper limit: early stopping ends it
-    # Epochs without a better validation accuracy before it stops.
-    patience: Annotated[int, Gt(0)] = 10
+    # Epochs without a better validation accuracy before it stops; it takes a while until the first ones help.
+    patience: Annotated[int, Gt(0)] = 20
 
     def __post_init__(self):
         super().__post_init__()
