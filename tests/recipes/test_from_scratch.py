@@ -73,6 +73,8 @@ def test_the_rate_with_the_lowest_loss_trains_the_network_from_the_start(stripes
     assert all(np.array_equal(a, b) for a, b in zip(weights_of(alone), weights_of(searched), strict=True))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
     config = settings(stripes, tmp_path, learning_rates=(1e-4, 1e-3), deterministic=True, head="gap")  # with dropout
     undisturbed = from_scratch.run(config)

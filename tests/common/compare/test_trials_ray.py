@@ -46,7 +46,7 @@ def toys(diary):
 
 def test_a_comparison_is_the_same_there_and_here(cluster, stripes, tmp_path):
     """One strategy trains the whole network: its sums show at once if the number of threads is another there."""
-    strategies = ("logistic_regression", "scratch=from_scratch --learning-rate 1e-4")
+    strategies = ("logistic_regression", "scratch=from_scratch --learning-rates 1e-4")
     config = compare_strategies.Config(
         data=str(stripes), backbones=("demo",), weights="demo", strategies=strategies, seeds=1, image_size=64, epochs=3,
         batch_size=8, cache=tmp_path / "cache", out=tmp_path / "here",
