@@ -36,6 +36,7 @@ ALONE = {
     annotated_types.Gt: "above {}", annotated_types.Ge: "{} or above", annotated_types.Lt: "below {}",
     annotated_types.Le: "at most {}",
 }  # fmt: skip
+REMOVED = [("train_base", False)]  # settings of older versions, with the value at which they did nothing
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
 
 
@@ -84,7 +85,7 @@ def check_bounds(config: Any) -> None:
         bounds, value = _bounds(hint), getattr(config, name)
         if bounds and value is not None:
             holds = all(HOLDS[type(bound)](value, limit) for bound, limit in bounds)
-            check(holds, name, _demand([(type(bound), limit) for bound, limit in bounds]))
+            check(holds, name, _demand([(type(bound), limit) for bound, limit in bounds]) + _hint(hint))
 
 
 def _bounds(hint: Any) -> list[tuple[Any, float]]:
@@ -92,6 +93,12 @@ def _bounds(hint: Any) -> list[tuple[Any, float]]:
     own = [(bound, getattr(bound, type(bound).__name__.lower())) for bound in getattr(hint, "__metadata__", ())
            if type(bound) in HOLDS]  # fmt: skip
     return own + [bound for part in typing.get_args(hint) for bound in _bounds(part)]
+
+
+def _hint(hint: Any) -> str:
+    """What a type says besides its bounds, by `annotated_types.doc`."""
+    told = [part.documentation for part in getattr(hint, "__metadata__", ()) if hasattr(part, "documentation")]
+    return "".join(f": {each}" for each in told)
 
 
 def _demand(bounds: list[tuple[type, float]]) -> str:
@@ -166,10 +173,7 @@ def parse(config_class: type[Any], arguments: list[str], description: str | None
             config_class, args=arguments, description=description, return_unknown_args=True, config=OPTIONS
         )
     if unknown:
-        flags = [
-            "--" + field.name.replace("_", "-") for field in dataclasses.fields(config_class)
-            if "Suppress" not in str(field.type)
-        ]  # fmt: skip
+        flags = ["--" + name.replace("_", "-") for name in sorted(flag_names(config_class))]
         raise errors.UserError(f"unknown argument {unknown[0]}{suggestion(unknown[0], flags)}; --help lists all")
     return parsed
 
@@ -220,7 +224,8 @@ def unboxed(box: str) -> str:
     body = [line for line in lines if line and not line.endswith("─")]
     rule = next((i for i, line in enumerate(lines) if line and set(line) == {"─"}), len(lines))
     message = " ".join(line for line in lines[:rule] if line in body)
-    return message or " ".join(body)
+    # Of a type with bounds only the type: `typing.Annotated[int, Ge(ge=0)]` is a word for programmers.
+    return re.sub(r"typing\.Annotated\[(\w+),[^\]]*\]", r"\1", message or " ".join(body))
 
 
 def suggestion(word: str, valid: list[str]) -> str:
@@ -230,9 +235,14 @@ def suggestion(word: str, valid: list[str]) -> str:
     return f"; did you mean {lowered[close[0]]}?" if close else ""
 
 
+def flag_names(config_class: type) -> set[str]:
+    """The fields that can be set by a flag: a recipe may hide those of its bases that it has no use for."""
+    return {field.name for field in dataclasses.fields(config_class) if "Suppress" not in str(field.type)}
+
+
 def to_dict(config: RunConfig) -> dict[str, Any]:
-    """The config with paths as strings, ready for JSON."""
-    values = dataclasses.asdict(config)
+    """The config with paths as strings, ready for JSON; without fields that are no flags of this recipe."""
+    values = {name: value for name, value in dataclasses.asdict(config).items() if name in flag_names(type(config))}
     return {name: str(value) if isinstance(value, pathlib.Path) else value for name, value in values.items()}
 
 
@@ -248,6 +258,8 @@ def arguments(config) -> list[str]:
     """The command-line arguments that `parse` makes the config from: what differs from the defaults."""
     found = []
     for name, value in changed(config).items():
+        if name not in flag_names(type(config)):
+            continue
         flag = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             found.append(flag if value else flag.replace("--", "--no-", 1))
@@ -263,6 +275,7 @@ def from_dict(config_class: type, values: dict[str, Any]) -> Any:
         UserError: a field is unknown, so the file was written by another version.
     """
     fields = {field.name: field for field in dataclasses.fields(config_class)}
+    values = {name: value for name, value in values.items() if (name, value) not in REMOVED}
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise errors.UserError(

@@ -30,7 +30,7 @@ FIGURES = {
     "gradual_unfreezing": ("stages", "--min-improvement 0"),
     "from_scratch": ("accuracy", ""),
     "skin_lesions": ("leak", ""),
-    "video_actions": ("right_clips", ""),
+    "video_actions": ("right_frames", ""),
     "legal_text": ("perplexities", ""),
 }
 

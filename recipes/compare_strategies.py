@@ -92,9 +92,14 @@ class Config(settings.FineTuningConfig):
     head: Literal["flatten", "gap"] = "gap"  # gap has far fewer weights: better with few photos
     unfreeze_from: str | None = None  # of partial_unfreezing: number, name or block; default: the last block
     max_blocks: Annotated[int, Gt(0)] = 3  # of gradual_unfreezing: the most that it unfreezes
+    learning_rate: Annotated[float, Gt(0)] = 1e-3  # of a head; from_scratch tries several and chooses on validation
+    # Of a head, or from scratch; an upper limit: early stopping ends the training.
+    epochs: Annotated[int, Gt(0)] = 200
+    # Epochs without a better validation loss before a head stops; from scratch that takes 20.
+    patience: Annotated[int, Gt(0)] = 10
 
     def __post_init__(self):
-        super().__post_init__()
+        settings.HeadConfig.__post_init__(self)  # what fine-tuning demands, the strategies that do it check
         for name in ("strategies", "fractions"):
             values = getattr(self, name)
             flags.check(0 < len(values) == len(set(values)), name, "must be one or several, each once")
@@ -143,7 +148,7 @@ def defined(definition: str) -> Strategy:
 
 def with_settings(config: Config, strategy: Strategy, **settings):
     """The recipe's Config of a trial: those of our flags that it has too, then the strategy's own settings."""
-    ours, its = ({field.name for field in dataclasses.fields(each)} for each in (Config, strategy.recipe.Config))
+    ours, its = map(flags.flag_names, (Config, strategy.recipe.Config))
     passed = {name: getattr(config, name) for name in ours & its - {"backbone", "resume", "out", "debug"}}
     return strategy.recipe.Config(**passed | strategy.settings | settings)
 

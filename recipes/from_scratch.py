@@ -24,20 +24,21 @@ from common import startup  # isort: skip  (first: it imports TensorFlow quietly
 
 import dataclasses
 import math
+import sys
 from typing import Annotated, Literal
 
 import keras
 import tyro
 from annotated_types import Gt
 
-from common import devices, errors, flags
+from common import devices, flags
 from common.data import dataset
 from common.evaluation import classification
 from common.features import frozen_prefix
 from common.models import backbones
 from common.report import classes
 from common.runs import finished_run
-from common.training import fitting, recorder, settings
+from common.training import checkpoints, fitting, recorder, settings
 
 # A comparison hands the same weights to all of its trials, except where a strategy sets its own.
 STRATEGIES: dict[str, tuple[str, dict]] = {
@@ -63,7 +64,7 @@ class Config(settings.HeadConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        sound = len(self.learning_rates) > 0 and all(rate > 0 for rate in self.learning_rates)
+        sound = len(self.learning_rates) > 0 and all(0 < rate < math.inf for rate in self.learning_rates)
         flags.check(sound, "learning_rates", "must be one or several, each above 0")
 
 
@@ -133,10 +134,13 @@ def search(whole, record, device) -> dict[float, float]:
     """Rate → validation loss after `search_epochs`, infinite where it diverged; each begins with the same weights."""
     config, start, found = record.config, whole.model.get_weights(), {}
     for rate in config.learning_rates:
+        stage, found[rate] = f"rate_{rate:g}", math.inf
+        if record.progress.given_up(stage):
+            continue
         try:
-            found[rate] = train(whole, record, device, f"rate_{rate:g}", rate, config.search_epochs).score["loss"]
-        except errors.UserError:  # the loss is no number: a rate that is too high loses, and the search goes on
-            found[rate] = math.inf
+            found[rate] = train(whole, record, device, stage, rate, config.search_epochs).score["loss"]
+        except checkpoints.Diverged:  # a rate that is too high loses, and the search goes on
+            record.progress.give_up(stage)
         whole.model.set_weights(start)
     return found
 
@@ -158,14 +162,18 @@ def run(config: Config) -> finished_run.Result:
     # Training: the rate first, a few epochs with each; then from the start with the best one.
     losses = search(whole, record, device) if len(config.learning_rates) > 1 else {config.learning_rates[0]: None}
     rate = min(losses, key=lambda rate: losses[rate] or 0.0)
+    print(f"learning rate: {rate:g}", file=sys.stderr)
     fitted = train(whole, record, device, "training", rate, config.epochs, config.patience)
     rows = [record.stage("training", model, fitted.score)]
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
-    tried = [{"learning_rate": rate, "validation_loss": loss} for rate, loss in losses.items()]
+    tried = [
+        {"learning_rate": each, "validation_loss": loss if loss is not None and math.isfinite(loss) else None}
+        for each, loss in losses.items()
+    ]
     chosen = {"learning_rate": rate, "tried": tried}
     return record.finish(
-        whole, "from_scratch", task=classification, sections=[classes], stages=rows, chosen=chosen
+        whole, "from_scratch", task=classification, sections=[classes], stages=rows, chosen=chosen, monitor="accuracy"
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from typing import Annotated, Literal
 
 import keras
 import numpy as np
-from annotated_types import Gt
+from annotated_types import Gt, doc
 from sklearn import linear_model, metrics, preprocessing
 
 from common import devices
@@ -55,7 +55,8 @@ class Config(settings.PhotoConfig):
 
     backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
     classifier: Literal["logistic_regression", "nearest_centroid"] = "logistic_regression"  # centroid: very few photos
-    views: Annotated[int, Gt(0)] = 8  # augmented views of each training photo: a probe has no epochs that draw new ones
+    # Augmented views of each training photo.
+    views: Annotated[int, Gt(0), doc("a probe has no epochs that could draw new ones")] = 8
 
 
 def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:

@@ -33,7 +33,7 @@ import sys
 from typing import Annotated, Any, Literal
 
 import keras
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import devices, errors, flags
 from common.data import dataset, metadata_table, pipeline
@@ -73,11 +73,11 @@ class Config(settings.PhotoConfig):
     warm_up: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises from nothing
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     flip: bool = True  # with any rotation that is both flips: a lesion has no upside
-    rotation: Annotated[float, Ge(0), Le(180)] = 180.0  # turn by up to so many degrees
-    zoom: Annotated[float, Ge(0), Lt(1)] = 0.1  # up to this fraction closer or further
-    contrast: Annotated[float, Ge(0), Le(1)] = 0.1  # up to this fraction more or less contrast
+    rotation: Annotated[float, Ge(0), Le(180), doc("in degrees")] = 180.0  # turn by up to so many degrees
+    zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction closer or further
+    contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction more or less contrast
     # Up to this fraction more or less red, green and blue; more would change the diagnosis.
-    colour: Annotated[float, Ge(0), Le(1)] = 0.05
+    colour: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.05
     turns: Literal[1, 4, 8] = 8  # orientations of a picture that an answer is the mean of; 1 just looks at it
     image_column: str = "image_id"  # metadata.csv: name of the image file, with or without its ending
     label_column: str = "dx"  # metadata.csv: the diagnosis

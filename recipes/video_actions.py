@@ -36,7 +36,7 @@ from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import devices, errors, flags
 from common.data import clip_groups, dataset, pipeline
@@ -87,8 +87,8 @@ class Config(settings.PhotoConfig):
     warm_up: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises from nothing
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many clips
     flip: bool = True  # mirror clips left to right; not where the side carries meaning
-    zoom: Annotated[float, Ge(0), Lt(1)] = 0.1  # up to this fraction closer or further
-    contrast: Annotated[float, Ge(0), Le(1)] = 0.1  # up to this fraction more or less contrast
+    zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction closer or further
+    contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction more or less contrast
     # Augmented views cached of each training clip; 0 draws new ones each epoch, uncached, slow.
     views: Annotated[int, Ge(0)] = 4
 

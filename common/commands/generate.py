@@ -58,7 +58,7 @@ def load(run: pathlib.Path) -> language_model.LanguageModel:
         raise errors.UserError(f"{run}: a classifier of documents, which writes nothing; ask it with predict")
     folder = run / "preset" if (run / "preset").is_dir() else run
     if not (folder / "config.json").is_file() or not (folder / "task.json").is_file():
-        raise errors.UserError(f"{run}: no language model there; give the directory of a finished run of legal_text")
+        raise errors.UserError(f"{run}: no language model there; give the directory of a finished run that tuned one")
     return language_model.load(str(folder.absolute()))
 
 

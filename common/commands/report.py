@@ -4,7 +4,7 @@ import pathlib
 
 import tyro
 
-from common import startup
+from common import errors, startup
 from common.report import page
 from common.runs import finished_run, saved_model
 
@@ -15,6 +15,8 @@ def command(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     Args:
         run: the directory of a finished run.
     """
+    if (run / "config.json").is_file() and not (run / "results.json").is_file():
+        raise errors.UserError(f"{run} is not finished: go on with --resume {run}")
     if (run / "compare.json").is_file():
         print(startup.by_name("compare.page").write(run, finished_run.Result.read(run).results))
         return 0

@@ -40,9 +40,7 @@ def last_blocks(model: keras.Model, count: int) -> list[tuple[str, int]]:
     """
     found = sorted(blocks(model).items(), key=lambda block: -block[1])
     if not found:
-        raise errors.UserError(
-            f"the layers of {model.name} are not named by blocks: give --unfreeze-from of partial_unfreezing a layer"
-        )
+        raise errors.UserError(f"the layers of {model.name} are not named by blocks: name a layer by --unfreeze-from")
     return found[:count]
 
 

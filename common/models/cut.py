@@ -65,7 +65,7 @@ def cut(model: keras.Model, at: list | None = None) -> Cut:
         raise ValueError("nothing trains: every layer of the model is frozen")
     if not at:
         _check_layout(model)
-    tensors = at or crossing_tensors(model, _computed_once(model))
+    tensors = at or crossing_tensors(model, _without_idle_ends(model, _computed_once(model)))
     if len(tensors) == 1 and tensors[0] is model.inputs[0]:
         return Cut(tensors, None, model)
     outputs = model.outputs if len(model.outputs) > 1 else model.outputs[0]
@@ -98,11 +98,25 @@ def _computed_once(model: keras.Model) -> list:
     found = []
     results: set[int] = set()
     for operation in model.operations:
-        inputs = [] if isinstance(operation, keras.layers.InputLayer) else flat(operation.input)
-        if _is_fixed(operation) and all(id(tensor) in results for tensor in inputs):
+        if _is_fixed(operation) and all(id(tensor) in results for tensor in _inputs(operation)):
             found.append(operation)
             results.update(id(tensor) for tensor in flat(operation.output))
     return found
+
+
+def _without_idle_ends(model: keras.Model, before: list) -> list:
+    """These operations without a `Dropout` of 0 at their end: heads with and without dropout share their features."""
+    kept = list(before)
+    for operation in reversed(before):
+        if isinstance(operation, keras.layers.Dropout) and operation.trainable and not operation.rate:
+            used = {id(tensor) for each in kept for tensor in _inputs(each)}
+            if id(operation.output) not in used:
+                kept = [each for each in kept if each is not operation]
+    return kept
+
+
+def _inputs(operation) -> list:
+    return [] if isinstance(operation, keras.layers.InputLayer) else flat(operation.input)
 
 
 def _is_fixed(operation) -> bool:

@@ -145,8 +145,9 @@ def _stage_curve(run):
 
 
 def _kept_epoch(run):
-    """The epoch to mark as the best; None where stages decided, and not the lowest loss, what was kept."""
-    return None if "kept_stage" in run.results else _best_epoch(_trained(run))
+    """The epoch to mark as the best; None where something else than the lowest loss decided what was kept."""
+    by_loss = run.results.get("monitor", "loss") == "loss"
+    return _best_epoch(_trained(run)) if by_loss and "kept_stage" not in run.results else None
 
 
 def _best_epoch(history):

@@ -232,6 +232,12 @@ def _one_of_a_lesion(rows):
     return list(first.values())[:EXPLAINED_PHOTOS]
 
 
+def warning(result: finished_run.Result) -> str:
+    """How the pictures were split: by picture the numbers that follow are too good."""
+    leaks = result.results["clinic"]["split"] == "random"
+    return "split by picture: LEAKS, do not quote" if leaks else "split by lesion"
+
+
 def summary(result: finished_run.Result) -> str:
     """The lines that a run ends with, of the `clinic` section of results.json."""
     found = result.results["clinic"]
@@ -241,7 +247,6 @@ def summary(result: finished_run.Result) -> str:
         for name in ("sensitivity", "specificity")
     )
     return (
-        f"{'split by picture: LEAKS, do not quote' if found['split'] == 'random' else 'split by lesion'}\n"
         f"{' or '.join(chosen['classes'])}, where the probability reaches {chosen['threshold']:.4f}: "
         f"sensitivity {sensitivity}, specificity {specificity}\nno medical device; read model_card.md"
     )

@@ -83,7 +83,7 @@ def _strip_figure(run, name, rows, explain):
     captions = [_caption(row) for row in rows]
     alt = f"Frames of {len(rows)} test clips with {name} answers, and what each frame added to the answer"
     strips = [np.stack([page.shrink(frame) for frame in clip[chosen]]) for clip in clips]
-    figure = page.figure(run, f"{name}_clips", alt, frame_strips, strips, contributions[:, chosen], captions)
+    figure = page.figure(run, f"{name}_frames", alt, frame_strips, strips, contributions[:, chosen], captions)
     return dataclasses.replace(figure, width=STRIP_WIDTH)
 
 

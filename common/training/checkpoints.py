@@ -48,6 +48,10 @@ class Checkpoint:
             np.savez(temporary, state=json.dumps(state), **arrays)
 
 
+class Diverged(errors.UserError):
+    """The loss of a training is not finite."""
+
+
 class Progress:
     """Where a run stands: what is finished, what it goes on from after an interruption, and its clock.
 
@@ -70,6 +74,20 @@ class Progress:
         if self.checkpoint and self.checkpoint.stage == stage:
             return self.checkpoint.epoch + 1
         return 0
+
+    def give_up(self, stage: str) -> None:
+        """Ends a stage that diverged; the next epoch's checkpoint takes note of it."""
+        self.finished_stages.append(stage)
+        for path in self.best_paths(stage):
+            path.unlink()
+
+    def given_up(self, stage: str) -> bool:
+        """Whether the stage was given up, also in an earlier session of this run."""
+        return stage in self.finished_stages and not self.best_paths(stage)
+
+    def best_paths(self, stage: str) -> list[pathlib.Path]:
+        """The files with the best weights of a stage: one, or two for a moment."""
+        return list(self.directory.glob(f"best_{glob.escape(stage)}_[0-9][0-9][0-9][0-9].npz"))
 
     def seconds(self) -> float:
         """Wall time of this run so far, with the sessions before an interruption up to their last finished epoch."""
@@ -153,8 +171,9 @@ class BestEpoch(keras.callbacks.Callback):
         row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
             slow = self.stage != "head" and hasattr(self.config, "fine_tuning_rate")
-            flag = "--fine-tuning-rate" if slow else "--learning-rate"
-            raise errors.UserError(
+            flag = "--learning-rates" if hasattr(self.config, "learning_rates") else "--learning-rate"
+            flag = "--fine-tuning-rate" if slow else flag
+            raise Diverged(
                 f"the loss became {logs['loss']} in epoch {epoch + 1} of stage {self.stage}: start again with a lower "
                 f"{flag}{'' if self.config.precision == 'float32' else ' or with --precision float32'}"
             )
@@ -171,7 +190,7 @@ class BestEpoch(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.over and not self.checkpoint:  # A later stage has begun since: only the best one is left.
-            (path,) = self._best_paths()
+            (path,) = self.progress.best_paths(self.stage)
             self.best_epoch = int(path.stem.rpartition("_")[2]) - 1
         else:
             path = self._best_path()
@@ -183,7 +202,7 @@ class BestEpoch(keras.callbacks.Callback):
             self.progress.finished_stages.append(self.stage)
 
     def _remove_all_but(self, best: pathlib.Path) -> None:
-        for path in self._best_paths():
+        for path in self.progress.best_paths(self.stage):
             if path != best:
                 path.unlink()
 
@@ -192,9 +211,6 @@ class BestEpoch(keras.callbacks.Callback):
 
     def _best_path(self) -> pathlib.Path:
         return self.directory / f"best_{self.stage}_{self.best_epoch + 1:04d}.npz"
-
-    def _best_paths(self) -> list[pathlib.Path]:
-        return list(self.directory.glob(f"best_{glob.escape(self.stage)}_[0-9][0-9][0-9][0-9].npz"))
 
     def _write_best(self) -> None:
         with files.replacing(self._best_path()) as temporary:

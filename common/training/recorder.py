@@ -216,6 +216,9 @@ class Recorder:
         result = self.write_results(results | {"sections": names})
         page.write(self.directory, sections, saved)
         self.publish()
+        for section in sections:  # what puts the numbers in doubt comes before them
+            if hasattr(section, "warning"):
+                print(section.warning(result))
         for section in sections:
             print(section.summary(result))
         return result

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import pytest
 import tensorflow as tf
-from annotated_types import Ge, Gt, Le, Lt
+import tyro
+from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import errors, flags
 from common.training import settings as training_settings
@@ -167,3 +168,27 @@ def test_every_setting_is_explained_where_it_stands(module):
 )
 def test_a_config_becomes_arguments_that_give_it_again(settings):
     assert flags.parse(type(settings), flags.arguments(settings)) == settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hiding(flags.RunConfig):
+    epochs: tyro.conf.Suppress[int] = 7
+    units: Annotated[int, Gt(0), doc("there is no half unit")] | None = None
+
+
+def test_what_a_recipe_hides_is_no_flag_and_is_not_recorded():
+    assert "epochs" not in flags.to_dict(Hiding()) and "--epochs" not in flags.arguments(Hiding(epochs=8))
+    with pytest.raises(errors.UserError, match="unknown argument --epochs"):
+        flags.parse(Hiding, ["--epochs", "3"])
+
+
+def test_a_removed_setting_is_forgotten_where_it_did_nothing():
+    assert flags.from_dict(Hiding, {"seed": 3, "train_base": False}) == Hiding(seed=3)
+    with pytest.raises(errors.UserError, match="train_base"):
+        flags.from_dict(Hiding, {"train_base": True})
+
+
+def test_a_type_with_bounds_is_told_as_a_type():
+    with pytest.raises(errors.UserError) as raised:
+        flags.parse(Hiding, ["--units", "half"])
+    assert "half" in str(raised.value) and "Annotated" not in str(raised.value)

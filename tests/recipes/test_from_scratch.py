@@ -73,6 +73,14 @@ def test_the_rate_with_the_lowest_loss_trains_the_network_from_the_start(stripes
     assert all(np.array_equal(a, b) for a, b in zip(weights_of(alone), weights_of(searched), strict=True))
 
 
+def test_a_rate_that_diverges_loses(stripes, tmp_path):
+    result = from_scratch.run(settings(stripes, tmp_path, learning_rates=(1e30, 1e-3), epochs=1))
+    chosen = result.results["chosen"]
+    assert chosen["learning_rate"] == 1e-3 and chosen["tried"][0] == {"learning_rate": 1e30, "validation_loss": None}
+    stages = {row["stage"] for row in finished_run.read_history(result.directory)}
+    assert "training" in stages and not list(result.directory.glob("best_*.npz"))
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
@@ -86,7 +94,7 @@ def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
         assert all(np.array_equal(a, b) for a, b in zip(weights_of(undisturbed), weights_of(resumed), strict=True))
 
 
-@pytest.mark.parametrize("rates", [(), (1e-3, 0.0)])
+@pytest.mark.parametrize("rates", [(), (1e-3, 0.0), (float("inf"),)])
 def test_rates_are_checked(rates):
     with pytest.raises(errors.UserError, match="--learning-rates must be one or several, each above 0"):
         from_scratch.Config(learning_rates=rates)

@@ -85,7 +85,7 @@ def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp
     for text in ("Does it use time?", "Which frames it looked at", "test clips</b>", "training clips"):
         assert text in page
     assert "test photos" not in page
-    for name in ("order_test", "training_clips", "right_clips"):
+    for name in ("order_test", "training_clips", "right_frames"):
         assert (result.directory / "figures" / f"{name}.png").stat().st_size > 1000
 
     # predict reads the very frames of the training; the saved model alone chooses them from the whole clip.

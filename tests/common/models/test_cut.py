@@ -25,6 +25,19 @@ def test_a_random_layer_is_not_cached_unless_it_is_frozen():
     assert [layer.name for layer in cut.cut(model).prefix.layers][-1] == "drop"
 
 
+def test_a_dropout_of_nothing_at_the_end_is_left_to_the_suffix():
+    """So heads with and without dropout share what is cached."""
+    inputs = keras.Input((8,))
+    frozen = keras.layers.Dense(4, name="first")
+    x = frozen(inputs)
+    models = [keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Dropout(rate)(x))) for rate in (0.0, 0.3)]
+    frozen.trainable = False
+    for model in models:
+        part = cut.cut(model)
+        assert [layer.name for layer in part.prefix.layers][-1] == "first"
+        assert any(isinstance(layer, keras.layers.Dropout) for layer in part.suffix.layers)
+
+
 def test_a_random_layer_without_a_rate_is_never_cached():
     inputs = keras.Input((8, 8, 3))
     frozen = keras.layers.Conv2D(2, 3, name="first")

@@ -45,7 +45,7 @@ def test_clips_that_are_there_are_explained_by_what_was_answered(run, monkeypatc
     found = motion.section(run, saved_model.SavedModel(model=None, class_names=NAMES, clips=media_clips.Clips()))
     assert explain.asked == [("4", 0), ("3", 1)]  # the surest right one of each class, called last
     assert found["strips"]["wrong"].width == motion.STRIP_WIDTH
-    for name in ("order_test", "time_pairs", "wrong_clips", "right_clips"):
+    for name in ("order_test", "time_pairs", "wrong_frames", "right_frames"):
         assert (run.directory / "figures" / f"{name}.png").stat().st_size > 500
 
 

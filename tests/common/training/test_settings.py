@@ -9,8 +9,9 @@ pytestmark = pytest.mark.quick
 
 def test_too_much_augmentation_is_refused():
     for name, message in (
-        ("zoom", "--zoom must be from 0 to below 1"), ("contrast", "--contrast must be from 0 to 1"),
-        ("rotation", "--rotation must be from 0 to 180"),
+        ("zoom", "--zoom must be from 0 to below 1: 0.1 is 10 %"),
+        ("contrast", "--contrast must be from 0 to 1: 0.1 is 10 %"),
+        ("rotation", "--rotation must be from 0 to 180: in degrees"),
     ):  # fmt: skip
         with pytest.raises(errors.UserError, match=f"^{message}$"):
             settings.PhotoConfig(**{name: 270.0})
