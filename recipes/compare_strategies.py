@@ -19,7 +19,7 @@ photos only. The frozen layers are computed once for all trials. A comparison th
 `--resume` and repeats nothing that is finished.
 
 Expected: on the demo, five strategies with three seeds and short trainings (three and a half minutes on two CPU cores)
-have four that use pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch at chance.
+have four that use pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch near chance.
 """
 
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)

@@ -13,11 +13,11 @@ Command:
 
 A baseline should be the best honest one. A network without normalisation, such as VGG16, gets batch norm behind every
 convolution (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167) and He initialisation (He et al. 2015,
-https://arxiv.org/abs/1502.01852): on 560 flowers that is worth 14 points to the demo's network. A few epochs with each
-of several rates come first, and validation chooses. All layers train and nothing is cached: every epoch runs the whole
-network on every photo.
+https://arxiv.org/abs/1502.01852). A few epochs with each of several rates come first, and validation chooses. All
+layers train and nothing is cached: every epoch runs the whole network on every photo.
 
-Expected: to be measured.
+Expected: on the demo, with 120 training photos, a test accuracy of 0.211 (0.175 – 0.264, five seeds; chance is 0.167),
+in 78 seconds (77 – 119) on two CPU cores beside other work; a head on pretrained layers has 0.783 there.
 """
 
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)

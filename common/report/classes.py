@@ -228,7 +228,7 @@ def summary(result: finished_run.Result) -> str:
     cost = result.results["cost"]
     lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
     lines.append(
-        f"{cost['epochs']} epochs, {cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 2**20:,.0f} MB of memory, "
+        f"{cost['epochs']} epochs, {cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 1e6:,.0f} MB of memory, "
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
     if "kept_stage" in result.results:
