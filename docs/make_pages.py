@@ -267,7 +267,7 @@ def values(annotation: str) -> str:
     if choices := re.fullmatch(r"Literal\[(.*)\]", kind):
         return ", ".join(f"`{value}`" for value in ast.literal_eval(f"({choices[1]},)"))
     if bounded := re.fullmatch(r"Annotated\[(.*?), (\w+\(.*\))\]", kind):
-        bounds = [BOUNDS[bound].format(limit) for bound, limit in re.findall(r"(\w+)\((.*?)\)", bounded[2])]
+        bounds = [BOUNDS[bound].format(limit) for bound, limit in re.findall(r"([GL][te])\((.*?)\)", bounded[2])]
         return f"{values(bounded[1])}, {' and '.join(bounds)}"
     if several := re.fullmatch(r"tuple\[(.*), \.\.\.\]", kind):
         return f"one or several: {values(several[1])}"

@@ -26,15 +26,12 @@ class PhotoConfig(flags.RunConfig):
     # Of all photos; default 0.15 (demo 0.6: 20 photos a class train).
     test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
     flip: bool = False  # mirror training photos left to right; not where the side carries meaning
-    rotation: Annotated[float, Ge(0), Le(180), doc("in degrees")] = (
-        0.0  # turn them by up to so many degrees; 10 is small
-    )
-    zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = (
-        0.0  # up to this fraction closer or further; 0.1 is small
-    )
-    contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = (
-        0.0  # up to this fraction more or less contrast; 0.1 is small
-    )
+    # Turn them by up to so many degrees; 10 is small.
+    rotation: Annotated[float, Ge(0), Le(180), doc("in degrees")] = 0.0
+    # Up to this fraction closer or further; 0.1 is small.
+    zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.0
+    # Up to this fraction more or less contrast; 0.1 is small.
+    contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.0
     # Augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow.
     views: Annotated[int, Ge(0)] = 8
     skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
