@@ -9,7 +9,7 @@ WORKERS := $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 
 .PHONY: demo test long quick lint copies coverage benchmarks docs notebooks notebooks-run clean
 
-# Short training, so that three seeds of each take three minutes.
+# Short training, so that three seeds of each take four minutes.
 demo: $(INSTALLED)
 	@$(VENV)/bin/python recipes/compare_strategies.py --strategies logistic_regression feature_extraction \
 	  partial_unfreezing gradual_unfreezing from_scratch --learning-rate 3e-3 --epochs 30 --patience 5 \

@@ -18,7 +18,7 @@ Each trial is a run of a recipe, in a process of its own, with its own report; a
 photos only. The frozen layers are computed once for all trials. A comparison that was interrupted goes on with
 `--resume` and repeats nothing that is finished.
 
-Expected: on the demo, five strategies with three seeds and short trainings (three and a half minutes on two CPU cores)
+Expected: on the demo, five strategies with three seeds and short trainings (four to five minutes on two CPU cores)
 have four that use pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch near chance.
 """
 
