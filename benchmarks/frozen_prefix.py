@@ -33,6 +33,7 @@ from PIL import Image
 from common.data import dataset, pipeline
 from common.data import splits as data_splits
 from common.features import frozen_prefix
+from common.media import medium, photos
 from common.models import backbones, blocks, freezing, raw_input
 from common.runs import cost
 from common.training import settings as training_settings
@@ -181,8 +182,9 @@ def _shape(work):
 def _in_memory(work, split):
     """Photos as VGG16 takes them, float32 (n, height, width, 3), and their one-hot labels."""
     resize = raw_input.resizing(work.settings.image_size, "squash")
-    batches = pipeline.photo_batches(
-        work.splits.paths(split), resize, work.settings.batch_size, keras.applications.vgg16.preprocess_input
+    paths = work.splits.paths(split)
+    batches = pipeline.look_batches(
+        paths, [medium.PLAIN] * len(paths), resize, work.settings.batch_size, keras.applications.vgg16.preprocess_input
     )
     return np.concatenate([np.array(batch) for batch in batches]), np.eye(2, dtype="float32")[work.splits.labels(split)]
 
@@ -258,7 +260,7 @@ def photos_of(benchmark: Config, folder: pathlib.Path) -> tuple[data_splits.Spli
 def splits_of(settings: training_settings.PhotoConfig) -> data_splits.Splits:
     """The photos as the recipes find and scan them, those of the test among those that train."""
     with tempfile.TemporaryDirectory() as name:
-        splits = dataset.load(settings, pathlib.Path(name))
+        splits = dataset.load(settings, pathlib.Path(name), photos.PHOTOS)
     return dataclasses.replace(splits, train=splits.train + splits.test, test=[])
 
 
@@ -365,7 +367,7 @@ def extract(folder: pathlib.Path) -> None:
     )
     run = folder.parent / f"run-{folder.name}"
     run.mkdir()
-    splits = dataset.load(settings, run)
+    splits = dataset.load(settings, run, photos.PHOTOS)
     backbone = backbones.load("MobileNetV2:0.35", "none", settings.image_size)
     model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config(head="gap"))
     freezing.unfreeze(backbone.model, blocks.layer_number(backbone.model, "block_6"))

@@ -20,6 +20,7 @@ import tables
 import tyro
 
 from common.data import sources
+from common.media import photos as media_photos
 from recipes import feature_extraction, gradual_unfreezing, partial_unfreezing
 
 
@@ -59,7 +60,7 @@ STRATEGIES = {
 def main(benchmark: Config) -> None:
     """Prints the table."""
     rows = []
-    photos = len(sources.read_source(benchmark.data, pathlib.Path()))
+    photos = len(sources.read_source(benchmark.data, pathlib.Path(), media_photos.PHOTOS))
     for labelled in benchmark.labelled:
         fractions = {"validation_fraction": labelled / 10 / photos, "test_fraction": 1 - labelled / photos}
         results = {name: [] for name in STRATEGIES}

@@ -31,7 +31,7 @@ import tyro
 from sklearn import model_selection
 
 from common import devices, flags, words
-from common.data import clip_groups, sample_list
+from common.data import clip_groups, sample_list, targets
 from common.data import splits as data_splits
 from common.features import frozen_prefix
 from common.media import clips
@@ -148,7 +148,7 @@ def speed(settings: Config) -> None:
     backbone = backbones.load(settings.backbone, own.weights or "imagenet", size, "squash", own.last_layer)
     looking = clips.Clips(own.frames)
     photos = np.concatenate([
-        np.asarray(backbone.preprocess(backbone.resize(looking.read(sample.path, 0.5).astype("float32"))))
+        np.asarray(backbone.preprocess(backbone.resize(looking.read(sample.path).astype("float32"))))
         for sample in chosen
     ])  # fmt: skip
     network = backbone.model
@@ -193,12 +193,11 @@ def extract(backbone, samples, contents, own: video_actions.Config, looking: cli
     (maps,) = frames.on_each_frame(backbone.model, [inputs])
     pooled = keras.layers.GlobalAveragePooling3D()(maps)
     model = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(pooled))
-    splits = data_splits.Splits(
-        own.data, tuple(sorted({sample.label for sample in samples})), samples, [], [], {}, contents
-    )
+    samples = [dataclasses.replace(sample, split="train") for sample in samples]
+    splits = data_splits.Splits.of(own.data, looking, targets.CLASSES, samples, {}, contents)
     with tempfile.TemporaryDirectory() as cache, contextlib.redirect_stderr(io.StringIO()):
         own = dataclasses.replace(own, cache=pathlib.Path(cache), views=1)
-        frozen_prefix.FrozenPrefix(model, backbone, splits, own, clips=looking, at=[pooled])
+        frozen_prefix.FrozenPrefix(model, backbone, splits, own, at=[pooled])
 
 
 def main(settings: Config):

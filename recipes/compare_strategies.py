@@ -39,11 +39,13 @@ from annotated_types import Gt
 
 from common import devices, errors, flags
 from common.compare import claims, page, table, time_estimate, trial_run, trials
-from common.data import dataset, sample_list, splits
+from common.compare import plan as plans
+from common.data import dataset, sample_list
 from common.features import frozen_prefix
+from common.media import photos
 from common.models import backbones, freezing
 from common.runs import finished_run
-from common.training import recorder, settings
+from common.training import fine_tuning, recorder, settings
 from recipes import feature_extraction, from_scratch, gradual_unfreezing, linear_probe, partial_unfreezing
 
 
@@ -71,7 +73,7 @@ ROLES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(settings.FineTuningConfig):
+class Config(fine_tuning.FineTuningConfig):
     """Strategies x backbones x seeds x fractions of the training photos, side by side."""
 
     backbone: tyro.conf.Suppress[str | None] = None  # here it is --backbones
@@ -232,7 +234,7 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     seconds = 0.0
     for (first, head, _, _), own in sorted(wanted.items(), key=lambda each: each[0][:3]):
         with tempfile.TemporaryDirectory() as folder:
-            splits = dataset.load(own, pathlib.Path(folder))
+            splits = dataset.load(own, pathlib.Path(folder), photos.Photos())
             shape = with_settings(config, STRATEGIES["feature_extraction"], head=head)
             model = feature_extraction.build_model(backbone.model, len(splits.class_names), shape)
             freezing.unfreeze(backbone.model, first, config.batch_norm)
@@ -259,16 +261,18 @@ def run(config: Config) -> finished_run.Result:
     names = config.backbones or ("demo" if config.data == "demo" else "MobileNetV2",)
 
     # Data: a split for each seed, its training side thinned out for the smaller fractions.
-    sources = dataset.splits_of_seeds(config, config.seeds, config.fractions, record.directory / "splits")
+    sources = plans.splits_of_seeds(
+        config, photos.Photos(), config.seeds, config.fractions, record.directory / "splits"
+    )
     planned = plan(config, names, sources)
     of_backbone = {name: [each for each in planned if each.backbone == name] for name in names}
 
     # The plan and its price, before anything runs.
     print("plan: measuring a few training steps", file=sys.stderr)
-    sides = {key: splits.count_sides(sample_list.read_csv(path)) for key, path in sources.items()}
-    photos = max(sum(counts.values()) for counts in sides.values())
+    sides = {key: plans.count_sides(sample_list.read_csv(path)) for key, path in sources.items()}
+    most = max(sum(counts.values()) for counts in sides.values())
     speeds = {name: trials.call(measure, config, ours) for name, ours in of_backbone.items()}
-    feature_seconds = {name: speed.forward * photos for name, speed in speeds.items()}
+    feature_seconds = {name: speed.forward * most for name, speed in speeds.items()}
     seconds = collections.defaultdict(list)
     for each in planned:
         label = f"{each.name}, {each.backbone}" if len(names) > 1 else each.name
@@ -301,7 +305,7 @@ def run(config: Config) -> finished_run.Result:
     }  # fmt: skip
     first = sample_list.read_csv(sources[config.seed, max(config.fractions)])
     names_of_classes = sorted({sample.label for sample in first})
-    results["data"] = {"source": config.data, "class_names": names_of_classes} | splits.count_sides(first)
+    results["data"] = {"source": config.data, "class_names": names_of_classes} | plans.count_sides(first)
     results["cost"] = {
         "seconds": round(record.progress.seconds(), 1), "feature_seconds": round(sum(feature_seconds.values()), 1),
         "device": devices.description(), "peak_memory_bytes": max(

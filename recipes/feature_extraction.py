@@ -33,10 +33,11 @@ from common import devices
 from common.data import dataset
 from common.evaluation import classification
 from common.features import frozen_prefix
+from common.media import photos
 from common.models import backbones, freezing
 from common.report import classes
 from common.runs import finished_run
-from common.training import fitting, imbalance, recorder, settings
+from common.training import fitting, recorder, settings
 
 STRATEGIES: dict[str, tuple[str, dict]] = {"feature_extraction": ("a new head on the frozen network", {})}
 
@@ -76,7 +77,7 @@ def run(config: Config) -> finished_run.Result:
     device = devices.set_up(config)
 
     # Data: who trains, who chooses, who judges.
-    splits = dataset.load(config, record.directory)
+    splits = dataset.load(config, record.directory, photos.Photos())
 
     # Model: the pretrained base, frozen, with the preprocessing and image size that belong to it, and a new head.
     with device.scope():
@@ -95,7 +96,7 @@ def run(config: Config) -> finished_run.Result:
         )
 
     # Training: stops early on the validation loss and puts the best epoch's weights back.
-    weights = imbalance.class_weights("weights" if config.class_weights else "none", splits.counts())
+    weights = splits.class_weights() if config.class_weights else None
     fitting.fit(record, prefix, "head", config.epochs, patience=config.patience, class_weight=weights)
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.

@@ -35,6 +35,7 @@ from common import devices, flags
 from common.data import dataset
 from common.evaluation import classification
 from common.features import frozen_prefix
+from common.media import photos
 from common.models import backbones
 from common.report import classes
 from common.runs import finished_run
@@ -152,7 +153,7 @@ def run(config: Config) -> finished_run.Result:
     device = devices.set_up(config)
 
     # Data and model: nothing is frozen, so the part behind the frozen prefix is the whole model.
-    splits = dataset.load(config, record.directory)
+    splits = dataset.load(config, record.directory, photos.Photos())
     with device.scope():
         backbone = backbones.choose(config, default="VGG16")
         model = build_model(normalised(backbone.model), len(splits.class_names), config)

@@ -35,16 +35,17 @@ from common import devices, flags
 from common.data import dataset, pipeline
 from common.evaluation import classification, intervals
 from common.features import frozen_prefix
+from common.media import photos
 from common.models import backbones, blocks, freezing
 from common.report import classes
 from common.runs import finished_run
-from common.training import fitting, recorder, schedules, settings
+from common.training import fine_tuning, fitting, recorder, schedules
 
 STRATEGIES: dict[str, tuple[str, dict]] = {"gradual_unfreezing": ("the head, then block by block while it pays", {})}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(settings.FineTuningConfig):
+class Config(fine_tuning.FineTuningConfig):
     """Unfreeze block by block from the top, for as long as it pays."""
 
     # The most that are unfrozen; further down the features to cache grow, 1.6 MB a photo in VGG16.
@@ -127,7 +128,7 @@ def run(config: Config) -> finished_run.Result:
     device = devices.set_up(config)
 
     # Data and model.
-    splits = dataset.load(config, record.directory)
+    splits = dataset.load(config, record.directory, photos.Photos())
     with device.scope():
         backbone = backbones.choose(config, default="VGG16")
         model = build_model(backbone.model, len(splits.class_names), config)

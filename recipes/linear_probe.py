@@ -34,6 +34,7 @@ from common import devices
 from common.data import dataset
 from common.evaluation import classification
 from common.features import frozen_prefix
+from common.media import photos
 from common.models import backbones, freezing
 from common.report import classes
 from common.runs import finished_run
@@ -129,7 +130,7 @@ def run(config: Config) -> finished_run.Result:
     device = devices.set_up(config)
 
     # Data and model.
-    splits = dataset.load(config, record.directory)
+    splits = dataset.load(config, record.directory, photos.Photos())
     num_classes = len(splits.class_names)
     with device.scope():
         backbone = backbones.choose(config, default="VGG16")

@@ -35,10 +35,11 @@ from common import devices
 from common.data import dataset, pipeline
 from common.evaluation import classification, intervals
 from common.features import frozen_prefix
+from common.media import photos
 from common.models import backbones, blocks, freezing
 from common.report import classes
 from common.runs import finished_run
-from common.training import fitting, penalties, recorder, schedules, settings
+from common.training import fine_tuning, fitting, penalties, recorder, schedules
 
 ALL_LAYERS = {"unfreeze_from": "1"}  # layer 0 is the input
 STRATEGIES = {
@@ -50,7 +51,7 @@ STRATEGIES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(settings.FineTuningConfig):
+class Config(fine_tuning.FineTuningConfig):
     """Train the head, then fine-tune the network from a layer on."""
 
     unfreeze_from: str | None = None  # number, name or block of the first layer that trains; default: last block
@@ -118,14 +119,14 @@ def run(config: Config) -> finished_run.Result:
     """Trains the head, then the last layers too, unless that harms; reads the test photos once."""
     if config.list_layers:
         name = config.backbone or ("demo" if config.data == "demo" else "VGG16")
-        print(freezing.layer_table(backbones.load(name, "none").model))
+        print(blocks.layer_table(backbones.load(name, "none").model))
         sys.exit()
     record = recorder.Recorder("partial_unfreezing", config)
     config = record.config  # under --resume the settings of the interrupted run
     device = devices.set_up(config)
 
     # Data and model.
-    splits = dataset.load(config, record.directory)
+    splits = dataset.load(config, record.directory, photos.Photos())
     with device.scope():
         backbone = backbones.choose(config, default="VGG16")
         model = build_model(backbone.model, len(splits.class_names), config)

@@ -39,10 +39,11 @@ from common import devices, errors, flags
 from common.data import dataset, metadata_table, pipeline
 from common.evaluation import classification, clinic, intervals
 from common.features import frozen_prefix
+from common.media import photos
 from common.models import backbones, blocks, freezing, raw_input
 from common.report import classes, clinical
 from common.runs import finished_run
-from common.training import fitting, imbalance, recorder, schedules, settings
+from common.training import fine_tuning, fitting, imbalance, recorder, schedules, settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ class Config(settings.PhotoConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        settings.check_fine_tuning(self)
+        fine_tuning.check_fine_tuning(self)
         flags.check(len(self.target) > 0, "target", "must name at least one diagnosis")
         flags.check(not (self.show_leak and self.split == "random"), "show_leak", "needs --split lesion")
 
@@ -203,7 +204,9 @@ def run(config: Config) -> finished_run.Result:
 
     # Data: the pictures alone go on; what else is known of them waits for the evaluation.
     table = read_table(config)
-    splits = dataset.load(config, record.directory, table.samples, table.problems, by_group=True)
+    splits = dataset.load(
+        config, record.directory, photos.Photos(), samples=table.samples, problems=table.problems, by_group=True
+    )
 
     # Model: the pretrained base, frozen, and a new head.
     with device.scope():

@@ -44,10 +44,10 @@ from common.demo import drawn_clips
 from common.evaluation import classification, intervals, use_of_time
 from common.features import frozen_prefix
 from common.media import clips
-from common.models import backbones, blocks, cut, frames, freezing, inflate, raw_input
+from common.models import backbones, blocks, frames, freezing, inflate
 from common.report import classes, motion
 from common.runs import finished_run
-from common.training import fitting, recorder, schedules, settings
+from common.training import fine_tuning, fitting, recorder, schedules, settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Config(settings.PhotoConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        settings.check_fine_tuning(self)
+        fine_tuning.check_fine_tuning(self)
         flags.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
         flags.check(len(self.time_pairs) % 2 == 0, "time_pairs", "must name classes two by two: open close throw catch")
 
@@ -190,13 +190,13 @@ def time_pairs(config: Config, class_names) -> list[tuple[str, str]]:
     return list(zip(config.time_pairs[::2], config.time_pairs[1::2], strict=True))
 
 
-def order_and_pairs(model, backbone, splits, looking, probabilities, config: Config) -> dict:
+def order_and_pairs(model, backbone, splits, probabilities, config: Config) -> dict:
     """Whether time is used: the test clips with their frames in other orders, and pairs of classes."""
     chosen = use_of_time.some_of(len(splits.test))
     labels = splits.labels("test")[chosen]
     batches = pipeline.evaluation_batches(
-        [splits.paths("test")[number] for number in chosen], labels, len(splits.class_names), backbone.resize,
-        config.batch_size, backbone.preprocess, clips=looking, position=looking.positions()[0],
+        [splits.paths("test")[number] for number in chosen], labels, splits.targets.encoded, backbone.resize,
+        config.batch_size, backbone.preprocess, splits.medium.looks("test")[0], splits.medium,
     )  # fmt: skip
     return {
         "clips": len(chosen),
@@ -216,7 +216,8 @@ def run(config: Config) -> finished_run.Result:
 
     # Data: clips, and which of them belong together.
     samples = clip_groups.load(config.data, config.cache_directory, config.group_pattern, config.official_split)
-    splits = dataset.load(config, record.directory, samples, kind=clips)
+    looking = clips.Clips(config.frames, config.sampling, config.stride, config.looks)
+    splits = dataset.load(config, record.directory, looking, samples=samples)
     time_pairs(config, splits.class_names)  # a mistake there shows now, not after the training
 
     # Model: the pretrained network, in two parts where it will be fine-tuned, under clips.
@@ -224,15 +225,14 @@ def run(config: Config) -> finished_run.Result:
         size = config.image_size or (None if config.data == "demo" else 112)
         backbone = backbones.choose(dataclasses.replace(config, image_size=size), default="InceptionV3")
         first = first_unfrozen(backbone.model, config)
-        before, after = cut.halves(backbone.model, first) if first else (None, backbone.model)
+        before, after = blocks.halves(backbone.model, first) if first else (None, backbone.model)
         if config.temporal == "inflated":
             after = inflate.inflated(after, config.frames)
         model, behind = build_model(before, after, len(splits.class_names), config)
     record.begin(backbone, unfreeze_from=None if first is None else backbone.model.layers[first].name)
 
     # The layers that never train run once for each clip and each of its augmented views.
-    looking = clips.Clips(config.frames, config.sampling, config.stride, config.looks)
-    cut_at = functools.partial(frozen_prefix.FrozenPrefix, model, backbone, splits, config, clips=looking)
+    cut_at = functools.partial(frozen_prefix.FrozenPrefix, model, backbone, splits, config)
     freezing.freeze(backbone.model)
     prefixes = {}
     if first is not None:
@@ -266,11 +266,12 @@ def run(config: Config) -> finished_run.Result:
     part = prefixes.pop(trained)
     windows = {side: part.predict(side) for side in ("validation", "test")}
     answers = {side: each.mean(axis=0) for side, each in windows.items()}
-    found = dataclasses.asdict(looking) | {
+    found = {
+        **{name: getattr(config, name) for name in ("frames", "sampling", "stride", "looks")},
         "temporal": config.temporal,
         "windows": len(windows["test"]),
         "window_accuracy": float((windows["test"].argmax(-1) == splits.labels("test")).mean()),
-        "time": order_and_pairs(model, backbone, splits, looking, answers["test"], config),
+        "time": order_and_pairs(model, backbone, splits, answers["test"], config),
     }
 
     # What stays: a model that takes raw clips, the numbers, the pictures.
@@ -278,7 +279,7 @@ def run(config: Config) -> finished_run.Result:
     return record.finish(
         part, f"{config.temporal}, {kept.replace('_', ' ')}", task=classification, sections=[classes, motion],
         predictions=answers,
-        raw_input=raw_input.take_raw_clips(model, backbone.preprocess, backbone.resize, looking),
+        raw_input=frames.take_raw_clips(model, backbone.preprocess, backbone.resize, looking),
         others=tuple(prefixes.values()), stages=stages, clips=found, **last,
     )  # fmt: skip
 

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from common import files
+from common.data import targets
 from common.evaluation import classification, grad_cam
+from common.media import photos
 from common.report import page
 from common.runs import finished_run, saved_model
 
@@ -123,8 +125,8 @@ def warm_left(paths, class_indices):
 def model_explained_by(heatmap_function):
     """Gives a saved model without a network, whose photos are explained by a function like `warm_left`."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(grad_cam, "for_photos", lambda model: heatmap_function)
-        yield saved_model.SavedModel(model=None, class_names=[], clips=None)
+        patched.setattr(grad_cam, "for_files", lambda model, read: heatmap_function)
+        yield saved_model.SavedModel(None, targets.CLASSES, photos.PHOTOS)
 
 
 def draw(run, heatmap_function=None):

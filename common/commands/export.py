@@ -159,7 +159,7 @@ def _photos(run: pathlib.Path, moved_to: pathlib.Path | None, reading: saved_mod
     split_csv = run / "split.csv"
     if not split_csv.is_file():
         raise errors.UserError(f"{run}: no split.csv there, which names the test photos; give a run's directory")
-    kind = reading.kind.NAME
+    unit = reading.medium.unit
     samples = sample_list.read_csv(split_csv)
     root = pathlib.Path(os.path.commonpath([os.path.dirname(sample.path) for sample in samples]))
 
@@ -171,7 +171,7 @@ def _photos(run: pathlib.Path, moved_to: pathlib.Path | None, reading: saved_mod
         if missing:
             where = f"not below --photos {moved_to}" if moved_to else "not where split.csv says"
             raise errors.UserError(
-                f"{len(missing)} of {len(paths)} {split} {kind}s are {where}, such as {missing[0]}; an export is "
+                f"{len(missing)} of {len(paths)} {split} {unit}s are {where}, such as {missing[0]}; an export is "
                 f"compared on them: --photos DIR with what {root} held"
             )
         return words.spread(paths, count), len(paths)
@@ -184,13 +184,9 @@ def _looks(path: pathlib.Path, reading: saved_model.Reading) -> tuple[list[np.nd
 
     A model that takes whole clips counts frames; it gets just so many that it takes the very frames of the look.
     """
-    if not reading.clips:
-        pixels = list(reading.pixels(path))
-        return pixels, [reading.resized(look) for look in pixels]
-    clips, step = reading.clips, reading.clips.stride if reading.clips.sampling == "window" else 1
-    every = dataclasses.replace(clips, frames=(clips.frames - 1) * step + 1, stride=1)
-    pixels = [every.read(str(path), position) for position in clips.positions()]
-    return pixels, [reading.resized(look[::step]) for look in pixels]
+    medium = reading.medium
+    raw = [medium.raw(path, look) for look in medium.looks("test")]
+    return raw, [reading.resized(medium.taken(each)) for each in raw]
 
 
 # Writing ------------------------------------------------------------------------------------------------------
@@ -335,7 +331,7 @@ def _comparison(run: pathlib.Path, rows: list[dict], found: Photos, reading: sav
     """What export.json holds."""
     return {
         "run": _name_of(run),
-        "unit": reading.kind.NAME,
+        "unit": reading.medium.unit,
         "compared_on": len(found.compared),
         "test": found.test,
         "calibrated_on": len(found.calibration) if int8 else None,
@@ -385,16 +381,16 @@ def describe(
         target: what the run wants to find, with its threshold, or None.
     """
     size = [None, None] if variant.any_size else [reading.resize.height, reading.resize.width]
-    frames = [None if variant.any_size else saved.clips.frames] if saved.clips else []
+    frames = [None if variant.any_size else length for length in saved.medium.shape[:-3]]
     batch = 1 if variant.format == "litert" else None
     told = {
         "format": variant.format,
         "weights": "int8" if variant.int8 else "float32",
-        "class_names": saved.class_names,
+        "class_names": list(saved.class_names),
         "input": {
             "name": saved.model.inputs[0].name if variant.any_size else exported_model.INPUT,
             "shape": [batch, *frames, *size, 3],
-            "axes": ["batch", *(["frames"] if saved.clips else []), "height", "width", "colours"],
+            "axes": ["batch", *(["frames"] if frames else []), "height", "width", "colours"],
             "dtype": "float32",
             "range": [0, 255],
             "colours": "RGB",
@@ -403,8 +399,7 @@ def describe(
         },
         "output": {"shape": [batch, len(saved.class_names)], "dtype": "float32", "is": "probabilities of class_names"},
     }
-    if saved.clips:
-        told["frames"] = _frames(saved.clips, variant.any_size)
+    told |= saved.medium.description(variant.any_size)
     if target and not variant.int8:  # whose probabilities are others: the threshold would not find what it promises
         told["target"] = {"classes": target["classes"], "threshold": target["threshold"], "use": "no medical device"}
     return told
@@ -419,15 +414,3 @@ def _resizing(resize: keras.layers.Resizing) -> dict:
         aspect = "pad: first centred on black with the target's aspect"
     method = "bilinear, antialiased (a triangle filter as wide as the scale; Pillow's BILINEAR)"
     return {"height": resize.height, "width": resize.width, "method": method, "aspect": aspect}
-
-
-def _frames(clips, any_length: bool) -> dict:
-    """Which frames of a clip are asked about."""
-    if clips.sampling == "whole":
-        which = f"those shown at the middles of {clips.frames} equal parts of the clip's time"
-    else:
-        which = f"{clips.frames} frames, {clips.stride} apart, from one window"
-    windows = len(clips.positions())
-    if windows > 1:
-        which += f"; the answer is the mean over {windows} windows around {clips.positions()} of the clip (0 to 1)"
-    return dataclasses.asdict(clips) | {"which": f"all: the model itself takes {which}" if any_length else which}

@@ -4,7 +4,6 @@ import pathlib
 import sys
 from typing import Annotated
 
-import numpy as np
 import tqdm
 import tyro
 
@@ -54,9 +53,9 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
         UserError: no model there, no files given.
     """
     reading = _reading(run)
-    paths, class_names = reading.find(names), reading.class_names
+    paths, targets = reading.find(names), reading.targets
     target = finished_run.target_of(run)
-    rows, refused = [], 0
+    answers, refused = [], 0
     for start in tqdm.trange(
         0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size
     ):
@@ -64,30 +63,39 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
         looks = [(path, found) for path in asked if (found := _looks(path, reading)) is not None]
         refused += len(asked) - len(looks)
         if looks:
-            answers = reading.probabilities([found for _, found in looks])
-            rows += [_row(path, answer, class_names) for (path, _), answer in zip(looks, answers, strict=True)]
-    columns = ["path", "label", "probability", *(f"p_{name}" for name in class_names)]
-    shown = [row[:3] for row in rows]
+            outputs = reading.probabilities([found for _, found in looks])
+            answers += [(path, targets.answer(output)) for (path, _), output in zip(looks, outputs, strict=True)]
+    rows = [{"path": path} | _written(answer, targets) for path, answer in answers]
+    shown = [[row[name] for name in ("path", *targets.shown)] for row in rows]
     if target:
         name = " or ".join(target["classes"])
-        called = [_called(row[3:], class_names, target) for row in rows]
-        rows, shown = ([row + more for row, more in zip(part, called, strict=True)] for part in (rows, shown))
-        columns += [f"p_target_{name}", "called"]
+        for row, line, (_, answer) in zip(rows, shown, answers, strict=True):
+            called = _called(answer, target)
+            row |= dict(zip((f"p_target_{name}", "called"), called, strict=True))
+            line += called
         print(
             f"called {name}: where its probability reaches {target['threshold']:.4f}; no medical device",
             file=sys.stderr,
         )
     if csv:
-        files.write_csv(csv, columns, rows)
+        files.write_csv(csv, list(rows[0]) if rows else ["path"], [row.values() for row in rows])
     for path, *answer in shown:
         print("\t".join([words.printable(str(path)), *map(str, answer)]))
     return 2 if refused else 0
 
 
-def _called(probabilities: list[str], class_names: list[str], target: dict) -> list:
+def _called(answer: dict, target: dict) -> list:
     """The probability of the target classes together, and whether it reaches the threshold."""
-    together = finished_run.target_probability(probabilities, class_names, target)
+    together = sum(answer[f"p_{name}"] for name in target["classes"])
     return [f"{together:.4f}", "called" if together >= target["threshold"] else "not called"]
+
+
+def _written(answer: dict, targets) -> dict:
+    """An answer as it is printed: what is shown with four decimals, the rest with six digits."""
+    return {
+        name: (f"{value:.4f}" if name in targets.shown else f"{value:.6g}") if isinstance(value, float) else value
+        for name, value in answer.items()
+    }
 
 
 def _reading(run: pathlib.Path):
@@ -104,8 +112,3 @@ def _looks(path: pathlib.Path, reading):
     except errors.UnusableFile as error:
         print(f"{words.printable(str(path))}: {words.without_advice(error)}", file=sys.stderr)
         return None
-
-
-def _row(path: pathlib.Path, probabilities: np.ndarray, class_names: list[str]) -> list:
-    best = int(probabilities.argmax())
-    return [path, class_names[best], f"{probabilities[best]:.4f}", *(f"{p:.6g}" for p in probabilities)]

@@ -12,14 +12,12 @@ import socket
 import sys
 import threading
 import urllib.parse
-from typing import Any
 
 import numpy as np
 import tyro
 
 from common import errors, startup, words
-from common.evaluation import grad_cam
-from common.report import figures, page
+from common.report import page
 from common.runs import finished_run, saved_model
 
 FILES = ("templates/answer.html", "templates/serve.css", "templates/serve.html", "templates/serve.js")
@@ -42,7 +40,7 @@ class Answerer:
 
     Attributes:
         class_names: in the order of the probabilities.
-        kind: the module that reads an upload, `media.photos` or `media.clips`.
+        medium: what an upload is.
         target: what the run wants to find, with its threshold, or None.
     """
 
@@ -53,16 +51,16 @@ class Answerer:
             UserError: there is no model.
         """
         saved = saved_model.load_model(run)
+        medium = saved.medium
         self.reading, self.target = saved_model.Reading.of(saved), finished_run.target_of(run)
-        self.class_names, self.kind = saved.class_names, self.reading.kind
-        self._motion: Any = startup.by_name("report.motion") if saved.clips else None
-        explain = self._motion.for_frames if self._motion else grad_cam.for_pictures
-        self._explain = explain(saved.model)
+        self.class_names, self.medium = saved.class_names, medium
+        section = startup.by_name(f"report.{medium.explained_by}") if medium.explained_by else None
+        self._explain = section.for_answers(saved.model) if section else None
         # One at a time: a large photo takes gigabytes while it is resized.
         self._turn = threading.Lock()
-        frames = (saved.clips.frames,) if saved.clips else ()
-        grey = np.full((*frames, self.reading.resize.height, self.reading.resize.width, 3), 128, "uint8")
-        self._answer([grey] * len(saved.clips.positions() if saved.clips else [0]), None)
+        size = self.reading.resize.height, self.reading.resize.width
+        grey = np.full((*medium.shape[:-3], *size, 3), 128, "uint8")
+        self._answer([grey] * len(medium.looks("test")), None)
 
     def answer(self, content: bytes, explain: int | None = None) -> str:
         """The answer to a photo or clip as a piece of HTML.
@@ -85,19 +83,19 @@ class Answerer:
             {"index": index, "name": self.class_names[index], "probability": float(probabilities[index])}
             for index in order
         ]
-        picture = self._strip if self._motion else self._heat
+        pictures = self._explain(looks[0], explained) if self._explain else {}
         return page.template("answer.html", TEMPLATES).render(
             rows=rows,
             explained={"index": explained, "name": self.class_names[explained]},
             kind_of_answer=self._kind_of_answer(len(looks)),
             target=self._called(probabilities),
-            **{"seen": None, "heat": None, "strip": None} | picture(looks[0], explained),
+            **{"seen": None, "heat": None, "strip": None} | pictures,
         )
 
     def _kind_of_answer(self, looks: int) -> str:
         if self.target:
             return "the most probable class; the numbers rank, they are no risk in per cent"
-        mean = f", the mean over {looks} windows of the clip" if looks > 1 else ""
+        mean = f", the mean over {looks} looks at the {self.medium.unit}" if looks > 1 else ""
         return f"the most probable of {len(self.class_names)} classes{mean}"
 
     def _called(self, probabilities) -> dict | None:
@@ -106,26 +104,6 @@ class Answerer:
         together = finished_run.target_probability(probabilities, self.class_names, self.target)
         called = "called" if together >= self.target["threshold"] else "not called"
         return self.target | {"name": " or ".join(self.target["classes"]), "probability": together, "called": called}
-
-    def _heat(self, look, explained: int) -> dict:
-        """The photo as the network saw it, and with the places that speak for a class."""
-        (heatmap,) = self._explain([look], [explained])
-        seen = np.clip(look.round(), 0, 255).astype("uint8")
-        return {"seen": page.jpeg_uri(seen), "heat": page.jpeg_uri(grad_cam.overlay(seen, heatmap))}
-
-    def _strip(self, look, explained: int) -> dict:
-        """The frames of a clip, and what each adds to the answer, as in the report."""
-        contributions = self._explain(look[None], [explained])
-        chosen = words.spread(range(len(look)), self._motion.SHOWN_FRAMES)
-        shown = np.clip(look.round(), 0, 255).astype("uint8")[chosen]
-        strips = [np.stack([page.shrink(frame) for frame in shown])]
-        light, dark = (
-            page.data_uri(self._motion.frame_strips(strips, contributions[:, chosen], [""], theme=theme), "png")
-            for theme in (figures.LIGHT, figures.DARK)
-        )
-        most = int(contributions[0].argmax()) + 1
-        alt = f"{len(chosen)} frames with what each added; of the {len(look)} frames number {most} spoke most for it"
-        return {"strip": page.Figure(light, dark, alt, self._motion.STRIP_WIDTH)}
 
 
 @contextlib.contextmanager
@@ -218,11 +196,11 @@ def _page(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool) ->
         title=results.get("recipe", "model"),
         class_names=answerer.class_names,
         test=results.get("test"),
-        unit=answerer.kind.NAME,
+        unit=answerer.medium.unit,
         target=answerer.target,
-        extensions=answerer.kind.EXTENSIONS,
+        extensions=answerer.medium.extensions,
         limit=max_bytes,
-        most_pixels=answerer.kind.MAX_PIXELS,
+        most_pixels=answerer.medium.most_pixels,
         local=local,
     )
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from common import errors
 from common.data import sample_list, sources
 from common.demo import drawn_clips
-from common.media import clips, containers
+from common.media import clips
 
 UCF101_PATTERN = r"_(g\d+)_c\d+"  # v_Punch_g01_c02
 UT_INTERACTION_PATTERN = r"(set\d+_seq\d+)_"  # set1_seq03_13_3_2
@@ -80,73 +80,10 @@ def read_folder(folder: pathlib.Path) -> list[sample_list.Sample]:
     UCF101's lists may lie in `folder/splits`.
 
     Raises:
-        UserError: fewer than two classes, or a class folder that `find_clips` refuses.
+        UserError: fewer than two classes, or a class folder that `clips.find_clips` refuses.
     """
     lists = any((folder / LISTS_FOLDER).glob("trainlist*.txt"))
-    return sources.read_folder(folder, find_clips, "clips", ignored={LISTS_FOLDER} if lists else ())
-
-
-def find_clips(class_folder: pathlib.Path) -> list[pathlib.Path]:
-    """The clips at any depth below a class folder, in order: video files, and the folders that have photos in them.
-
-    A GIF is a clip here, never a frame. Links to folders are followed; hidden files and folders are not looked into.
-
-    Raises:
-        UserError: there are no clips, photos lie directly in the class folder, a folder has both photos and clips,
-            or two clips have one name.
-    """
-    photos = _photos(class_folder)
-    if photos:
-        raise errors.UserError(
-            f"{class_folder}: photos lie directly in this class folder, such as {photos[0]}, so it would be one clip "
-            f"itself; put the frames of each clip into a folder of its own, {class_folder.name}/<clip>/{photos[0]}, "
-            "and remove other photos"
-        )
-    clips = sorted(_clips_below(class_folder))
-    if not clips:
-        raise errors.UserError(
-            f"{class_folder}: no clips in this class folder; fill it or remove it (clips are folders of photos, or "
-            f"files that end in {' '.join(sorted(containers.EXTENSIONS))})"
-        )
-    first_of_name: dict[pathlib.PurePath, pathlib.Path] = {}
-    for clip in clips:
-        first = first_of_name.setdefault(_without_ending(clip), clip)
-        if first != clip:
-            raise errors.UserError(
-                f"{first} and {clip.name} have one name, like one clip in two forms, which a split could part; keep "
-                "one, or rename it if it is another clip"
-            )
-    return clips
-
-
-def _clips_below(folder: pathlib.Path) -> list[pathlib.Path]:
-    found = []
-    for path in folder.iterdir():
-        if path.name.startswith(".") or not path.is_dir():
-            found += [path] if clips.is_clip(path) else []
-            continue
-        photos, inside = _photos(path), _clips_below(path)
-        if photos and inside:
-            raise errors.UserError(
-                f"{path}: has both photos, such as {photos[0]}, and clips, such as {inside[0].name}; is it a clip "
-                "itself, with the photos as its frames? Remove the ones or the others"
-            )
-        found += [path] if photos else inside
-    return found
-
-
-def _photos(folder: pathlib.Path) -> list[str]:
-    """The names of the photos in a folder, without those that are clips as well: GIFs."""
-    try:
-        names = [pathlib.Path(path).name for path in clips.frame_paths(folder)]
-    except containers.ClipError as error:
-        raise errors.UserError(f"{folder}: {error}") from error
-    return [name for name in names if not name.lower().endswith(containers.EXTENSIONS)]
-
-
-def _without_ending(path: pathlib.PurePath) -> pathlib.PurePath:
-    """`Punch/v_Punch_g01_c01.avi`, or that clip as a folder of frames: `Punch/v_Punch_g01_c01`."""
-    return path.with_suffix("") if path.suffix.lower() in containers.EXTENSIONS else path
+    return sources.read_folder(folder, clips.Clips(), ignored={LISTS_FOLDER} if lists else ())
 
 
 # Groups -------------------------------------------------------------------------------------------------------
@@ -230,7 +167,7 @@ def _groups(samples, pattern: re.Pattern) -> list[str]:
 
 
 def _name(path: str) -> str:
-    return _without_ending(pathlib.Path(path)).name
+    return clips.without_ending(pathlib.Path(path)).name
 
 
 # UCF101's official splits -------------------------------------------------------------------------------------
@@ -301,4 +238,4 @@ def _read_lists(folder: pathlib.Path, number: int) -> tuple[pathlib.Path, dict[s
 
 def _key(clip: str) -> str:
     """What a clip is found by: some copies of UCF101 write HandstandPushups, others HandStandPushups."""
-    return _without_ending(pathlib.PurePath(clip)).as_posix().lower()
+    return clips.without_ending(pathlib.PurePath(clip)).as_posix().lower()

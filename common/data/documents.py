@@ -8,17 +8,18 @@ heart.
 import collections
 import csv
 import dataclasses
+import hashlib
 import json
 import pathlib
 import re
 import sys
 from collections.abc import Iterable
 
-import numpy as np
-
-from common import errors, files
-from common.data import near_duplicates, sample_list, sources, splits
+from common import errors
+from common.data import file_checks, near_duplicates, parts, sample_list, sources, splits
+from common.data import targets as kinds
 from common.demo import drawn_texts
+from common.media import medium as media
 from common.media import texts as media_texts
 from common.media import windows
 
@@ -27,50 +28,19 @@ DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.2}
 DEMO_GROUPS = r"^(\d+)_"  # of the demo's file names: the company
 
 
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A document that cannot be used, and why."""
-
-    path: str
-    label: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Corpus:
-    """Documents on their sides.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Corpus(splits.Splits):
+    """Documents on their sides; their types are the classes, one alone called "" where there are none.
 
     Attributes:
-        source: the `--data` that they came from.
-        class_names: the types of documents, sorted; `("",)` where there are none.
-        train, validation, test: lists of `sample_list.Sample`.
-        general: samples of general texts, which are of no type and nobody trains on; empty where there are none.
         texts: path → text.
         duplicates: pairs of near-duplicates, the most alike first.
-        skipped: how many documents were left out.
+        general: samples of general texts, which are of no type and nobody trains on; empty where there are none.
     """
 
-    source: str
-    class_names: tuple[str, ...]
-    train: list[sample_list.Sample]
-    validation: list[sample_list.Sample]
-    test: list[sample_list.Sample]
     texts: dict[str, str] = dataclasses.field(repr=False)
     duplicates: list[near_duplicates.Pair] = dataclasses.field(default_factory=list)
-    skipped: int = 0
     general: list[sample_list.Sample] = dataclasses.field(default_factory=list)
-
-    def labels(self, split: str) -> np.ndarray:
-        """Indices of the types of a split's documents, int64 (n,); not for `general`."""
-        return np.array([self.class_names.index(sample.label) for sample in getattr(self, split)], dtype="int64")
-
-    def paths(self, split: str) -> list[str]:
-        """The names of a split's documents."""
-        return [sample.path for sample in getattr(self, split)]
-
-    def groups(self, split: str) -> list[str]:
-        """The groups of a split's documents, "" where one has none."""
-        return [sample.group for sample in getattr(self, split)]
 
     def texts_of(self, split: str) -> list[str]:
         """The texts of a split's documents."""
@@ -79,19 +49,10 @@ class Corpus:
     def summary(self) -> dict:
         """The `data` section of results.json."""
         sides = {name: getattr(self, name) for name in sample_list.SPLIT_NAMES}
-        per_split = {
-            name: dict(sorted(collections.Counter(sample.label for sample in side).items()))
-            for name, side in sides.items()
-        }
-        return {
-            "source": self.source,
-            "class_names": list(self.class_names),
-            **{name: len(side) for name, side in sides.items()},
-            "per_split": per_split,
+        return super().summary() | {
             "bytes": {name: sum(map(media_texts.byte_count, self.texts_of(name))) for name in sides},
             "groups": {name: len({sample.group for sample in side if sample.group}) for name, side in sides.items()},
             "near_duplicates": [dataclasses.asdict(pair) for pair in self.duplicates],
-            "skipped": self.skipped,
         }
 
 
@@ -110,13 +71,21 @@ def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, or a leak.
     """
     samples, texts, problems = read_source(config)
+    total = len(samples) + len(problems)
     if least_types:
-        samples, texts, problems = _without_contradictions(samples, texts, problems)
-    _report_problems(problems, config.skip_bad, directory)
+        problems += file_checks.find_problems(samples, _facts(texts), unit="document")
+    bad = {problem.path for problem in problems}
+    samples = [sample for sample in samples if sample.path not in bad]
+    texts = {sample.path: texts[sample.path] for sample in samples}
+    file_checks.leave_out(
+        problems, total, config.skip_bad, directory / "skipped.csv", "document",
+        advice="put them right, name their --encoding",
+    )  # fmt: skip
+    if problems:
+        print(f"data: {len(problems)} documents left out, see {directory / 'skipped.csv'}", file=sys.stderr)
     if not samples:
         raise errors.UserError(f"--data {config.data}: no document is left")
-    names = tuple(sorted({sample.label for sample in samples}))
-    if len(names) < least_types:
+    if len({sample.label for sample in samples}) < least_types:
         raise errors.UserError(f"--data {config.data}: a classifier needs at least two types: one sub-folder for each")
     if not any(sample.group for sample in samples):
         print(
@@ -135,26 +104,22 @@ def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     splits.check_leaks(samples, content_of)
     if not split_csv.is_file():
         sample_list.write_csv(split_csv, samples)
-    sides = {name: [sample for sample in samples if sample.split == name] for name in sample_list.SPLIT_NAMES}
-    return Corpus(
-        config.data, names, **sides, texts=texts | general, duplicates=duplicates, skipped=len(problems),
-        general=[sample_list.Sample(path, "") for path in general],
+    return Corpus.of(
+        config.data, medium_of(config), kinds.CLASSES, samples, {"skipped": len(problems)}, content_of,
+        texts=texts | general, duplicates=duplicates, general=[sample_list.Sample(path, "") for path in general],
     )  # fmt: skip
 
 
-def _without_contradictions(samples, texts: dict[str, str], problems: list[Problem]):
-    """What `read_source` gives, and every copy of a text that stands in two types is a problem."""
-    types_of = collections.defaultdict(set)
-    for sample in samples:
-        types_of[texts[sample.path]].add(sample.label)
-    clear, added = [], []
-    for sample in samples:
-        others = sorted(types_of[texts[sample.path]] - {sample.label})
-        if others:
-            added.append(Problem(sample.path, sample.label, f"the same text is in {others[0]!r}; keep the right one"))
-        else:
-            clear.append(sample)
-    return clear, {sample.path: texts[sample.path] for sample in clear}, problems + added
+def medium_of(config) -> media_texts.Texts:
+    """How the flags want documents to be read."""
+    return media_texts.Texts(config.encoding, config.keep_layout, config.document_characters)
+
+
+def _facts(texts: dict[str, str]) -> dict[str, media.Facts]:
+    """Path → what is known of a text that can be read."""
+    return {
+        path: media.Facts(path=path, sha256=hashlib.sha256(text.encode()).hexdigest()) for path, text in texts.items()
+    }
 
 
 def _check_duplicates(samples: list[sample_list.Sample], duplicates: list[near_duplicates.Pair]) -> None:
@@ -170,26 +135,10 @@ def _check_duplicates(samples: list[sample_list.Sample], duplicates: list[near_d
             )
 
 
-def _report_problems(problems: list[Problem], skip_bad: bool, directory: pathlib.Path) -> None:
-    """Stops at unusable documents, or lists them in skipped.csv."""
-    if not problems:
-        return
-    shown = "; ".join(f"{problem.path}: {problem.reason}" for problem in problems[:LISTED])
-    more = f"; and {len(problems) - LISTED} more" if len(problems) > LISTED else ""
-    if not skip_bad:
-        raise errors.UserError(
-            f"{len(problems)} unusable document{'s' if len(problems) > 1 else ''}: {shown}{more}. Put them right, name "
-            "their --encoding, or leave them out with --skip-bad"
-        )
-    rows = [dataclasses.astuple(problem) for problem in problems]
-    files.write_csv(directory / "skipped.csv", [field.name for field in dataclasses.fields(Problem)], rows)
-    print(f"data: {len(problems)} documents left out, see {directory / 'skipped.csv'}", file=sys.stderr)
-
-
 # Sources ------------------------------------------------------------------------------------------------------
 
 
-def read_source(config) -> tuple[list[sample_list.Sample], dict[str, str], list[Problem]]:
+def read_source(config) -> tuple[list[sample_list.Sample], dict[str, str], list[file_checks.Problem]]:
     """The documents behind `--data`: samples, path → text, and those that cannot be used.
 
     Raises:
@@ -211,14 +160,11 @@ def read_source(config) -> tuple[list[sample_list.Sample], dict[str, str], list[
         raise errors.UserError(f"--data {config.data}: no such file or folder; give a folder of .txt files or a .jsonl")
     samples, texts, problems = [], {}, []
     for sample, text, reason in found:
-        text = (
-            media_texts.tidy(text, config.keep_layout)[: config.document_characters].strip() if text is not None else ""
-        )
-        if reason or not text:
-            problems.append(Problem(sample.path, sample.label, reason or "empty"))
-        else:
+        try:
+            texts[sample.path] = medium_of(config).tidied(text or "")
             samples.append(sample)
-            texts[sample.path] = text
+        except errors.UnusableFile as error:
+            problems.append(file_checks.Problem(sample.path, sample.label, reason or str(error)))
     return (with_groups(samples, pattern) if pattern else samples), texts, problems
 
 
@@ -332,18 +278,12 @@ def split(
             groups are dealt out together.
     """
     units = splits.units_of(samples, content_of)
-    labels = {sample.path: sample.label for sample in samples}
+    strata: splits.Strata = splits.by_label
     if not stratify_all:
-        counts = collections.Counter(label for _, label in {(units[path], label) for path, label in labels.items()})
-        rare = {label for label, count in counts.items() if count < 3}
-        if rare:  # with the rarest of the others, so that there are enough
-            host = min((label for label in counts if label not in rare), key=lambda label: counts[label], default="")
-            labels = {path: host if label in rare else label for path, label in labels.items()}
-    seed = config.seed if config.split_seed is None else config.split_seed
-    stratified = [dataclasses.replace(sample, label=labels[sample.path]) for sample in samples]
-    validation, test = (getattr(config, f"{side}_fraction") or share for side, share in DEFAULT_FRACTIONS.items())
+        strata = parts.pooled(samples, units, splits.by_label, lambda sample: "")
+    fractions = splits.fractions_of(config, DEFAULT_FRACTIONS)
     try:
-        dealt = splits.split(stratified, units, seed, validation, test)
+        return splits.split(samples, units, splits.seed_of(config), *fractions, strata=strata)
     except errors.UserError as error:
         alike, companies = len(samples) - len(set(content_of.values())), {sample.group for sample in samples} - {""}
         hints = [
@@ -353,8 +293,6 @@ def split(
             f"--group-pattern finds {len(companies)} companies in {len(samples)} documents" if companies else "",
         ]
         raise errors.UserError("; ".join([str(error), *filter(None, hints)])) from error
-    side_of = {sample.path: sample.split for sample in dealt}
-    return [dataclasses.replace(sample, split=side_of[sample.path]) for sample in samples]
 
 
 def _as_split_before(samples: list[sample_list.Sample], split_csv: pathlib.Path) -> list[sample_list.Sample]:
@@ -364,7 +302,7 @@ def _as_split_before(samples: list[sample_list.Sample], split_csv: pathlib.Path)
         UserError: the documents are no longer those of the split.
     """
     with open(split_csv, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = {row["path"]: sample_list.Sample(**row) for row in csv.DictReader(file)}
+        rows = {row["path"]: sample_list.Sample(**row) for row in csv.DictReader(file)}  # type: ignore[arg-type]
     here = {sample.path for sample in samples}
     changed = sorted(here ^ set(rows))
     if changed:

@@ -2,8 +2,7 @@
 
 `scan` finds the facts (and remembers them), `find_problems` judges them, `apply` stops the run or
 leaves the bad files out. A sample is any object with the strings `.path`, `.label`, `.group` ("" for
-none) and `.split` ("" unless the data source itself gives it). What is scanned is said by a module with a function
-`inspect`, its result `Facts`, a `NAME` and a `DECODER`: `images` or `video`.
+none) and `.split` ("" unless the data source itself gives it). What is scanned the medium says.
 """
 
 import collections
@@ -23,9 +22,11 @@ from concurrent import futures
 import tqdm
 
 from common import errors, files, words
+from common.data import targets as kinds
+from common.media import medium as media
 from common.media import photos
 
-# To be raised whenever `images` or `video` judges or notes differently, so that no old verdict is kept. The decoder's
+# To be raised whenever a medium judges or notes differently, so that no old verdict is kept. The decoder's
 # version belongs to it, because the decoder decides what can be read.
 SCANNER_VERSION = "1"
 
@@ -51,7 +52,7 @@ def scan(
     paths: Iterable[str | os.PathLike],
     cache_directory: str | os.PathLike | None = None,
     workers: int | None = None,
-    kind=photos,
+    medium: media.Medium = photos.PHOTOS,
 ) -> dict:
     """Opens every file once and returns its facts, from the cache where it has not changed since.
 
@@ -60,49 +61,49 @@ def scan(
         cache_directory: facts are kept in one file per data set below its folder `scan`; None keeps
             none.
         workers: threads that read and decode; by default one per CPU core.
-        kind: the module that says what a file is: `images` or `video`.
+        medium: what a file is.
 
     Returns:
-        A dict from each path, as given, to its `kind.Facts`, in the order of `paths`.
+        A dict from each path, as given, to its `medium.Facts`, in the order of `paths`.
 
     Raises:
         errors.UserError: the cache directory cannot be written.
     """
     paths = list(dict.fromkeys(os.fspath(path) for path in paths))
     if cache_directory is None or not paths:
-        return dict(_inspect_all(paths, workers, kind))
-    cache_file = _cache_file(cache_directory, paths, kind)
-    known = _load(cache_file, kind)
+        return dict(_inspect_all(paths, workers, medium))
+    cache_file = _cache_file(cache_directory, paths, medium)
+    known = _load(cache_file, medium)
     stamps = {path: _stamp(path) for path in paths}
-    facts = {path: _recall(known, path, stamps[path], kind) for path in paths}
+    facts = {path: _recall(known, path, stamps[path], medium) for path in paths}
     unknown = [path for path in paths if facts[path] is None]
     if unknown:
-        facts |= _inspect_and_keep(unknown, stamps, cache_file, workers, kind)
+        facts |= _inspect_and_keep(unknown, stamps, cache_file, workers, medium)
     return facts
 
 
-def _inspect_all(paths, workers, kind):
+def _inspect_all(paths, workers, medium):
     """Yields each path with its facts, in order; a progress bar appears after a second."""
     pool = futures.ThreadPoolExecutor(workers or os.cpu_count())
     try:
-        found = pool.map(kind.inspect, paths)
-        yield from zip(paths, tqdm.tqdm(found, "scan", len(paths), unit=kind.NAME, delay=1), strict=True)
+        found = pool.map(medium.inspect, paths)
+        yield from zip(paths, tqdm.tqdm(found, "scan", len(paths), unit=medium.unit, delay=1), strict=True)
     finally:
         # Without this, Ctrl-C would wait until the last photo of the data set is decoded.
         pool.shutdown(cancel_futures=True)
 
 
-def _inspect_and_keep(paths, stamps, cache_file, workers, kind):
+def _inspect_and_keep(paths, stamps, cache_file, workers, medium):
     """Inspects the files and adds them to the cache, also what was done before an interruption."""
     _check_writable(cache_file)  # before the work, not after it
     facts = {}
     try:
-        for path, found in _inspect_all(paths, workers, kind):
+        for path, found in _inspect_all(paths, workers, medium):
             facts[path] = found
     finally:
         # A file that could not be read is asked again: its permissions may change, and its stamp not.
         read = {path: found for path, found in facts.items() if found.sha256}
-        _save(cache_file, {os.path.abspath(path): _entry(stamps[path], read[path]) for path in read}, kind)
+        _save(cache_file, {os.path.abspath(path): _entry(stamps[path], read[path]) for path in read}, medium)
     return facts
 
 
@@ -113,15 +114,15 @@ def _inspect_and_keep(paths, stamps, cache_file, workers, kind):
 # one may lose its entries, which costs a second look at those photos and nothing else.
 
 
-def _cache_file(cache_directory, paths, kind):
+def _cache_file(cache_directory, paths, medium):
     """Returns the file for the data set, which is known by its kind and the folder that all its files share."""
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
-    key = hashlib.sha256(kind.NAME.encode() + b" " + os.fsencode(root)).hexdigest()[:16]
+    key = hashlib.sha256(medium.unit.encode() + b" " + os.fsencode(root)).hexdigest()[:16]
     return pathlib.Path(cache_directory) / "scan" / f"{key}.json"
 
 
-def _version(kind):
-    return f"{SCANNER_VERSION}, {kind.DECODER}"
+def _version(medium):
+    return f"{SCANNER_VERSION}, {medium.decoder}"
 
 
 def _stamp(path):
@@ -143,24 +144,24 @@ def _entry(stamp, facts):
     return {"stamp": stamp, "facts": fields}
 
 
-def _recall(known, path, stamp, kind):
+def _recall(known, path, stamp, medium):
     """Returns the facts in the cache, or None for a file that is new, changed or gone."""
     entry = known.get(os.path.abspath(path))
     if stamp is None or entry is None or entry["stamp"] != stamp:
         return None
     fields = entry["facts"]
-    return kind.Facts(path=path, **(fields | {"notes": tuple(fields["notes"])}))
+    return medium.facts(path=path, **(fields | {"notes": tuple(fields["notes"])}))
 
 
-def _load(cache_file, kind):
+def _load(cache_file, medium):
     """Returns the entries in the cache by absolute path; none if it is absent, old or damaged."""
-    entries = _parse(cache_file, kind)
+    entries = _parse(cache_file, medium)
     if entries is None:
         print(f"The scan cache {cache_file} is damaged; it is built again.", file=sys.stderr)
     return entries or {}
 
 
-def _parse(cache_file, kind):
+def _parse(cache_file, medium):
     """Returns the entries in the cache, or None if it is damaged."""
     try:
         digest, _, body = cache_file.read_bytes().partition(b"\n")
@@ -171,7 +172,7 @@ def _parse(cache_file, kind):
     if _digest(body) != digest:
         return None
     content = json.loads(body)
-    return content["files"] if content["version"] == _version(kind) else {}
+    return content["files"] if content["version"] == _version(medium) else {}
 
 
 def _digest(body):
@@ -187,11 +188,11 @@ def _check_writable(cache_file):
         raise _unusable(cache_file, error) from error
 
 
-def _save(cache_file, entries, kind):
+def _save(cache_file, entries, medium):
     """Adds entries to the cache on the disk, which another process may have changed meanwhile."""
-    known = _parse(cache_file, kind) or {}
+    known = _parse(cache_file, medium) or {}
     others = {path: entry for path, entry in known.items() if os.path.exists(path)}
-    body = json.dumps({"version": _version(kind), "files": others | entries}).encode()
+    body = json.dumps({"version": _version(medium), "files": others | entries}).encode()
     try:
         with files.replacing(cache_file) as temporary:
             temporary.write_bytes(_digest(body) + b"\n" + body)
@@ -211,7 +212,11 @@ def _unusable(cache_file, error):
 
 
 def find_problems(
-    samples: Iterable, facts: dict, minimum_per_class: int = MINIMUM_PER_CLASS, kind=photos
+    samples: Iterable,
+    facts: dict,
+    minimum_per_class: int = MINIMUM_PER_CLASS,
+    unit: str = "photo",
+    targets: kinds.Targets = kinds.CLASSES,
 ) -> list[Problem]:
     """Returns a `Problem` for every sample that cannot take part, in the order of the samples.
 
@@ -224,7 +229,8 @@ def find_problems(
         samples: objects with `.path`, `.label`, `.group` and `.split`.
         facts: what `scan` returned for their paths.
         minimum_per_class: photos that a class needs.
-        kind: the module that says what is counted, `images` or `video`.
+        unit: what is counted.
+        targets: what is learnt, which says what a class is.
     """
     samples = list(samples)
     reasons = collections.defaultdict(list)
@@ -233,7 +239,7 @@ def find_problems(
             reasons[index].append(facts[sample.path].problem)
     for copies in _copies(samples, facts):
         _judge_copies(samples, copies, reasons)
-    _judge_classes(samples, facts, minimum_per_class, reasons, kind.NAME)
+    _judge_classes(samples, facts, minimum_per_class, reasons, unit, targets)
     return [Problem(samples[index].path, samples[index].label, " | ".join(reasons[index])) for index in sorted(reasons)]
 
 
@@ -264,22 +270,24 @@ def _judge_copies(samples, copies, reasons):
                 break
 
 
-def _judge_classes(samples, facts, minimum_per_class, reasons, name):
+def _judge_classes(samples, facts, minimum_per_class, reasons, unit, targets):
     """Adds a reason to what is left of each class that is too small, or to all of an unusable one."""
     bad = set(reasons)
     contents = collections.defaultdict(set)  # copies count once, for no split can separate them
     for index, sample in enumerate(samples):
         if index not in bad:
-            contents[sample.label].add(facts[sample.path].sha256)
+            contents[targets.strata(sample)].add(facts[sample.path].sha256)
     for index, sample in enumerate(samples):
-        count = len(contents[sample.label])
+        name = targets.strata(sample)
+        count = len(contents[name])
         if count < minimum_per_class and not (count and index in bad):
-            reasons[index].append(_too_few(sample.label, count, minimum_per_class, name))
+            reasons[index].append(_too_few(name, count, minimum_per_class, unit))
 
 
-def _too_few(label, count, minimum_per_class, name):
-    there_are = f"only {count} usable {name}{'s' if count > 1 else ''}" if count else f"no usable {name}"
-    return f"class '{words.printable(label)}' has {there_are}, needs at least {minimum_per_class}"
+def _too_few(name, count, minimum_per_class, unit):
+    few = f"only {count} usable {unit}{'s' if count > 1 else ''}" if count else f"no usable {unit}"
+    has = f"class '{words.printable(name)}' has {few}, needs" if name else f"there is {few}, the data needs"
+    return f"{has} at least {minimum_per_class}"
 
 
 # Acting on them ---------------------------------------------------------------------------------------------
@@ -292,12 +300,13 @@ def apply(
     skipped_csv: str | os.PathLike | None = None,
     minimum_per_class: int = MINIMUM_PER_CLASS,
     known: Iterable[Problem] = (),
-    kind=photos,
+    unit: str = "photo",
+    targets: kinds.Targets = kinds.CLASSES,
 ) -> list:
     """Stops the run because of bad files, or leaves them out.
 
     Args:
-        samples, facts, minimum_per_class, kind: as for `find_problems`.
+        samples, facts, minimum_per_class, unit, targets: as for `find_problems`.
         skip_bad: leave bad files out instead of stopping.
         skipped_csv: where to write the full list, with the columns path, label, reason. Without it,
             a run that stops prints the first of them to stderr. Nothing is written when all is well.
@@ -307,28 +316,54 @@ def apply(
         The samples that take part, as a list in the same order.
 
     Raises:
-        errors.UserError: there are bad files, and `skip_bad` is not set or fewer than two classes
-            would be left.
+        errors.UserError: there are bad files, and `skip_bad` is not set or nothing could be learnt from
+            what would be left.
     """
     samples = list(samples)
-    problems = [*known, *find_problems(samples, facts, minimum_per_class, kind)]
+    problems = [*known, *find_problems(samples, facts, minimum_per_class, unit, targets)]
     if not problems:
         return samples
-    if skipped_csv:
-        _write_csv(problems, pathlib.Path(skipped_csv))
     bad = {problem.path for problem in problems}
     kept = [sample for sample in samples if sample.path not in bad]
-    enough = len({sample.label for sample in kept}) > 1
-    if skip_bad and enough:
-        return kept
+    too_little = "" if targets.enough(kept) else targets.too_little
+    leave_out(problems, len(samples) + len(tuple(known)), skip_bad, skipped_csv, unit, too_little)
+    return kept
+
+
+def leave_out(
+    problems: list[Problem],
+    total: int,
+    skip_bad: bool,
+    skipped_csv: str | os.PathLike | None,
+    unit: str = "photo",
+    too_little: str = "",
+    advice: str = "remove or replace them",
+) -> None:
+    """Lists bad files, and stops unless they may be left out.
+
+    Args:
+        problems: what is wrong; nothing happens where nothing is.
+        total: how many files there are, the bad ones too.
+        skip_bad, skipped_csv, unit: as for `apply`.
+        too_little: why they cannot be left out, "" if they can.
+        advice: what to do about them.
+
+    Raises:
+        errors.UserError: they may not.
+    """
+    if not problems:
+        return
+    if skipped_csv:
+        _write_csv(problems, pathlib.Path(skipped_csv))
+    if skip_bad and not too_little:
+        return
     if not skipped_csv:
         _print_list(problems)
-    advice = "remove or replace them"
-    if enough:
+    if not too_little:
         advice += ", or leave them out with --skip-bad"
     elif skip_bad:
-        advice += ", for without them fewer than two classes are left"
-    raise errors.UserError(_message(problems, len(samples) + len(tuple(known)), skipped_csv, advice, kind.NAME))
+        advice += f", for without them {too_little} left"
+    raise errors.UserError(_message(problems, total, skipped_csv, advice, unit))
 
 
 def _message(problems, total, skipped_csv, advice, name):

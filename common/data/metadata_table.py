@@ -78,7 +78,7 @@ def load(source: str, cache_directory: pathlib.Path, columns: Columns = Columns(
     if (folder / FILE_NAME).is_file():
         return read(folder, columns, diagnoses)
     try:
-        samples = sources.read_source(source, cache_directory)
+        samples = sources.read_source(source, cache_directory, photos.PHOTOS)
     except errors.UserError as error:
         raise errors.UserError(f"{error}; or give a folder with images and a {FILE_NAME}") from error
     if not any(sample.group for sample in samples):
@@ -194,7 +194,7 @@ def _image_files(folder):
     """Name without ending → file, for all images below the folder; links to folders are followed."""
     files = {}
     found = (pathlib.Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
-    for path in sorted(filter(sources.is_photo, found)):
+    for path in sorted(filter(photos.PHOTOS.is_item, found)):
         if files.setdefault(path.stem, path) != path:
             raise errors.UserError(f"{path} and {files[path.stem]} have the same name: which one is meant?")
     return files

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from common import errors
+from common.data import splits
 
 SHINGLE = 5  # words; two documents are as alike as their sets of such runs
 PERMUTATIONS = 128  # of a MinHash: a similarity of 0.5 is estimated to 0.04
@@ -92,13 +93,8 @@ def _datasketch():
 
 def clusters(texts: dict[str, str], duplicates: Iterable[Pair]) -> dict[str, str]:
     """Name → what it shares with its near-duplicates, also through others: a hash of the text of one of them."""
-    parent = {name: name for name in texts}
-
-    def root(name):
-        while parent[name] != name:
-            parent[name] = name = parent[parent[name]]
-        return name
-
-    for pair in duplicates:
-        parent[root(pair.second)] = root(pair.first)
-    return {name: hashlib.sha256(texts[root(name)].encode()).hexdigest() for name in texts}
+    number_of = splits.connected(texts, ((pair.first, pair.second) for pair in duplicates))
+    first: dict[int, str] = {}
+    for name, number in number_of.items():
+        first.setdefault(number, hashlib.sha256(texts[name].encode()).hexdigest())
+    return {name: first[number] for name, number in number_of.items()}

@@ -1,4 +1,4 @@
-"""Photos from disk to batches on `tf.data`: decoded in parallel, in an order that a seed fixes.
+"""Items from disk to batches on `tf.data`: decoded in parallel, in an order that a seed fixes.
 
 Every random number is drawn from (seed, epoch, photo) and not from a running state, so a training that was
 interrupted and goes on at epoch 7 sees the photos that it would have seen.
@@ -7,33 +7,35 @@ interrupted and goes on at epoch 7 sees the photos that it would have seen.
 import math
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from common.media import augmentation as augmentations
+from common.media import medium as media
 from common.media import photos
 
 
 def training_batches(
-    paths, labels, num_classes, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0, balanced=False,
-    clips=None,
+    paths, labels, encode, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0, balanced=False,
+    medium=photos.PHOTOS,
 ) -> tf.data.Dataset:  # fmt: skip
     """An endless stream of shuffled training batches, one epoch after the other.
 
     Args:
-        paths: photo files.
-        labels: their class indices.
-        num_classes: length of the one-hot labels.
+        paths: the items' files.
+        labels: their targets, (n, …): of classes their indices.
+        encode: brings a target to what the loss takes, as `Targets.encoded` does.
         resize: the layer of `resizing`.
-        batch_size: photos in a batch; an epoch's last batch may be smaller, batches do not cross epochs.
+        batch_size: items in a batch; an epoch's last batch may be smaller, batches do not cross epochs.
         seed: fixes the order and the augmentation of every epoch.
         preprocess: called on float32 batches of RGB 0–255.
         augmentation: an `Augmentation`, or None.
         first_epoch: the stream starts with this epoch's order.
         balanced: as many draws in an epoch, but with every class drawn alike often (`balanced_order`).
-        clips: a `Clips` where the files are no photos, or None.
+        medium: what the items are.
 
     Returns:
-        A dataset of (float32 (batch, height, width, 3), one-hot float32 (batch, num_classes)); call `fit` with
+        A dataset of (float32 (batch, height, width, 3), encoded targets); call `fit` with
         `steps_per_epoch=steps(len(paths), batch_size)`.
     """
 
@@ -41,10 +43,10 @@ def training_batches(
 
     def load(path, label, number, epoch):
         photo_seed = augmentations.photo_seed(seed, epoch, number)
-        pixels = _read_resized(path, resize, clips, augmentations.position_of(photo_seed))
+        pixels = _read_resized(path, resize, medium, augmentations.position_of(photo_seed))
         if augmentation:
             pixels = augmentations.augment(pixels, augmentation, photo_seed)
-        return pixels, tf.one_hot(label, num_classes)
+        return pixels, encode(label)
 
     def epoch_of(epoch):
         order = _order(labels, seed, epoch, balanced)
@@ -85,48 +87,44 @@ def _order(labels, seed, epoch, balanced):
 
 
 def evaluation_batches(
-    paths, labels, num_classes, resize, batch_size, preprocess, turn=0, clips=None, position=0.5
+    paths, labels, encode, resize, batch_size, preprocess, look=media.PLAIN, medium=photos.PHOTOS
 ) -> tf.data.Dataset:
-    """The photos once, in the order given, not augmented; arguments as in `training_batches`.
-
-    With a `turn` all photos are turned or mirrored as `turned` says; `position` is that of the clips' windows.
-    """
+    """The items once, in the order given, each looked at in one way; arguments as in `training_batches`."""
 
     def load(path, label):
-        return augmentations.turned(_read_resized(path, resize, clips, position), turn), tf.one_hot(label, num_classes)
+        pixels = _read_resized(path, resize, medium, look.position)
+        return augmentations.turned(pixels, look.turn), encode(label)
 
     dataset = tf.data.Dataset.from_tensor_slices(_constants(paths, labels))
     return _preprocessed(dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size), preprocess)
 
 
-def photo_batches(
-    paths, resize, batch_size, preprocess, augmentation=None, seeds=None, turns=None, clips=None, positions=None
+def look_batches(
+    paths, looks, resize, batch_size, preprocess, augmentation=None, seeds=None, medium=photos.PHOTOS
 ) -> tf.data.Dataset:
-    """The photos once, in the order given, without labels, on their way to the cache.
+    """Items once, in the order given, each looked at in its own way, without targets, on their way to the cache.
 
     Args:
-        paths, resize, batch_size, preprocess: as in `training_batches`.
+        paths, resize, batch_size, preprocess, medium: as in `training_batches`.
+        looks: a `medium.Look` for each path.
         augmentation: an `Augmentation`, or None.
-        seeds: two integers for each photo, which fix its augmentation.
-        turns: for each photo the number of one of the `TURNS`, or None.
-        clips: as in `training_batches`.
-        positions: for each clip the position of its window, or None for the position that its seed draws.
+        seeds: two integers for each path where all looks are augmented views: they fix what each draws.
     """
 
-    def load(path, photo_seed, turn, position):
-        pixels = _read_resized(path, resize, clips, position if positions else augmentations.position_of(photo_seed))
-        pixels = pixels if clips else augmentations.turned(pixels, turn)
-        return augmentations.augment(pixels, augmentation, photo_seed) if augmentation else pixels
+    def load(path, item_seed, turn, position):
+        place = augmentations.position_of(item_seed) if seeds else position
+        pixels = augmentations.turned(_read_resized(path, resize, medium, place), turn)
+        return augmentations.augment(pixels, augmentation, item_seed) if augmentation else pixels
 
-    names, turns = _constants(paths, turns or [0] * len(paths))
-    seeds = tf.constant(seeds or [(0, 0)] * len(paths), tf.int32)
-    dataset = tf.data.Dataset.from_tensor_slices((names, seeds, turns, positions or [0.5] * len(paths)))
+    names, turns = _constants(paths, [look.turn for look in looks])
+    positions = [look.position for look in looks]
+    dataset = tf.data.Dataset.from_tensor_slices((names, seeds or [(0, 0)] * len(paths), turns, positions))
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     return dataset.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
 def training_rows(
-    views, labels, num_classes, batch_size, dtypes, shapes, seed, first_epoch=0, balanced=False
+    views, labels, encode, batch_size, dtypes, shapes, seed, first_epoch=0, balanced=False
 ) -> tf.data.Dataset:
     """An endless stream of shuffled batches of cached features, in `training_batches`'s order.
 
@@ -134,11 +132,11 @@ def training_rows(
         views: for each augmented view a function of row numbers (n,) to a list of arrays (n, …); epoch e takes
             view e modulo their number. With balanced draws every batch takes the next one, since there a rare photo
             comes several times in an epoch.
-        labels: class indices of the rows.
-        num_classes, batch_size, seed, first_epoch, balanced: as in `training_batches`.
+        labels: targets of the rows.
+        encode, batch_size, seed, first_epoch, balanced: as in `training_batches`.
         dtypes, shapes: of the arrays' rows.
     """
-    labels = tf.constant(list(labels), tf.int32)
+    labels = _targets(labels)
 
     def epoch_of(epoch):
         order = _order(labels, seed, epoch, balanced)
@@ -150,18 +148,18 @@ def training_rows(
 
     def load(numbers, batch, view):
         rows = _rows(lambda numbers, view: views[view](numbers), [numbers, view], dtypes, shapes)
-        return rows, tf.one_hot(batch, num_classes)
+        return rows, encode(batch)
 
     return _epochs(first_epoch).flat_map(epoch_of).map(load, num_parallel_calls=2).prefetch(4)
 
 
-def evaluation_rows(read, labels, num_classes, batch_size, dtypes, shapes) -> tf.data.Dataset:
+def evaluation_rows(read, labels, encode, batch_size, dtypes, shapes) -> tf.data.Dataset:
     """Cached features once, in order; arguments as in `training_rows`."""
 
     def load(numbers, batch):
-        return _rows(read, [numbers], dtypes, shapes), tf.one_hot(batch, num_classes)
+        return _rows(read, [numbers], dtypes, shapes), encode(batch)
 
-    labels = tf.constant(list(labels), tf.int32)
+    labels = _targets(labels)
     batches = tf.data.Dataset.from_tensor_slices((tf.range(len(labels)), labels)).batch(batch_size)
     return batches.map(load, num_parallel_calls=2).prefetch(4)
 
@@ -185,21 +183,26 @@ def steps(photos: int, batch_size: int) -> int:
 
 
 def _constants(paths, labels):
-    """Paths as the bytes that they are to the file system, and labels, as tensors."""
-    return tf.constant([os.fsencode(path) for path in paths]), tf.constant(list(labels), tf.int32)
+    """Paths as the bytes that they are to the file system, and targets, as tensors."""
+    return tf.constant([os.fsencode(path) for path in paths]), _targets(labels)
 
 
-def _read_resized(path, resize, clips=None, position=0.5):
-    """A photo file as float32 (height, width, 3) of the layer `resize`, RGB 0–255; a clip with a frame axis before."""
+def _targets(labels):
+    """Whole numbers as int32, others as float32."""
+    labels = np.asarray(labels)
+    return tf.constant(labels, tf.int32 if labels.dtype.kind in "iub" else tf.float32)
+
+
+def _read_resized(path, resize, medium, position):
+    """An item's file as float32 pixels of the layer `resize`, RGB 0–255."""
 
     def read(name, position):
-        return clips.read(os.fsdecode(name), position) if clips else photos.read(os.fsdecode(name))
+        return medium.read(os.fsdecode(name), media.Look(position=float(position)))
 
     # Pillow and FFmpeg decode without holding Python's lock, so the parallel map does run in parallel.
     pixels = tf.numpy_function(read, [path, position], tf.uint8, stateful=False)
-    shape = (clips.frames,) if clips else ()
-    pixels.set_shape((*shape, None, None, 3))
-    return tf.ensure_shape(resize(tf.cast(pixels, tf.float32)), (*shape, resize.height, resize.width, 3))
+    pixels.set_shape(medium.shape)
+    return tf.ensure_shape(resize(tf.cast(pixels, tf.float32)), resize.compute_output_shape(medium.shape))
 
 
 def _preprocessed(batches, preprocess):

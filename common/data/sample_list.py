@@ -15,18 +15,32 @@ FOLDER_SPLITS = {
 }  # fmt: skip
 
 
+COLUMNS = ("path", "label", "group", "split")
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One photo: its file, its class, and, where they are known, its group and its given split."""
+    """One item: its file, its label, and what else is known of it.
+
+    Attributes:
+        path: the file.
+        label: a class; what else it may be, the targets say.
+        group: what must stand on one side of a split together with it; "" for none.
+        split: its side; "" while it has none.
+        about: its further columns, such as a domain, a task or a client, name → value.
+    """
 
     path: str
     label: str
     group: str = ""
     split: str = ""
+    about: dict[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
 
 def read_csv(path: pathlib.Path) -> list[Sample]:
-    """Photos from a CSV with the columns `path,label[,group][,split]`; relative paths start at the CSV's folder.
+    """Samples from a CSV with the columns `path,label[,group][,split]`; relative paths start at the CSV's folder.
+
+    Further columns are kept as `about`.
 
     Raises:
         UserError: a column or a value is missing, a split has another name, or a path stands there twice.
@@ -45,22 +59,30 @@ def read_csv(path: pathlib.Path) -> list[Sample]:
     repeated = [name for name, count in collections.Counter(sample.path for sample in samples).items() if count > 1]
     if repeated:
         raise errors.UserError(f"{path}: {repeated[0]} is listed more than once")
-    if len({sample.label for sample in samples}) < 2:
-        raise errors.UserError(f"{path}: a classifier needs at least two classes")
     return samples
 
 
 def _sample_of_row(row: dict, folder: pathlib.Path, place: str) -> Sample:
-    values = {name: (row.get(name) or "").strip() for name in ("path", "label", "group", "split")}
+    if None in row:
+        raise errors.UserError(
+            f"{place}: more values than the first line has columns; quote a value with a comma in it"
+        )
+    values = {name: (row.get(name) or "").strip() for name in COLUMNS}
     if not values["path"] or not values["label"]:
         raise errors.UserError(f"{place}: path or label is empty")
     if values["split"] and values["split"].lower() not in FOLDER_SPLITS:
         raise errors.UserError(f"{place}: split is {values['split']!r}, must be train, validation or test")
     values["split"] = FOLDER_SPLITS.get(values["split"].lower(), "")
-    return Sample(**values | {"path": str(folder / pathlib.Path(values["path"]).expanduser())})
+    about = {name: value or "" for name, value in row.items() if name and name not in COLUMNS}
+    return Sample(**values | {"path": str(folder / pathlib.Path(values["path"]).expanduser())}, about=about)
 
 
 def write_csv(path: pathlib.Path, samples: Iterable[Sample]) -> None:
-    """Writes samples as path,label,group,split; `read_csv` takes the file as a source again."""
-    columns = [field.name for field in dataclasses.fields(Sample)]
-    files.write_csv(path, columns, [dataclasses.astuple(sample) for sample in samples])
+    """Writes samples as path,label,group,split and their further columns; `read_csv` takes the file as a source."""
+    samples = list(samples)
+    further = list(dict.fromkeys(name for sample in samples for name in sample.about))
+    rows = [
+        [*(getattr(sample, name) for name in COLUMNS), *(sample.about.get(name, "") for name in further)]
+        for sample in samples
+    ]
+    files.write_csv(path, [*COLUMNS, *further], rows)

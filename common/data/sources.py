@@ -9,29 +9,30 @@ from collections.abc import Collection
 from common import errors
 from common.data import sample_list, tfds
 from common.demo import drawn_photos
-from common.media import photos
+from common.media import medium as media
 
 # Sources ------------------------------------------------------------------------------------------------------
 
 
-def read_source(source: str, cache_directory: pathlib.Path) -> list[sample_list.Sample]:
-    """The photos behind `--data`, not yet opened.
+def read_source(source: str, cache_directory: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
+    """The items behind `--data`, not yet opened.
 
     Args:
         source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), or a
             CSV file with the columns `path,label[,group][,split]`.
         cache_directory: where the demo's drawn photos and exported TFDS photos are put.
+        medium: what the items are.
 
     Raises:
         UserError: nothing there, or not laid out as expected.
     """
     if source == "demo":
-        return read_folder(demo_folder(cache_directory))
+        return read_folder(demo_folder(cache_directory), medium)
     if source.startswith("tfds:"):
-        return read_folder(tfds.export(source.removeprefix("tfds:"), cache_directory / "tfds"))
+        return read_folder(tfds.export(source.removeprefix("tfds:"), cache_directory / "tfds"), medium)
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
-        return read_folder(path)
+        return read_folder(path, medium)
     if path.is_file() and path.suffix.lower() == ".csv":
         return sample_list.read_csv(path)
     if path.exists():
@@ -61,34 +62,16 @@ def _files_of(module: types.ModuleType) -> set[pathlib.Path]:
     return {pathlib.Path(str(module.__file__))}.union(*map(_files_of, neighbours))
 
 
-def find_photos(class_folder: pathlib.Path) -> list[pathlib.Path]:
-    """The photos at any depth below a class folder, in order.
-
-    Raises:
-        UserError: there are none.
-    """
-    paths = sorted(path for path in class_folder.rglob("*") if is_photo(path))
-    if not paths:
-        raise errors.UserError(
-            f"{class_folder}: no photos in this class folder; fill it or remove it "
-            f"(photos end in {' '.join(sorted(photos.EXTENSIONS))})"
-        )
-    return paths
-
-
-def read_folder(
-    folder: pathlib.Path, find=find_photos, what: str = "photos", ignored: Collection[str] = ()
-) -> list[sample_list.Sample]:
-    """Photos in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
+def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[str] = ()) -> list[sample_list.Sample]:
+    """Items in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
 
     Args:
         folder: with the class folders.
-        find: returns the paths of the samples below a class folder, or raises a UserError.
-        what: the samples, in words.
+        medium: what the items are.
         ignored: names of subfolders that are no class folders.
 
     Raises:
-        UserError: no class folders, fewer than two classes, a class folder without photos, or another folder beside
+        UserError: no class folders, fewer than two classes, a class folder without items, or another folder beside
             those of a split.
     """
     folder = folder.absolute()
@@ -98,15 +81,15 @@ def read_folder(
     if given and len(given) == len(subfolders):
         samples = [
             dataclasses.replace(sample, split=sample_list.FOLDER_SPLITS[subfolder.name.lower()])
-            for subfolder in given for sample in _read_class_folders(_visible_folders(subfolder), find)
+            for subfolder in given for sample in _read_class_folders(_visible_folders(subfolder), medium)
         ]  # fmt: skip
     else:
-        samples = _read_class_folders(subfolders, find)
+        samples = _read_class_folders(subfolders, medium)
     if len({sample.label for sample in samples}) < 2:
         is_table = (folder / "metadata.csv").is_file()
         raise errors.UserError(
-            f"{folder}: a classifier needs at least two class folders with {what} in it, such as cats/ and dogs/"
-            + ("; skin lesions with a metadata.csv have a recipe of their own" if is_table else "")
+            f"{folder}: a classifier needs at least two class folders with {medium.unit}s in it, such as cats/ and "
+            "dogs/" + ("; skin lesions with a metadata.csv have a recipe of their own" if is_table else "")
         )
     return samples
 
@@ -127,14 +110,9 @@ def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
         )
 
 
-def _read_class_folders(class_folders: list[pathlib.Path], find) -> list[sample_list.Sample]:
-    return [sample_list.Sample(str(path), folder.name) for folder in class_folders for path in find(folder)]
+def _read_class_folders(class_folders: list[pathlib.Path], medium: media.Medium) -> list[sample_list.Sample]:
+    return [sample_list.Sample(str(path), folder.name) for folder in class_folders for path in medium.find(folder)]
 
 
 def _visible_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def is_photo(path: pathlib.Path) -> bool:
-    """Whether the file is named like a photo and not hidden."""
-    return path.suffix.lower() in photos.EXTENSIONS and not path.name.startswith(".")

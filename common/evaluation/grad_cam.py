@@ -14,8 +14,6 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-from common.media import photos
-
 BATCH_SIZE = 8  # the activations of all layers are kept for a batch: about 60 MB per photo for VGG16 at 224
 POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 NOT_A_FEATURE_MAP = (*POOLING, keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.InputLayer)
@@ -64,12 +62,13 @@ def heatmaps_of(model):
     return explain
 
 
-def for_photos(model):
+def for_files(model, read):
     """Return the function that `common.report.classes` wants for its pictures.
 
     Args:
         model: the model of a run, which takes raw pixels: a `preprocessing` and a `classifier` in a row
             (`raw_input.take_raw_pixels`).
+        read: gives the pixels of a path, uint8 (height, width, 3).
 
     Returns:
         A function of a list of paths and a list of class indices to a list of uint8 pictures (height, width,
@@ -79,7 +78,7 @@ def for_photos(model):
     resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
 
     def explain(paths, class_indices):
-        pictures = [np.array(resize(photos.read(path).astype("float32"))) for path in paths]
+        pictures = [np.array(resize(read(path).astype("float32"))) for path in paths]
         return [picture.round().astype("uint8") for picture in pictures], explain_pictures(pictures, class_indices)
 
     return explain
@@ -89,7 +88,7 @@ def for_pictures(model):
     """Return the function of pictures in the network's size, RGB 0–255, and class indices to heatmaps.
 
     Args:
-        model: as for `for_photos`.
+        model: as for `for_files`.
     """
     preprocessing, explain = model.get_layer("preprocessing"), heatmaps_of(model.get_layer("classifier"))
     return lambda pictures, indices: explain(preprocessing.predict(np.stack(pictures), verbose=0), indices)

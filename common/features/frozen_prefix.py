@@ -1,14 +1,13 @@
-"""The frozen prefix: what never changes in training is computed once per photo, not once per epoch.
+"""The frozen prefix: what never changes in training is computed once per item, not once per epoch.
 
 In a functional model whose first layers are frozen, the *frontier* is the cut after which something trains or is
-random. The part before it, the prefix, runs once over the photos, in inference mode, into a cache on disk. What
+random. The part before it, the prefix, runs once over the items, in inference mode, into a cache on disk. What
 is trained is the part behind it, the suffix: the very same layer objects, so the whole model is trained too. The
 losses and weights are those of training the whole model, within float rounding.
 """
 
-import dataclasses
 import hashlib
-import json
+import math
 import pathlib
 import shutil
 import sys
@@ -21,28 +20,17 @@ import tqdm
 from common import devices, errors
 from common.data import pipeline
 from common.features import fingerprint, store
+from common.media import medium as media
 from common.models import cut
 
-PORTION_BYTES = 128 * 2**20  # of decoded photos in memory
+PORTION_BYTES = 128 * 2**20  # of decoded items in memory
 
 
-# Photos through the prefix --------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class View:
-    """How a photo is looked at: as it is, as augmented view `number`, or in one of the eight turns of a square.
-
-    Of a clip `position` says where its window lies, where frames are taken from a window; views have their own.
-    """
-
-    number: int | None = None
-    turn: int = 0
-    position: float = 0.5
+# Items through the prefix ---------------------------------------------------------------------------------------
 
 
 class FrozenPrefix:
-    """A model cut at its frontier, and the photos of a run on the far side of it.
+    """A model cut at its frontier, and the items of a run on the far side of it.
 
     Attributes:
         suffix: what to compile and fit: the part that trains, or the whole model where nothing is cached.
@@ -58,26 +46,24 @@ class FrozenPrefix:
         splits,
         config,
         turns: int = 1,
-        clips=None,
         at: list | None = None,
     ):
-        """Computes the features of all photos that are not in the cache yet, with a progress bar.
+        """Computes the features of all items that are not in the cache yet, with a progress bar.
 
         Args:
-            model: functional, taking preprocessed photos, its layers frozen as they are to be trained.
+            model: functional, taking preprocessed items, its layers frozen as they are to be trained.
             backbone: a `backbones.Backbone`, for its preprocessing and image size.
             splits: a `splits.Splits`.
             config: a `settings.PhotoConfig`. Where it asks for augmentation, `views` augmented views of each training
                 photo are cached and taken in turn; with 0 views every epoch draws new ones, uncached.
             turns: in how many of the eight orientations of a square `predict` looks at validation and test photos.
-            clips: how clips are read, where the files are no photos.
             at: the tensors of `model` to cut at, where the recipe knows them; else `cut` finds them.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
         self.backbone, self.splits, self.config, self.turns = backbone, splits, config, turns
-        self.augmentation, self.clips, self.at = config.augmentation or None, clips, at
+        self.augmentation, self.at = config.augmentation or None, at
         self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
         live = self.augmentation and config.views == 0
         self.cut = None if config.no_cache or live else cut.cut(model, at)
@@ -103,7 +89,7 @@ class FrozenPrefix:
         else:
             train_generator, _, _ = splits.generators(
                 self.backbone.resize, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
-                first_epoch, balanced, self.clips,
+                first_epoch, balanced,
             )  # fmt: skip
         return train_generator, self._looks("validation")[0], self._looks("test")[0]
 
@@ -120,7 +106,7 @@ class FrozenPrefix:
         if self.store:
             return np.stack([self.store.reader(row)(range(len(row)))[0] for row in names])
         computed: dict[str, np.ndarray] = {}
-        for batch, (features,) in self._from_photos(self._work_of(split), part.prefix):
+        for batch, (features,) in self._from_items(self._work_of(split), part.prefix):
             computed.update(zip(batch, features, strict=True))
         return np.stack([[computed[name] for name in row] for row in names])
 
@@ -137,51 +123,38 @@ class FrozenPrefix:
             return [pipeline.evaluation_rows(reader, labels, **self._shape()) for reader in readers]
         return [
             pipeline.evaluation_batches(
-                splits.paths(split), labels, len(splits.class_names), self.backbone.resize, self.config.batch_size,
-                self.backbone.preprocess, view.turn, self.clips, view.position,
+                splits.paths(split), labels, splits.targets.encoded, self.backbone.resize, self.config.batch_size,
+                self.backbone.preprocess, look, splits.medium,
             )
-            for view in self._views(split)
+            for look in self._views(split)
         ]  # fmt: skip
 
     def _shape(self) -> dict:
         """What `common.data.pipeline` has to know of cached rows."""
         return {
-            "num_classes": len(self.splits.class_names),
+            "encode": self.splits.targets.encoded,
             "batch_size": self.config.batch_size,
             "dtypes": [keras.backend.standardize_dtype(tensor.dtype) for tensor in self.tensors],
             "shapes": [tuple(tensor.shape[1:]) for tensor in self.tensors],
         }
 
-    def _views(self, split: str) -> list["View"]:
-        """How each photo of a split is looked at: training photos augmented, the others in their turns."""
-        windows = self.clips and self.clips.sampling == "window"
-        if split == "train":
-            several = self.augmentation or windows
-            return [View(number=number) for number in range(max(1, self.config.views))] if several else [View()]
-        positions = self.clips.positions() if self.clips else [0.5]  # the first one validates during the training
-        return [View(turn=turn, position=position) for position in positions for turn in range(self.turns)]
+    def _views(self, split: str) -> list[media.Look]:
+        """How each item of a split is looked at: training items augmented, the others in their turns."""
+        return self.splits.medium.looks(split, self.augmentation, self.config.views, self.turns, self.config.seed)
 
-    def _row_names(self, split: str, view: "View") -> list[str]:
-        """Names of a split's rows: the file's content, and what was done to the photo, if anything."""
+    def _row_names(self, split: str, look: media.Look) -> list[str]:
+        """Names of a split's rows: the file's content, and what was done to the item, if anything."""
         contents = self.splits.contents(split)
-        if view == View() and not self.clips:
-            return contents
-        marks = f"turn {view.turn}"
-        if view.number is not None:
-            changes = dataclasses.asdict(self.augmentation) if self.augmentation else None
-            marks = json.dumps([changes, self.config.seed, view.number])
-        if self.clips:
-            frames = [self.clips.frames, self.clips.sampling, self.clips.stride, view.position]
-            marks = json.dumps([marks, frames])
-        return [f"{content}-{hashlib.sha256(marks.encode()).hexdigest()[:16]}" for content in contents]
+        mark = f"-{hashlib.sha256(look.mark.encode()).hexdigest()[:16]}" if look.mark else ""
+        return [f"{content}{mark}" for content in contents]
 
-    def _work(self) -> dict[str, tuple[str, "View"]]:
+    def _work(self) -> dict[str, tuple[str, media.Look]]:
         """Row name → (path, view) for all that the run needs."""
         return {name: item for split in ("train", "validation", "test") for name, item in self._work_of(split).items()}
 
-    def _work_of(self, split: str) -> dict[str, tuple[str, "View"]]:
+    def _work_of(self, split: str) -> dict[str, tuple[str, media.Look]]:
         """Likewise for one split."""
-        work: dict[str, tuple[str, View]] = {}
+        work: dict[str, tuple[str, media.Look]] = {}
         for view in self._views(split):
             items = [(path, view) for path in self.splits.paths(split)]
             work.update(zip(self._row_names(split, view), items, strict=True))
@@ -197,19 +170,16 @@ class FrozenPrefix:
             self._check_size(store, len(missing))
             source = self._source(missing, store)
             self._say(prefix, store, source, len(missing), len(work))
-            with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self._unit) as progress:
-                batches = self._from_features(*source, missing) if source else self._from_photos(missing, prefix)
+            with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self.splits.medium.unit) as progress:
+                batches = self._from_features(*source, missing) if source else self._from_items(missing, prefix)
                 store.write(_counted(batches, progress))
         return store
 
-    @property
-    def _unit(self) -> str:
-        return "clip" if self.clips else "photo"
-
     def _say(self, prefix: keras.Model, store, source, missing: int, total: int) -> None:
         """What is going to be computed, and the space that it takes."""
-        start = "from the features of an earlier cut" if source else f"from the {self._unit}s"
-        each = self._unit if len(self._views("train")) == 1 else f"view of a {self._unit}"
+        unit = self.splits.medium.unit
+        start = "from the features of an earlier cut" if source else f"from the {unit}s"
+        each = unit if len(self._views("train")) == 1 else f"view of a {unit}"
         shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.tensors)
         print(
             f"frozen prefix: {len(prefix.layers)} layers, once a {each}, {start}; {missing} of {total} "
@@ -248,16 +218,16 @@ class FrozenPrefix:
         if needed > free:
             raise errors.UserError(f"the features need {_size(needed)}, {_size(free)} are free: {advice}")
 
-    def _from_photos(self, work: dict[str, tuple[str, "View"]], prefix: keras.Model):
-        """Yields (names, features) batch by batch, photos first as they are, then augmented."""
+    def _from_items(self, work: dict[str, tuple[str, media.Look]], prefix: keras.Model):
+        """Yields (names, features) batch by batch, items first as they are, then augmented."""
         for numbered in (False, True):
             names = [name for name, (_, view) in work.items() if (view.number is not None) == numbered]
             for part in self._portions(names):
-                batches = pipeline.photo_batches(
-                    [work[name][0] for name in part], self.backbone.resize, self.config.batch_size,
-                    self.backbone.preprocess, self.augmentation if numbered else None,
-                    [_view_seed(self.config.seed, name) for name in part], [work[name][1].turn for name in part],
-                    self.clips, None if numbered else [work[name][1].position for name in part],
+                paths, looks = zip(*(work[name] for name in part), strict=True)
+                batches = pipeline.look_batches(
+                    paths, looks, self.backbone.resize, self.config.batch_size, self.backbone.preprocess,
+                    self.augmentation if numbered else None,
+                    [_view_seed(self.config.seed, name) for name in part] if numbered else None, self.splits.medium,
                 )  # fmt: skip
                 yield from _through(prefix, part, batches if devices.has_gpu() else list(batches))
 
@@ -267,8 +237,8 @@ class FrozenPrefix:
         There the two would only compete for the cores, and worse: while a tf.data pipeline was alive, TensorFlow 2.21
         left a core idle for a third of the time in about every other run (VGG16: 0.21 instead of 0.14 s a photo).
         """
-        photo_bytes = self.backbone.image_size**2 * 3 * 4 * (self.clips.frames if self.clips else 1)
-        batches = max(1, PORTION_BYTES // (photo_bytes * self.config.batch_size))
+        item_bytes = 4 * math.prod(self.model.input_shape[1:])
+        batches = max(1, PORTION_BYTES // (item_bytes * self.config.batch_size))
         size = len(names) if devices.has_gpu() else batches * self.config.batch_size
         for start in range(0, len(names), max(1, size)):
             yield names[start : start + size]

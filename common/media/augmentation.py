@@ -39,15 +39,15 @@ def position_of(seed):
 
 
 def turned(pixels, turn):
-    """A square photo in one of the eight orientations that it can lie in: exact, nothing is interpolated.
+    """A square photo, or a clip, in one of the eight orientations that it can lie in: exact, nothing is interpolated.
 
     Args:
-        pixels: (height, width, 3) with height = width.
+        pixels: (height, width, 3), of a clip (frames, height, width, 3), with height = width.
         turn: 0 to 7: the number of quarter turns, from 4 on of the photo mirrored left to right.
     """
     if isinstance(turn, int) and turn == 0:
         return pixels
-    mirrored = tf.where(turn >= TURNS // 2, tf.reverse(pixels, axis=[1]), pixels)
+    mirrored = tf.where(turn >= TURNS // 2, tf.reverse(pixels, axis=[-2]), pixels)
     return tf.ensure_shape(tf.image.rot90(mirrored, turn % (TURNS // 2)), pixels.shape)
 
 

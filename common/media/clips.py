@@ -9,6 +9,7 @@ that says what is wrong and what to do about it.
 import dataclasses
 import hashlib
 import itertools
+import json
 import os
 import pathlib
 import re
@@ -18,45 +19,14 @@ import av
 import av.video.reformatter
 import numpy as np
 
-from common.media import containers, film, photos
-
-
-@dataclasses.dataclass(frozen=True)
-class Clips:
-    """Clips instead of photos: which frames are read, as `clips.read` takes it.
-
-    Attributes:
-        frames: of each clip; a clip is (frames, height, width, 3) wherever a photo is (height, width, 3).
-        sampling: `whole`, evenly over the clip, or `window`, close together.
-        stride: frames from one to the next in a window.
-        looks: windows of a validation or test clip, evenly spaced; a training clip's window lies anywhere.
-    """
-
-    frames: int = 16
-    sampling: str = "whole"
-    stride: int = 2
-    looks: int = 1
-
-    def read(self, path: str, position: float):
-        """The frames of a clip, uint8 (frames, height, width, 3); `position` of the window is in 0–1."""
-        return read(path, self.frames, self.sampling, self.stride, float(position))
-
-    def positions(self) -> list[float]:
-        """Of the windows of a validation or test clip, from 0 (its beginning) to 1; the middle one comes first."""
-        looks = self.looks if self.sampling == "window" else 1
-        positions = [(look + 0.5) / looks for look in range(looks)]
-        return sorted(positions, key=lambda position: abs(position - 0.5))
-
-
-NAME = "clip"  # what it is called where people read
-DECODER = f"PyAV {av.__version__}"
-EXTENSIONS, MAX_PIXELS = containers.EXTENSIONS, containers.MAX_PIXELS
+from common import errors
+from common.media import containers, film, medium, photos
 
 SAMPLINGS = ("whole", "window")
 
 
-@dataclasses.dataclass(frozen=True)
-class Facts(photos.Facts):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts(medium.Facts):
     """What `inspect` found out about one clip.
 
     As for a photo; `bytes` and `sha256` are those of all frames where it is a folder, `format` is container and codec
@@ -65,6 +35,95 @@ class Facts(photos.Facts):
 
     frames: int = 0  # 0 where there is a problem
     seconds: float = 0.0  # 0 where there is a problem, and for a folder of frames, which has no clock
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips(medium.Medium):
+    """Clips, each a file of moving pictures or a folder of photos, and which of their frames are read.
+
+    Attributes:
+        frames: of each clip.
+        sampling: `whole`, evenly over the clip, or `window`, close together.
+        stride: frames from one to the next in a window.
+        windows: of a validation or test clip, evenly spaced; a training clip's window lies anywhere.
+    """
+
+    name = "clips"
+    unit = "clip"
+    extensions = containers.EXTENSIONS
+    decoder = f"PyAV {av.__version__}"
+    facts = Facts
+    most_pixels = containers.MAX_PIXELS
+    explained_by = "motion"
+
+    frames: int = 16
+    sampling: str = "whole"
+    stride: int = 2
+    windows: int = 1
+
+    @property
+    def shape(self):
+        return self.frames, None, None, 3
+
+    def inspect(self, path):
+        return inspect(path)
+
+    def read(self, path, look=medium.PLAIN):
+        return read(path, self.frames, self.sampling, self.stride, look.position)
+
+    def thumbnail(self, path):
+        return read(path, frames=1)[0]
+
+    def is_item(self, path):
+        return is_clip(path)
+
+    def find(self, folder):
+        return find_clips(folder)
+
+    def found(self, names):
+        return [path for name in names for path in ([name] if is_clip(name) else super(Clips, self).found([name]))]
+
+    def positions(self) -> list[float]:
+        """Of the windows of a validation or test clip, from 0 (its beginning) to 1; the middle one comes first."""
+        count = self.windows if self.sampling == "window" else 1
+        positions = [(number + 0.5) / count for number in range(count)]
+        return sorted(positions, key=lambda position: abs(position - 0.5))
+
+    def looks(self, side, augmentation=None, views=1, turns=1, seed=0):
+        if side == "train" and (augmentation or self.sampling == "window"):
+            return [self._marked(look) for look in medium.augmented_views(augmentation, views, seed)]
+        plain = super().looks(side, augmentation, views, turns, seed)
+        positions = [0.5] if side == "train" else self.positions()
+        return [self._marked(dataclasses.replace(look, position=position)) for position in positions for look in plain]
+
+    def _marked(self, look: medium.Look) -> medium.Look:
+        """The look with the frames that it takes in its mark."""
+        frames = [self.frames, self.sampling, self.stride, look.position]
+        return dataclasses.replace(look, mark=json.dumps([look.mark or "turn 0", frames]))
+
+    @property
+    def _step(self) -> int:
+        return self.stride if self.sampling == "window" else 1
+
+    def raw(self, path, look):
+        """Just so many frames that a model that counts them takes the very frames of the look."""
+        every = (self.frames - 1) * self._step + 1
+        return read(path, every, self.sampling, 1, look.position)
+
+    def taken(self, raw):
+        return raw[:: self._step]
+
+    def description(self, chooses):
+        if self.sampling == "whole":
+            which = f"those shown at the middles of {self.frames} equal parts of the clip's time"
+        else:
+            which = f"{self.frames} frames, {self.stride} apart, from one window"
+        count = len(self.positions())
+        if count > 1:
+            which += f"; the answer is the mean over {count} windows around {self.positions()} of the clip (0 to 1)"
+        which = f"all: the model itself takes {which}" if chooses else which
+        settings = {"frames": self.frames, "sampling": self.sampling, "stride": self.stride, "looks": self.windows}
+        return {"frames": settings | {"which": which}}
 
 
 def is_clip(path: str | os.PathLike) -> bool:
@@ -96,6 +155,69 @@ def frame_paths(folder: str | os.PathLike) -> list[str]:
 def _natural(name):
     """The parts of a name, its numbers as numbers; the name itself decides between 1 and 01."""
     return [int(part) if part.isdigit() else part for part in re.split("([0-9]+)", name)], name
+
+
+def find_clips(class_folder: pathlib.Path) -> list[pathlib.Path]:
+    """The clips at any depth below a class folder, in order: video files, and the folders that have photos in them.
+
+    A GIF is a clip here, never a frame. Links to folders are followed; hidden files and folders are not looked into.
+
+    Raises:
+        UserError: there are no clips, photos lie directly in the class folder, a folder has both photos and clips,
+            or two clips have one name.
+    """
+    frames = _photos_in(class_folder)
+    if frames:
+        raise errors.UserError(
+            f"{class_folder}: photos lie directly in this class folder, such as {frames[0]}, so it would be one clip "
+            f"itself; put the frames of each clip into a folder of its own, {class_folder.name}/<clip>/{frames[0]}, "
+            "and remove other photos"
+        )
+    found = sorted(_clips_below(class_folder))
+    if not found:
+        raise errors.UserError(
+            f"{class_folder}: no clips in this class folder; fill it or remove it (clips are folders of photos, or "
+            f"files that end in {' '.join(sorted(containers.EXTENSIONS))})"
+        )
+    first_of_name: dict[pathlib.PurePath, pathlib.Path] = {}
+    for clip in found:
+        first = first_of_name.setdefault(without_ending(clip), clip)
+        if first != clip:
+            raise errors.UserError(
+                f"{first} and {clip.name} have one name, like one clip in two forms, which a split could part; keep "
+                "one, or rename it if it is another clip"
+            )
+    return found
+
+
+def _clips_below(folder: pathlib.Path) -> list[pathlib.Path]:
+    found = []
+    for path in folder.iterdir():
+        if path.name.startswith(".") or not path.is_dir():
+            found += [path] if is_clip(path) else []
+            continue
+        frames, inside = _photos_in(path), _clips_below(path)
+        if frames and inside:
+            raise errors.UserError(
+                f"{path}: has both photos, such as {frames[0]}, and clips, such as {inside[0].name}; is it a clip "
+                "itself, with the photos as its frames? Remove the ones or the others"
+            )
+        found += [path] if frames else inside
+    return found
+
+
+def _photos_in(folder: pathlib.Path) -> list[str]:
+    """The names of the photos in a folder, without those that are clips as well: GIFs."""
+    try:
+        names = [pathlib.Path(path).name for path in frame_paths(folder)]
+    except containers.ClipError as error:
+        raise errors.UserError(f"{folder}: {error}") from error
+    return [name for name in names if not name.lower().endswith(containers.EXTENSIONS)]
+
+
+def without_ending(path: pathlib.PurePath) -> pathlib.PurePath:
+    """`Punch/v_Punch_g01_c01.avi`, or that clip as a folder of frames: `Punch/v_Punch_g01_c01`."""
+    return path.with_suffix("") if path.suffix.lower() in containers.EXTENSIONS else path
 
 
 def read(
@@ -210,12 +332,15 @@ def _inspect_folder(path):
                 raise _bad_frame(facts.path, facts.problem)
         _check_sizes(len(found), {(facts.width, facts.height) for facts in found})
     except containers.ClipError as error:
-        return Facts(path, sum(facts.bytes for facts in found), digest, "", 0, 0, (), str(error))
+        return Facts(path=path, bytes=sum(facts.bytes for facts in found), sha256=digest, problem=str(error))
     size = sum(facts.bytes for facts in found)
     formats = " and ".join(sorted({facts.format for facts in found}))
     notes = tuple(dict.fromkeys(note for facts in found for note in facts.notes))
     width, height = found[0].width, found[0].height
-    return Facts(path, size, digest, f"folder of {formats}", width, height, notes, "", frames=len(found))
+    return Facts(
+        path=path, bytes=size, sha256=digest, format=f"folder of {formats}", width=width, height=height, notes=notes,
+        frames=len(found),
+    )  # fmt: skip
 
 
 def _folder_sha256(found):
@@ -265,7 +390,7 @@ def _inspect_file(path):
             with film.open_film(file) as opened:
                 return _facts(path, size, digest, opened)
     except containers.ClipError as error:
-        return Facts(path, size, digest, "", 0, 0, (), str(error))
+        return Facts(path=path, bytes=size, sha256=digest, problem=str(error))
 
 
 def _facts(path, size, digest, opened):
@@ -279,7 +404,10 @@ def _facts(path, size, digest, opened):
     notes = _note_name(path, opened.format) + _notes(opened, first, converter)
     codec = opened.stream.codec.canonical_name
     picture_format = opened.format if codec == opened.format.lower() else f"{opened.format} {codec}"
-    return Facts(path, size, digest, picture_format, width, height, notes, "", count, round(opened.end, 6))
+    return Facts(
+        path=path, bytes=size, sha256=digest, format=picture_format, width=width, height=height, notes=notes,
+        frames=count, seconds=round(opened.end, 6),
+    )  # fmt: skip
 
 
 def _note_name(path, container_format):

@@ -21,9 +21,7 @@ import PIL
 from PIL import ExifTags, Image, ImageFile
 
 from common import errors
-
-NAME = "photo"  # what it is called where people read
-DECODER = f"Pillow {PIL.__version__}"
+from common.media import medium
 
 # Which formats a file of that name holds; the keys are the names that count as photos.
 _FORMATS_BY_EXTENSION = {
@@ -96,17 +94,28 @@ class ImageError(errors.UnusableFile):
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
-    """What `inspect` found out about one file."""
+class Photos(medium.Medium):
+    """Photos, each a file."""
 
-    path: str
-    bytes: int  # 0 where the file could not be read
-    sha256: str  # of the file's content; "" where it could not be read
-    format: str  # Pillow's name: "JPEG", "PNG", …; "" where there is a problem
-    width: int  # pixels after the EXIF rotation; 0 where there is a problem
-    height: int
-    notes: tuple[str, ...]  # what had to be handled, such as "EXIF rotation applied"
-    problem: str  # why it cannot be used; "" when it can
+    name = "photos"
+    unit = "photo"
+    extensions = EXTENSIONS
+    decoder = f"Pillow {PIL.__version__}"
+    most_pixels = MAX_PIXELS
+    explained_by = "classes"
+
+    @property
+    def shape(self):
+        return None, None, 3
+
+    def inspect(self, path):
+        return inspect(path)
+
+    def read(self, path, look=medium.PLAIN):
+        return read(path)
+
+    def thumbnail(self, path):
+        return read(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +125,9 @@ class _Picture:
     pixels: np.ndarray
     format: str
     notes: tuple[str, ...]
+
+
+PHOTOS = Photos()
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
@@ -132,18 +144,20 @@ def read(path: str | os.PathLike) -> np.ndarray:
     return _decode(_content(path)).pixels
 
 
-def inspect(path: str | os.PathLike) -> Facts:
-    """Returns the `Facts` of a file, whatever it holds; the whole picture is decoded as by `read`."""
+def inspect(path: str | os.PathLike) -> medium.Facts:
+    """Returns the `medium.Facts` of a file, whatever it holds; the whole picture is decoded as by `read`."""
     path = os.fspath(path)
     content = b""
     try:
         content = _content(path)
         picture = _decode(content)
     except ImageError as error:
-        return Facts(path, len(content), _sha256(content), "", 0, 0, (), str(error))
+        return medium.Facts(path=path, bytes=len(content), sha256=_sha256(content), problem=str(error))
     height, width, _ = picture.pixels.shape
-    notes = _note_name(path, picture.format) + picture.notes
-    return Facts(path, len(content), _sha256(content), picture.format, width, height, notes, "")
+    return medium.Facts(
+        path=path, bytes=len(content), sha256=_sha256(content), format=picture.format, width=width, height=height,
+        notes=_note_name(path, picture.format) + picture.notes,
+    )  # fmt: skip
 
 
 def _sha256(content):

@@ -1,11 +1,79 @@
 """Text files: found, decoded, tidied."""
 
+import dataclasses
+import hashlib
 import pathlib
 import re
 
 from common import errors
+from common.media import medium
 
 END_TOKENS = ("<|endoftext|>", "</s>", "<s>")  # a text that has one in it would end in its middle
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts(medium.Medium):
+    """Documents, each a text file.
+
+    Attributes:
+        encoding: of the files.
+        keep_layout: keep blanks and empty lines as they are.
+        characters: of each document at most, its beginning; None for all.
+    """
+
+    name = "texts"
+    unit = "document"
+    extensions = (".txt",)
+
+    encoding: str = "utf-8"
+    keep_layout: bool = False
+    characters: int | None = None
+
+    def inspect(self, path):
+        """As for other media; the hash is that of the tidied text."""
+        try:
+            text = self.read(path)
+        except errors.UnusableFile as error:
+            return medium.Facts(path=str(path), problem=str(error))
+        content = text.encode()
+        return medium.Facts(
+            path=str(path), bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), format="text"
+        )
+
+    def read(self, path, look=medium.PLAIN):
+        """A document's text, tidied.
+
+        Raises:
+            UnusableFile: it is missing, empty or cannot be decoded.
+        """
+        try:
+            content = pathlib.Path(path).read_bytes()
+        except FileNotFoundError:
+            raise errors.UnusableFile("missing") from None
+        except OSError as error:
+            raise errors.UnusableFile(error.strerror or str(error)) from error
+        text, problem = decoded(content, self.encoding)
+        if text is None:
+            raise errors.UnusableFile(f"{problem}; convert it to {self.encoding} text")
+        return self.tidied(text)
+
+    def tidied(self, text: str) -> str:
+        """A text as it is used.
+
+        Raises:
+            UnusableFile: nothing is left.
+        """
+        kept = tidy(text, self.keep_layout)[: self.characters].strip()
+        if not kept:
+            raise errors.UnusableFile("empty")
+        return kept
+
+    def find(self, folder):
+        """The files at any depth below a folder, in order; none that is hidden or in a hidden folder."""
+        return text_files(folder)
+
+    def found(self, names):
+        return [path for name in names for path in (text_files(name) if name.is_dir() else [name])]
 
 
 def byte_count(text: str) -> int:

@@ -5,6 +5,7 @@ import re
 import keras
 
 from common import errors, flags
+from common.models import cut
 
 # What layers of a block are called, and what the layer that ends one is called where the others have no such name.
 BLOCK = re.compile(
@@ -68,3 +69,39 @@ def layer_number(model: keras.Model, where: str) -> int:
         raise errors.UserError(f"there is no layer {where}: the backbone has the layers 0 to {len(names) - 1}")
     hint = flags.suggestion(where, list(places)) or "; --list-layers shows them all"
     raise errors.UserError(f"there is no layer or block {where!r}{hint}")
+
+
+def layer_table(model: keras.Model) -> str:
+    """Every layer with its number, name, block, output and parameters."""
+    starts = sorted((number, name) for name, number in blocks(model).items())
+    rows = [("number", "layer", "block", "output", "parameters")]
+    for number, layer in enumerate(model.layers):
+        block = next((name for start, name in reversed(starts) if start <= number), "")
+        shape = " x ".join(str(size) for size in layer.output.shape[1:])
+        rows.append((str(number), layer.name, block, shape, f"{layer.count_params():,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join(
+        "  ".join([f"{row[0]:>{widths[0]}}", *(f"{row[i]:<{widths[i]}}" for i in (1, 2, 3)), f"{row[4]:>{widths[4]}}"])
+        for row in rows
+    )
+
+
+def halves(network: keras.Model, first: int) -> tuple[keras.Model, keras.Model]:
+    """A network in two parts that share its layers: those before number `first`, and the others.
+
+    Args:
+        network: flat and functional.
+        first: number of the second part's first layer, counted as in `network.layers`; above 0.
+
+    Raises:
+        UserError: the second part has nothing to train.
+    """
+    if not any(layer.weights for layer in network.layers[first:]):
+        raise errors.UserError(
+            f"--unfreeze-from {network.layers[first].name}: nothing trains from there on; name an earlier layer"
+        )
+    later = {id(layer) for layer in network.layers[first:]}
+    before = [operation for operation in network.operations if id(operation) not in later]
+    tensors = cut.crossing_tensors(network, before)
+    crossing = tensors if len(tensors) > 1 else tensors[0]
+    return keras.Model(network.input, crossing), keras.Model(crossing, network.output)

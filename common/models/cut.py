@@ -7,29 +7,7 @@ import dataclasses
 
 import keras
 
-from common import errors
 from common.models import freezing
-
-
-def halves(network: keras.Model, first: int) -> tuple[keras.Model, keras.Model]:
-    """A network in two parts that share its layers: those before number `first`, and the others.
-
-    Args:
-        network: flat and functional.
-        first: number of the second part's first layer, counted as in `network.layers`; above 0.
-
-    Raises:
-        UserError: the second part has nothing to train.
-    """
-    if not any(layer.weights for layer in network.layers[first:]):
-        raise errors.UserError(
-            f"--unfreeze-from {network.layers[first].name}: nothing trains from there on; name an earlier layer"
-        )
-    later = {id(layer) for layer in network.layers[first:]}
-    before = [operation for operation in network.operations if id(operation) not in later]
-    tensors = crossing_tensors(network, before)
-    crossing = tensors if len(tensors) > 1 else tensors[0]
-    return keras.Model(network.input, crossing), keras.Model(crossing, network.output)
 
 
 @dataclasses.dataclass

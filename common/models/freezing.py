@@ -6,8 +6,6 @@ import weakref
 
 import keras
 
-from common.models import blocks
-
 # How strongly a layer acts at random while training: Dropout and its kin, GaussianNoise, StochasticDepth.
 RATES = ("rate", "stddev", "drop_path_rate")
 # Layers → the rates that they had before they were frozen.
@@ -49,21 +47,6 @@ def unfreeze(model: keras.Model, first: int, batch_norm: str = "frozen") -> None
         layer.trainable = batch_norm == "adapt" or not isinstance(layer, keras.layers.BatchNormalization)
         for name, rate in _rates.get(layer, {}).items():
             setattr(layer, name, rate)
-
-
-def layer_table(model: keras.Model) -> str:
-    """Every layer with its number, name, block, output and parameters."""
-    starts = sorted((number, name) for name, number in blocks.blocks(model).items())
-    rows = [("number", "layer", "block", "output", "parameters")]
-    for number, layer in enumerate(model.layers):
-        block = next((name for start, name in reversed(starts) if start <= number), "")
-        shape = " x ".join(str(size) for size in layer.output.shape[1:])
-        rows.append((str(number), layer.name, block, shape, f"{layer.count_params():,}"))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return "\n".join(
-        "  ".join([f"{row[0]:>{widths[0]}}", *(f"{row[i]:<{widths[i]}}" for i in (1, 2, 3)), f"{row[4]:>{widths[4]}}"])
-        for row in rows
-    )
 
 
 def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -38,6 +38,7 @@ def page(run, saved, parts):
         f"groups of {run.unit}s" if groups else f"{run.unit}s",
         *(part["resampled"] for part in parts if "resampled" in part),
     ]
+    explains = saved and saved.medium.explained_by == "classes" and "explained" not in covered
     metrics = ["accuracy", *(part["headline"] for part in parts if "headline" in part)]
     return pages.template("classes.html").render(
         run=run,
@@ -60,7 +61,7 @@ def page(run, saved, parts):
         reliability=None if "calibration" in covered else _reliability_diagram(run),
         wrong=_wrong_photos(run),
         num_wrong=sum(not row["correct"] for row in run.predictions),
-        explained=_explained_photos(run, saved) if saved and "explained" not in covered else None,
+        explained=_explained_photos(run, saved) if explains else None,
         unit=run.unit,
         few_units=intervals.FEW_UNITS,
         listed_files=LISTED_FILES,
@@ -195,9 +196,8 @@ def _minus_confidence(row):
 def _explained_photos(run, saved):
     """Photos with the heat for the predicted class, as {"wrong": [...], "right": [...]}."""
     rows = _rows_to_explain(run)
-    photos = pages.explained_photos(
-        run, "grad_cam", rows, [row["predicted"] for row in rows], grad_cam.for_photos(saved.model)
-    )
+    heat = grad_cam.for_files(saved.model, saved.medium.read)
+    photos = pages.explained_photos(run, "grad_cam", rows, [row["predicted"] for row in rows], heat)
     return {
         "wrong": [photo for photo, row in zip(photos, rows, strict=True) if not row["correct"]],
         "right": [photo for photo, row in zip(photos, rows, strict=True) if row["correct"]],
@@ -211,6 +211,23 @@ def _rows_to_explain(run):
     surest = {row["label"]: row for row in reversed(there) if row["correct"]}
     right = [surest[name] for name in run.class_names if name in surest]
     return wrong[:EXPLAINED_PHOTOS] + words.spread(right, EXPLAINED_PHOTOS)
+
+
+def for_answers(model):
+    """Return the function of a photo in the network's size and a class index to the photo as the network saw it, and
+    with the places that speak for the class, as data URIs `seen` and `heat`.
+
+    Args:
+        model: that of a run, which takes raw pixels.
+    """
+    explain = grad_cam.for_pictures(model)
+
+    def pictures(look, index):
+        (heatmap,) = explain([look], [index])
+        seen = np.clip(look.round(), 0, 255).astype("uint8")
+        return {"seen": pages.jpeg_uri(seen), "heat": pages.jpeg_uri(grad_cam.overlay(seen, heatmap))}
+
+    return pictures
 
 
 def summary(result: finished_run.Result) -> str:

@@ -203,7 +203,8 @@ def _explained_target(run, saved):
     groups = _found_missed_and_alarms(run)
     rows = [row for group in groups.values() for row in group]
     heat_for = [run.results["clinic"]["target"]["classes"][0]] * len(rows)
-    photos = iter(page.explained_photos(run, "grad_cam_target", rows, heat_for, grad_cam.for_photos(saved.model)))
+    heat = grad_cam.for_files(saved.model, saved.medium.read)
+    photos = iter(page.explained_photos(run, "grad_cam_target", rows, heat_for, heat))
     return {name: [next(photos) for _ in group] for name, group in groups.items()}
 
 

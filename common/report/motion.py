@@ -179,11 +179,36 @@ def for_clips(saved):
     explain_frames = for_frames(saved.model)
 
     def explain(paths, class_indices):
-        position = saved.clips.positions()[0]
-        clips = np.stack([resize(saved.clips.read(path, position).astype("float32")) for path in paths])
+        look = saved.medium.looks("test")[0]
+        clips = np.stack([resize(saved.medium.read(path, look).astype("float32")) for path in paths])
         return np.clip(np.round(clips), 0, 255).astype("uint8"), explain_frames(clips, class_indices)
 
     return explain
+
+
+def for_answers(model: keras.Model):
+    """Return the function of a clip's frames in the network's size and a class index to a figure `strip` of them, with
+    what each added to the answer.
+
+    Args:
+        model: as for `for_frames`.
+    """
+    explain = for_frames(model)
+
+    def pictures(look, index):
+        contributions = explain(look[None], [index])
+        chosen = words.spread(range(len(look)), SHOWN_FRAMES)
+        shown = np.clip(look.round(), 0, 255).astype("uint8")[chosen]
+        strips = [np.stack([page.shrink(frame) for frame in shown])]
+        light, dark = (
+            page.data_uri(frame_strips(strips, contributions[:, chosen], [""], theme=theme), "png")
+            for theme in (figures.LIGHT, figures.DARK)
+        )
+        most = int(contributions[0].argmax()) + 1
+        alt = f"{len(chosen)} frames with what each added; of the {len(look)} frames number {most} spoke most for it"
+        return {"strip": page.Figure(light, dark, alt, STRIP_WIDTH)}
+
+    return pictures
 
 
 def for_frames(model: keras.Model):

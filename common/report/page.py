@@ -10,9 +10,8 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from common import errors, files, startup, words
+from common import errors, files, words
 from common.evaluation import grad_cam
-from common.media import photos
 from common.report import figures
 from common.runs import finished_run
 
@@ -73,7 +72,7 @@ def data_uri(content, kind):
 
 def photo_sheet(run, name, rows):
     """Return rows of split.csv or predictions.csv as `Photo`s, and write the sheet figures/<name>.png."""
-    pictures = [read_small(row["path"], run.unit) for row in rows]
+    pictures = [read_small(row["path"], run.medium) for row in rows]
     found = [photo(row, picture) for row, picture in zip(rows, pictures, strict=True)]
     if rows:
         shown = [None if isinstance(picture, str) else picture for picture in pictures]
@@ -121,16 +120,15 @@ def caption(photo):
     return f"{photo.label}\n→ {photo.predicted} {photo.confidence:.0%}"
 
 
-def read_small(path, unit):
-    """Return a photo, or a clip's middle frame, shrunk for the page, or why it cannot be shown.
+def read_small(path, medium):
+    """Return the picture of an item, shrunk for the page, or why it cannot be shown.
 
     A report outlives its photos.
     """
     if not os.path.exists(path):
-        return f"{unit} moved"
+        return f"{medium.unit} moved"
     try:
-        is_clip = unit == "clip"
-        return shrink(startup.by_name("media.clips").read(path, frames=1)[0] if is_clip else photos.read(path))
+        return shrink(medium.thumbnail(path))
     except errors.UnusableFile as error:
         return str(error).partition(";")[0]
 

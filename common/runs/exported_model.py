@@ -106,8 +106,7 @@ def _without_resizing(run: pathlib.Path) -> keras.Model:
         )
         return walked.output
 
-    frames = (reading.clips.frames,) if reading.clips else ()
-    pixels = keras.Input((*frames, reading.resize.height, reading.resize.width, 3), name=INPUT)
+    pixels = keras.Input((*reading.medium.shape[:-3], reading.resize.height, reading.resize.width, 3), name=INPUT)
     return keras.Model(pixels, walk(reading.model, pixels))
 
 

@@ -2,12 +2,14 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
-UNITS = {"photos": "photo", "clips": "clip", "texts": "document"}
+from common.media import medium as media
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Result:
     @property
     def unit(self) -> str:
         """What one item is called: photo, clip."""
-        return unit_of(self.results)
+        return medium_of(self.results).unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +60,15 @@ class FinishedRun:
         """The classes in the order of the model's outputs."""
         return self.results["data"]["class_names"]
 
+    @functools.cached_property
+    def medium(self):
+        """What its items are, without the settings by which the model looks at them."""
+        return medium_of(self.results)
+
     @property
     def unit(self):
         """What one item is called: photo, clip."""
-        return unit_of(self.results)
+        return self.medium.unit
 
     def probabilities_and_labels(self):
         """The test set's probabilities (n, k) and true class indices (n,)."""
@@ -71,11 +78,10 @@ class FinishedRun:
         return np.array(probabilities), np.array(labels)
 
 
-def unit_of(results: dict) -> str:
-    """What one item of a run is called: photo, clip, document."""
-    if "medium" in results:
-        return UNITS[results["medium"]]
-    return "clip" if "clips" in results else "document" if "task" in results else "photo"  # runs of older versions
+def medium_of(results: dict) -> media.Medium:
+    """What the items of a run are, without the settings by which its model looks at them."""
+    old = "clips" if "clips" in results else "texts" if "task" in results else "photos"  # where versions name none
+    return media.kind(results.get("medium", old))()
 
 
 def sections_of(results: dict) -> list[str]:
@@ -103,8 +109,9 @@ def _epoch(row):
 
 
 def _prediction(row):
-    correct = row["label"] == row["predicted"]
-    return row | {"confidence": float(row["confidence"]), "correct": correct}
+    if "confidence" not in row:  # targets that are no classes
+        return row
+    return row | {"confidence": float(row["confidence"]), "correct": row["label"] == row["predicted"]}
 
 
 def target_of(run: pathlib.Path) -> dict | None:
@@ -118,7 +125,7 @@ def target_of(run: pathlib.Path) -> dict | None:
     return Result.read(run).results.get("clinic", {}).get("target")
 
 
-def target_probability(probabilities, class_names: list[str], target: dict) -> float:
+def target_probability(probabilities, class_names: Sequence[str], target: dict) -> float:
     """That of the target classes together."""
     return sum(float(probabilities[class_names.index(name)]) for name in target["classes"])
 

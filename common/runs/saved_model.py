@@ -3,45 +3,52 @@
 import dataclasses
 import json
 import pathlib
-import types
 import zipfile
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 
-from common import errors, files, startup
-from common.data import sources
-from common.media import photos
+from common import errors, files
+from common.data import targets as kinds
+from common.media import medium as media
 
+TOLD = ("targets.json", "medium.json", "class_names.json", "clips.json")  # the last two in models of older versions
 RESIZED_AT_ONCE = 2**24  # numbers of a clip's frames as float32: 64 MiB
-
-
-def save_model(directory: pathlib.Path, model: keras.Model, class_names, clips=None) -> None:
-    """Writes model.keras, with the class names as `class_names.json` inside the same archive.
-
-    Args:
-        directory: the run directory.
-        model: takes RGB 0–255 of any size.
-        class_names: in the order of its outputs.
-        clips: the `media.clips.Clips` by which it looks at clips; it goes into the archive as `clips.json`.
-    """
-    with files.replacing(directory / "model.keras") as temporary:
-        model.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
-            if clips:
-                archive.writestr("clips.json", json.dumps(dataclasses.asdict(clips)))
 
 
 @dataclasses.dataclass(frozen=True)
 class SavedModel:
-    """What stands in a model.keras: the model, its class names, and how it looks at clips; None for photos."""
+    """What stands in a model.keras.
+
+    Attributes:
+        model: takes items as they come: pixels RGB 0–255 of any size.
+        targets: what it has learnt.
+        medium: what an item is, and how the model looks at it.
+    """
 
     model: keras.Model
-    class_names: list[str]
-    clips: Any  # a `media.clips.Clips` or None
+    targets: kinds.Targets
+    medium: media.Medium
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the model's outputs; none where the targets are no classes."""
+        return getattr(self.targets, "class_names", ())
+
+
+def save_model(directory: pathlib.Path, saved: SavedModel) -> None:
+    """Writes model.keras, with `targets.json` and `medium.json` inside the same archive.
+
+    Args:
+        directory: the run directory.
+        saved: what to write.
+    """
+    with files.replacing(directory / "model.keras") as temporary:
+        saved.model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            for name, part in (("targets", saved.targets), ("medium", saved.medium)):
+                archive.writestr(f"{name}.json", json.dumps(part.saved(), ensure_ascii=False))
 
 
 def load_model(directory: pathlib.Path) -> SavedModel:
@@ -68,83 +75,72 @@ def load_model(directory: pathlib.Path) -> SavedModel:
         raise errors.UserError(f"{directory}: no model.keras there; give the directory of a finished run")
     try:
         with zipfile.ZipFile(path) as archive:
-            class_names = json.loads(archive.read("class_names.json"))
-            how = json.loads(archive.read("clips.json")) if "clips.json" in archive.namelist() else None
-        clips = startup.by_name("media.clips").Clips(**how) if how else None
-        return SavedModel(keras.saving.load_model(path, compile=False), class_names, clips)
+            told = {name: json.loads(archive.read(name)) for name in TOLD if name in archive.namelist()}
+        told = told if "medium.json" in told else _of_older_versions(told)
+        targets, medium = kinds.restored(told["targets.json"]), media.restored(told["medium.json"])
+        return SavedModel(keras.saving.load_model(path, compile=False), targets, medium)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise errors.UserError(f"{path}: not a model file of these recipes ({str(error).splitlines()[0]})") from error
+
+
+def _of_older_versions(told: dict) -> dict:
+    """What now stands in targets.json and medium.json, from what earlier versions wrote."""
+    medium = {"name": "photos"}
+    if how := told.get("clips.json"):
+        medium = {"name": "clips", "windows": how.pop("looks")} | how
+    targets = {"name": "classes", "class_names": told["class_names.json"]}
+    return {"targets.json": targets, "medium.json": medium}
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
     """How files become what a run's model is asked; the same for predict, an export's comparison and the page.
 
-    A photo is one look, a clip one for each window. Frames are chosen here, from the file's own times; so of a model of
-    clips the part is asked that takes chosen frames.
+    A photo is one look, a clip one for each window. What to look at is chosen here, from the file itself; so of a model
+    that can choose, too, its part behind that is asked, the layer `from_frames`.
 
     Attributes:
         model: takes looks of one size, (n, height, width, 3), of clips (n, frames, height, width, 3); RGB 0–255.
         resize: its own layer that brings them to the network's size.
-        clips: how it looks at clips; None for photos.
-        class_names: in the order of the probabilities.
+        medium: what an item is.
+        targets: what it answers.
     """
 
     model: keras.Model
     resize: keras.layers.Resizing
-    clips: Any  # a `media.clips.Clips` or None
-    class_names: list[str]
+    medium: media.Medium
+    targets: kinds.Targets
 
     @classmethod
     def of(cls, saved: SavedModel) -> "Reading":
         """That of a saved model."""
-        model = saved.model.get_layer("from_frames") if saved.clips else saved.model
+        model = next((layer for layer in saved.model.layers if layer.name == "from_frames"), saved.model)
         layers = model.get_layer("preprocessing").layers
         resize = next(layer for layer in layers if isinstance(layer, keras.layers.Resizing))
-        return cls(model, resize, saved.clips, saved.class_names)
-
-    @property
-    def kind(self) -> types.ModuleType:
-        """The module that reads the files: `media.photos`, or `media.clips` by its name."""
-        return startup.by_name("media.clips") if self.clips else photos
+        return cls(model, resize, saved.medium, saved.targets)
 
     def find(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-        """The files that these names stand for: themselves, or those in a folder; a folder of frames is a clip.
+        """The files that these names stand for: themselves, or those in a folder.
 
         Raises:
             UserError: there are none.
         """
-        is_wanted = self.kind.is_clip if self.clips else sources.is_photo
-        paths = []
-        for name in names:
-            inside = name.is_dir() and not (self.clips and is_wanted(name))
-            paths += sorted(filter(is_wanted, name.rglob("*"))) if inside else [name]
+        paths = self.medium.found(names)
         if not paths:
-            raise errors.UserError(f"no {self.kind.NAME}s given: python -m recipes predict RUN FILE…")
+            raise errors.UserError(f"no {self.medium.unit}s given: python -m recipes predict RUN FILE…")
         return paths
 
     def looks(self, path: pathlib.Path) -> list[np.ndarray]:
         """The looks at a file in the network's size.
 
         Raises:
-            UnusableFile: it is no photo, or no clip.
+            UnusableFile: it cannot be read.
         """
-        return [self.resized(look) for look in self.pixels(path)]
-
-    def pixels(self, path: pathlib.Path) -> Iterator[np.ndarray]:
-        """Yields the looks at a file in its own size, uint8 ((frames,) height, width, 3).
-
-        Raises:
-            UnusableFile: it is no photo, or no clip.
-        """
-        if self.clips:
-            yield from (self.clips.read(str(path), position) for position in self.clips.positions())
-        else:
-            yield photos.read(path)
+        return [self.resized(self.medium.read(path, look)) for look in self.medium.looks("test")]
 
     def resized(self, look: np.ndarray) -> np.ndarray:
         """A look in the network's size, float32. Resized here and not in the model, since a batch needs one size."""
-        if not self.clips:
+        if look.ndim == 3:
             return np.array(self.resize(look.astype("float32")))
         step = max(1, RESIZED_AT_ONCE // look[0].size)  # large frames one by one
         parts = [look[start : start + step] for start in range(0, len(look), step)]

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from common import errors, files
+from common.data import targets as kinds
 from common.media import texts, windows
 from common.models import language_model
 
@@ -50,13 +51,13 @@ class Classifier:
     Attributes:
         model: takes a document's tokens and their mask, gives probabilities.
         language: has the tokenizer.
-        class_names: in the order of the outputs.
+        targets: the types, in the order of the outputs.
         settings: the run's, from config.json: window, windows_per_document, encoding and the like.
     """
 
     model: keras.Model
     language: language_model.LanguageModel
-    class_names: list[str]
+    targets: kinds.Classes
     settings: dict
 
     @classmethod
@@ -77,7 +78,7 @@ class Classifier:
                 raise ValueError("made by an earlier version: train again")
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise errors.UserError(f"{path}: not readable as a classifier of documents ({error})") from error
-        return cls(model, language_model.load(str((run / "preset").absolute())), class_names, settings)
+        return cls(model, language_model.load(str((run / "preset").absolute())), kinds.Classes(class_names), settings)
 
     def find(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
         """The files that these names stand for: themselves, or the .txt files in a folder.
@@ -86,7 +87,7 @@ class Classifier:
             UserError: there are none.
         """
         names = list(names)
-        paths = [path for name in names for path in (texts.text_files(name) if name.is_dir() else [name])]
+        paths = self.medium.found(names)
         if not names:
             raise errors.UserError("no documents given: python -m recipes predict RUN FILE.txt…")
         if not paths:
@@ -100,18 +101,13 @@ class Classifier:
         Raises:
             UnusableFile: it is missing, empty or cannot be decoded.
         """
-        try:
-            content, problem = texts.decoded(path.read_bytes(), self.settings["encoding"])
-        except FileNotFoundError:
-            raise errors.UnusableFile("missing") from None
-        except OSError as error:
-            raise errors.UnusableFile(error.strerror or str(error)) from error
-        if content is None:
-            raise errors.UnusableFile(f"{problem}; convert it to {self.settings['encoding']} text")
-        kept = texts.tidy(content, self.settings["keep_layout"])[: self.settings["document_characters"]].strip()
-        if not kept:
-            raise errors.UnusableFile("empty")
-        return kept
+        return self.medium.read(path)
+
+    @property
+    def medium(self) -> texts.Texts:
+        """How the run read its documents."""
+        settings = self.settings
+        return texts.Texts(settings["encoding"], settings["keep_layout"], settings["document_characters"])
 
     def probabilities(self, contents: Iterable[str]) -> np.ndarray:
         """What the model says to documents, tidied, (n, classes); one at a time, as they differ in length."""

@@ -177,15 +177,15 @@ class Recorder:
         others: tuple = (),
         **further,
     ) -> finished_run.Result:
-        """Evaluates, saves what stays, draws the report and says what came out: the end of a recipe on photos or clips.
+        """Evaluates, saves what stays, draws the report and says what came out: a recipe's end.
 
         Args:
             part: the `FrozenPrefix` whose model was trained.
             strategy: what was done, in a few words.
             task: a module of `common.evaluation` with `evaluate(predictions, splits, side, seed, groups)`.
             sections: modules of `common.report`, as for `page.write`; each also has a `summary` for the terminal.
-            predictions: side → probabilities (n, classes); default: those of every side, as the model gives them.
-            raw_input: the model that takes raw pixels; default: of photos.
+            predictions: side → outputs (n, …), of classes their probabilities; default: what the model gives.
+            raw_input: the model that takes items as they come; default: that of photos.
             groups: side → those of its samples, for the intervals; default: those of the split.
             columns: further columns of predictions.csv, name → a value for each test sample.
             others: the run's other `FrozenPrefix`es, whose cost counts too.
@@ -193,15 +193,15 @@ class Recorder:
         """
         splits, backbone = part.splits, part.backbone
         sides = predictions or {side: part.predict(side)[0] for side in sample_list.SPLIT_NAMES}
-        results = {"strategy": strategy, "medium": "clips" if part.clips else "photos"}
+        results = {"strategy": strategy, "medium": splits.medium.name}
         results |= {"evaluation": task.__name__.rpartition(".")[2], "data": splits.summary()} | further
         for side, predicted in sides.items():
             results[side] = task.evaluate(predicted, splits, side, self.config.seed, (groups or {}).get(side))
         write_predictions(self.directory, splits, sides["test"], **columns or {})
 
         model = raw_input or pixels.take_raw_pixels(part.model, backbone.preprocess, backbone.resize)
-        saved = saved_model.SavedModel(model, list(splits.class_names), part.clips)
-        saved_model.save_model(self.directory, saved.model, saved.class_names, saved.clips)
+        saved = saved_model.SavedModel(model, splits.targets, splits.medium)
+        saved_model.save_model(self.directory, saved)
         return self.complete(results | {"cost": self.cost(part.model, part, *others)}, sections, saved)
 
     def complete(self, results: dict, sections: list, saved=None) -> finished_run.Result:
@@ -259,24 +259,24 @@ def _remove_unused(directory: pathlib.Path) -> None:
 # Predictions and the saved model --------------------------------------------------------------------------------
 
 
-def write_predictions(directory: pathlib.Path, splits, probabilities: np.ndarray, **further) -> None:
-    """Writes predictions.csv: the test photos with their true and predicted class and all probabilities.
+def write_predictions(directory: pathlib.Path, splits, outputs: np.ndarray, **further) -> None:
+    """Writes predictions.csv: the test items with the answers beside the truth.
 
     Args:
         directory: the run directory.
-        splits: whose test photos, or texts, were predicted: it has `class_names` and `test`.
-        probabilities: (n, k) floats.
+        splits: a `splits.Splits` whose test items were asked about.
+        outputs: (n, …) floats: of classes (n, k) their probabilities.
         further: columns to add, n values each.
     """
-    names = splits.class_names
-    rows = []
-    for sample, row, values in zip(splits.test, probabilities, _transposed(further, len(probabilities)), strict=True):
-        predicted = names[int(row.argmax())]
-        rows.append([sample.path, sample.label, predicted, f"{row.max():.6f}", int(predicted == sample.label),
-                     *(f"{p:.6g}" for p in row), *values])  # fmt: skip
-    columns = ["path", "label", "predicted", "confidence", "correct", *(f"p_{name}" for name in names), *further]
-    files.write_csv(directory / "predictions.csv", columns, rows)
+    judged = [splits.targets.judged(sample, output) for sample, output in zip(splits.test, outputs, strict=True)]
+    columns = ["path", *judged[0], *further]
+    told = [[sample.path, *map(_written, row, row.values())] for sample, row in zip(splits.test, judged, strict=True)]
+    values = zip(*further.values(), strict=True) if further else [()] * len(told)
+    files.write_csv(
+        directory / "predictions.csv", columns, [[*row, *more] for row, more in zip(told, values, strict=True)]
+    )
 
 
-def _transposed(columns: dict, length: int) -> list[tuple]:
-    return list(zip(*columns.values(), strict=True)) if columns else [()] * length
+def _written(column: str, value):
+    """A value as predictions.csv has it: a confidence with six decimals, other fractions with six digits."""
+    return f"{value:.6f}" if column == "confidence" else f"{value:.6g}" if isinstance(value, float) else value

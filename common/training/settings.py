@@ -1,4 +1,4 @@
-"""The settings that recipes share, as bases of their `Config`: photos and clips, a new head, fine-tuning."""
+"""The settings that recipes share, as bases of their `Config`: photos and clips, a new head."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -74,36 +74,3 @@ class HeadConfig(PhotoConfig):
     def dropout_rate(self) -> float:
         """Dropout before each Dense, that of the head where none is given."""
         return {"flatten": 0.0, "gap": 0.3}[self.head] if self.dropout is None else self.dropout
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FineTuningConfig(HeadConfig):
-    """The flags of a head, and of stages that train layers of the network with it at a low rate."""
-
-    # Of each further stage; its rate falls to nothing in the last.
-    fine_tuning_epochs: Annotated[int, Gt(0)] = 15
-    # 10 to 100 times below the head's: pretrained weights are worth keeping.
-    fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4
-    warm_up: Annotated[int, Ge(0)] = 1  # epochs of each further stage in which its rate rises from nothing
-    monitor: Literal["accuracy", "loss"] = "accuracy"  # on validation; loss also punishes being sure and wrong
-    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
-
-    def __post_init__(self):
-        super().__post_init__()
-        check_fine_tuning(self, may_be_fast=getattr(self, "keep_worse", False))
-
-
-def check_fine_tuning(config, may_be_fast: bool = False) -> None:
-    """Refuses a fine-tuning rate near the head's, and a warm-up that leaves no epoch at the full rate.
-
-    Args:
-        config: has `learning_rate`, `fine_tuning_rate`, `fine_tuning_epochs` (0 for none) and `warm_up`.
-        may_be_fast: any rate will do: somebody wants to see what it does.
-
-    Raises:
-        UserError: one of them is.
-    """
-    slow = config.fine_tuning_rate <= config.learning_rate / 10
-    flags.check(slow or may_be_fast, "fine_tuning_rate", "must be 10 times below --learning-rate")
-    short = config.fine_tuning_epochs and config.warm_up >= config.fine_tuning_epochs
-    flags.check(not short, "warm_up", "must be below --fine-tuning-epochs: add --warm-up 0")

@@ -11,6 +11,7 @@ import shutil
 
 from common import errors, flags
 from common.data import sources, tfds
+from common.media import photos as media_photos
 
 FOLDER = pathlib.Path(__file__).parent
 PHOTOS = {"dandelion": 898, "daisy": 633, "tulips": 799, "sunflowers": 699, "roses": 641}
@@ -27,7 +28,7 @@ def prepare(folder: pathlib.Path = FOLDER, expected: dict[str, int] = PHOTOS) ->
         exported = tfds.export("tf_flowers", folder / ".unfinished")
         exported.rename(photos)
         shutil.rmtree(folder / ".unfinished")
-    counts = dict(collections.Counter(sample.label for sample in sources.read_folder(photos)))
+    counts = dict(collections.Counter(sample.label for sample in sources.read_folder(photos, media_photos.PHOTOS)))
     if counts != expected:
         raise errors.UserError(f"{photos}: found {counts}, expected {expected}; remove the folder and start again")
     return photos

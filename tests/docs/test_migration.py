@@ -13,6 +13,7 @@ from keras.layers import GlobalAveragePooling3D
 from keras.optimizers import SGD, Adam
 
 from common.data import dataset
+from common.media import photos as media_photos
 from common.models import backbones, freezing
 from common.training import settings as training_settings
 from recipes import partial_unfreezing
@@ -73,7 +74,10 @@ def add_what_takes_time(line, names, photos=None, folder=None):
         names["history"] = names["model"].fit(names["images"], names["targets"], verbose=0)
     if "splits" in line:
         settings = training_settings.PhotoConfig(data=str(photos), cache=folder / "cache")
-        names |= {"splits": dataset.load(settings, folder), "backbone": backbones.load("demo", "none", 32)}
+        names |= {
+            "splits": dataset.load(settings, folder, media_photos.PHOTOS),
+            "backbone": backbones.load("demo", "none", 32),
+        }
 
 
 @pytest.mark.parametrize(("old", "error"), [row[:2] for row in ROWS if row[1]], ids=str_of_line)

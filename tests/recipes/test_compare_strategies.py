@@ -11,8 +11,9 @@ import pytest
 from common import errors
 from common import flags as common_flags
 from common.commands import report
-from common.compare import table, trials
-from common.data import dataset, sample_list, sources
+from common.compare import plan, table, trials
+from common.data import sample_list, sources
+from common.media import photos
 from recipes import compare_strategies, from_scratch, partial_unfreezing
 
 QUICK = {
@@ -129,7 +130,7 @@ def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(stripes, tmp_path, c
 
 def test_the_plan_has_every_combination_once(stripes, tmp_path):
     config = settings(stripes, tmp_path, seeds=2, fractions=(0.5, 1.0), strategies=("feature_extraction", HOT))
-    sources = dataset.splits_of_seeds(config, config.seeds, config.fractions, tmp_path / "splits")
+    sources = plan.splits_of_seeds(config, photos.PHOTOS, config.seeds, config.fractions, tmp_path / "splits")
     planned = compare_strategies.plan(config, ("demo", "MobileNetV2:0.35"), sources)
     for seed in (0, 1):
         small, whole = (sample_list.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
@@ -150,7 +151,9 @@ def test_the_plan_has_every_combination_once(stripes, tmp_path):
 def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_every_layer(stripes, tmp_path):
     config = settings(stripes, tmp_path, strategies=("from_scratch", "full_fine_tuning"), seeds=1)
     planned = compare_strategies.plan(
-        config, ("demo",), dataset.splits_of_seeds(config, config.seeds, config.fractions, tmp_path / "splits")
+        config,
+        ("demo",),
+        plan.splits_of_seeds(config, photos.PHOTOS, config.seeds, config.fractions, tmp_path / "splits"),
     )
     scratch, full = (each.trial.config for each in planned)
     assert scratch.weights == "none" and full.weights == "demo"

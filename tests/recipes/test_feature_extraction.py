@@ -83,7 +83,7 @@ def test_the_saved_model_says_what_the_evaluation_said(finished):
 import csv, json, sys, zipfile, keras, numpy as np
 from PIL import Image
 model = keras.saving.load_model(sys.argv[1] + "/model.keras", safe_mode=True)
-names = json.loads(zipfile.ZipFile(sys.argv[1] + "/model.keras").read("class_names.json"))
+names = json.loads(zipfile.ZipFile(sys.argv[1] + "/model.keras").read("targets.json"))["class_names"]
 rows = list(csv.DictReader(open(sys.argv[1] + "/predictions.csv")))
 right = 0
 for row in rows:

@@ -43,10 +43,8 @@ def weights_of(result):
 
 def test_block_after_block_is_unfrozen_and_what_is_frozen_does_not_move(stripes, tmp_path, monkeypatch):
     read = []
-    photo_batches = pipeline.photo_batches
-    monkeypatch.setattr(
-        pipeline, "photo_batches", lambda paths, *a: read.append(len(paths)) or photo_batches(paths, *a)
-    )
+    look_batches = pipeline.look_batches
+    monkeypatch.setattr(pipeline, "look_batches", lambda paths, *a: read.append(len(paths)) or look_batches(paths, *a))
     result = gradual_unfreezing.run(settings(stripes, tmp_path, min_improvement=0.0))
     assert read == [30]  # every photo went through the network once, for all stages together
     rows = result.results["stages"]

@@ -129,7 +129,7 @@ def test_the_head_sees_features_of_mean_0_and_variance_1(moving, tmp_path):
         train = [
             sample.path for sample in sample_list.read_csv(result.directory / "split.csv") if sample.split == "train"
         ]
-        clips_read = [saved.clips.read(path, 0.5)[None].astype("float32") for path in train]
+        clips_read = [saved.medium.read(path)[None].astype("float32") for path in train]
         features = np.concatenate([
             scaled.predict(preprocessing.predict(clip, verbose=0), verbose=0) for clip in clips_read
         ])  # fmt: skip

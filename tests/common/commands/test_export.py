@@ -11,10 +11,11 @@ from PIL import Image
 
 from common import errors
 from common.commands import export, predict
-from common.data import sample_list
+from common.data import sample_list, targets
 from common.media import clips, film
 from common.media import photos as media_photos
 from common.models import backbones, raw_input
+from common.models import frames as frame_models
 from common.runs import exported_model, saved_model
 
 for package in ("onnxruntime", "tf2onnx", "ai_edge_litert"):
@@ -67,7 +68,7 @@ def write_run(folder, backbone, turns=1):
     if turns == 1:  # an export does not rely on the model being told that it is not training
         pixels = keras.Input((None, None, 3), name="pixels")
         from_pixels = keras.Model(pixels, model(from_pixels.get_layer("preprocessing")(pixels)))
-    saved_model.save_model(folder, from_pixels, CLASSES)
+    saved_model.save_model(folder, saved_model.SavedModel(from_pixels, targets.Classes(CLASSES), media_photos.PHOTOS))
     return folder
 
 
@@ -154,6 +155,7 @@ def test_neither_labels_nor_test_photos_are_used_for_more_than_the_comparison(vg
 
 def test_the_turns_of_a_mobilenet_stay(tmp_path):
     """As skin_lesions saves it: the mean over eight orientations is inside."""
+    keras.utils.set_random_seed(0)
     backbone = backbones.load("MobileNetV2:0.35", "none", 64, last_layer="block_5_add")
     for layer in backbone.model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -188,7 +190,7 @@ def test_a_half_precise_network_is_exported_in_float32(tmp_path, capsys):
 
 @pytest.mark.parametrize("sampling", ["whole", "window"])
 def test_clips(tmp_path, sampling):
-    looking = clips.Clips(frames=3, sampling=sampling, stride=2, looks=2)
+    looking = clips.Clips(frames=3, sampling=sampling, stride=2, windows=2)
     random, samples = np.random.default_rng(0), []
     for label in ("brighter", "darker"):
         for number in range(3):
@@ -204,10 +206,10 @@ def test_clips(tmp_path, sampling):
     classifier = keras.Model(frames, answer, name="classifier")
     classifier.layers[-1].set_weights([np.array([[2.0, -2.0]] * 3), np.zeros(2)])
     resize = raw_input.resizing(16, "squash")
-    model = raw_input.take_raw_clips(classifier, lambda x: x / 127.5 - 1, resize, looking)
+    model = frame_models.take_raw_clips(classifier, lambda x: x / 127.5 - 1, resize, looking)
     run = tmp_path / "run"
     run.mkdir()
-    saved_model.save_model(run, model, ["brighter", "darker"], looking)
+    saved_model.save_model(run, saved_model.SavedModel(model, targets.Classes(["brighter", "darker"]), looking))
     sample_list.write_csv(run / "split.csv", samples)
     formats = ["keras", "saved_model", "onnx", "litert"] if sampling == "window" else ["saved_model", "onnx"]
     assert export.export(run, formats) == 0
@@ -268,7 +270,9 @@ def test_what_cannot_be_converted_is_one_line_and_the_others_go_on(tmp_path, cap
     odd = keras.ops.mean(keras.ops.erfinv(pixels / 300), axis=(1, 2))
     classifier = keras.Model(pixels, keras.layers.Dense(3, activation="softmax")(odd), name="classifier")
     model = raw_input.take_raw_pixels(classifier, lambda x: x / 2, raw_input.resizing(8, "squash"))
-    saved_model.save_model(tmp_path / "run", model, CLASSES)
+    saved_model.save_model(
+        tmp_path / "run", saved_model.SavedModel(model, targets.Classes(CLASSES), media_photos.PHOTOS)
+    )
     assert export.export(tmp_path / "run", ["keras", "litert"]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if "cannot hold this network" in line]
     assert len(lines) == 1 and lines[0] == "--format litert cannot hold this network: the format has no Erfinv"

@@ -5,13 +5,14 @@ import pytest
 
 from common import errors
 from common.commands import predict
+from common.data import targets
 from common.media import containers, photos
 
 
 class Asked:
     """A model that says `bright` or `dark`; what is called bad is no file for it."""
 
-    class_names = ["bright", "dark"]
+    targets = targets.Classes(("bright", "dark"))
 
     def find(self, names):
         return list(names)

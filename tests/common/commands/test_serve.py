@@ -19,8 +19,9 @@ from PIL import Image
 
 from common import errors, files
 from common.commands import predict, serve
+from common.data import targets
 from common.media import clips, film, photos
-from common.models import backbones, raw_input
+from common.models import backbones, frames, raw_input
 from common.runs import saved_model
 
 for package in ("starlette", "uvicorn"):
@@ -38,7 +39,8 @@ def run(tmp_path_factory):
     x = keras.layers.GlobalAveragePooling2D()(backbone.model.output)
     head = keras.layers.Dense(3, activation="softmax", kernel_initializer=keras.initializers.RandomNormal(seed=0))
     model = keras.Model(backbone.model.input, head(x), name="classifier")
-    saved_model.save_model(folder, raw_input.take_raw_pixels(model, backbone.preprocess, backbone.resize), CLASSES)
+    model = raw_input.take_raw_pixels(model, backbone.preprocess, backbone.resize)
+    saved_model.save_model(folder, saved_model.SavedModel(model, targets.Classes(CLASSES), photos.PHOTOS))
     files.write_json(folder / "results.json", {
         "recipe": "skin_lesions", "test": {"accuracy": 0.5, "n": 12},
         "clinic": {"target": {"classes": ["rose"], "threshold": 0.01}},
@@ -218,10 +220,10 @@ def test_clips(tmp_path):
     answer = keras.layers.Dense(2, activation="softmax")((maps[:, -1] - maps[:, 0])[:, 0, 0])
     classifier = keras.Model(pixels, answer, name="classifier")
     classifier.layers[-1].set_weights([np.array([[2.0, -2.0]] * 3), np.zeros(2)])
-    model = raw_input.take_raw_clips(classifier, lambda x: x / 100, raw_input.resizing(16, "squash"), looking)
-    saved_model.save_model(tmp_path, model, ["brighter", "darker"], looking)
-    frames = np.linspace(40, 200, 9).reshape(-1, 1, 1, 1) * np.ones((9, 40, 48, 3))
-    film.write(tmp_path / "clip.mp4", frames.astype("uint8"))
+    model = frames.take_raw_clips(classifier, lambda x: x / 100, raw_input.resizing(16, "squash"), looking)
+    saved_model.save_model(tmp_path, saved_model.SavedModel(model, targets.Classes(["brighter", "darker"]), looking))
+    moving = np.linspace(40, 200, 9).reshape(-1, 1, 1, 1) * np.ones((9, 40, 48, 3))
+    film.write(tmp_path / "clip.mp4", moving.astype("uint8"))
     answerer = serve.Answerer(tmp_path)
     html = answerer.answer((tmp_path / "clip.mp4").read_bytes())
     assert html.index("brighter") < html.index("darker") and html.count("data:image/png;base64,") == 2

@@ -6,6 +6,7 @@ import pytest
 
 from common import errors
 from common.data import dataset, file_checks, sample_list, sources
+from common.media import photos
 from common.training import settings as training_settings
 
 pytestmark = pytest.mark.quick
@@ -17,7 +18,7 @@ def settings(photos, cache, **changes):
 
 
 def test_a_folder_becomes_splits_and_a_csv(stripes, tmp_path):
-    splits = dataset.load(settings(stripes, tmp_path / "cache"), tmp_path)
+    splits = dataset.load(settings(stripes, tmp_path / "cache"), tmp_path, photos.PHOTOS)
     assert splits.class_names == ("across", "down")
     assert [len(splits.train), len(splits.validation), len(splits.test)] == [18, 6, 6]
     assert splits.labels("test").tolist().count(0) == 3
@@ -29,17 +30,19 @@ def test_the_same_seed_writes_the_same_csv_and_a_resumed_run_keeps_it(stripes, t
     written = []
     for name, seed in (("one", 1), ("two", 1), ("three", 2)):
         (tmp_path / name).mkdir()
-        dataset.load(settings(stripes, tmp_path / "cache", seed=seed), tmp_path / name)
+        dataset.load(settings(stripes, tmp_path / "cache", seed=seed), tmp_path / name, photos.PHOTOS)
         written.append((tmp_path / name / "split.csv").read_bytes())
     assert written[0] == written[1] != written[2]
-    resumed = dataset.load(settings(stripes, tmp_path / "cache", seed=7), tmp_path / "one")
+    resumed = dataset.load(settings(stripes, tmp_path / "cache", seed=7), tmp_path / "one", photos.PHOTOS)
     assert (tmp_path / "one" / "split.csv").read_bytes() == written[0] and len(resumed.train) == 18
 
 
 def test_a_written_split_is_a_source_too(stripes, tmp_path):
-    first = dataset.load(settings(stripes, tmp_path / "cache"), tmp_path)
+    first = dataset.load(settings(stripes, tmp_path / "cache"), tmp_path, photos.PHOTOS)
     (tmp_path / "again").mkdir()
-    again = dataset.load(settings(tmp_path / "split.csv", tmp_path / "cache", seed=9), tmp_path / "again")
+    again = dataset.load(
+        settings(tmp_path / "split.csv", tmp_path / "cache", seed=9), tmp_path / "again", photos.PHOTOS
+    )
     assert again.paths("test") == first.paths("test")
 
 
@@ -50,7 +53,7 @@ def test_split_folders_are_kept_and_a_missing_validation_comes_out_of_train(stri
             folder.mkdir(parents=True)
             for path in sorted((stripes / label).iterdir())[slice(0, 10) if side == "train" else slice(10, 15)]:
                 shutil.copy(path, folder)
-    splits = dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path)
+    splits = dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path, photos.PHOTOS)
     assert [len(splits.train), len(splits.validation), len(splits.test)] == [16, 4, 10]
     assert all("/test/" in path for path in splits.paths("test"))
 
@@ -59,24 +62,27 @@ def test_a_folder_beside_those_of_a_split_is_refused_but_a_class_may_be_called_t
     for side in ("train", "test", "extra"):
         shutil.copytree(stripes, tmp_path / "given" / side)
     with pytest.raises(errors.UserError, match="extra stands beside the folders of a split, test and train"):
-        dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path)
+        dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path, photos.PHOTOS)
     shutil.copytree(stripes / "across", tmp_path / "vehicles" / "train")
     shutil.copytree(stripes / "down", tmp_path / "vehicles" / "bus")
-    assert dataset.load(settings(tmp_path / "vehicles", tmp_path / "cache"), tmp_path).class_names == ("bus", "train")
+    assert dataset.load(settings(tmp_path / "vehicles", tmp_path / "cache"), tmp_path, photos.PHOTOS).class_names == (
+        "bus",
+        "train",
+    )
 
 
 def test_the_same_photo_in_two_given_splits_stops_the_run(stripes, tmp_path):
     for side in ("train", "val", "test"):
         shutil.copytree(stripes, tmp_path / "given" / side)
     with pytest.raises(errors.UserError, match="two splits"):
-        dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path)
+        dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path, photos.PHOTOS)
 
 
 def test_bad_photos_stop_the_run_or_are_left_out(stripes, tmp_path):
     (stripes / "down" / "00.jpg").write_bytes(b"")
     with pytest.raises(errors.UserError, match="--skip-bad"):
-        dataset.load(settings(stripes, tmp_path / "cache"), tmp_path)
-    splits = dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path)
+        dataset.load(settings(stripes, tmp_path / "cache"), tmp_path, photos.PHOTOS)
+    splits = dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path, photos.PHOTOS)
     assert splits.summary()["skipped"] == 1
     assert sum(len(getattr(splits, side)) for side in sample_list.SPLIT_NAMES) == 29
     assert "00.jpg" in (tmp_path / "skipped.csv").read_text()
@@ -84,27 +90,29 @@ def test_bad_photos_stop_the_run_or_are_left_out(stripes, tmp_path):
 
 def test_a_resumed_run_knows_what_was_left_out_and_leaves_out_no_more(stripes, tmp_path):
     (stripes / "down" / "00.jpg").write_bytes(b"")
-    first = dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path)
+    first = dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path, photos.PHOTOS)
     listed = (tmp_path / "skipped.csv").read_bytes()
-    again = dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path)
+    again = dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path, photos.PHOTOS)
     assert again.summary()["skipped"] == 1 and again.train == first.train
     pathlib.Path(first.train[0].path).unlink()
     with pytest.raises(errors.UserError, match="1 of 29 photos cannot be used"):
-        dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path)
+        dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path, photos.PHOTOS)
     assert (tmp_path / "skipped.csv").read_bytes() == listed
 
 
 def test_problems_that_a_recipe_has_found_are_listed_too(stripes, tmp_path):
-    samples = sources.read_folder(stripes)
+    samples = sources.read_folder(stripes, photos.PHOTOS)
     known = [file_checks.Problem("elsewhere.jpg", "", "no row")]
     with pytest.raises(errors.UserError, match="1 of 31 photos cannot be used: elsewhere.jpg"):
-        dataset.load(settings(stripes, tmp_path / "cache"), tmp_path, samples, known)
-    splits = dataset.load(settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path, samples, known)
+        dataset.load(settings(stripes, tmp_path / "cache"), tmp_path, photos.PHOTOS, samples=samples, problems=known)
+    splits = dataset.load(
+        settings(stripes, tmp_path / "cache", skip_bad=True), tmp_path, photos.PHOTOS, samples=samples, problems=known
+    )
     assert splits.summary()["skipped"] == 1 and len(splits.train + splits.validation + splits.test) == 30
     assert "elsewhere.jpg" in (tmp_path / "skipped.csv").read_text()
 
 
 def test_demo_photos_train_with_twenty_a_class(shared_cache, tmp_path):
-    splits = dataset.load(training_settings.PhotoConfig(cache=shared_cache), tmp_path)
+    splits = dataset.load(training_settings.PhotoConfig(cache=shared_cache), tmp_path, photos.PHOTOS)
     assert set(collections.Counter(sample.label for sample in splits.train).values()) == {20}
     assert len(splits.class_names) >= 5

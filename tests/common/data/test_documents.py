@@ -132,14 +132,15 @@ def test_wrong_encodings_are_named_and_can_be_left_out(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     with pytest.raises(
-        errors.UserError, match=r"2 unusable documents.*empty\.txt: empty.*latin\.txt: not utf-8 \(byte fc"
+        errors.UserError,
+        match=r"2 of 3 documents.*empty\.txt \(empty\).*latin\.txt \(not utf-8 \(byte fc.*name their --encoding",
     ):
         documents.load(settings(tmp_path / "d"), run)
     samples, texts, _ = documents.read_source(settings(tmp_path / "d", encoding="latin-1"))
     assert "für" in texts.values()
     write(tmp_path / "d", **{f"more{n}": helpers.words(n) for n in range(9)})
     corpus = documents.load(settings(tmp_path / "d", skip_bad=True), run)
-    assert corpus.skipped == 2 and "latin.txt" in (run / "skipped.csv").read_text()
+    assert corpus.quality["skipped"] == 2 and "latin.txt" in (run / "skipped.csv").read_text()
     with pytest.raises(errors.UserError, match="no such encoding"):
         documents.read_source(settings(tmp_path / "d", encoding="klingon"))
 
@@ -200,7 +201,10 @@ def test_rare_types_do_not_stop_a_language_model_but_a_classifier(tmp_path):
     corpus = documents.load(settings(tmp_path / "d"), tmp_path / "run")
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 13
     (tmp_path / "other").mkdir()
-    with pytest.raises(errors.UserError, match="'rare' has only one independent file"):
+    with pytest.raises(
+        errors.UserError,
+        match="class 'rare' has only 1 usable document, needs at least 3.*leave them out with --skip-bad",
+    ):
         documents.load(settings(tmp_path / "d"), tmp_path / "other", least_types=2)
 
 
@@ -212,10 +216,12 @@ def test_the_same_text_in_two_types_is_none_to_learn_from(tmp_path):
     (tmp_path / "d/loan/again.txt").write_text((tmp_path / "d/lease/0.txt").read_text())
     for folder in ("run", "other"):
         (tmp_path / folder).mkdir()
-    with pytest.raises(errors.UserError, match=r"2 unusable.*lease/0\.txt: the same text is in 'loan'"):
+    with pytest.raises(
+        errors.UserError, match=r"2 of 11 documents.*in two classes: the same content is .*in class 'loan'"
+    ):
         documents.load(settings(tmp_path / "d"), tmp_path / "run", least_types=2)
     corpus = documents.load(settings(tmp_path / "d", skip_bad=True), tmp_path / "run", least_types=2)
-    assert corpus.skipped == 2 and len(corpus.texts) == 9
+    assert corpus.quality["skipped"] == 2 and len(corpus.texts) == 9
     assert len(documents.load(settings(tmp_path / "d"), tmp_path / "other").texts) == 11, (
         "a language model does not mind"
     )

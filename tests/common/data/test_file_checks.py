@@ -14,7 +14,7 @@ import pytest
 
 from common import errors
 from common.data import file_checks
-from common.media import photos
+from common.media import medium, photos
 
 SKIPPED_COLUMNS = ["path", "label", "reason"]
 
@@ -25,6 +25,13 @@ class Sample:
     label: str = "a"
     group: str = ""
     split: str = ""
+
+
+def found(path, size, digest, kind="", width=0, height=0, notes=(), problem=""):
+    """Facts as `inspect` finds them."""
+    return medium.Facts(
+        path=path, bytes=size, sha256=digest, format=kind, width=width, height=height, notes=notes, problem=problem
+    )
 
 
 def picture(seed=0, width=40, height=30):
@@ -48,7 +55,9 @@ def save_photos(folder, count, first_seed=0):
 
 def made_up(path, content="", problem=""):
     """Facts without a file; the content is unique unless given."""
-    return photos.Facts(path, 10, content or f"hash of {path}", "JPEG", 10, 10, (), problem)
+    return medium.Facts(
+        path=path, bytes=10, sha256=content or f"hash of {path}", format="JPEG", width=10, height=10, problem=problem
+    )
 
 
 def judged(samples, contents=None, problems=None):
@@ -123,7 +132,7 @@ def test_missing_files_are_found_when_they_are_back(tmp_path):
 
 def test_unreadable_files_are_not_remembered(tmp_path, monkeypatch):
     paths = save_photos(tmp_path / "photos", 2)
-    unreadable = photos.Facts(paths[0], 0, "", "", 0, 0, (), "unreadable: Permission denied")
+    unreadable = medium.Facts(path=paths[0], problem="unreadable: Permission denied")
     with monkeypatch.context() as patch:
         patch.setattr(photos, "inspect", lambda path: unreadable)
         assert file_checks.scan(paths, tmp_path / "cache")[paths[0]] == unreadable
@@ -450,11 +459,11 @@ def test_real_files_from_scan_to_skipped(tmp_path):
 
 def test_summary():
     facts = {
-        "1": photos.Facts("1", 100, "x", "JPEG", 40, 30, ("grey",), ""),
-        "2": photos.Facts("2", 200, "y", "JPEG", 20, 10, ("grey", "EXIF rotation applied"), ""),
-        "3": photos.Facts("3", 300, "z", "PNG", 10, 90, (), ""),
-        "4": photos.Facts("4", 0, "", "", 0, 0, (), "animated: 3 frames; save one"),
-        "5": photos.Facts("5", 7, "v", "", 0, 0, (), "animated: 5 frames; save one"),
+        "1": found("1", 100, "x", "JPEG", 40, 30, ("grey",)),
+        "2": found("2", 200, "y", "JPEG", 20, 10, ("grey", "EXIF rotation applied")),
+        "3": found("3", 300, "z", "PNG", 10, 90),
+        "4": found("4", 0, "", problem="animated: 3 frames; save one"),
+        "5": found("5", 7, "v", problem="animated: 5 frames; save one"),
     }
     summary = file_checks.summarise(facts)
     assert summary == {
@@ -472,6 +481,6 @@ def test_summary():
 
 
 def test_summary_of_nothing_usable():
-    facts = {"1": photos.Facts("1", 0, "", "", 0, 0, (), "missing: x")}
+    facts = {"1": found("1", 0, "", problem="missing: x")}
     summary = file_checks.summarise(facts)
     assert (summary["usable"], summary["median"], summary["smallest"]) == (0, None, None)

@@ -6,6 +6,7 @@ from PIL import Image
 
 from common import errors
 from common.data import metadata_table, sources
+from common.media import photos
 
 pytestmark = pytest.mark.quick
 
@@ -179,7 +180,7 @@ def test_a_folder_without_a_table_and_without_classes_is_explained(folder, tmp_p
             metadata_table.load(str(source), tmp_path)
     (folder / "part_1" / "metadata.csv").touch()
     with pytest.raises(errors.UserError, match="at least two class folders.*metadata.csv have a recipe"):
-        sources.read_folder(folder / "part_1")
+        sources.read_folder(folder / "part_1", photos.PHOTOS)
 
 
 def test_a_group_of_other_sources_is_a_lesion(tmp_path, stripes, capsys):

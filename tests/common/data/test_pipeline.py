@@ -2,13 +2,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.data import pipeline
+from common.data import pipeline, targets
 from common.media import augmentation as augmentations
 from common.models import raw_input
 
 pytestmark = pytest.mark.quick
 
-SHAPE = {"num_classes": 10, "resize": raw_input.resizing(8, "squash"), "batch_size": 4}
+
+def one_hot(classes):
+    return targets.Classes(tuple(map(str, range(classes)))).encoded
+
+
+SHAPE = {"encode": one_hot(10), "resize": raw_input.resizing(8, "squash"), "batch_size": 4}
 
 
 def unchanged(x):
@@ -74,7 +79,7 @@ def test_balanced_draws_take_every_class_alike_often():
 def test_a_photo_drawn_twice_in_an_epoch_is_augmented_twice(photos):
     """One photo of class 1 and nine of class 0, so that about half of the draws are of the one."""
     batches = pipeline.training_batches(
-        photos, [0] * 9 + [1], 2, SHAPE["resize"], 10, seed=0, preprocess=unchanged, balanced=True,
+        photos, [0] * 9 + [1], one_hot(2), SHAPE["resize"], 10, seed=0, preprocess=unchanged, balanced=True,
         augmentation=augmentations.Augmentation(colour=0.2),
     )  # fmt: skip
     pixels, labels = next(iter(batches))
@@ -85,7 +90,7 @@ def test_a_photo_drawn_twice_in_an_epoch_is_augmented_twice(photos):
 
 def test_balanced_rows_take_another_view_every_batch():
     views = [lambda numbers, view=view: [np.full((len(numbers), 1), view, "float32")] for view in range(3)]
-    shape = {"num_classes": 2, "batch_size": 2, "dtypes": ["float32"], "shapes": [(1,)], "seed": 0}
+    shape = {"encode": one_hot(2), "batch_size": 2, "dtypes": ["float32"], "shapes": [(1,)], "seed": 0}
     for balanced, expected in ((False, [0, 0, 0, 1, 1, 1]), (True, [0, 1, 2, 1, 2, 0])):
         rows = pipeline.training_rows(views, [0, 0, 0, 0, 0, 1], balanced=balanced, **shape)
         assert [int(x.numpy()[0, 0]) for x, _ in rows.take(6)] == expected

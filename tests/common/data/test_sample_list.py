@@ -13,7 +13,7 @@ pytestmark = pytest.mark.quick
         ("path,label\n1.jpg,\n", "line 2: path or label is empty"),
         ("path,label,split\n1.jpg,a,tran\n", "must be train, validation or test"),
         ("path,label\n1.jpg,a\n1.jpg,b\n", "more than once"),
-        ("path,label\n1.jpg,a\n2.jpg,a\n", "at least two classes"),
+        ("path,label\n1.jpg,a,b\n", "line 2: more values than the first line has columns"),
         ("", "no column"),
     ],
 )
@@ -28,3 +28,12 @@ def test_a_csv_with_groups_and_a_byte_order_mark(tmp_path):
     first, second = sample_list.read_csv(tmp_path / "photos.csv")
     assert first == sample_list.Sample(str(tmp_path / "x/1.jpg"), "a", "g1")
     assert second == sample_list.Sample("/y/2.jpg", "b")
+
+
+def test_further_columns_are_kept(tmp_path):
+    (tmp_path / "a.csv").write_text("domain,path,label,age\ncity,1.jpg,a,7\n,2.jpg,b,\n")
+    samples = sample_list.read_csv(tmp_path / "a.csv")
+    assert [sample.about for sample in samples] == [{"domain": "city", "age": "7"}, {"domain": "", "age": ""}]
+    sample_list.write_csv(tmp_path / "b.csv", samples)
+    assert (tmp_path / "b.csv").read_text().splitlines()[0] == "path,label,group,split,domain,age"
+    assert sample_list.read_csv(tmp_path / "b.csv") == samples

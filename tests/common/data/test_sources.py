@@ -3,6 +3,7 @@ from PIL import Image
 
 from common import errors
 from common.data import sources
+from common.media import photos
 
 pytestmark = pytest.mark.quick
 
@@ -10,12 +11,12 @@ pytestmark = pytest.mark.quick
 def test_sources_that_are_not_there_are_explained(tmp_path):
     (tmp_path / "one_class" / "rose").mkdir(parents=True)
     with pytest.raises(errors.UserError, match="no photos in this class folder"):
-        sources.read_source(str(tmp_path / "one_class"), tmp_path)
+        sources.read_source(str(tmp_path / "one_class"), tmp_path, photos.PHOTOS)
     Image.new("RGB", (9, 9)).save(tmp_path / "one_class" / "rose" / "1.png")
     with pytest.raises(errors.UserError, match="at least two class folders"):
-        sources.read_source(str(tmp_path / "one_class"), tmp_path)
+        sources.read_source(str(tmp_path / "one_class"), tmp_path, photos.PHOTOS)
     with pytest.raises(errors.UserError, match="no such file or folder"):
-        sources.read_source(str(tmp_path / "nowhere"), tmp_path)
+        sources.read_source(str(tmp_path / "nowhere"), tmp_path, photos.PHOTOS)
     (tmp_path / "photos.txt").touch()
     with pytest.raises(errors.UserError, match="neither a folder nor a .csv"):
-        sources.read_source(str(tmp_path / "photos.txt"), tmp_path)
+        sources.read_source(str(tmp_path / "photos.txt"), tmp_path, photos.PHOTOS)

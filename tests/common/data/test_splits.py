@@ -4,7 +4,8 @@ import dataclasses
 import pytest
 
 from common import errors
-from common.data import sample_list, splits
+from common.data import sample_list, splits, targets
+from common.media import photos
 
 pytestmark = pytest.mark.quick
 
@@ -97,29 +98,9 @@ def test_a_leak_stops_the_run():
 
 
 def test_photos_are_counted_for_each_class():
-    whole = splits.Splits("x", ("a", "b", "c"), samples_of({"a": 6, "b": 2}), [], samples_of({"c": 1}), {})
+    train, test = samples_of({"a": 6, "b": 2}), samples_of({"c": 1})
+    sides = [dataclasses.replace(sample, split="train") for sample in train]
+    sides += [dataclasses.replace(sample, split="test") for sample in test]
+    whole = splits.Splits.of("x", photos.PHOTOS, targets.CLASSES, sides, {}, {})
     assert whole.counts().tolist() == [6, 2, 0]
     assert whole.counts("test").tolist() == [0, 0, 1]
-
-
-def test_a_part_of_the_training_photos_is_nested_and_stratified_and_keeps_groups_whole():
-    train = [
-        sample_list.Sample(f"{label}{group}{number}", label, f"{label}{group}" if group < 10 else "", "train")
-        for label, groups in (("a", 40), ("b", 12), ("c", 2)) for group in range(groups)
-        for number in range(3 if group < 10 else 1)
-    ]  # fmt: skip
-    others = [sample_list.Sample("v", "a", "", "validation"), sample_list.Sample("t", "a", "", "test")]
-    contents = {sample.path: sample.path for sample in [*train, *others]}
-    whole = splits.Splits("s", ("a", "b", "c"), train, others[:1], others[1:], {}, contents)
-    counts = {label: sum(sample.label == label for sample in train) for label in "abc"}
-    parts = [splits.part_of_training(whole, fraction, seed=5) for fraction in (0.001, 0.1, 0.3, 0.9, 1.0)]
-    for fraction, part, larger in zip((0.001, 0.1, 0.3, 0.9, 1.0), parts, [*parts[1:], [*train, *others]], strict=True):
-        assert set(part) <= set(larger) and set(others) <= set(part)
-        kept = [sample for sample in part if sample.split == "train"]
-        for label in "abc":
-            count = sum(sample.label == label for sample in kept)
-            assert max(1, round(fraction * counts[label])) <= count <= max(1, round(fraction * counts[label])) + 2
-        for group in {sample.group for sample in kept} - {""}:
-            assert sum(sample.group == group for sample in kept) == sum(sample.group == group for sample in train)
-    assert splits.part_of_training(whole, 0.3, seed=6) != parts[2]
-    assert parts[-1] == [*train, *others]

@@ -6,6 +6,7 @@ from PIL import Image
 
 from common import errors
 from common.data import sources, tfds
+from common.media import photos
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_photos_become_class_folders(name, splits, tfds_metadata, tmp_path):
     with tensorflow_datasets.testing.mock_data(num_examples=40, data_dir=str(tmp_path / "tfds")):
         folder = tfds.export(name, tmp_path / "photos")
         class_names = tensorflow_datasets.builder(name).info.features["label"].names
-    samples = sources.read_folder(folder)
+    samples = sources.read_folder(folder, photos.PHOTOS)
     assert len(samples) == 40 * len(splits)
     assert {sample.split for sample in samples} == (set(splits) if len(splits) > 1 else {""})
     assert {sample.label for sample in samples} <= set(class_names)

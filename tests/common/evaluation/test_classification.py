@@ -9,8 +9,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from common.data import sample_list, splits
+from common.data import sample_list, splits, targets
 from common.evaluation import classification, intervals
+from common.media import photos
 
 pytestmark = pytest.mark.quick
 
@@ -258,7 +259,7 @@ def test_a_side_of_a_split_is_scored_with_its_labels_and_groups():
         sample_list.Sample(f"{index}.jpg", names(3)[label], f"patient {index // 3}", "test")
         for index, label in enumerate(labels)
     ]
-    split = splits.Splits("photos", tuple(names(3)), [], [], samples, {})
+    split = splits.Splits.of("photos", photos.PHOTOS, targets.CLASSES, samples, {}, {})
     patients = [sample.group for sample in samples]
     found = classification.evaluate(probabilities, split, "test", seed=3)
     assert found == classification.scores(probabilities, labels, names(3), patients, seed=3)

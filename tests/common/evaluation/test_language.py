@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from common.data import documents, sample_list
+from common.data import documents, sample_list, targets
 from common.evaluation import language
+from common.media import texts as media_texts
 from common.media import windows
 
 pytest.importorskip("datasketch", reason="the extra `text` is not installed")
@@ -77,8 +78,8 @@ def test_people_are_measured_as_the_network_is():
         for side in sample_list.SPLIT_NAMES
         for n in range(4)
     }
-    sides = {side: [sample_list.Sample(f"{side}{n}", "") for n in range(4)] for side in sample_list.SPLIT_NAMES}
-    corpus = documents.Corpus("x", ("",), **sides, texts=texts)
+    samples = [sample_list.Sample(f"{side}{n}", "", split=side) for side in sample_list.SPLIT_NAMES for n in range(4)]
+    corpus = documents.Corpus.of("x", media_texts.Texts(), targets.CLASSES, samples, {}, {}, texts=texts)
     prompts = language.openings(corpus, 2)
     assert prompts == [" ".join(f"validation{n}w{m}" for m in range(8)) for n in (0, 2)]
     written = {"after": [f"{prompt} {' '.join(f'n{m}' for m in range(10))}" for prompt in prompts]}

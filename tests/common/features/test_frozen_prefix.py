@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from common import errors
 from common.data import dataset, pipeline, sample_list
 from common.features import frozen_prefix
-from common.media import clips, film
+from common.media import clips, film, photos
 from common.models import backbones, freezing
 from common.training import settings as training_settings
 
@@ -42,7 +42,7 @@ def settings(stripes, tmp_path):
 @pytest.fixture
 def splits(settings, tmp_path):
     (tmp_path / "run").mkdir()
-    return dataset.load(settings, tmp_path / "run")
+    return dataset.load(settings, tmp_path / "run", photos.PHOTOS)
 
 
 def trained(name, image_size, cut_at, splits, settings, optimizer=None, pooling=True, validate=True):
@@ -120,7 +120,7 @@ def test_portions_of_any_size_give_the_same_features(splits, settings, tmp_path,
 
 def test_a_second_run_computes_nothing(splits, settings, monkeypatch):
     first = trained("demo", 32, None, splits, settings)
-    monkeypatch.setattr(pipeline, "photo_batches", None)
+    monkeypatch.setattr(pipeline, "look_batches", None)
     second = trained("demo", 32, None, splits, settings)
     assert np.array_equal(first[0], second[0])
 
@@ -183,7 +183,7 @@ def _moved(backbone):
 def test_a_renamed_folder_hits_the_cache_and_a_changed_photo_misses_it(stripes, settings, tmp_path, monkeypatch):
     def splits_of(folder, name):
         (tmp_path / name).mkdir()
-        return dataset.load(dataclasses.replace(settings, data=str(folder)), tmp_path / name)
+        return dataset.load(dataclasses.replace(settings, data=str(folder)), tmp_path / name, photos.PHOTOS)
 
     features(splits_of(stripes, "one"), settings)
     stripes.rename(tmp_path / "renamed")
@@ -196,7 +196,7 @@ def test_a_renamed_folder_hits_the_cache_and_a_changed_photo_misses_it(stripes, 
 
 def test_a_cut_further_in_is_computed_from_a_cut_further_out(splits, settings, tmp_path, monkeypatch):
     outer = features(splits, settings, cut_at="block4_pool")
-    monkeypatch.setattr(pipeline, "photo_batches", None)  # no photo is read again
+    monkeypatch.setattr(pipeline, "look_batches", None)  # no photo is read again
     inner = features(splits, settings, cut_at="block5_pool")
     assert inner.store.directory != outer.store.directory
     monkeypatch.undo()
@@ -301,7 +301,11 @@ def clip_splits(settings, tmp_path):
             film.write(path, frames.clip(0, 255).astype("uint8"), lossless=True)
     samples = [sample_list.Sample(str(path), path.parent.name) for path in sorted((tmp_path / "clips").glob("*/*.mkv"))]
     (tmp_path / "run_of_clips").mkdir()
-    return dataset.load(settings, tmp_path / "run_of_clips", samples, kind=clips)
+
+    def load(how):
+        return dataset.load(settings, tmp_path / "run_of_clips", how, samples=samples)
+
+    return load
 
 
 def pooled_frames(frames):
@@ -322,8 +326,8 @@ def test_clips_behind_the_cache_are_clips_through_the_whole_model(clip_splits, s
     for no_cache in (False, True):
         backbone, model, at = pooled_frames(4)
         own = dataclasses.replace(settings, no_cache=no_cache)
-        how = clips.Clips(4, sampling, looks=2)
-        prefix = frozen_prefix.FrozenPrefix(model, backbone, clip_splits, own, clips=how, at=at)
+        splits = clip_splits(clips.Clips(4, sampling, windows=2))
+        prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, own, at=at)
         train_generator, val_generator, _ = prefix.generators()
         prefix.suffix.compile(keras.optimizers.SGD(1e-2), "categorical_crossentropy")
         # Training windows lie anywhere: cached views and live draws differ there, so only whole clips are trained on.
@@ -332,7 +336,7 @@ def test_clips_behind_the_cache_are_clips_through_the_whole_model(clip_splits, s
         found.append((prefix.suffix.evaluate(val_generator, verbose=0), prefix.predict("test")))
     (loss, answers), (whole_loss, whole_answers) = found
     assert loss == pytest.approx(whole_loss, rel=1e-5)
-    assert answers.shape == (1 if sampling == "whole" else 2, len(clip_splits.test), 2)
+    assert answers.shape == (1 if sampling == "whole" else 2, len(splits.test), 2)
     assert np.allclose(answers, whole_answers, atol=1e-5)
     if sampling == "window":  # the clip changes with time, and so does the answer with the window
         assert not np.allclose(answers[0], answers[1], atol=1e-6)
@@ -340,20 +344,18 @@ def test_clips_behind_the_cache_are_clips_through_the_whole_model(clip_splits, s
 
 def test_training_windows_lie_anywhere_and_are_cached_as_views(clip_splits, settings):
     backbone, model, at = pooled_frames(4)
-    how, own = clips.Clips(4, "window", stride=1), dataclasses.replace(settings, views=3)
-    prefix = frozen_prefix.FrozenPrefix(model, backbone, clip_splits, own, clips=how, at=at)
-    assert len(prefix._work()) == 3 * len(clip_splits.train) + len(clip_splits.validation) + len(clip_splits.test)
+    splits, own = clip_splits(clips.Clips(4, "window", stride=1)), dataclasses.replace(settings, views=3)
+    prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, own, at=at)
+    assert len(prefix._work()) == 3 * len(splits.train) + len(splits.validation) + len(splits.test)
     train_generator, _, _ = prefix.generators()
-    steps = pipeline.steps(len(clip_splits.train), settings.batch_size)
+    steps = pipeline.steps(len(splits.train), settings.batch_size)
     epochs = [np.sort(np.concatenate([x for x, _ in train_generator.skip(steps * e).take(steps)]), 0) for e in range(4)]
     assert np.array_equal(epochs[0], epochs[3]) and not np.allclose(epochs[0], epochs[1])
 
 
 def test_other_frames_of_a_clip_miss_the_cache(clip_splits, settings):
     backbone, model, at = pooled_frames(4)
-    first = frozen_prefix.FrozenPrefix(model, backbone, clip_splits, settings, clips=clips.Clips(4), at=at)
-    others = clips.Clips(4, "window"), clips.Clips(4, "window", stride=1)
-    names = [set(first._work())]
-    for how in others:
-        names.append(set(frozen_prefix.FrozenPrefix(model, backbone, clip_splits, settings, clips=how, at=at)._work()))
+    names = []
+    for how in (clips.Clips(4), clips.Clips(4, "window"), clips.Clips(4, "window", stride=1)):
+        names.append(set(frozen_prefix.FrozenPrefix(model, backbone, clip_splits(how), settings, at=at)._work()))
     assert not names[0] & names[1] and not names[1] & names[2]

@@ -87,8 +87,8 @@ def test_wrong_arguments(tmp_path, how):
 
 
 def test_windows_begin_with_the_middle_one_and_a_whole_clip_has_one():
-    assert clips.Clips(4, "window", looks=3).positions() == pytest.approx([1 / 2, 1 / 6, 5 / 6])
-    assert clips.Clips(4, "whole", looks=3).positions() == [0.5]
+    assert clips.Clips(4, "window", windows=3).positions() == pytest.approx([1 / 2, 1 / 6, 5 / 6])
+    assert clips.Clips(4, "whole", windows=3).positions() == [0.5]
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -99,7 +99,10 @@ def test_facts(tmp_path):
     content = (tmp_path / "clip.mp4").read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     facts = clips.inspect(tmp_path / "clip.mp4")
-    assert facts == clips.Facts(path, len(content), digest, "MP4 h264", WIDTH, HEIGHT, (), "", 10, 0.4)
+    assert facts == clips.Facts(
+        path=path, bytes=len(content), sha256=digest, format="MP4 h264", width=WIDTH, height=HEIGHT, frames=10,
+        seconds=0.4,
+    )  # fmt: skip
     fields = json.loads(json.dumps(dataclasses.asdict(facts)))
     assert clips.Facts(**fields | {"notes": tuple(fields["notes"])}) == facts
 
@@ -205,7 +208,9 @@ def test_folder_of_frames_in_natural_order(tmp_path):
     assert tiny_clips.numbers(folder, frames=4, sampling="window", stride=3, position=0) == [0, 3, 6, 9]
     facts = clips.inspect(folder)
     size = sum((tmp_path / "clip" / name).stat().st_size for name in names)
-    expected = clips.Facts(folder, size, facts.sha256, "folder of PNG", WIDTH, HEIGHT, (), "", 20, 0.0)
+    expected = clips.Facts(
+        path=folder, bytes=size, sha256=facts.sha256, format="folder of PNG", width=WIDTH, height=HEIGHT, frames=20
+    )
     assert facts == expected and len(facts.sha256) == 64
 
 
@@ -250,9 +255,9 @@ def test_the_scan_takes_clips_and_notices_a_changed_frame(tmp_path):
     for number in range(3):
         PIL.Image.new("RGB", (16, 16), (40 * number, 0, 0)).save(folder / f"{number}.png")
     paths = [str(folder)]
-    first = file_checks.scan(paths, tmp_path / "cache", kind=clips)[paths[0]]
-    assert (first.frames, first.problem) == (3, "") and file_checks.scan(paths, tmp_path / "cache", kind=clips) == {
-        paths[0]: first
-    }
+    first = file_checks.scan(paths, tmp_path / "cache", medium=clips.Clips())[paths[0]]
+    assert (first.frames, first.problem) == (3, "") and file_checks.scan(
+        paths, tmp_path / "cache", medium=clips.Clips()
+    ) == {paths[0]: first}
     PIL.Image.new("RGB", (16, 16), (0, 200, 0)).save(folder / "1.png")
-    assert file_checks.scan(paths, tmp_path / "cache", kind=clips)[paths[0]].sha256 != first.sha256
+    assert file_checks.scan(paths, tmp_path / "cache", medium=clips.Clips())[paths[0]].sha256 != first.sha256

@@ -12,7 +12,7 @@ import PIL.ImageFile
 import pytest
 
 from common import errors
-from common.media import photos
+from common.media import medium, photos
 
 pytestmark = pytest.mark.quick
 
@@ -96,7 +96,9 @@ def test_a_plain_photo_comes_back_as_it_was_saved(write):
     assert pixels.dtype == np.uint8 and pixels.flags.writeable
     np.testing.assert_array_equal(pixels, np.asarray(noise()))
     digest = hashlib.sha256(content).hexdigest()
-    assert photos.inspect(path) == photos.Facts(path, len(content), digest, "PNG", WIDTH, HEIGHT, (), "")
+    assert photos.inspect(path) == medium.Facts(
+        path=path, bytes=len(content), sha256=digest, format="PNG", width=WIDTH, height=HEIGHT
+    )
 
 
 @pytest.mark.parametrize("picture_format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])

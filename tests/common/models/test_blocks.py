@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from common import errors
-from common.models import backbones, blocks, freezing
+from common.models import backbones, blocks
 
 pytestmark = pytest.mark.quick
 
@@ -41,4 +41,4 @@ def test_a_layer_is_found_by_number_name_or_block_and_else_suggested():
     assert [blocks.layer_number(base, where) for where in ("15", "block5_conv1", "block5")] == [15, 15, 15]
     with pytest.raises(errors.UserError, match="did you mean block5_conv1?"):
         blocks.layer_number(base, "block5_convl")
-    assert freezing.layer_table(base).splitlines()[16].split()[:3] == ["15", "block5_conv1", "block5"]
+    assert blocks.layer_table(base).splitlines()[16].split()[:3] == ["15", "block5_conv1", "block5"]

@@ -68,7 +68,7 @@ def test_what_cannot_be_cut_is_refused():
 def test_both_halves_together_are_the_network():
     keras.utils.set_random_seed(0)
     network = backbones.load("MobileNetV2:0.35", "none", 64).model
-    before, after = cut.halves(network, blocks.layer_number(network, "block_16"))
+    before, after = blocks.halves(network, blocks.layer_number(network, "block_16"))
     x = tiny_network.random_clips(2, 64, 64) / 255
     np.testing.assert_allclose(after.predict(before.predict(x, verbose=0), verbose=0), network.predict(x, verbose=0),
                                rtol=1e-4, atol=1e-5)  # fmt: skip
@@ -77,7 +77,7 @@ def test_both_halves_together_are_the_network():
 
 def test_halves_that_several_tensors_lead_between():
     network = backbones.load("ResNet50", "none", 64).model
-    before, after = cut.halves(network, blocks.layer_number(network, "conv5_block2_2_conv"))
+    before, after = blocks.halves(network, blocks.layer_number(network, "conv5_block2_2_conv"))
     assert len(before.outputs) == len(after.inputs) == 2  # the branch, and the shortcut around it
     inputs = keras.Input((2, 64, 64, 3))
     (maps,) = frames.on_each_frame(after, frames.on_each_frame(before, [inputs]))
@@ -94,7 +94,7 @@ def test_a_cut_between_the_halves_trains_as_the_whole_model_does():
         network = tiny_network.demo().model
         first = blocks.layer_number(network, "block5")
         inputs = keras.Input((2, 32, 32, 3))
-        before, after = cut.halves(network, first)
+        before, after = blocks.halves(network, first)
         at = frames.on_each_frame(before, [inputs])
         (maps,) = frames.on_each_frame(after, at)
         pooled = keras.layers.GlobalAveragePooling3D()(maps)

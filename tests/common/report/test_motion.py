@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from common.data import targets
 from common.media import clips as media_clips
 from common.media import film
 from common.report import motion
@@ -42,7 +43,7 @@ def explain(paths, class_indices):
 
 def test_clips_that_are_there_are_explained_by_what_was_answered(run, monkeypatch):
     monkeypatch.setattr(motion, "for_clips", lambda saved: explain)
-    found = motion.section(run, saved_model.SavedModel(model=None, class_names=NAMES, clips=media_clips.Clips()))
+    found = motion.section(run, saved_model.SavedModel(None, targets.Classes(NAMES), media_clips.Clips()))
     assert explain.asked == [("4", 0), ("3", 1)]  # the surest right one of each class, called last
     assert found["strips"]["wrong"].width == motion.STRIP_WIDTH
     for name in ("order_test", "time_pairs", "wrong_frames", "right_frames"):

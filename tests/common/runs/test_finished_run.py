@@ -13,7 +13,7 @@ from common.runs import finished_run
     ],
 )
 def test_a_run_names_its_sections_and_its_medium(results, sections, unit):
-    assert finished_run.sections_of(results) == sections and finished_run.unit_of(results) == unit
+    assert finished_run.sections_of(results) == sections and finished_run.medium_of(results).unit == unit
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_run_names_its_sections_and_its_medium(results, sections, unit):
     ],
 )
 def test_those_of_older_versions_are_told_by_what_they_found(results, sections, unit):
-    assert finished_run.sections_of(results) == sections and finished_run.unit_of(results) == unit
+    assert finished_run.sections_of(results) == sections and finished_run.medium_of(results).unit == unit
 
 
 def test_a_result_knows_its_unit(tmp_path):

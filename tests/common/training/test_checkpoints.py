@@ -4,7 +4,7 @@ import pytest
 
 from common import errors
 from common.runs import finished_run
-from common.training import checkpoints, settings
+from common.training import checkpoints, fine_tuning
 
 pytestmark = pytest.mark.quick
 
@@ -35,7 +35,7 @@ def trained(progress, losses, accuracies, **how):
     """The bias of a model that is raised by 1 in every epoch, after a training with these results on validation."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    best = checkpoints.BestEpoch(progress, settings.FineTuningConfig(), epochs=len(losses), **how)
+    best = checkpoints.BestEpoch(progress, fine_tuning.FineTuningConfig(), epochs=len(losses), **how)
     best.set_model(model)
     best.on_train_begin()
     for epoch, (loss, accuracy) in enumerate(zip(losses, accuracies, strict=True)):

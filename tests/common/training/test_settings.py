@@ -2,7 +2,7 @@ import pytest
 
 from common import errors
 from common.media import augmentation
-from common.training import settings
+from common.training import fine_tuning, settings
 
 pytestmark = pytest.mark.quick
 
@@ -23,8 +23,8 @@ def test_the_augmentation_is_that_of_the_flags():
 
 
 def test_a_fine_tuning_rate_near_that_of_the_head_is_refused():
-    settings.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=1e-4)
+    fine_tuning.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=1e-4)
     with pytest.raises(errors.UserError, match="^--fine-tuning-rate must be 10 times below --learning-rate$"):
-        settings.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=2e-4)
+        fine_tuning.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=2e-4)
     with pytest.raises(errors.UserError, match="^--warm-up must be below --fine-tuning-epochs"):
-        settings.FineTuningConfig(fine_tuning_epochs=2, warm_up=2)
+        fine_tuning.FineTuningConfig(fine_tuning_epochs=2, warm_up=2)

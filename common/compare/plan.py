@@ -1,0 +1,70 @@
+"""What the trials of a comparison are given: a split for each seed, its training side thinned out."""
+
+import collections
+import dataclasses
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from common.data import dataset, sample_list, splits
+from common.media import medium as media
+
+
+def splits_of_seeds(
+    config, medium: media.Medium, seeds: int, fractions, folder: pathlib.Path
+) -> dict[tuple[int, float], pathlib.Path]:
+    """Splits the samples once for each seed and thins out the training side: what the trials of a comparison read.
+
+    Args:
+        config: of a recipe; its `seed` is the first.
+        medium: what the samples are.
+        seeds: how many.
+        fractions: of the training side, above 0 and up to 1; each holds the smaller ones.
+        folder: where the splits are written; those that are there stay.
+
+    Returns:
+        (seed, fraction) → a CSV with the samples of every side.
+    """
+    found = {}
+    for seed in range(config.seed, config.seed + seeds):
+        place = folder / f"seed{seed}"
+        place.mkdir(parents=True, exist_ok=True)
+        whole = dataset.load(dataclasses.replace(config, seed=seed), place, medium)
+        for fraction in sorted(fractions, reverse=True):
+            path = place / (f"{fraction:g}.csv" if fraction < 1 else "split.csv")
+            if fraction < 1 and not path.is_file():
+                sample_list.write_csv(path, part_of_training(whole, fraction, seed))
+            found[seed, fraction] = path
+    return found
+
+
+def part_of_training(whole: splits.Splits, fraction: float, seed: int) -> list[sample_list.Sample]:
+    """A fraction of the training photos of every class, by whole groups, and all validation and test photos.
+
+    Nested: with the same seed a larger fraction holds all of a smaller one.
+
+    Args:
+        whole: whose training side is thinned out.
+        fraction: above 0, up to 1; of every class at least one photo stays.
+        seed: fixes which.
+    """
+    members, strata = collections.defaultdict(list), whole.targets.strata
+    units = splits.units_of(whole.train, whole.content_of)
+    for sample in whole.train:
+        members[units[sample.path]].append(sample)
+    counts = collections.Counter(map(strata, whole.train))
+    needs = collections.Counter({label: max(1, round(fraction * count)) for label, count in counts.items()})
+    groups = list(members.values())
+    kept: set[str] = set()
+    for number in np.random.default_rng(seed).permutation(len(groups)):
+        if any(needs[strata(sample)] > 0 for sample in groups[number]):
+            kept.update(sample.path for sample in groups[number])
+            needs.subtract(map(strata, groups[number]))
+    return [sample for sample in whole.train if sample.path in kept] + whole.validation + whole.test
+
+
+def count_sides(samples: Iterable[sample_list.Sample]) -> dict[str, int]:
+    """Side → how many of the samples are on it."""
+    counts = collections.Counter(sample.split for sample in samples)
+    return {side: counts[side] for side in sample_list.SPLIT_NAMES}
