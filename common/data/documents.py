@@ -60,6 +60,11 @@ class Corpus:
     skipped: int = 0
     general: list[sample_list.Sample] = dataclasses.field(default_factory=list)
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The names of the splits, and `general` where there are general texts."""
+        return (*sample_list.SPLIT_NAMES, *(("general",) if self.general else ()))
+
     def labels(self, split: str) -> np.ndarray:
         """Indices of the types of a split's documents, int64 (n,); not for `general`."""
         return np.array([self.class_names.index(sample.label) for sample in getattr(self, split)], dtype="int64")
