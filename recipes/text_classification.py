@@ -79,8 +79,8 @@ def build_model(model: language_model.LanguageModel, suffix: keras.Model, num_cl
     return language_model.with_class_head(model, suffix, head)
 
 
-def adapt(encoded: dict[str, list], record) -> tuple[str, dict]:
-    """Tunes the language model itself on the training documents; the path of its preset, and its stage."""
+def adapt(encoded: dict[str, list], record) -> tuple[str, list[dict]]:
+    """Tunes the language model itself on the training documents; the path of its preset, and a row on this stage."""
     config = record.config
     cut = tuning.begin("full", config.preset, record)
     packed = {side: windows.pack(encoded[side], config.window, cut.model.end_token) for side in ("train", "validation")}
@@ -90,7 +90,7 @@ def adapt(encoded: dict[str, list], record) -> tuple[str, dict]:
     row = tuning.train(record, part, "full", cut.width, loss, stage="adapt", epochs=config.adapt_epochs)
     folder = record.directory / "preset"
     language_model.save(cut.model, folder)
-    return str(folder), {name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")}
+    return str(folder), [{name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")}]
 
 
 def tune(strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus, record):
@@ -132,10 +132,7 @@ def run(config: Config) -> finished_run.Result:
     print(documents.documents_line(summary, config), file=sys.stderr)
 
     # Before the classifier the language model, if asked for.
-    preset, stages = model.preset, []
-    if config.adapt_epochs:
-        preset, stage = adapt(encoded, record)
-        stages.append(stage)
+    preset, stages = adapt(encoded, record) if config.adapt_epochs else (model.preset, [])
 
     # Training: every strategy starts from the same preset; the validation documents choose.
     rows: list[dict] = []
