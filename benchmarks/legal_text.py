@@ -1,8 +1,9 @@
-"""Legal text over seeds: five strategies, drawn and real contracts, and how well types are told apart.
+"""Texts over seeds: five strategies on drawn and real contracts, how they write and how well types are told apart.
 
     python benchmarks/legal_text.py                                             # the demo's drawn contracts
     python benchmarks/legal_text.py --data contracts/ --group-pattern '^(\\d+)_' --vocabulary gpt2/ --pretrain reviews/
-    python benchmarks/legal_text.py --data contracts/ --group-pattern '^(\\d+)_' --vocabulary gpt2/ --task classify
+    python benchmarks/legal_text.py --data contracts/ --group-pattern '^(\\d+)_' --vocabulary gpt2/ \\
+      --recipe text_classification
 
 With `--vocabulary`, a folder with GPT-2's `vocab.json` and `merges.txt`, the network is a narrow GPT-2 made here, and
 `--pretrain` is what it is pretrained on first: a folder of texts that are no contracts (.txt, or one sentence a line
@@ -24,15 +25,17 @@ import tables
 import tyro
 
 from common.models import language_model
-from recipes import legal_text
+from recipes import legal_text, text_classification
+
+RECIPES = {"legal_text": legal_text, "text_classification": text_classification}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The recipe over seeds."""
+    """A recipe over seeds."""
 
     data: str = "demo"  # as in the recipe
-    task: Literal["generate", "classify"] = "generate"  # as in the recipe
+    recipe: Literal["legal_text", "text_classification"] = "legal_text"  # which
     group_pattern: str | None = None  # as in the recipe
     vocabulary: pathlib.Path | None = None  # folder of GPT-2's vocab.json and merges.txt, for a narrow network
     pretrain: pathlib.Path | None = None  # general texts that the narrow network sees first
@@ -41,12 +44,12 @@ class Config:
     width: int = 128  # of the narrow network
     strategies: tuple[str, ...] = legal_text.STRATEGIES  # all, or one alone
     document_characters: int | None = None  # as in the recipe
-    windows_per_document: int = 4  # as in the recipe
+    windows_per_document: int = 4  # as in text_classification
     window: int = 128  # as in the recipe
     epochs: int = 4  # as in the recipe
     patience: int = 2  # as in the recipe
     dropout: float = 0.0  # as in the recipe
-    adapt_epochs: int = 0  # as in the recipe
+    adapt_epochs: int = 0  # as in text_classification
     batch_size: int = 8  # as in the recipe
     learning_rate: float | None = None  # as in the recipe
     encoding: str = "utf-8"  # as in the recipe
@@ -73,9 +76,9 @@ def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
     if not config.pretrain:
         return str(path)
     result = run(
-        data=str(lines_of(config.pretrain, folder)), preset=str(path), strategy="scratch", seed=seed, samples=1,
-        sample_tokens=8, epochs=config.pretrain_epochs, out=config.out, window=config.window, duplicate_threshold=1.0,
-        batch_size=config.batch_size,
+        legal_text, data=str(lines_of(config.pretrain, folder)), preset=str(path), strategy="scratch", seed=seed,
+        samples=1, sample_tokens=8, epochs=config.pretrain_epochs, out=config.out, window=config.window,
+        duplicate_threshold=1.0, batch_size=config.batch_size,
     )  # fmt: skip
     print(f"pretrained: test perplexity {result['test']['perplexity']:.1f}", file=sys.stderr)
     newest = max((config.out / "legal_text").glob(f"*seed{seed}*"), key=lambda one: one.stat().st_mtime)
@@ -93,9 +96,9 @@ def lines_of(folder: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def run(**settings) -> dict:
-    """The results of one run; what it prints goes to stderr."""
-    return tables.run_quietly(legal_text, legal_text.Config(**settings))
+def run(recipe, **settings) -> dict:
+    """The results of one run of a recipe; what it prints goes to stderr."""
+    return tables.run_quietly(recipe, recipe.Config(**settings))
 
 
 def spread(results: list[dict], strategy: str, measure, digits: int) -> str:
@@ -113,13 +116,14 @@ def main(config: Config):
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for seed in range(config.seed, config.seed + config.seeds):
             preset = narrow_preset(config, seed, folder) if config.vocabulary else None
-            names = ("data", "task", "group_pattern", "document_characters", "windows_per_document", "window", "epochs",
-                     "patience", "dropout", "adapt_epochs", "batch_size", "learning_rate", "encoding",
-                     "out")  # fmt: skip
+            names = ["data", "group_pattern", "document_characters", "window", "epochs", "patience", "dropout",
+                     "batch_size", "learning_rate", "encoding", "out"]  # fmt: skip
+            if config.recipe == "text_classification":
+                names += ["windows_per_document", "adapt_epochs"]
             shared = {name: getattr(config, name) for name in names} | {"preset": preset, "seed": seed}
             only = {"strategy": config.strategies[0]} if len(config.strategies) == 1 else {"compare": True}
-            results.append(run(**shared, **only))
-    print_generation(config, results) if config.task == "generate" else print_classes(config, results)
+            results.append(run(RECIPES[config.recipe], **shared, **only))
+    print_generation(config, results) if config.recipe == "legal_text" else print_classes(config, results)
     sizes = results[0]["data"]
     documents = f"{sizes['train']} / {sizes['validation']} / {sizes['test']} documents train, validate and test"
     print(tables.footer(f"{config.seeds} seeds, {documents}"))

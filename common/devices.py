@@ -31,17 +31,6 @@ def set_up(config) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
-class LossScale(keras.optimizers.LossScaleOptimizer):
-    """Keras's dynamic loss scale, which leaves a step out when a gradient overflows float16, for networks on words.
-
-    An embedding's gradient is a list of rows. Keras 3.15 looks at the last row of each word alone: an overflow in
-    another one goes through, and all weights are NaN. Here all rows are looked at.
-    """
-
-    def check_finite(self, grads):
-        return super().check_finite([getattr(gradient, "values", gradient) for gradient in grads])
-
-
 def has_gpu() -> bool:
     """Whether TensorFlow computes on a GPU."""
     return bool(tf.config.list_physical_devices("GPU"))

@@ -36,8 +36,14 @@ ALONE = {
     annotated_types.Gt: "above {}", annotated_types.Ge: "{} or above", annotated_types.Lt: "below {}",
     annotated_types.Le: "at most {}",
 }  # fmt: skip
-REMOVED = [("train_base", False)]  # settings of older versions, with the value at which they did nothing
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
+
+
+class Removed(typing.NamedTuple):
+    """What has become of a flag of older versions: the value at which it did nothing, and what to do instead."""
+
+    unused: Any
+    advice: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +71,9 @@ class RunConfig:
     tensorboard: bool = False  # curves of every epoch in the run directory: tensorboard --logdir runs
     mlflow: str | None = None  # an MLflow server or data base that gets the finished run: http://127.0.0.1:5000
     debug: bool = False  # show the traceback of an error
+
+    # Flags of older versions; no annotation, so it is no field.
+    REMOVED = {"train_base": Removed(False, "no longer exists: a recipe of its own trains all layers from scratch")}
 
     def __post_init__(self):
         check_bounds(self)
@@ -166,16 +175,25 @@ def parse(config_class: type[Any], arguments: list[str], description: str | None
     """Makes a config from command-line arguments.
 
     Raises:
-        UserError: an unknown flag (the closest valid one is named) or a value that does not fit.
+        UserError: an unknown flag (the closest valid one is named, or what has become of it) or a value that does not
+            fit.
     """
     with _one_line_errors():
         parsed, unknown = tyro.cli(
             config_class, args=arguments, description=description, return_unknown_args=True, config=OPTIONS
         )
     if unknown:
+        removed = unknown[0].partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_")
+        if removed in config_class.REMOVED:
+            raise errors.UserError(_removed(config_class, removed))
         flags = ["--" + name.replace("_", "-") for name in sorted(flag_names(config_class))]
         raise errors.UserError(f"unknown argument {unknown[0]}{suggestion(unknown[0], flags)}; --help lists all")
     return parsed
+
+
+def _removed(config_class: type[Any], name: str) -> str:
+    """What to say of a flag of older versions."""
+    return f"--{name.replace('_', '-')} {config_class.REMOVED[name].advice}"
 
 
 def call(function: Callable, arguments: list[str], program: str) -> Any:
@@ -268,14 +286,21 @@ def arguments(config) -> list[str]:
     return found
 
 
-def from_dict(config_class: type, values: dict[str, Any]) -> Any:
-    """The inverse of `to_dict`; fields that the class no longer has are refused.
+def from_dict(config_class: type[Any], values: dict[str, Any]) -> Any:
+    """The inverse of `to_dict`; fields that the class no longer has are refused, unless they did nothing.
 
     Raises:
-        UserError: a field is unknown, so the file was written by another version.
+        UserError: a field is unknown or was removed, so the file was written by another version.
     """
     fields = {field.name: field for field in dataclasses.fields(config_class)}
-    values = {name: value for name, value in values.items() if (name, value) not in REMOVED}
+    removed = sorted(config_class.REMOVED.keys() & values.keys() - fields.keys())
+    for name in removed:
+        if values[name] != config_class.REMOVED[name].unused:
+            raise errors.UserError(
+                f"the run was made with --{name.replace('_', '-')} {values[name]}; {_removed(config_class, name)}; "
+                "start a new run"
+            )
+    values = {name: value for name, value in values.items() if name not in removed}
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise errors.UserError(

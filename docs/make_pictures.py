@@ -32,6 +32,7 @@ FIGURES = {
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_frames", ""),
     "legal_text": ("perplexities", ""),
+    "text_classification": ("confusion_matrix", "--strategy head --epochs 3"),
 }
 
 

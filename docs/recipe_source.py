@@ -17,6 +17,9 @@ COMMON = ROOT / "common"
 # The classes whose flags recipes share, and where they are; each is the base of the next.
 SHARED = {"RunConfig": COMMON / "flags.py", "PhotoConfig": COMMON / "training" / "settings.py"}
 
+# Where the classes are that come between these and a recipe's own.
+INHERITED = (COMMON / "training" / "settings.py", COMMON / "training" / "tuning.py")
+
 # How a paragraph of a docstring begins → the heading of the page's section.
 LEADS = {
     "When to use it": "When to use it",
@@ -165,8 +168,9 @@ def recipes() -> list[Source]:
 
 def settings_of(recipe: Source) -> list[Setting]:
     """A recipe's flags without those that recipes share: its own, then what it inherits, of a new head for example."""
-    found, base, source = recipe.settings(), recipe.base(), Source(SHARED["PhotoConfig"])
+    found, base = recipe.settings(), recipe.base()
     while base not in SHARED:
+        source = next(each for each in map(Source, INHERITED) if each.has(base))
         known = {each.flag for each in found}
         found += [each for each in source.settings(base) if each.flag not in known]
         base = source.base(base)

@@ -43,11 +43,11 @@ from common.media import photos
 from common.models import backbones, blocks, freezing, raw_input
 from common.report import classes, clinical
 from common.runs import finished_run
-from common.training import fine_tuning, fitting, imbalance, recorder, schedules, settings
+from common.training import fine_tuning, fitting, imbalance, recorder, schedules
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(settings.PhotoConfig):
+class Config(fine_tuning.TwoStageConfig):
     """Classify dermatoscopic pictures; splits by lesion, evaluates for a clinic."""
 
     data: str = "demo"  # demo, a folder with metadata.csv, class folders, or a CSV with path,label,group
@@ -68,11 +68,7 @@ class Config(settings.PhotoConfig):
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.3  # before each Dense
     epochs: Annotated[int, Gt(0)] = 20  # of the head; its rate falls to nothing in the last
     learning_rate: Annotated[float, Gt(0)] = 3e-3  # of the head
-    unfreeze_from: str | None = None  # number, name or block of a layer; default: the last block
-    fine_tuning_epochs: Annotated[int, Ge(0)] = 10  # of the second stage; 0 leaves it out
     fine_tuning_rate: Annotated[float, Gt(0)] = 3e-4  # 10 to 100 times below the head's
-    warm_up: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises from nothing
-    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     flip: bool = True  # with any rotation that is both flips: a lesion has no upside
     rotation: Annotated[float, Ge(0), Le(180), doc("in degrees")] = 180.0  # turn by up to so many degrees
     zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction closer or further
@@ -90,7 +86,6 @@ class Config(settings.PhotoConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        fine_tuning.check_fine_tuning(self)
         flags.check(len(self.target) > 0, "target", "must name at least one diagnosis")
         flags.check(not (self.show_leak and self.split == "random"), "show_leak", "needs --split lesion")
 

@@ -47,11 +47,11 @@ from common.media import clips
 from common.models import backbones, blocks, frames, freezing, inflate
 from common.report import classes, motion
 from common.runs import finished_run
-from common.training import fine_tuning, fitting, recorder, schedules, settings
+from common.training import fine_tuning, fitting, recorder, schedules
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(settings.PhotoConfig):
+class Config(fine_tuning.TwoStageConfig):
     """Classify clips by 3D pooling over a network for photos."""
 
     data: str = "demo"  # demo, a folder of class folders with clips, or a CSV with path,label[,group][,split]
@@ -71,12 +71,9 @@ class Config(settings.PhotoConfig):
     group_pattern: str | None = None
     official_split: Literal[1, 2, 3] | None = None  # of UCF101: its own training and test clips
     time_pairs: tuple[str, ...] = ()  # classes that only the direction of time tells apart: open close throw catch
-    hidden_units: Annotated[int, Ge(0)] = 256  # Dense units before the softmax
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # before the softmax
     # Penalty on the head's weights; a hundred clips and thousands of features need one.
     l2: Annotated[float, Ge(0)] = 1e-2
     batch_size: Annotated[int, Gt(0)] = 16  # clips
-    epochs: Annotated[int, Gt(0)] = 200  # of the head; its rate falls to nothing in the last
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head
     validation_fraction: Annotated[float, Gt(0), Lt(1)] = 0.15  # of the clips of each class, by whole groups
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.25  # of the clips of each class, by whole groups
@@ -84,8 +81,6 @@ class Config(settings.PhotoConfig):
     unfreeze_from: str | None = None
     fine_tuning_epochs: Annotated[int, Gt(0)] = 10  # of the second stage, where there is one
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-5  # 10 to 100 times below the head's
-    warm_up: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises from nothing
-    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many clips
     flip: bool = True  # mirror clips left to right; not where the side carries meaning
     zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction closer or further
     contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction more or less contrast
@@ -94,7 +89,6 @@ class Config(settings.PhotoConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        fine_tuning.check_fine_tuning(self)
         flags.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
         flags.check(len(self.time_pairs) % 2 == 0, "time_pairs", "must name classes two by two: open close throw catch")
 

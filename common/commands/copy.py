@@ -339,6 +339,7 @@ def _view(source: pathlib.Path, package: str, commands: list[str], docstring: st
         "compares": _file("common.compare.trials") in modules,
         "clips": _file("common.media.clips") in modules,
         "texts": _file("common.models.language_model") in modules,
+        "writes": _file("common.models.generation") in modules,
         "short": [f"{name}={value}" for name, value in SHORT.items() if name in settings],
         "modules": {path: line for path, text in sorted(found.items()) if path.suffix == ".py"
                     and (line := _first_line(text))},

@@ -28,7 +28,7 @@ def command(
     encoding: str = "utf-8",
     out: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> int:
-    """Writes on from a prompt, or several, with the language model of a run of legal_text.
+    """Writes on from a prompt, or several, with the language model that a run has tuned.
 
     Args:
         run: the directory of a finished run, or a preset folder of KerasHub.

@@ -42,6 +42,11 @@ class Corpus(splits.Splits):
     duplicates: list[near_duplicates.Pair] = dataclasses.field(default_factory=list)
     general: list[sample_list.Sample] = dataclasses.field(default_factory=list)
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The names of the splits, and `general` where there are general texts."""
+        return (*sample_list.SPLIT_NAMES, *(("general",) if self.general else ()))
+
     def texts_of(self, split: str) -> list[str]:
         """The texts of a split's documents."""
         return [self.texts[sample.path] for sample in getattr(self, split)]

@@ -192,7 +192,35 @@ def enable_lora(model: LanguageModel, rank: int) -> None:
             variable.trainable = False
 
 
+def freeze(model: LanguageModel, strategy: str, blocks: int, lora_rank: int) -> int | None:
+    """Leave trainable what a strategy trains; return the first block behind the frozen ones, None if all train.
+
+    The token embedding is the output layer too, so it stays as it is wherever the first blocks are frozen.
+
+    Args:
+        model: all of it trains.
+        strategy: `head` (the last layer norm), `last_blocks`, `lora`, `full` or `scratch`.
+        blocks: how many, of `last_blocks`; at most all.
+        lora_rank: of `lora`.
+    """
+    if strategy == "lora":
+        enable_lora(model, lora_rank)
+    if strategy in ("lora", "full", "scratch"):
+        return None
+    first = len(model.blocks) - (min(blocks, len(model.blocks)) if strategy == "last_blocks" else 0)
+    model.backbone.trainable = False
+    for layer in [*model.blocks[first:], model.backbone.layer_norm]:
+        layer.trainable = True
+    return first
+
+
 # A model in two parts -------------------------------------------------------------------------------------------
+
+
+def whole(model: LanguageModel) -> keras.Model:
+    """The network with its own output layer: [token_ids, padding_mask] to logits, float32 (batch, length, words)."""
+    inputs = [model.task.input[name] for name in ("token_ids", "padding_mask")]
+    return keras.Model(inputs, keras.ops.cast(model.task.output, "float32"), name="whole")
 
 
 def halves(model: LanguageModel, first: int | None) -> tuple[keras.Model | None, keras.Model]:

@@ -86,10 +86,10 @@ def medium_of(results: dict) -> media.Medium:
 
 def sections_of(results: dict) -> list[str]:
     """The modules of `common.report` that draw a run, the first one the page itself."""
+    if "task" in results:  # runs of older versions, in which one module drew both
+        return ["text_classes" if results["task"] == "classify" else "writing"]
     if "sections" in results:
         return results["sections"]
-    if "task" in results:  # runs of older versions
-        return ["writing"]
     further = {"clinic": "clinical", "clips": "motion"}
     return ["classes", *(module for key, module in further.items() if key in results)]
 

@@ -65,12 +65,11 @@ def load_model(directory: pathlib.Path) -> SavedModel:
         raise errors.UserError(
             f"{directory} is a comparison: give one of its runs, a folder with a model.keras below {directory}/trials/"
         )
-    if (directory / "preset").is_dir():
-        raise errors.UserError(
-            f"{directory} is a run on texts: it knows generate and report, with --task classify predict"
-        )
     if (directory / "config.json").is_file() and not (directory / "results.json").is_file():
         raise errors.UserError(f"{directory} is not finished: go on with --resume {directory}")
+    if (directory / "preset").is_dir():
+        asked = "predict" if (directory / "classifier.keras").is_file() else "generate"
+        raise errors.UserError(f"{directory} is a run on texts; the commands that take it are {asked} and report")
     if not path.is_file():
         raise errors.UserError(f"{directory}: no model.keras there; give the directory of a finished run")
     try:

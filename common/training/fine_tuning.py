@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 
 from common import flags
 from common.training import settings
@@ -24,6 +24,25 @@ class FineTuningConfig(settings.HeadConfig):
     def __post_init__(self):
         super().__post_init__()
         check_fine_tuning(self, may_be_fast=getattr(self, "keep_worse", False))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwoStageConfig(settings.PhotoConfig):
+    """The flags of a new head with its last layers fine-tuned behind it, for a fixed number of epochs each."""
+
+    hidden_units: Annotated[int, Ge(0)] = 256  # Dense units before the softmax
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # before the softmax
+    epochs: Annotated[int, Gt(0)] = 200  # of the head; its rate falls to nothing in the last
+    # Number, name or block of the layer to fine-tune from; default: the last block.
+    unfreeze_from: str | None = None
+    fine_tuning_epochs: Annotated[int, Ge(0)] = 10  # of the second stage; 0 leaves it out
+    fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4  # 10 to 100 times below the head's
+    warm_up: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises from nothing
+    batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and much data
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_fine_tuning(self)
 
 
 def check_fine_tuning(config, may_be_fast: bool = False) -> None:

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import errors, flags
 from common.training import settings as training_settings
+from common.training import tuning
 from recipes import partial_unfreezing, video_actions
 
 pytestmark = pytest.mark.quick
@@ -143,7 +144,7 @@ def test_a_bug_is_not_hidden():
         _ = 1 / 0
 
 
-@pytest.mark.parametrize("module", [flags, training_settings])
+@pytest.mark.parametrize("module", [flags, training_settings, tuning])
 def test_every_setting_is_explained_where_it_stands(module):
     """On its line, or on the one before."""
     source = pathlib.Path(module.__file__).read_text(encoding="utf-8")
@@ -184,8 +185,30 @@ def test_what_a_recipe_hides_is_no_flag_and_is_not_recorded():
 
 def test_a_removed_setting_is_forgotten_where_it_did_nothing():
     assert flags.from_dict(Hiding, {"seed": 3, "train_base": False}) == Hiding(seed=3)
-    with pytest.raises(errors.UserError, match="train_base"):
+    with pytest.raises(errors.UserError, match="made with --train-base True; --train-base no longer .*start a new run"):
         flags.from_dict(Hiding, {"train_base": True})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Renaming(flags.RunConfig):
+    colour: int = 4
+
+    REMOVED = flags.RunConfig.REMOVED | {
+        "color": flags.Removed(None, "is called --colour now"), "colour": flags.Removed(4, "is never said"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", ["--color", "--color=3", "--no-color", "--train-base"])
+def test_a_removed_flag_is_answered_with_what_has_become_of_it(argument):
+    with pytest.raises(errors.UserError) as refused:
+        flags.parse(Renaming, [argument])
+    told = "no longer exists" if argument == "--train-base" else "--color is called --colour now"
+    assert told in str(refused.value) and "unknown" not in str(refused.value)
+
+
+def test_a_field_counts_whatever_else_is_said_of_its_name():
+    assert flags.from_dict(Renaming, {"colour": 4, "color": None}) == Renaming()
+    assert flags.parse(Renaming, ["--colour", "5"]).colour == 5
 
 
 def test_a_type_with_bounds_is_told_as_a_type():

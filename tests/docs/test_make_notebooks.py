@@ -23,6 +23,7 @@ QUICK = {
     "feature_extraction": "epochs=2",
     "from_scratch": "epochs=2",
     "legal_text": 'strategy="full", epochs=1, samples=2, sample_tokens=10',
+    "text_classification": "epochs=1, windows_per_document=1",
 }
 
 
@@ -99,7 +100,9 @@ def test_inherited_settings_are_listed():
     *_, last = make_notebooks.notebook(RECIPES["partial_unfreezing"], "https://x").cells
     assert "| `head` | `'flatten'` | gap has far fewer weights" in last.source and "`fine_tuning_rate`" in last.source
     assert "`unfreeze_from`" not in last.source  # the cell with the Config shows it
-    assert "inherits" not in make_notebooks.notebook(RECIPES["legal_text"], "https://x").cells[-1].source
+    *_, last = make_notebooks.notebook(RECIPES["legal_text"], "https://x").cells
+    assert "| `lora_rank` | `8` | 4 to 16" in last.source and "`compare`" not in last.source
+    assert "inherits" not in make_notebooks.notebook(RECIPES["linear_probe"], "https://x").cells[-1].source
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,15 @@ import itertools
 import pytest
 import recipe_source
 
-from recipes import compare_strategies, feature_extraction, partial_unfreezing, skin_lesions
+from common import flags
+from recipes import (
+    compare_strategies,
+    feature_extraction,
+    legal_text,
+    partial_unfreezing,
+    skin_lesions,
+    text_classification,
+)
 
 FILE = '''"""Toy: does nothing.
 
@@ -87,6 +95,14 @@ def test_settings_are_those_of_the_config():
             for each in [*own, *itertools.chain(*recipe_source.shared_settings().values())]
         }
         assert names == set(module.Config.__dataclass_fields__)
+
+
+def test_the_settings_of_texts_are_on_the_page_of_each_recipe():
+    for module in (legal_text, text_classification):
+        source = recipe_source.Source(recipe_source.ROOT / f"{module.__name__.replace('.', '/')}.py")
+        shared = set(flags.RunConfig.__dataclass_fields__)
+        found = {each.flag[2:].replace("-", "_") for each in recipe_source.settings_of(source)}
+        assert found | shared == set(module.Config.__dataclass_fields__) and "lora_rank" in found
 
 
 def test_what_is_inherited_is_listed_once_and_what_help_hides_is_not():

@@ -11,12 +11,8 @@ import time
 import keras
 import numpy as np
 import pytest
-import tiny_language_model
 
-from common import errors
-from common.commands import predict
-from common.demo import drawn_texts
-from common.media import texts, windows
+from common import errors, files, flags
 from common.models import language_model
 from common.report import page, writing
 from common.runs import finished_run
@@ -28,29 +24,9 @@ pytest.importorskip("datasketch", reason="the extra `text` is not installed")
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def contracts(tmp_path_factory):
-    """Drawn contracts of three types, 16 of each by 8 companies, and one that two companies have filed."""
-    folder = tmp_path_factory.mktemp("contracts")
-    for kind in ("lease", "loan", "nda"):
-        (folder / kind).mkdir()
-        for number in range(16):
-            content = drawn_texts.contract(kind, 500 + number, drawn_texts.company_name(f"{kind} {number // 2}"))
-            (folder / kind / f"{kind}{number // 2}_{number}.txt").write_text(content)
-    first = (folder / "loan" / "loan0_0.txt").read_text()
-    (folder / "loan" / "loan99_0.txt").write_text(first.replace("Lender", "Creditor"))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return tiny_language_model.write(tmp_path_factory.mktemp("preset") / "tiny")
-
-
 def settings(contracts, preset, tmp_path, **changes):
     few = {"preset": preset, "document_characters": 600, "epochs": 1, "window": 64, "duplicate_threshold": 0.8,
-           "learning_rate": 1e-2}  # fmt: skip
-    few |= {"samples": 2, "sample_tokens": 12} if changes.get("task") != "classify" else {}
+           "learning_rate": 1e-2, "samples": 2, "sample_tokens": 12}  # fmt: skip
     return legal_text.Config(
         **{"data": str(contracts), "out": tmp_path / "runs", "cache": tmp_path / "cache",
            "group_pattern": r"^(\w+?)_", "validation_fraction": 0.2, "test_fraction": 0.2} | few | changes
@@ -72,34 +48,6 @@ def test_the_loss_of_three_tokens_by_hand():
     targets, weights = np.array([[0, 1], [2, 0]]), np.array([[1, 1], [1, 0]], "float32")
     loss = legal_text.language_loss()(targets, logits, weights)
     assert float(loss) == pytest.approx(-(np.log(0.5) + np.log(0.8) + np.log(0.6)) / 3, rel=1e-6)
-
-
-def test_what_decays_and_what_the_rate_does():
-    model = language_model.load("demo")
-    network = legal_text.build_model(
-        model, language_model.halves(model, legal_text.freeze(model, "full", legal_text.Config()))[1]
-    )
-    adam = legal_text.optimizer(network, "full", 128, 200, legal_text.Config())
-    adam.build(network.trainable_variables)
-    decays = {variable.path for variable in network.trainable_variables if adam._use_weight_decay(variable)}
-    assert decays and all(path.rpartition("/")[2] in ("kernel", "embeddings") for path in decays)
-    rates = [float(adam._learning_rate(step)) for step in (0, 10, 20, 110, 200)]
-    assert rates[0] < rates[1] < rates[2] == pytest.approx(2e-4 * 6 * legal_text.DEMO_RATE, rel=1e-3)
-    assert rates[3] == pytest.approx(rates[2] / 2, rel=1e-3) and rates[4] == pytest.approx(0, abs=1e-9)
-
-
-def test_what_each_strategy_trains():
-    counts = {}
-    for strategy in legal_text.STRATEGIES:
-        model = language_model.load("demo", weights=strategy != "scratch")
-        _, suffix = language_model.halves(model, legal_text.freeze(model, strategy, legal_text.Config(blocks=2)))
-        network = legal_text.build_model(model, suffix)
-        counts[strategy] = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
-    total, block = model.backbone.count_params(), model.blocks[0].count_params()
-    assert counts["head"] == 2 * 128 and counts["last_blocks"] == 2 * block + 2 * 128
-    assert counts["full"] == counts["scratch"] == total
-    # Queries and values of four blocks; Keras splits a kernel of (128, 4, 32) into (128, 4, 8) and (8, 32).
-    assert counts["lora"] == 4 * 2 * (128 * 4 * 8 + 8 * 32)
 
 
 # Runs -------------------------------------------------------------------------------------------------------------
@@ -159,22 +107,6 @@ def test_a_rate_of_0_leaves_the_perplexity_as_it_is(contracts, preset, tmp_path,
     assert (result.directory / "adapter.lora.h5").is_file() == (strategy == "lora")
 
 
-def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
-    """Windows without padding: a mean of means is the mean; the rate of a step is read half a step later."""
-    losses = []
-    for accumulate in (1, 2):
-        model = language_model.load(preset)
-        network = legal_text.build_model(model, language_model.halves(model, None)[1])
-        setting = legal_text.Config(accumulate=accumulate, warm_up=0.0)
-        network.compile(legal_text.optimizer(network, "full", 128, 400, setting), legal_text.language_loss())
-        ids = np.random.default_rng(0).integers(2, 1500, (16, 9)).astype("int32")
-        network.fit(
-            [ids[:, :-1], np.ones_like(ids[:, 1:])], ids[:, 1:], batch_size=4 // accumulate, shuffle=False, verbose=0
-        )
-        losses.append(network.evaluate([ids[:, :-1], np.ones_like(ids[:, 1:])], ids[:, 1:], verbose=0))
-    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
-
-
 def test_what_a_head_cost_and_that_it_can_be_tuned_further(contracts, preset, tmp_path):
     """The cost holds the frozen part; what is left is not frozen for whom it is handed to."""
     first = legal_text.run(settings(contracts, preset, tmp_path, strategy="head"))
@@ -200,70 +132,38 @@ def test_more_to_accumulate_than_there_is_is_refused(contracts, preset, tmp_path
         legal_text.run(settings(contracts, preset, tmp_path, accumulate=1000, samples=1, document_characters=300))
 
 
-@pytest.mark.drawn
-def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path, capsys):
-    result = legal_text.run(
-        settings(
-            contracts,
-            preset,
-            tmp_path,
-            task="classify",
-            strategy="full",
-            epochs=8,
-            adapt_epochs=1,
-            patience=8,
-            document_characters=1500,
-        )
-    )
-    assert result.results["test"]["accuracy"] > 0.6 and result.results["counted_words"]["test"]["accuracy"] > 0.6
-    assert result.results["stages"][0]["stage"] == "adapt"
-    with open(result.directory / "predictions.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == result.results["data"]["test"]
-    # The saved classifier gives the answers that were written down.
-    classifier = keras.saving.load_model(result.directory / "classifier.keras", compile=False)
-    model = language_model.load(str(result.directory / "preset"))
-    contents = [pathlib.Path(row["path"]).read_text() for row in rows]
-    contents = [texts.tidy(content)[:1500].strip() for content in contents]
-    packed = windows.pack_each(model.encode(contents), 4 * 64, model.end_token)
-    answers = np.asarray(classifier([packed.token_ids, (packed.weights > 0).astype("int32")]))
-    names = result.results["data"]["class_names"]
-    for answer, row in zip(answers, rows, strict=True):
-        assert answer == pytest.approx([float(row[f"p_{name}"]) for name in names], abs=1e-4)
-    assert "Logistic regression" in (result.directory / "report.html").read_text()
-    # So does the command.
-    (tmp_path / "empty.txt").touch()
-    asked = [pathlib.Path(row["path"]) for row in rows]
-    assert predict.command(result.directory, (*asked, tmp_path / "empty.txt"), tmp_path / "new.csv") == 2
-    assert "empty.txt: empty" in capsys.readouterr().err
-    with open(tmp_path / "new.csv", newline="") as file:
-        for ours, row in zip(csv.DictReader(file), rows, strict=True):
-            assert ours["label"] == row["predicted"] and ours["path"] == row["path"]
-            assert all(float(ours[f"p_{name}"]) == pytest.approx(float(row[f"p_{name}"]), abs=1e-4) for name in names)
-
-
-@pytest.mark.parametrize(("most", "batch"), [(2, 4), (4, 1)])
-def test_an_epoch_of_a_classifier_is_all_documents(contracts, preset, tmp_path, capsys, most, batch):
-    """Two windows of each, two of them at a time; or one alone, which has more windows than a batch should."""
-    asked = {"task": "classify", "strategy": "last_blocks", "batch_size": batch, "windows_per_document": most}
-    result = legal_text.run(settings(contracts, preset, tmp_path, **asked, document_characters=1000))
-    steps = -(-result.results["data"]["train"] // (2 if batch == 4 else 1))
-    said = capsys.readouterr()
-    assert f"{steps}/{steps} - " in said.out
-    assert f"first {most} windows of 64 tokens" in said.err and "3 types, " in said.err
-    assert 0.2 < result.results["data"]["read"] < (0.6 if most == 2 else 1)
-
-
 def test_settings_are_checked():
     for changes, message in (({"blocks": 0}, "--blocks"), ({"warm_up": 1.0}, "--warm-up"), ({"window": 0}, "--window"),
-                             ({"compare": True, "strategy": "full"}, "leave --strategy"),
-                             ({"windows_per_document": 2}, "--windows-per-document is for --task classify"),
-                             ({"task": "classify", "samples": 2}, "--samples is for --task generate")):  # fmt: skip
+                             ({"compare": True, "strategy": "full"}, "leave --strategy")):  # fmt: skip
         with pytest.raises(errors.UserError, match=message):
             legal_text.Config(**changes)
     assert legal_text.Config().strategies == legal_text.STRATEGIES
     assert legal_text.Config(data="x").strategies == ("full",)
+    assert legal_text.Config(data="x", compare=True).strategies == legal_text.STRATEGIES
     assert not {"image_size", "backbone", "flip"} & {field.name for field in dataclasses.fields(legal_text.Config)}
+
+
+def test_what_classified_is_said_to_be_another_recipe():
+    for arguments in (["--task", "classify"], ["--task=classify"], ["--windows-per-document", "8"]):
+        with pytest.raises(errors.UserError, match="^--(task|windows-per-document) no longer .* text_classification"):
+            flags.parse(legal_text.Config, arguments)
+
+
+@pytest.mark.parametrize("task", ["generate", "classify"])
+def test_an_interrupted_run_of_an_older_version(contracts, preset, tmp_path, task):
+    """One that wrote goes on; one that classified is told of the recipe that does now."""
+    directory = tmp_path / "runs" / "legal_text" / "old"
+    directory.mkdir(parents=True)
+    stored = flags.to_dict(settings(contracts, preset, tmp_path, strategy="full", document_characters=300))
+    stored |= {"task": task, "windows_per_document": 4 if task == "generate" else 2, "adapt_epochs": 0}
+    files.write_json(directory / "config.json", {"recipe": "legal_text", "command": "x", "config": stored})
+    if task == "generate":
+        assert legal_text.run(legal_text.Config(resume=directory)).directory == directory
+        return
+    with pytest.raises(errors.UserError) as refused:
+        legal_text.run(legal_text.Config(resume=directory))
+    told = str(refused.value)
+    assert "made with --task classify" in told and "text_classification" in told and told.endswith("start a new run")
 
 
 def test_a_window_that_the_network_cannot_see_is_refused(contracts, preset, tmp_path):

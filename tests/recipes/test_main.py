@@ -1,8 +1,24 @@
+import dataclasses
+import importlib
 import pathlib
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("[!_]*.py"))
+OWN_SETTINGS = 20  # of a recipe at most: those that its Config's base does not have
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_has_few_settings_of_its_own(recipe):
+    config = importlib.import_module(f"recipes.{recipe}").Config
+    (base,) = config.__bases__
+    own = {field.name for field in dataclasses.fields(config)} - {field.name for field in dataclasses.fields(base)}
+    assert len(own) <= OWN_SETTINGS, sorted(own)
 
 
 def recipes(*arguments):

@@ -54,7 +54,9 @@ def test_a_copy_has_every_module_that_it_imports_and_no_other(recipe):
     names = {path.relative_to("my_flowers").as_posix() for path in there}
     assert ("compare/page.py" in names) == (recipe == "compare_strategies")
     assert ("models/frames.py" in names) == (recipe == "video_actions")
-    assert ("models/language_model.py" in names) == (recipe == "legal_text")
+    assert ("models/language_model.py" in names) == (recipe in ("legal_text", "text_classification"))
+    assert ("models/generation.py" in names) == ("report/writing.py" in names) == (recipe == "legal_text")
+    assert ("report/text_classes.py" in names) == (recipe == "text_classification")
     assert ("recipes/linear_probe.py" in names) == (recipe == "compare_strategies")
 
 
@@ -182,9 +184,10 @@ def test_the_requirements_are_those_of_the_imports(recipe):
     copied = copy.plan(recipe, pathlib.Path("my_flowers"))
     required = copied.files[pathlib.PurePosixPath("requirements.txt")].decode()
     names = {line.split(">")[0] for line in required.splitlines() if not line.startswith("#")}
-    assert {"tensorflow", "keras", "numpy", "pillow", "scikit-learn", "matplotlib", "jinja2", "tyro", "pytest",
+    assert {"tensorflow", "keras", "numpy", "pillow", "matplotlib", "jinja2", "tyro", "pytest",
             "annotated-types"} <= names  # fmt: skip
     assert ("av" in names) == (recipe == "video_actions")
+    assert ("scikit-learn" in names) == (recipe != "legal_text")
     assert not names & {"pytest-xdist", "markdown-it-py", "-e ."}
 
 
@@ -195,8 +198,10 @@ def test_a_copy_brings_the_demos_weights_and_the_script_that_fetches_its_data():
     assert {"moles/report/templates/model_card.md", "moles/report/templates/style.css"} <= paths
     assert not [path for path in paths if "compare" in path or "motion" in path]
     assert {"README.md", "LICENSE", "NOTICE", ".gitignore", "pyproject.toml", "tests/test_train.py"} <= paths
-    paths = {str(path) for path in copy.plan("legal_text", pathlib.Path("mine")).files}
-    assert {"data/demo/text/gpt2_narrow/config.json", "mine/demo/templates/prose.toml"} <= paths
+    for recipe in ("legal_text", "text_classification"):
+        paths = {str(path) for path in copy.plan(recipe, pathlib.Path("mine")).files}
+        assert {"data/demo/text/gpt2_narrow/config.json", "mine/demo/templates/prose.toml"} <= paths
+        assert "mine/report/templates/text_page.html" in paths
 
 
 def test_the_readme_is_written_for_the_project():
@@ -206,6 +211,19 @@ def test_the_readme_is_written_for_the_project():
     for wanted in ("clips/punch/v_Punch_g01_c01.avi", "python train.py --data clips/", "python -m ball_games predict",
                    "| `ball_games/media/clips.py` |", "has an accuracy of"):  # fmt: skip
         assert wanted in readme
+
+
+def test_the_readme_says_what_is_done_with_texts():
+    """What can be asked, and what a run leaves; not by the commands that come with it, but by what the recipe makes."""
+    asked = {"legal_text": "write on from a prompt", "text_classification": "class and probability of new documents"}
+    left = {"legal_text": "samples.jsonl", "text_classification": "classifier.keras"}
+    for recipe, other in (("legal_text", "text_classification"), ("text_classification", "legal_text")):
+        copied = copy.plan(recipe, pathlib.Path("mine"), commands=["generate"])
+        readme = copied.files[pathlib.PurePosixPath("README.md")].decode()
+        assert asked[recipe] in readme and asked[other] not in readme
+        assert left[recipe] in readme and left[other] not in readme
+        test = copied.files[pathlib.PurePosixPath("tests/test_train.py")].decode()
+        assert ("test_the_saved_model_writes_on" in test) == (recipe == "legal_text")
 
 
 def test_the_parts_of_a_docstring():
@@ -258,7 +276,7 @@ def test_the_folder_that_one_stands_in_is_taken_if_it_is_empty(tmp_path, monkeyp
 
 
 def test_git_takes_every_file_of_a_copy(tmp_path):
-    for name in ("video_actions", "legal_text"):
+    for name in ("video_actions", "legal_text", "text_classification"):
         copied = copy.copy(name, tmp_path / name / "mine")
         subprocess.run(["git", "init", "--quiet"], cwd=tmp_path / name / "mine", check=True)
         command = ["git", "ls-files", "--others", "--exclude-standard"]

@@ -142,3 +142,23 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     with pytest.raises(errors.UserError, match=r"pip install -e '\.\[text\]'"):
         language_model.load("demo")
+
+
+def test_what_each_strategy_trains():
+    counts = {}
+    for strategy in ("head", "last_blocks", "lora", "full", "scratch"):
+        model = language_model.load("demo", weights=strategy != "scratch")
+        _, suffix = language_model.halves(model, language_model.freeze(model, strategy, blocks=2, lora_rank=8))
+        network = tiny_language_model.with_logits(model, suffix)
+        counts[strategy] = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
+    total, block = model.backbone.count_params(), model.blocks[0].count_params()
+    assert counts["head"] == 2 * 128 and counts["last_blocks"] == 2 * block + 2 * 128
+    assert counts["full"] == counts["scratch"] == total
+    # Queries and values of four blocks; Keras splits a kernel of (128, 4, 32) into (128, 4, 8) and (8, 32).
+    assert counts["lora"] == 4 * 2 * (128 * 4 * 8 + 8 * 32)
+
+
+def test_the_whole_network_has_its_own_output_layer(preset):
+    model = language_model.load(preset)
+    whole = language_model.whole(model)
+    assert np.allclose(whole([IDS, MASK]), logits(model), atol=1e-6) and whole.output.dtype == "float32"

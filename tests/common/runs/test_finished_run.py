@@ -8,7 +8,8 @@ from common.runs import finished_run
     [
         ({"sections": ["classes"], "medium": "photos"}, ["classes"], "photo"),
         ({"sections": ["classes", "motion"], "medium": "clips", "clips": {}}, ["classes", "motion"], "clip"),
-        ({"sections": ["writing"], "medium": "texts", "task": "classify"}, ["writing"], "document"),
+        ({"sections": ["writing"], "medium": "texts"}, ["writing"], "document"),
+        ({"sections": ["text_classes"], "medium": "texts"}, ["text_classes"], "document"),
         ({"sections": ["classes"], "medium": "photos", "clinic": {}}, ["classes"], "photo"),  # what it names counts
     ],
 )
@@ -22,7 +23,9 @@ def test_a_run_names_its_sections_and_its_medium(results, sections, unit):
         ({"test": {}}, ["classes"], "photo"),
         ({"test": {}, "clinic": {}}, ["classes", "clinical"], "photo"),
         ({"test": {}, "clips": {}}, ["classes", "motion"], "clip"),
-        ({"test": {}, "task": "classify"}, ["writing"], "document"),
+        ({"test": {}, "task": "classify"}, ["text_classes"], "document"),
+        ({"sections": ["writing"], "medium": "texts", "task": "classify"}, ["text_classes"], "document"),
+        ({"sections": ["writing"], "medium": "texts", "task": "generate"}, ["writing"], "document"),
         ({"test": {}, "task": "generate"}, ["writing"], "document"),
     ],
 )

@@ -8,7 +8,7 @@ import tiny_language_model
 
 from common import errors
 from common.models import language_model, text_classifier
-from common.runs import saved_text_model
+from common.runs import saved_model, saved_text_model
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 
@@ -47,3 +47,15 @@ def test_a_classifier_of_an_earlier_version_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"config": {"window": 64, "windows_per_document": 8}}')
     with pytest.raises(errors.UserError, match="train again"):
         saved_text_model.Classifier.load(tmp_path)
+
+
+def test_a_run_on_texts_names_the_commands_that_take_it(tmp_path):
+    (tmp_path / "preset").mkdir()
+    with pytest.raises(errors.UserError, match="that take it are generate and report$"):
+        saved_model.load_model(tmp_path)
+    (tmp_path / "classifier.keras").touch()
+    with pytest.raises(errors.UserError, match="that take it are predict and report$"):
+        saved_model.load_model(tmp_path)
+    (tmp_path / "config.json").touch()
+    with pytest.raises(errors.UserError, match="is not finished"):
+        saved_model.load_model(tmp_path)

@@ -1,0 +1,47 @@
+"""The report of a finished run that tells classes of documents apart: one page, and its figures as PNG files."""
+
+import os
+
+from common.report import figures, text_page
+from common.report import page as pages
+from common.runs import finished_run
+
+FILES = ("templates/text_classes.html",)
+COLUMNS = {
+    "validation": ("validation", "accuracy"), "test": ("test", "accuracy"), "balanced": ("test", "balanced_accuracy"),
+}  # fmt: skip
+LEGEND = "accuracy; > kept, for the lowest log loss on validation"
+
+
+def page(run, saved, parts):
+    """Return the page of a run that tells classes of documents apart, and write its figures.
+
+    Args:
+        run: a `finished_run.FinishedRun`.
+        saved, parts: as for `classes.page`; of texts there are none.
+    """
+    return text_page.render("text_classes.html", run, confusion=_confusion_matrix(run), wrong=_wrong(run))
+
+
+def _confusion_matrix(run):
+    alt = f"Confusion matrix of {len(run.class_names)} types of documents"
+    matrix = run.results["test"]["confusion_matrix"]
+    return pages.figure(run, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names)
+
+
+def _wrong(run):
+    """The wrong answers, the surest first."""
+    wrong = sorted((row for row in run.predictions if not row["correct"]), key=lambda row: -row["confidence"])
+    return [row | {"name": os.path.basename(row["path"])} for row in wrong]
+
+
+def summary(result: finished_run.Result) -> str:
+    """The lines that a run ends with."""
+    found, test = result.results, result.results["test"]
+    low, high = test["accuracy_interval"]
+    return "\n".join([
+        text_page.strategy_table(found["strategies"], COLUMNS, LEGEND),
+        f"test accuracy {test['accuracy']:.3f} ({low:.3f} – {high:.3f}) on {test['n']} documents; logistic "
+        f"regression on TF-IDF {found['counted_words']['test']['accuracy']:.3f}",
+        *text_page.ending(result),
+    ])  # fmt: skip

@@ -1,0 +1,89 @@
+"""What the pages of runs on texts share: their frame, the learning curve, near-duplicates, the table of strategies."""
+
+import os
+from collections.abc import Sequence
+
+from common.report import figures
+from common.report import page as pages
+from common.runs import finished_run
+
+FILES = ("templates/text_page.html",)
+LISTED = 20  # pairs of near-duplicates, wrong answers
+
+
+def render(template: str, run: finished_run.FinishedRun, **further) -> str:
+    """Return a page of a run on texts.
+
+    Args:
+        template: one that extends `text_page.html`.
+        run: what is shown.
+        further: what the template needs besides.
+    """
+    return pages.template(template).render(
+        run=run,
+        results=run.results,
+        data=run.results["data"],
+        cost=run.results["cost"],
+        test=run.results["test"],
+        several=len(run.results["strategies"]) > 1,
+        curve=_learning_curve(run),
+        duplicates=_duplicates(run),
+        listed=LISTED,
+        **further,
+    )
+
+
+def _learning_curve(run):
+    kept = [row for row in run.history if row.get("stage") == run.results["strategy"]]
+    if not kept:
+        return None
+    losses = [row["val_loss"] for row in kept]
+    alt = f"Loss on training and validation texts in {len(kept)} epochs"
+    return pages.figure(run, "loss", alt, figures.learning_curve, kept, "loss", losses.index(min(losses)))
+
+
+def _duplicates(run):
+    """The pairs of near-duplicates with their names alone."""
+    return [
+        {"first": os.path.basename(pair["first"]), "second": os.path.basename(pair["second"]),
+         "similarity": pair["similarity"]}
+        for pair in run.results["data"]["near_duplicates"]
+    ]  # fmt: skip
+
+
+def strategy_table(rows: Sequence[dict], columns: dict[str, tuple[str, str]], legend: str) -> str:
+    """Return the strategies side by side, for the terminal.
+
+    Args:
+        rows: `strategy, trainable_parameters, seconds, peak_memory_bytes, kept`, and the metrics of each side.
+        columns: heading → side and metric.
+        legend: what the metric is, and by what the strategy was kept.
+    """
+    shown = [("", "strategy", "trained", "seconds", "memory", *columns)]
+    for row in rows:
+        shown.append((
+            ">" if row["kept"] else "", row["strategy"], f"{row['trainable_parameters']:,}", f"{row['seconds']:.1f}",
+            f"{row['peak_memory_bytes'] / 2**20:,.0f} MB",
+            *(number(row[side][metric]) for side, metric in columns.values()),
+        ))  # fmt: skip
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    lines = [
+        f"{row[0]:<1} {row[1]:<{widths[1]}}  "
+        + "  ".join(f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True))
+        for row in shown
+    ]
+    return "\n".join([*lines, f"trained: parameters; validation and test: {legend}"])
+
+
+def number(value: float) -> str:
+    """A metric with three digits; what diverged is short, too."""
+    return f"{value:.3f}" if value < 1e15 else f"{value:.3g}"
+
+
+def ending(result: finished_run.Result) -> list[str]:
+    """Return the last lines of the summary of a run: what it took, and where its page is."""
+    cost = result.results["cost"]
+    return [
+        f"{cost['epochs']} epoch{'s' if cost['epochs'] != 1 else ''}, {cost['seconds']:.0f} s in all",
+        f"report: {result.directory / 'report.html'}",
+    ]

@@ -1,0 +1,199 @@
+"""Tuning of a language model on texts: the settings that recipes share, and how one strategy trains."""
+
+import dataclasses
+import gc
+import sys
+from typing import Annotated, Literal
+
+import keras
+from annotated_types import Ge, Gt, Lt
+
+from common import errors, flags
+from common.models import language_model
+from common.training import fitting, schedules
+
+# Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
+RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
+DEMO_RATE = 3  # times these on the demo's data, where all have to learn in some two hundred steps
+LONGEST_WINDOW = 256  # tokens, where none is asked for
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextConfig(flags.RunConfig):
+    """The flags of every recipe that tunes a language model on texts."""
+
+    data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
+    # A name of KerasHub's, hf://…, or a preset folder; default gpt2_base_en, on demo data demo.
+    preset: str | None = None
+    strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None  # what trains; default full
+    compare: bool = False  # all five strategies; the one that validates best is kept
+    blocks: Annotated[int, Gt(0)] = 1  # of last_blocks, at most all
+    lora_rank: Annotated[int, Gt(0)] = 8  # 4 to 16; more weights, rarely better
+    # Tokens; default 256, or all that the network can see where that is less.
+    window: Annotated[int, Gt(0)] | None = None
+    # Of each document at most, its beginning, also for the search for near-duplicates; default: all.
+    document_characters: Annotated[int, Gt(0)] | None = None
+    batch_size: Annotated[int, Gt(0)] = 8  # windows; halve it when memory runs out
+    accumulate: Annotated[int, Gt(0)] = 1  # batches for one step: 4 with --batch-size 2 is as 8, with less memory
+    epochs: Annotated[int, Gt(0)] = 4  # an upper limit: early stopping ends the training
+    patience: Annotated[int, Gt(0)] = 2  # epochs without a better validation loss before it stops
+    # The peak; default by strategy and the network's width, on demo data three times as high, printed when it trains.
+    learning_rate: Annotated[float, Ge(0)] | None = None
+    # Share of the steps in which the rate rises from nothing; then it falls along a cosine.
+    warm_up: Annotated[float, Ge(0), Lt(1)] = 0.1
+    weight_decay: Annotated[float, Ge(0)] = 0.01  # not of biases and norms
+    clip: Annotated[float, Gt(0)] = 1.0  # norm of a step's gradients at most
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # of lora, full and scratch; a frozen block has none
+    encoding: str = "utf-8"  # of the files; latin-1 or cp1252 for old ones
+    keep_layout: bool = False  # keep blanks and empty lines as they are instead of one
+    group_pattern: str | None = None  # regular expression that finds a document's company in its file's name
+    # Documents that share more of their runs of five words stay on one side.
+    duplicate_threshold: Annotated[float, Gt(0)] = 0.2
+
+    def __post_init__(self):
+        super().__post_init__()
+        flags.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy away")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """A language model in front of what a strategy trains.
+
+    Attributes:
+        model: the whole.
+        first: number of the first block that trains; the number of blocks where none does; None where all train.
+        prefix, suffix: as `language_model.halves` makes them.
+    """
+
+    model: language_model.LanguageModel
+    first: int | None
+    prefix: keras.Model | None
+    suffix: keras.Model
+
+    @property
+    def width(self) -> int:
+        """Of what a block takes and gives."""
+        return self.model.backbone.hidden_dim
+
+
+def open_preset(config: TextConfig) -> tuple[language_model.LanguageModel, int]:
+    """Load the network that a run begins with; return it and the tokens of a window.
+
+    Raises:
+        UserError: there is no such preset, or `--window` is longer than what its network sees.
+    """
+    model = language_model.load(config.preset or ("demo" if config.data == "demo" else "gpt2_base_en"))
+    if config.window and config.window > model.context:
+        raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
+    return model, config.window or min(LONGEST_WINDOW, model.context)
+
+
+def begin(strategy: str, preset: str, record) -> Cut:
+    """Load the preset anew, as if the strategy ran alone, and cut it in front of what trains.
+
+    Args:
+        strategy: as for `language_model.freeze`.
+        preset: as for `language_model.load`; of `scratch` only the architecture is taken.
+        record: the `recorder.Recorder` of the run, whose peak of memory is measured from here on.
+    """
+    gc.collect()
+    record.memory.restart()
+    keras.utils.set_random_seed(record.config.seed)
+    dropout = 0.0 if strategy in ("head", "last_blocks") else record.config.dropout
+    model = language_model.load(preset, strategy != "scratch", dropout)
+    first = language_model.freeze(model, strategy, record.config.blocks, record.config.lora_rank)
+    return Cut(model, first, *language_model.halves(model, first))
+
+
+class LossScale(keras.optimizers.LossScaleOptimizer):
+    """Keras's dynamic loss scale, which leaves a step out when a gradient overflows float16, for networks on words.
+
+    An embedding's gradient is a list of rows. Keras 3.15 looks at the last row of each word alone: an overflow in
+    another one goes through, and all weights are NaN. Here all rows are looked at.
+    """
+
+    def check_finite(self, grads):
+        return super().check_finite([getattr(gradient, "values", gradient) for gradient in grads])
+
+
+def optimizer(
+    network: keras.Model, strategy: str, width: int, batches: int, config: TextConfig
+) -> keras.optimizers.Optimizer:
+    """Return AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms.
+
+    Args:
+        network: what trains.
+        strategy: by which the rate is chosen, if `--learning-rate` does not.
+        width: of the network's blocks.
+        batches: of the whole training.
+        config: the settings.
+    """
+    rate = config.learning_rate
+    if rate is None:
+        rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
+        print(f"learning rate: {rate:.1e}", file=sys.stderr)
+    warm_up = int(config.warm_up * batches)  # Keras's schedules count batches, also where it accumulates
+    adam = keras.optimizers.AdamW(
+        schedules.warmup_cosine(rate, batches, warm_up), weight_decay=config.weight_decay, global_clipnorm=config.clip,
+        gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
+    )  # fmt: skip
+    plain = [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]
+    adam.exclude_from_weight_decay(plain)
+    return LossScale(adam) if config.precision == "mixed_float16" else adam
+
+
+def train(
+    record, part, strategy: str, width: int, loss, *, stage: str | None = None, epochs: int | None = None,
+    baseline: float | None = None,
+) -> dict:  # fmt: skip
+    """Fit what lies behind the frozen part and keep the epoch that validates best.
+
+    Args:
+        record: the `recorder.Recorder` of the run.
+        part: a `FrozenWindows`.
+        strategy: that trains.
+        width: of the network's blocks.
+        loss: as for Keras's `compile`.
+        stage: its name in history.csv; default: the strategy's.
+        epochs: at most; default: `--epochs`.
+        baseline: the validation loss before, which the cut network must score too before any weight moves; an epoch
+            has to beat it.
+
+    Returns:
+        The strategy's row of the table: `recorder.Recorder.stage`, `strategy`, `peak_memory_bytes`, `cache_bytes`, and
+        in `seconds` those of the frozen part too.
+
+    Raises:
+        UserError: more batches to accumulate than an epoch has, another score than `baseline`, or a loss that is not
+            finite.
+    """
+    config, stage, epochs = record.config, stage or strategy, epochs or record.config.epochs
+    steps = len(part.batches("train"))
+    flags.check(config.accumulate <= steps, "accumulate", f"must be at most {steps}, the batches of an epoch")
+    part.suffix.compile(optimizer(part.suffix, strategy, width, epochs * steps, config), loss)
+    if baseline is not None:
+        score = part.suffix.evaluate(part.batches("validation"), verbose=0)
+        fitting.check_same_score(baseline, score, config)
+    before = None if baseline is None else {"loss": baseline}
+    fitted = fitting.fit(record, part, stage, epochs, patience=config.patience, baseline=before)
+    row = record.stage(stage, part.suffix, fitted.score)
+    row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
+    return row | {"peak_memory_bytes": record.memory.peak, "cache_bytes": part.cache_bytes}
+
+
+def results(record, rows: list[dict], kept: dict, part) -> dict:
+    """Mark the strategy that is kept; return what results.json says of every run on texts.
+
+    Args:
+        record: the `recorder.Recorder` of the run.
+        rows: what `train` returned, with the scores of `validation` and `test`.
+        kept: one of them.
+        part: its `FrozenWindows`.
+    """
+    for row in rows:
+        row["kept"] = row is kept
+    record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
+    return {
+        "medium": "texts", "strategy": kept["strategy"], "validation": kept["validation"], "test": kept["test"],
+        "strategies": rows, "cost": record.cost(part.whole, part),
+    }  # fmt: skip

@@ -1,0 +1,64 @@
+import json
+
+import made_up_runs
+import pytest
+
+from common import files
+from common.commands import report
+from common.report import page, text_classes
+from common.runs import finished_run
+
+NAMES = ["lease", "loan", made_up_runs.SCRIPT]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run of texts with made-up answers, as the recipe leaves it."""
+    folder = made_up_runs.make_run(tmp_path, NAMES, photos=False, stages=("full",) * 5)
+    results = json.loads((folder / "results.json").read_text())
+    scores = results["test"]
+    row = {"strategy": "full", "trainable_parameters": 1_121_030, "seconds": 16.8, "peak_memory_bytes": 2**30,
+           "validation": scores, "test": scores, "kept": True}  # fmt: skip
+    sides = {"train": 12, "validation": 12, "test": 12}
+    data = {"groups": sides, "bytes": sides, "read": 0.5, "skipped": 2,
+            "near_duplicates": [{"first": "a/x.txt", "second": "b/y.txt", "similarity": 0.9}]}  # fmt: skip
+    better = scores | {"accuracy": scores["accuracy"] + 0.1}
+    results |= {"medium": "texts", "sections": ["text_classes"], "strategy": "full", "strategies": [row],
+                "counted_words": {"validation": better, "test": better}}  # fmt: skip
+    files.write_json(folder / "results.json", results | {"data": results["data"] | data})
+    config = json.loads((folder / "config.json").read_text())
+    config["config"] |= {"preset": "demo", "window": 64, "windows_per_document": 3, "duplicate_threshold": 0.2}
+    files.write_json(folder / "config.json", config)
+    return folder
+
+
+def test_the_page_says_what_was_right_and_what_counting_words_would_be(run):
+    seen = made_up_runs.Page(page.write(run, [text_classes]).read_text())
+    assert "is better: counting words is enough here" in seen.text and made_up_runs.SCRIPT in seen.text
+    assert "the first 3 windows of 64 tokens; logistic regression read all" in seen.text
+    assert "1 pair of documents" in seen.text and "Left out: 2 documents" in seen.text
+    assert "Most confidently wrong" in seen.text and "Not legal advice" not in seen.text
+    anchors = {attributes["href"][1:] for attributes in seen.all("a") if attributes["href"].startswith("#")}
+    assert anchors <= {attributes.get("id") for attributes in seen.all("section")}
+    assert {path.stem for path in (run / "figures").iterdir()} == {"loss", "confusion_matrix"}
+
+
+def test_a_run_of_an_older_version_is_drawn_alike(run, capsys):
+    """There one module drew all pages of texts, by the task."""
+    expected = page.write(run, [text_classes]).read_text()
+    results = json.loads((run / "results.json").read_text())
+    (run / "preset").mkdir()
+    for older in ({"sections": ["writing"]}, {}):
+        without = {name: value for name, value in results.items() if name != "sections"}
+        files.write_json(run / "results.json", without | {"task": "classify"} | older)
+        assert report.command(run) == 0
+        assert (run / "report.html").read_text() == expected
+    assert capsys.readouterr().out
+
+
+def test_the_last_lines(run):
+    lines = text_classes.summary(finished_run.Result.read(run)).splitlines()
+    assert lines[0].split() == ["strategy", "trained", "seconds", "memory", "validation", "test", "balanced"]
+    assert lines[1].startswith("> full") and "1,121,030" in lines[1] and "1,024 MB" in lines[1]
+    assert "kept, for the lowest log loss" in lines[2] and "on 12 documents" in lines[3] and "TF-IDF" in lines[3]
+    assert lines[-1] == f"report: {run / 'report.html'}"
