@@ -51,22 +51,15 @@ def start_up_chatter_hidden():
     """Holds back what is written to file descriptor 2 and lets through the lines that are not chatter."""
     lines: list[str] = []
     try:
-        with _held_back(lines):
+        with stderr_held_back(lines):
             yield
     finally:
         sys.stderr.writelines(line for line in lines if not CHATTER.search(line))
 
 
 @contextlib.contextmanager
-def stderr_hidden():
-    """Holds back all that is written to file descriptor 2: of converters, whose errors come as exceptions too."""
-    with _held_back([]):
-        yield
-
-
-@contextlib.contextmanager
-def _held_back(lines: list[str]):
-    """Appends to `lines`, when the block ends, what was written to file descriptor 2."""
+def stderr_held_back(lines: list[str]):
+    """Appends to `lines`, when the block ends, what was written to file descriptor 2: of converters, too."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held_back:

@@ -184,9 +184,8 @@ def _looks(path: pathlib.Path, reading: saved_model.Reading) -> tuple[list[np.nd
 
     A model that takes whole clips counts frames; it gets just so many that it takes the very frames of the look.
     """
-    medium = reading.medium
-    raw = [medium.raw(path, look) for look in medium.looks("test")]
-    return raw, [reading.resized(medium.taken(each)) for each in raw]
+    pairs = [reading.medium.raw(path, look) for look in reading.medium.looks("test")]
+    return [raw for raw, _ in pairs], [reading.resized(taken) for _, taken in pairs]
 
 
 # Writing ------------------------------------------------------------------------------------------------------
@@ -203,7 +202,7 @@ def _write_all(
             continue
         print(f"export: {variant.name}", file=sys.stderr)
         try:
-            with startup.stderr_hidden():
+            with startup.stderr_held_back([]):
                 exported_model.write(variant, saved, reading, looks, folder, run)
                 written[variant] = exported_model.Loaded(
                     exported_model.load(variant, folder / variant.file), exported_model.bytes_of(folder / variant.file)

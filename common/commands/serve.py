@@ -101,7 +101,8 @@ class Answerer:
     def _called(self, probabilities) -> dict | None:
         if not self.target:
             return None
-        together = finished_run.target_probability(probabilities, self.class_names, self.target)
+        answer = self.reading.targets.answer(probabilities)
+        together = sum(answer[f"p_{name}"] for name in self.target["classes"])
         called = "called" if together >= self.target["threshold"] else "not called"
         return self.target | {"name": " or ".join(self.target["classes"]), "probability": together, "called": called}
 

@@ -19,8 +19,8 @@ POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 NOT_A_FEATURE_MAP = (*POOLING, keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.InputLayer)
 
 
-def heatmaps(model, images, class_indices):
-    """Return where in each image the evidence for a class lies.
+def heatmaps_of(model):
+    """Return the function of images and class indices to where in each image the evidence for a class lies.
 
     The gradient is that of the class's score before the softmax, as in the paper, because a sure classifier's
     softmax is flat. It is found where the last layer is `Dense(activation="softmax")`, `Softmax` or
@@ -28,22 +28,14 @@ def heatmaps(model, images, class_indices):
 
     Args:
         model: a functional or sequential Keras classifier, possibly made of nested ones, with one input
-            (height, width, channels; channels last) and one output of k class probabilities.
-        images: (n, height, width, channels) as the model takes them; nothing is preprocessed here.
-        class_indices: (n,) integers in 0..k-1, the class to explain for each image.
+            (height, width, channels; channels last) and one output of k class probabilities. It is taken apart once.
 
     Returns:
-        (n, height, width) float32 in 0..1, scaled so that each feature map's hottest cell is 1. A map without
-        any evidence for the class is zero everywhere.
-
-    Raises:
-        ValueError: shapes that do not fit, or a model without a spatial feature map.
+        A function of images (n, height, width, channels) as the model takes them, and (n,) integers in 0..k-1, to
+        (n, height, width) float32 in 0..1, scaled so that each feature map's hottest cell is 1. A map without any
+        evidence for the class is zero everywhere. It raises ValueError for shapes that do not fit, and for a model
+        without a spatial feature map.
     """
-    return heatmaps_of(model)(images, class_indices)
-
-
-def heatmaps_of(model):
-    """Return `heatmaps` for one model, as a function of images and class indices; it is taken apart only once."""
 
     @functools.cache
     def parts():

@@ -101,17 +101,11 @@ class Clips(medium.Medium):
         frames = [self.frames, self.sampling, self.stride, look.position]
         return dataclasses.replace(look, mark=json.dumps([look.mark or "turn 0", frames]))
 
-    @property
-    def _step(self) -> int:
-        return self.stride if self.sampling == "window" else 1
-
     def raw(self, path, look):
         """Just so many frames that a model that counts them takes the very frames of the look."""
-        every = (self.frames - 1) * self._step + 1
-        return read(path, every, self.sampling, 1, look.position)
-
-    def taken(self, raw):
-        return raw[:: self._step]
+        step = self.stride if self.sampling == "window" else 1
+        frames = read(path, (self.frames - 1) * step + 1, self.sampling, 1, look.position)
+        return frames, frames[::step]
 
     def description(self, chooses):
         if self.sampling == "whole":

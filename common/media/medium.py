@@ -85,7 +85,7 @@ class Medium:
         raise NotImplementedError
 
     def inspect(self, path: str | os.PathLike) -> Facts:
-        """The facts of a file, whatever it holds; one without a problem can be read."""
+        """What is known of a file, whatever it holds; one without a problem can be read."""
         raise NotImplementedError
 
     def read(self, path: str | os.PathLike, look: Look = PLAIN) -> np.ndarray:
@@ -101,11 +101,7 @@ class Medium:
         raise NotImplementedError
 
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
-        """A picture of an item for a page, uint8 (height, width, 3).
-
-        Raises:
-            UnusableFile: it cannot be read.
-        """
+        """A picture of an item for a page, uint8 (height, width, 3); raises as `read` does."""
         raise NotImplementedError
 
     def is_item(self, path: pathlib.Path) -> bool:
@@ -154,13 +150,10 @@ class Medium:
             return augmented_views(augmentation, views, seed) if augmentation else [PLAIN]
         return [Look(turn=turn, mark=f"turn {turn}" if turn else "") for turn in range(turns)]
 
-    def raw(self, path: str | os.PathLike, look: Look) -> np.ndarray:
-        """What a saved model is given that chooses for itself what to look at; `taken` is what it then takes."""
-        return self.read(path, look)
-
-    def taken(self, raw: np.ndarray) -> np.ndarray:
-        """What `read` returns, of what `raw` returns."""
-        return raw
+    def raw(self, path: str | os.PathLike, look: Look) -> tuple[np.ndarray, np.ndarray]:
+        """What a saved model is given that chooses for itself what to look at, and what it then takes: as `read`."""
+        pixels = self.read(path, look)
+        return pixels, pixels
 
     def description(self, chooses: bool) -> dict:
         """What a program must know of an item besides its pixels; `chooses`: the model takes whole items."""

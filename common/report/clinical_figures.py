@@ -3,7 +3,7 @@
 import matplotlib.ticker
 import numpy as np
 
-from common.report import figures
+from common.report import bars, figures
 
 
 @figures.png(colours=256)
@@ -61,7 +61,7 @@ def forest_plot(rows, measures, count_label, reference_label, *, theme):
         for place, row in zip(places, rows, strict=True):
             _draw_estimate(axes, place, row.get(name, [None]), theme.train, figures.PALE if row.get("pale") else 1)
         axes.set_title(title, fontsize=9)
-        figures.set_share_axis(axes, 1.02)
+        bars.set_share_axis(axes, 1.02)
         if name == "auc":
             axes.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
     panels[0, 0].set_yticks(places, [figures.short(row["name"]) for row in rows], parse_math=False)
@@ -132,7 +132,7 @@ def imbalance_choices(choices, used, *, theme):
     labels = [row["choice"].replace("_", " ") + (" (used)" if row["choice"] == used else "") for row in choices]
     axes.set_yticks(places, labels, parse_math=False)
     axes.set_ylim(len(choices) - 0.4, -0.6)
-    figures.set_share_axis(axes, 1.02)
+    bars.set_share_axis(axes, 1.02)
     axes.grid(axis="y")
     figure.legend(loc="outside upper left", ncols=3, fontsize=8, columnspacing=1.2, handlelength=1.4)
     return figure
@@ -157,9 +157,9 @@ def leak_bars(leak, *, theme):
     for axes, metric in zip(panels, ("balanced_accuracy", "accuracy"), strict=True):
         for place, (part, _, colour, opacity) in enumerate(bars):
             value, limits = leak[part][metric], leak[part].get(f"{metric}_interval")
-            figures.draw_bar(axes, place, value, limits, theme, color=colour, alpha=opacity)
+            bars.draw_bar(axes, place, value, limits, theme, color=colour, alpha=opacity)
         axes.set_title(metric.replace("_", " "), fontsize=9)
-        figures.set_share_axis(axes, 1.42)
+        bars.set_share_axis(axes, 1.42)
     panels[0].set_yticks(range(len(bars)), [label for _, label, *_ in bars])
     panels[0].set_ylim(len(bars) - 0.4, -0.6)
     panels[0].get_yticklabels()[1].set_color(theme.leak)

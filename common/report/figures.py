@@ -294,30 +294,6 @@ def reliability_diagram(bins, *, theme):
     return figure
 
 
-def set_share_axis(axes, end):
-    """A lying axis from 0 to 100 % with a line at each quarter and none across; beyond, to `end`, is room for text."""
-    axes.set_xlim(-0.02, end)
-    axes.set_xticks([0, 0.5, 1])
-    axes.set_xticks([0.25, 0.75], minor=True)
-    axes.tick_params(which="minor", length=0)
-    axes.xaxis.set_major_formatter(PERCENT)
-    axes.grid(axis="y", visible=False)
-    axes.grid(axis="x", which="both")
-    axes.spines.left.set_visible(False)
-
-
-def draw_bar(axes, place, value, limits, theme, **style):
-    """A lying bar with its interval and number; a dash where there is no value."""
-    if value is None:
-        axes.text(0.03, place, "–", va="center", fontsize=8)
-        return
-    axes.barh(place, value, 0.62, **style)
-    if limits:
-        axes.hlines(place, *limits, color=theme.ink, linewidth=1.4)
-    end = max(value, *(limits or [0]))
-    axes.text(end + 0.03, place, f"{100 * value:.1f}\N{THIN SPACE}%", va="center", fontsize=8)
-
-
 @png(colours=None)
 def photo_sheet(pictures, captions, columns=6, *, theme):
     """Draw photos in rows, each with a caption of one or two lines below.

@@ -9,7 +9,7 @@ import numpy as np
 
 from common import words
 from common.evaluation import intervals, use_of_time
-from common.report import figures, page
+from common.report import bars, figures, page
 from common.runs import finished_run
 
 FILES = ("templates/motion.html",)
@@ -53,15 +53,15 @@ def section(run, saved=None):
 
 
 def _order_figure(run, order):
-    bars = [(TITLES[name], row["accuracy"], None) for name, row in order.items()]
+    rows = [(TITLES[name], row["accuracy"], None) for name, row in order.items()]
     alt = "Test accuracy with the frames as they come, backwards and in random order; the table has the numbers"
-    return page.figure(run, "order_test", alt, accuracy_bars, bars, 1 / len(run.class_names))
+    return page.figure(run, "order_test", alt, accuracy_bars, rows, 1 / len(run.class_names))
 
 
 def _pairs_figure(run, pairs):
-    bars = [(" / ".join(row["classes"]), row["accuracy"], row["interval"]) for row in pairs]
+    rows = [(" / ".join(row["classes"]), row["accuracy"], row["interval"]) for row in pairs]
     alt = f"Accuracy within {len(pairs)} pairs of classes that only the direction of time tells apart"
-    return page.figure(run, "time_pairs", alt, accuracy_bars, bars, 0.5)
+    return page.figure(run, "time_pairs", alt, accuracy_bars, rows, 0.5)
 
 
 def _strips(run, explain):
@@ -96,21 +96,21 @@ def _caption(row):
 
 
 @figures.png(colours=256)
-def accuracy_bars(bars, chance, *, theme):
+def accuracy_bars(rows, chance, *, theme):
     """Draw accuracies as lying bars, with a line at what guessing has.
 
     Args:
-        bars: (name, accuracy, interval or None).
+        rows: (name, accuracy, interval or None).
         chance: the accuracy of guessing.
         theme: a `figures.Theme`.
     """
-    figure, axes = figures.new_figure(4.8, 0.36 * len(bars) + 0.75)
-    for place, (_, value, limits) in enumerate(bars):
-        figures.draw_bar(axes, place, value, limits, theme, color=theme.train)
+    figure, axes = figures.new_figure(4.8, 0.36 * len(rows) + 0.75)
+    for place, (_, value, limits) in enumerate(rows):
+        bars.draw_bar(axes, place, value, limits, theme, color=theme.train)
     axes.axvline(chance, color=theme.muted, label="guessing", **figures.DASHED)
-    figures.set_share_axis(axes, 1.25)
-    axes.set_yticks(range(len(bars)), [figures.short(name) for name, *_ in bars], parse_math=False)
-    axes.set_ylim(len(bars) - 0.4, -0.6)
+    bars.set_share_axis(axes, 1.25)
+    axes.set_yticks(range(len(rows)), [figures.short(name) for name, *_ in rows], parse_math=False)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     figure.legend(loc="outside upper left", fontsize=8)
     return figure
 

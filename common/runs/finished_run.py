@@ -5,7 +5,6 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -123,11 +122,6 @@ def target_of(run: pathlib.Path) -> dict | None:
     if not (run / "results.json").is_file():
         return None
     return Result.read(run).results.get("clinic", {}).get("target")
-
-
-def target_probability(probabilities, class_names: Sequence[str], target: dict) -> float:
-    """That of the target classes together."""
-    return sum(float(probabilities[class_names.index(name)]) for name in target["classes"])
 
 
 def read_history(directory: pathlib.Path) -> list[dict]:

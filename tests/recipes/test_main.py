@@ -1,3 +1,4 @@
+import ast
 import dataclasses
 import importlib
 import pathlib
@@ -19,6 +20,18 @@ def test_a_recipe_has_few_settings_of_its_own(recipe):
     (base,) = config.__bases__
     own = {field.name for field in dataclasses.fields(config)} - {field.name for field in dataclasses.fields(base)}
     assert len(own) <= OWN_SETTINGS, sorted(own)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_splits_are_made_before_a_network_is_known(recipe):
+    """So they cannot depend on it, and two networks are compared on the same test items."""
+    tree = ast.parse((ROOT / "recipes" / f"{recipe}.py").read_text(encoding="utf-8"))
+    (run,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run")
+    calls = sorted((node for node in ast.walk(run) if isinstance(node, ast.Call)), key=lambda node: node.lineno)
+    names = [ast.unparse(call.func) for call in calls]
+    splits = [name in ("dataset.load", "documents.load", "plans.splits_of_seeds") for name in names]
+    networks = [name.startswith(("backbones.", "tuning.", "language_model.")) for name in names]
+    assert splits.index(True) < (networks.index(True) if True in networks else len(names))
 
 
 def recipes(*arguments):

@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 import pathlib
 import shutil
 
@@ -116,3 +117,21 @@ def test_demo_photos_train_with_twenty_a_class(shared_cache, tmp_path):
     splits = dataset.load(training_settings.PhotoConfig(cache=shared_cache), tmp_path, photos.PHOTOS)
     assert set(collections.Counter(sample.label for sample in splits.train).values()) == {20}
     assert len(splits.class_names) >= 5
+
+
+def test_splits_never_depend_on_the_network_or_how_it_is_trained(stripes, tmp_path):
+    """Or two networks could not be compared on the same test photos: only these settings may change a split."""
+    of_the_data = {"data", "seed", "split_seed", "validation_fraction", "test_fraction", "skip_bad"}
+    others = {"backbone": "MobileNetV2", "weights": "none", "image_size": 64, "aspect": "crop", "batch_size": 7,
+              "epochs": 3, "learning_rate": 0.5, "precision": "mixed_float16", "deterministic": True, "flip": True,
+              "rotation": 9.0, "zoom": 0.5, "contrast": 0.5, "views": 2, "no_cache": True, "cache_dtype": "float16",
+              "cache_limit": 1.0, "tensorboard": True, "mlflow": "x", "out": tmp_path, "resume": tmp_path,
+              "cache": tmp_path / "other", "debug": True}  # fmt: skip
+    plain = settings(stripes, tmp_path / "cache")
+    assert {field.name for field in dataclasses.fields(plain)} == of_the_data | set(others)
+    written = []
+    for number, changed in enumerate([{}, *({name: value} for name, value in others.items())]):
+        (tmp_path / str(number)).mkdir()
+        dataset.load(dataclasses.replace(plain, **changed), tmp_path / str(number), photos.PHOTOS)
+        written.append((tmp_path / str(number) / "split.csv").read_bytes())
+    assert set(written) == {written[0]}

@@ -77,7 +77,7 @@ def test_the_heat_is_where_the_class_is():
     image = np.zeros((1, 16, 16, 3), "float32")
     image[0, :8, :8, 0] = 1  # red, top left
     image[0, 8:, 8:, 1] = 1  # green, bottom right
-    red, green = grad_cam.heatmaps(red_or_green_net(), np.repeat(image, 2, axis=0), [0, 1])
+    red, green = grad_cam.heatmaps_of(red_or_green_net())(np.repeat(image, 2, axis=0), [0, 1])
     assert red[:8, :8].min() == 1 and red.sum() == 64
     assert green[8:, 8:].min() == 1 and green.sum() == 64
 
@@ -85,7 +85,7 @@ def test_the_heat_is_where_the_class_is():
 def test_the_heat_is_on_the_left_when_only_the_left_half_counts():
     image = np.zeros((1, 16, 16, 1), "float32")
     image[0, 4:12, 2:6] = 1
-    heat = grad_cam.heatmaps(left_half_net(), image, [1])[0]
+    heat = grad_cam.heatmaps_of(left_half_net())(image, [1])[0]
     assert heat[:, :8].sum() > 0 and heat[:, 8:].sum() == 0
 
 
@@ -93,7 +93,7 @@ def test_no_evidence_gives_zero_and_no_nan():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ResourceWarning)  # of what earlier tests left to the garbage collector
-        heat = grad_cam.heatmaps(red_or_green_net(), np.zeros((1, 16, 16, 3)), [1])
+        heat = grad_cam.heatmaps_of(red_or_green_net())(np.zeros((1, 16, 16, 3)), [1])
     assert heat.shape == (1, 16, 16) and not heat.any()
 
 
@@ -102,7 +102,7 @@ def test_the_formula_of_the_paper():
     model = small_net(head="gap")
     images = random_images()
     features = np.asarray(keras.Model(model.input, model.get_layer("conv2").output)(images))
-    heat = grad_cam.heatmaps(model, images, [2, 2, 2])
+    heat = grad_cam.heatmaps_of(model)(images, [2, 2, 2])
     # Max pooling hands each gradient to one cell of four, hence a mean gradient in proportion to the weight.
     weights = model.layers[-1].kernel.numpy()[:, 2]
     expected = np.maximum((features * weights).sum(axis=-1), 0)
@@ -118,7 +118,7 @@ def test_a_certain_classifier_still_has_heat():
     model.layers[-1].set_weights([kernel * 1e4, bias])
     images = random_images()
     predicted = model.predict(images, verbose=0).argmax(axis=1)
-    assert grad_cam.heatmaps(model, images, predicted).max(axis=(1, 2)).min() > 0.5
+    assert grad_cam.heatmaps_of(model)(images, predicted).max(axis=(1, 2)).min() > 0.5
 
 
 def variants_of(net):
@@ -145,9 +145,9 @@ def split_softmax(net, softmax):
 
 def test_nested_models_give_the_same_heat():
     net, images = small_net(), random_images()
-    expected = grad_cam.heatmaps(net, images, [0, 1, 2])
+    expected = grad_cam.heatmaps_of(net)(images, [0, 1, 2])
     for name, model in variants_of(net):
-        heat = grad_cam.heatmaps(model, images, [0, 1, 2])
+        heat = grad_cam.heatmaps_of(model)(images, [0, 1, 2])
         np.testing.assert_allclose(heat, expected, atol=1e-5, err_msg=name)
 
 
@@ -155,7 +155,7 @@ def test_the_model_is_left_as_it_was():
     model, images = small_net(), random_images()
     model.compile("adam", loss=lambda y_true, y_pred: keras.ops.mean(y_pred))
     before, outputs = model.get_config(), model.predict(images, verbose=0)
-    first, second = (grad_cam.heatmaps(model, images, [0, 1, 2]) for _ in range(2))
+    first, second = (grad_cam.heatmaps_of(model)(images, [0, 1, 2]) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert model.get_config() == before and model.compiled
     np.testing.assert_array_equal(model.predict(images, verbose=0), outputs)
@@ -163,34 +163,34 @@ def test_the_model_is_left_as_it_was():
 
 def test_frozen_models_and_integer_images():
     model, images = small_net(), random_images().astype("uint8")
-    expected = grad_cam.heatmaps(model, images, [0, 1, 2])
+    expected = grad_cam.heatmaps_of(model)(images, [0, 1, 2])
     model.trainable = False
-    np.testing.assert_array_equal(grad_cam.heatmaps(model, images, [0, 1, 2]), expected)
+    np.testing.assert_array_equal(grad_cam.heatmaps_of(model)(images, [0, 1, 2]), expected)
 
 
 def test_batches_equal_one_by_one():
     model, images = small_net(), random_images(n=grad_cam.BATCH_SIZE + 3)
-    together = grad_cam.heatmaps(model, images, [1] * len(images))
-    alone = np.concatenate([grad_cam.heatmaps(model, image[None], [1]) for image in images])
+    together = grad_cam.heatmaps_of(model)(images, [1] * len(images))
+    alone = np.concatenate([grad_cam.heatmaps_of(model)(image[None], [1]) for image in images])
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
 def test_no_images_give_no_heatmaps():
-    assert grad_cam.heatmaps(small_net(), np.empty((0, 16, 16, 3)), []).shape == (0, 16, 16)
+    assert grad_cam.heatmaps_of(small_net())(np.empty((0, 16, 16, 3)), []).shape == (0, 16, 16)
 
 
 def test_another_last_activation_uses_the_logarithm():
     inputs = keras.Input((8, 8, 3))
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3)(inputs))
     model = keras.Model(inputs, keras.layers.Dense(2, activation="sigmoid")(x))
-    assert_heatmaps(grad_cam.heatmaps(model, random_images(size=8), [0, 1, 0]), 3, 8)
+    assert_heatmaps(grad_cam.heatmaps_of(model)(random_images(size=8), [0, 1, 0]), 3, 8)
 
 
 def test_any_size_of_input():
     body = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3)])
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, classifier_head(body(keras.layers.Resizing(12, 12)(inputs)), 3))
-    assert_heatmaps(grad_cam.heatmaps(model, random_images(size=20), [0, 1, 2]), 3, 20)
+    assert_heatmaps(grad_cam.heatmaps_of(model)(random_images(size=20), [0, 1, 2]), 3, 20)
 
 
 @pytest.mark.parametrize(
@@ -204,13 +204,13 @@ def test_any_size_of_input():
 )
 def test_wrong_shapes_are_refused(images, class_indices):
     with pytest.raises(ValueError, match="expected"):
-        grad_cam.heatmaps(small_net(), images, class_indices)
+        grad_cam.heatmaps_of(small_net())(images, class_indices)
 
 
 def test_a_model_without_a_feature_map_is_refused():
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="no layer has a spatial feature map"):
-        grad_cam.heatmaps(model, np.zeros((1, 4, 4, 3)), [0])
+        grad_cam.heatmaps_of(model)(np.zeros((1, 4, 4, 3)), [0])
 
 
 def backbone(family):
@@ -228,7 +228,7 @@ def test_every_family_of_backbones(family):
     for head in ("flatten", "gap"):
         model = keras.Model(base.input, classifier_head(base.output, 5, head))
         predicted = model.predict(images, verbose=0).argmax(axis=1)
-        assert_heatmaps(grad_cam.heatmaps(model, images, predicted), 2, size)
+        assert_heatmaps(grad_cam.heatmaps_of(model)(images, predicted), 2, size)
     assert grad_cam._feature_layer(model).name == feature_layer
 
 
@@ -239,8 +239,8 @@ def test_a_nested_backbone_equals_a_flat_one():
     inputs = keras.Input((size, size, 3))
     nested = keras.Model(inputs, flat.layers[-1](flat.layers[-2](base(inputs, training=False))))
     images = random_images(n=2, size=size)
-    expected = grad_cam.heatmaps(flat, images, [1, 4])
-    np.testing.assert_allclose(grad_cam.heatmaps(nested, images, [1, 4]), expected, atol=1e-5)
+    expected = grad_cam.heatmaps_of(flat)(images, [1, 4])
+    np.testing.assert_allclose(grad_cam.heatmaps_of(nested)(images, [1, 4]), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -251,16 +251,16 @@ def test_mixed_precision(policy):
     exact = small_net(head="gap")
     exact.set_weights(mixed.get_weights())
     images = random_images() / 255
-    heat = grad_cam.heatmaps(mixed, images, [0, 1, 2])
+    heat = grad_cam.heatmaps_of(mixed)(images, [0, 1, 2])
     assert_heatmaps(heat, 3, 16)
-    np.testing.assert_allclose(heat, grad_cam.heatmaps(exact, images, [0, 1, 2]), atol=0.05)
+    np.testing.assert_allclose(heat, grad_cam.heatmaps_of(exact)(images, [0, 1, 2]), atol=0.05)
 
 
 def test_a_backbone_that_has_shrunk_to_one_cell_is_shown_one_stage_earlier():
     base = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3))
     model = keras.Model(base.input, classifier_head(base.output, 3))
     assert grad_cam._feature_layer(model).output.shape[1:3] == (2, 2)
-    assert_heatmaps(grad_cam.heatmaps(model, random_images(n=1, size=32), [0]), 1, 32)
+    assert_heatmaps(grad_cam.heatmaps_of(model)(random_images(n=1, size=32), [0]), 1, 32)
 
 
 def test_overlay():

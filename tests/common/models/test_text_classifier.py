@@ -4,6 +4,7 @@ import pytest
 import tiny_language_model
 
 from common.models import language_model, text_classifier
+from common.training import tuning
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 
