@@ -134,6 +134,9 @@ class Classes(Targets):
         correct = int(predicted == sample.label)
         return {"label": sample.label, "predicted": predicted, "confidence": confidence, "correct": correct} | told
 
+    def about(self):
+        return {"class_names": list(self.class_names)}
+
     def summary(self, samples):
         return dict(sorted(collections.Counter(sample.label for sample in samples).items()))
 

@@ -109,7 +109,7 @@ def test_the_summary_shows_what_was_stored(finished):
 
 def test_no_lambda_and_the_class_names_are_inside(finished):
     saved = saved_model.load_model(finished.directory)
-    model, names = saved.model, saved.class_names
+    model, names = saved.model, list(saved.class_names)
     assert names == ["across", "down"]
     assert "Lambda" not in zipfile.ZipFile(finished.directory / "model.keras").read("config.json").decode()
     assert model.input_shape == (None, None, None, 3)

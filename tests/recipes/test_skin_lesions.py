@@ -91,7 +91,7 @@ def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path)
 
     # The saved model answers from raw pixels what stands in predictions.csv, so it holds the temperature.
     saved = saved_model.load_model(result.directory)
-    model, names = saved.model, saved.class_names
+    model, names = saved.model, list(saved.class_names)
     assert names == ["bkl", "mel", "nv"]
     pixels = np.stack([photos.read(row["path"]) for row in rows])
     saved = model.predict(pixels, verbose=0)

@@ -1,0 +1,27 @@
+"""What stands in a model.keras, also in those of older versions."""
+
+import json
+import zipfile
+
+import keras
+import pytest
+
+from common.data import targets
+from common.media import clips, photos
+from common.runs import saved_model
+
+
+@pytest.mark.parametrize("sampling", ["whole", "window"])
+def test_models_of_older_versions_are_read(tmp_path, sampling):
+    """They hold class_names.json, and clips.json where they are of clips."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+    how = {"frames": 4, "sampling": sampling, "stride": 3, "looks": 5}
+    for name, told in (("photos", {}), ("clips", {"clips.json": how})):
+        path = tmp_path / f"{name}.keras"
+        model.save(path)
+        with zipfile.ZipFile(path, "a") as archive:
+            for file, content in ({"class_names.json": ["a", "b"]} | told).items():
+                archive.writestr(file, json.dumps(content))
+    saved = saved_model.load_model(tmp_path / "photos.keras")
+    assert saved.medium == photos.PHOTOS and saved.targets == targets.Classes(("a", "b"))
+    assert saved_model.load_model(tmp_path / "clips.keras").medium == clips.Clips(4, sampling, 3, 5)
