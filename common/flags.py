@@ -72,7 +72,8 @@ class RunConfig:
     mlflow: str | None = None  # an MLflow server or data base that gets the finished run: http://127.0.0.1:5000
     debug: bool = False  # show the traceback of an error
 
-    # Flags of older versions; no annotation, so it is no field.
+    FORMS_OF_DATA = "the place of the data, or demo"  # no annotation, so it is no field
+    # Flags of older versions.
     REMOVED = {"train_base": Removed(False, "no longer exists: a recipe of its own trains all layers from scratch")}
 
     def __post_init__(self):
@@ -82,6 +83,19 @@ class RunConfig:
     def cache_directory(self) -> pathlib.Path:
         """Where results that can be computed again are kept."""
         return (self.cache or default_cache_directory()).expanduser()
+
+
+def check_paths(config: RunConfig) -> None:
+    """Refuses data or a run that is not there, before anything heavy is loaded.
+
+    Raises:
+        UserError: names the flag.
+    """
+    special = config.data == "demo" or config.data.startswith("tfds:")
+    if not config.resume and not special and not pathlib.Path(config.data).expanduser().exists():
+        raise errors.UserError(f"--data {config.data}: no such file or folder; give {config.FORMS_OF_DATA}")
+    if config.resume and not (config.resume.expanduser() / "config.json").is_file():
+        raise errors.UserError(f"--resume {config.resume}: no config.json there, so it is not a run directory")
 
 
 def check_bounds(config: Any) -> None:

@@ -22,6 +22,8 @@ five splits; the head alone 0.838), with 330 0.883 (0.857 – 0.913; 0.867), in 
 seconds, the first run in 40.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses

@@ -27,6 +27,8 @@ Expected: on the drawn contracts a test perplexity of 2.55 (2.47 – 2.58, three
 2,686 (it has never seen a contract) and one from scratch 160, in three minutes on two CPU cores, all five strategies.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses

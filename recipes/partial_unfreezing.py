@@ -22,6 +22,8 @@ Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 from block
 seconds.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses

@@ -26,6 +26,8 @@ where a split by picture claims 0.701, in 45 seconds (31 – 53); on HAM10000 at
 work.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -49,6 +51,8 @@ from common.training import fine_tuning, fitting, imbalance, recorder, schedules
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(fine_tuning.TwoStageConfig):
     """Classify dermatoscopic pictures; splits by lesion, evaluates for a clinic."""
+
+    FORMS_OF_DATA = "a folder with images and a metadata.csv, a folder of class folders, a CSV, tfds:NAME or demo"
 
     data: str = "demo"  # demo, a folder with metadata.csv, class folders, or a CSV with path,label,group
     backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo

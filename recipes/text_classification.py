@@ -30,6 +30,8 @@ pretrained, a test accuracy of 0.938 (0.938 – 0.979, ten seeds) in 64 seconds 
 regression on TF-IDF has 0.979 (0.917 – 1.000) (`python benchmarks/legal_text.py --recipe text_classification`).
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses

@@ -27,6 +27,8 @@ apart (open and close, throw and catch) 1.000 and 0.500. On 120 real clips, whol
 0.859 and `frames` 0.816 (InceptionV3 to mixed8, 160 pixels, five folds).
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -53,6 +55,8 @@ from common.training import fine_tuning, fitting, recorder, schedules
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(fine_tuning.TwoStageConfig):
     """Classify clips by 3D pooling over a network for photos."""
+
+    FORMS_OF_DATA = "a folder of class folders with clips, a CSV or demo"
 
     data: str = "demo"  # demo, a folder of class folders with clips, or a CSV with path,label[,group][,split]
     # A name in keras.applications, MobileNetV2:0.35; default InceptionV3, on demo data demo.

@@ -1,5 +1,7 @@
 """Tuning of a language model on texts: the settings that recipes share, and how one strategy trains."""
 
+from __future__ import annotations
+
 import dataclasses
 import gc
 import sys
@@ -10,7 +12,7 @@ from annotated_types import Ge, Gt, Lt
 
 from common import errors, flags
 from common.models import language_model
-from common.training import fitting, schedules
+from common.training import fitting, loss_scale, schedules
 
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
@@ -21,6 +23,8 @@ LONGEST_WINDOW = 256  # tokens, where none is asked for
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextConfig(flags.RunConfig):
     """The flags of every recipe that tunes a language model on texts."""
+
+    FORMS_OF_DATA = "a folder of .txt files or a .jsonl"
 
     data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
     # A name of KerasHub's, hf://…, or a preset folder; default gpt2_base_en, on demo data demo.
@@ -105,17 +109,6 @@ def begin(strategy: str, preset: str, record) -> Cut:
     return Cut(model, first, *language_model.halves(model, first))
 
 
-class LossScale(keras.optimizers.LossScaleOptimizer):
-    """Keras's dynamic loss scale, which leaves a step out when a gradient overflows float16, for networks on words.
-
-    An embedding's gradient is a list of rows. Keras 3.15 looks at the last row of each word alone: an overflow in
-    another one goes through, and all weights are NaN. Here all rows are looked at.
-    """
-
-    def check_finite(self, grads):
-        return super().check_finite([getattr(gradient, "values", gradient) for gradient in grads])
-
-
 def optimizer(
     network: keras.Model, strategy: str, width: int, batches: int, config: TextConfig
 ) -> keras.optimizers.Optimizer:
@@ -139,7 +132,7 @@ def optimizer(
     )  # fmt: skip
     plain = [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]
     adam.exclude_from_weight_decay(plain)
-    return LossScale(adam) if config.precision == "mixed_float16" else adam
+    return loss_scale.LossScale(adam) if config.precision == "mixed_float16" else adam
 
 
 def train(
