@@ -98,11 +98,11 @@ def plan(base_model: keras.Model, config: Config) -> list[Stage]:
 
 
 def optimizer(stage: Stage, steps: int, config: Config) -> keras.optimizers.Optimizer:
-    """Adam at the head's rate; for further stages at the low one, which rises over `warm_up` epochs and then falls to 0
+    """Adam at the head's rate; for further stages at the low one, which rises over `warmup_epochs` and then falls to 0
     along a cosine."""
     if stage.blocks == 0:
         return keras.optimizers.Adam(config.learning_rate)
-    total, warm_up = config.fine_tuning_epochs * steps, config.warm_up * steps
+    total, warm_up = config.fine_tuning_epochs * steps, config.warmup_epochs * steps
     return keras.optimizers.Adam(schedules.warmup_cosine(config.fine_tuning_rate, total, warm_up))
 
 
