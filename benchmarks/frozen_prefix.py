@@ -184,7 +184,12 @@ def _in_memory(work, split):
     resize = raw_input.resizing(work.settings.image_size, "squash")
     paths = work.splits.paths(split)
     batches = pipeline.look_batches(
-        paths, [medium.PLAIN] * len(paths), resize, work.settings.batch_size, keras.applications.vgg16.preprocess_input
+        paths,
+        [medium.PLAIN] * len(paths),
+        resize,
+        work.settings.batch_size,
+        keras.applications.vgg16.preprocess_input,
+        photos.PHOTOS,
     )
     return np.concatenate([np.array(batch) for batch in batches]), np.eye(2, dtype="float32")[work.splits.labels(split)]
 

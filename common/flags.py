@@ -36,6 +36,7 @@ ALONE = {
     annotated_types.Gt: "above {}", annotated_types.Ge: "{} or above", annotated_types.Lt: "below {}",
     annotated_types.Le: "at most {}",
 }  # fmt: skip
+HOW_TO_GO_ON: list[str] = []  # what the run that is interrupted wants said
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
 
 
@@ -181,7 +182,7 @@ def reported_errors(debug: bool = False):
     except errors.UserError as error:
         fail(str(error), debug)
     except KeyboardInterrupt:
-        print("\nstopped by you", file=sys.stderr)
+        print("\nstopped by you" + "".join(f"; go on with {how}" for how in HOW_TO_GO_ON[-1:]), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:  # head and the like have read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -219,7 +220,7 @@ def parse(config_class: type[Any], arguments: list[str], description: str | None
         )
     if unknown:
         name = unknown[0].partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_")
-        if name in config_class.REMOVED:
+        if name in getattr(config_class, "REMOVED", ()):
             raise errors.UserError(_removed(config_class, name))
         here = [new for new in (*RENAMED.get(name, ()), ELSEWHERE.get(name)) if new in flag_names(config_class)]
         if here and unknown[0].startswith("-"):

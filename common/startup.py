@@ -52,7 +52,9 @@ def by_name(name: str) -> types.ModuleType:
     whole = f"{__package__}.{name}"
     if any(importlib.util.find_spec(each) is None for each in (whole.rpartition(".")[0], whole)):
         raise errors.UserError(f"this project does not include {name}, which belongs to another recipe")
-    return importlib.import_module(whole)
+    module = importlib.import_module(whole)
+    getattr(module, "__path__", None)  # loads it, where that was put off
+    return module
 
 
 @contextlib.contextmanager
@@ -151,7 +153,7 @@ def load_all() -> None:
 
 
 def _is_program_of_ours() -> bool:
-    """Whether a recipe or `-m recipes` is what runs, here or in a copied project."""
+    """Whether a file beside this package, in it, or in the recipes' folder is what runs."""
     file, folder = getattr(sys.modules["__main__"], "__file__", None), pathlib.Path(__file__).resolve().parent
     places = (folder, folder.parent, folder.parent / "recipes")
     return file is not None and pathlib.Path(file).resolve().parent in places

@@ -133,4 +133,4 @@ def printable(path: str) -> str:
 
 def without_advice(error: Exception) -> str:
     """What is wrong with a file, for whoever asks about it alone: removing it is advice for a data set."""
-    return re.sub(r"(; | or )remove it$", "", str(error))
+    return re.sub(r"(; | or )remove (it|the entry)$", "", str(error))

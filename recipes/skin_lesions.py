@@ -114,7 +114,7 @@ def read_table(config: Config) -> metadata_table.Table:
     )  # fmt: skip
     table = metadata_table.load(config.data, config.cache_directory, columns, config.diagnoses)
     diagnoses = sorted({sample.label for sample in table.samples})
-    for name in config.target_class:
+    for name in config.target_class if len(diagnoses) > 1 else ():  # one alone is refused later
         if name not in diagnoses:
             raise errors.UserError(
                 f"--target-class {name}: no such diagnosis in the data; name one (or several) of {', '.join(diagnoses)}"

@@ -41,7 +41,7 @@ from typing import Annotated
 import keras
 from annotated_types import Ge, Gt
 
-from common import devices
+from common import devices, flags
 from common.data import documents, sample_list
 from common.evaluation import baselines, classification
 from common.features import frozen_windows
@@ -64,6 +64,10 @@ class Config(tuning.TextConfig):
     windows_per_document: Annotated[int, Gt(0)] = 4  # how far it reads; more need more memory and time
     # First tune the language model on the training documents, if they are many.
     adapt_epochs: Annotated[int, Ge(0)] = 0
+
+    REMOVED = tuning.TextConfig.REMOVED | {
+        "task": flags.Removed("classify", "no longer exists: this recipe classifies; leave it away")
+    }
 
     @property
     def strategies(self) -> tuple[str, ...]:

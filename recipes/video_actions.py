@@ -193,7 +193,7 @@ def order_and_pairs(model, backbone, splits, probabilities, config: Config) -> d
     labels = splits.labels("test")[chosen]
     batches = pipeline.evaluation_batches(
         [splits.paths("test")[number] for number in chosen], labels, splits.targets.encoded, backbone.resize,
-        config.batch_size, backbone.preprocess, splits.medium.looks("test")[0], splits.medium,
+        config.batch_size, backbone.preprocess, splits.medium, splits.medium.looks("test")[0],
     )  # fmt: skip
     return {
         "clips": len(chosen),

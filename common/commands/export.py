@@ -278,7 +278,7 @@ def _compare(
     tf.config.experimental.enable_tensor_float_32_execution(False)
     answers: dict[exported_model.Variant, list[np.ndarray]] = {variant: [] for variant in written}
     expected, first = [], None
-    for path in tqdm.tqdm(paths, desc="comparing", unit="file"):
+    for path in tqdm.tqdm(paths, desc="comparing", unit="file", disable=None):
         try:
             raw, resized = _looks(path, reading)
         except errors.UnusableFile as error:

@@ -57,7 +57,7 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
     target = finished_run.target_of(run)
     answers, refused = [], 0
     for start in tqdm.trange(
-        0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size
+        0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size or None
     ):
         asked = paths[start : start + batch_size]
         looks = [(path, found) for path in asked if (found := _looks(path, reading)) is not None]
@@ -78,7 +78,8 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
             file=sys.stderr,
         )
     if csv:
-        files.write_csv(csv, list(rows[0]) if rows else ["path"], [row.values() for row in rows])
+        columns = ["path", *targets.columns, *([f"p_target_{name}", "called"] if target else [])]
+        files.write_csv(csv, columns, [row.values() for row in rows])
     for path, *answer in shown:
         print("\t".join([words.printable(str(path)), *map(str, answer)]))
     return 2 if refused else 0

@@ -97,7 +97,7 @@ class Answerer:
     def _kind_of_answer(self, looks: int) -> str:
         if self.target:
             return "the most probable class; the numbers rank, they are no risk in per cent"
-        mean = f", the mean over {looks} looks at the {self.medium.unit}" if looks > 1 else ""
+        mean = f", the mean over {looks} {self.medium.several} of the {self.medium.unit}" if looks > 1 else ""
         return f"the most probable of {len(self.class_names)} classes{mean}"
 
     def _called(self, probabilities) -> dict | None:

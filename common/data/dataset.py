@@ -52,9 +52,9 @@ def load(
     elif samples is None:
         samples = sources.read_source(config.data, config.cache_directory, medium)
     if not targets.enough(samples):
-        raise errors.UserError(f"--data {config.data}: {targets.too_little} there; nothing can be learnt from that")
+        raise errors.UserError(f"--data {config.data}: {targets.needed}")
     cache = None if config.no_cache else config.cache_directory
-    facts = file_checks.scan([sample.path for sample in samples], cache, medium=medium)
+    facts = file_checks.scan([sample.path for sample in samples], medium, cache)
     judge = functools.partial(file_checks.apply, samples, facts, unit=medium.unit, targets=targets)
     # Of a resumed run those that were left out are; one more would change what the first epochs were trained on.
     usable = judge() if resumed else judge(config.skip_bad, skipped_csv, known=problems)

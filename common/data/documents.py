@@ -15,7 +15,7 @@ import re
 import sys
 from collections.abc import Iterable
 
-from common import errors
+from common import errors, words
 from common.data import file_checks, near_duplicates, parts, sample_list, sources, splits
 from common.data import targets as kinds
 from common.demo import drawn_texts
@@ -82,10 +82,9 @@ def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     bad = {problem.path for problem in problems}
     samples = [sample for sample in samples if sample.path not in bad]
     texts = {sample.path: texts[sample.path] for sample in samples}
-    file_checks.leave_out(
-        problems, total, config.skip_bad, directory / "skipped.csv", "document",
-        advice="put them right, name their --encoding",
-    )  # fmt: skip
+    undecoded = any(problem.reason.startswith(f"not {config.encoding}") for problem in problems)
+    advice = {"advice": "put them right, name their --encoding"} if undecoded else {}
+    file_checks.leave_out(problems, total, config.skip_bad, directory / "skipped.csv", "document", **advice)
     if problems:
         print(f"data: {len(problems)} documents left out, see {directory / 'skipped.csv'}", file=sys.stderr)
     if not samples:
@@ -163,10 +162,10 @@ def read_source(config) -> tuple[list[sample_list.Sample], dict[str, str], list[
         raise errors.UserError(f"--data {config.data}: neither a folder of .txt files nor a .jsonl file")
     else:
         raise errors.UserError(f"--data {config.data}: no such file or folder; give a folder of .txt files or a .jsonl")
-    samples, texts, problems = [], {}, []
+    samples, texts, problems, medium = [], {}, [], medium_of(config)
     for sample, text, reason in found:
         try:
-            texts[sample.path] = medium_of(config).tidied(text or "")
+            texts[sample.path] = medium.tidied(text or "")
             samples.append(sample)
         except errors.UnusableFile as error:
             problems.append(file_checks.Problem(sample.path, sample.label, reason or str(error)))
@@ -201,8 +200,8 @@ def _read_folder(folder: pathlib.Path, encoding: str):
     every = {path for path in folder.rglob("*") if path.is_file() and not media_texts.hidden(path.relative_to(folder))}
     others = collections.Counter(path.suffix.lower() or "none" for path in every - set(paths))
     if paths and others:
-        kinds = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
-        print(f"data: only .txt files are read; left alone by their ending: {kinds}", file=sys.stderr)
+        told = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
+        print(f"data: only .txt files are read; left alone by their ending: {told}", file=sys.stderr)
     if not paths:
         raise errors.UserError(f"{folder}: no .txt files there; give one document per file, in a sub-folder per type")
     tops = {path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
@@ -307,7 +306,7 @@ def _as_split_before(samples: list[sample_list.Sample], split_csv: pathlib.Path)
         UserError: the documents are no longer those of the split.
     """
     with open(split_csv, newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = {row["path"]: sample_list.Sample(**row) for row in csv.DictReader(file)}  # type: ignore[arg-type]
+        rows = {row["path"]: sample_list.of_row(row) for row in csv.DictReader(file)}
     here = {sample.path for sample in samples}
     changed = sorted(here ^ set(rows))
     if changed:
@@ -318,7 +317,7 @@ def _as_split_before(samples: list[sample_list.Sample], split_csv: pathlib.Path)
 def count_table(windows: dict[str, windows.Windows], length: int, duplicates: int) -> str:
     """What there is to train on, for the terminal."""
     counts = ", ".join(f"{part.tokens:,} tokens in {len(part):,} for {side}" for side, part in windows.items())
-    pairs = "no pair of documents is" if duplicates == 0 else f"{duplicates} pairs of documents are"
+    pairs = "no pair of documents is" if duplicates == 0 else words.plural(duplicates, "pair") + " of documents are"
     return f"data: windows of {length}: {counts}; {pairs} nearly the same"
 
 
@@ -327,7 +326,7 @@ def documents_line(summary: dict, config) -> str:
     counts = " / ".join(f"{summary[side]:,}" for side in sample_list.SPLIT_NAMES)
     companies, pairs = sum(summary["groups"].values()), len(summary["near_duplicates"])
     known = f", {companies:,} companies" if companies else ""
-    alike = f"; {pairs} pairs of documents are nearly the same" if pairs else ""
+    alike = f"; {words.plural(pairs, 'pair')} of documents share much of their text" if pairs else ""
     return (
         f"data: {counts} documents to train, validate and test, {len(summary['class_names'])} types{known}{alike}\n"
         f"data: the network reads {summary['read']:.0%} of their text: of each the first {config.windows_per_document} "

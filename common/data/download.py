@@ -52,7 +52,7 @@ def append(url: str, part: pathlib.Path, advice: str, user_agent: str = USER_AGE
         name = part.name.removesuffix(".part")
         with (
             open(part, "ab" if start else "wb") as file,
-            tqdm.tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True) as progress,
+            tqdm.tqdm(desc=name, total=total, initial=start, unit="B", unit_scale=True, disable=None) as progress,
         ):
             for chunk in chunks(response, name):
                 file.write(chunk)

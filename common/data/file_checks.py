@@ -2,7 +2,7 @@
 
 `scan` finds the facts (and remembers them), `find_problems` judges them, `apply` stops the run or
 leaves the bad files out. A sample is any object with the strings `.path`, `.label`, `.group` ("" for
-none) and `.split` ("" unless the data source itself gives it). What is scanned the medium says.
+none) and `.split` ("" unless the data source itself gives it). How a file is read, its medium says.
 """
 
 import collections
@@ -24,7 +24,6 @@ import tqdm
 from common import errors, files, words
 from common.data import targets as kinds
 from common.media import medium as media
-from common.media import photos
 
 # To be raised whenever a medium judges or notes differently, so that no old verdict is kept. The decoder's
 # version belongs to it, because the decoder decides what can be read.
@@ -50,18 +49,18 @@ class Problem:
 
 def scan(
     paths: Iterable[str | os.PathLike],
+    medium: media.Medium,
     cache_directory: str | os.PathLike | None = None,
     workers: int | None = None,
-    medium: media.Medium = photos.PHOTOS,
 ) -> dict:
     """Opens every file once and returns its facts, from the cache where it has not changed since.
 
     Args:
         paths: the files; each is opened once, however often it is named.
+        medium: what a file is.
         cache_directory: facts are kept in one file per data set below its folder `scan`; None keeps
             none.
         workers: threads that read and decode; by default one per CPU core.
-        medium: what a file is.
 
     Returns:
         A dict from each path, as given, to its `medium.Facts`, in the order of `paths`.
@@ -87,7 +86,9 @@ def _inspect_all(paths, workers, medium):
     pool = futures.ThreadPoolExecutor(workers or os.cpu_count())
     try:
         found = pool.map(medium.inspect, paths)
-        yield from zip(paths, tqdm.tqdm(found, "scan", len(paths), unit=medium.unit, delay=1), strict=True)
+        yield from zip(
+            paths, tqdm.tqdm(found, "scan", len(paths), unit=medium.unit, delay=1, disable=None), strict=True
+        )
     finally:
         # Without this, Ctrl-C would wait until the last photo of the data set is decoded.
         pool.shutdown(cancel_futures=True)
@@ -286,8 +287,8 @@ def _judge_classes(samples, facts, minimum_per_class, reasons, unit, targets):
 
 def _too_few(name, count, minimum_per_class, unit):
     few = f"only {count} usable {unit}{'s' if count > 1 else ''}" if count else f"no usable {unit}"
-    has = f"class '{words.printable(name)}' has {few}, needs" if name else f"there is {few}, the data needs"
-    return f"{has} at least {minimum_per_class}"
+    what = f"class '{words.printable(name)}' has {few}" if name else f"{few} without a class"
+    return f"{what}, needs at least {minimum_per_class}"
 
 
 # Acting on them ---------------------------------------------------------------------------------------------

@@ -19,6 +19,8 @@ def pooled(
     """
     members = collections.defaultdict(set)
     for sample in samples:
+        if sample.split not in ("", "train"):  # the source gives its side: it is not dealt out
+            continue
         members[host(sample), strata(sample)].add(units[sample.path])
     replaced = {}
     for (place, stratum), own in members.items():

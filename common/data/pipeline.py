@@ -12,12 +12,11 @@ import tensorflow as tf
 
 from common.media import augmentation as augmentations
 from common.media import medium as media
-from common.media import photos
 
 
 def training_batches(
-    paths, labels, encode, resize, batch_size, seed, preprocess, augmentation=None, first_epoch=0, balanced=False,
-    medium=photos.PHOTOS,
+    paths, labels, encode, resize, batch_size, seed, preprocess, medium, augmentation=None, first_epoch=0,
+    balanced=False,
 ) -> tf.data.Dataset:  # fmt: skip
     """An endless stream of shuffled training batches, one epoch after the other.
 
@@ -87,7 +86,7 @@ def _order(labels, seed, epoch, balanced):
 
 
 def evaluation_batches(
-    paths, labels, encode, resize, batch_size, preprocess, look=media.PLAIN, medium=photos.PHOTOS
+    paths, labels, encode, resize, batch_size, preprocess, medium, look=media.PLAIN
 ) -> tf.data.Dataset:
     """The items once, in the order given, each looked at in one way; arguments as in `training_batches`."""
 
@@ -100,7 +99,7 @@ def evaluation_batches(
 
 
 def look_batches(
-    paths, looks, resize, batch_size, preprocess, augmentation=None, seeds=None, medium=photos.PHOTOS
+    paths, looks, resize, batch_size, preprocess, medium, augmentation=None, seeds=None
 ) -> tf.data.Dataset:
     """Items once, in the order given, each looked at in its own way, without targets, on their way to the cache.
 

@@ -63,7 +63,7 @@ def read_csv(path: pathlib.Path) -> list[Sample]:
 
 
 def _sample_of_row(row: dict, folder: pathlib.Path, place: str) -> Sample:
-    if None in row:
+    if any(value.strip() for value in row.get(None) or ()):
         raise errors.UserError(
             f"{place}: more values than the first line has columns; quote a value with a comma in it"
         )
@@ -73,8 +73,13 @@ def _sample_of_row(row: dict, folder: pathlib.Path, place: str) -> Sample:
     if values["split"] and values["split"].lower() not in FOLDER_SPLITS:
         raise errors.UserError(f"{place}: split is {values['split']!r}, must be train, validation or test")
     values["split"] = FOLDER_SPLITS.get(values["split"].lower(), "")
-    about = {name: value or "" for name, value in row.items() if name and name not in COLUMNS}
-    return Sample(**values | {"path": str(folder / pathlib.Path(values["path"]).expanduser())}, about=about)
+    return of_row(row | values | {"path": str(folder / pathlib.Path(values["path"]).expanduser())})
+
+
+def of_row(row: dict) -> Sample:
+    """The sample of a row of a CSV with the columns of a sample and perhaps further ones."""
+    about = {name.strip(): (value or "").strip() for name, value in row.items() if name and name not in COLUMNS}
+    return Sample(**{name: row.get(name) or "" for name in COLUMNS}, about=about)
 
 
 def write_csv(path: pathlib.Path, samples: Iterable[Sample]) -> None:

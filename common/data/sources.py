@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+import sys
 import types
 from collections.abc import Collection
 
@@ -86,10 +87,16 @@ def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[
     else:
         samples = _read_class_folders(subfolders, medium)
     if len({sample.label for sample in samples}) < 2:
-        is_table = (folder / "metadata.csv").is_file()
+        hint = (
+            "; skin lesions with a metadata.csv have a recipe of their own"
+            if (folder / "metadata.csv").is_file()
+            else ""
+        )
+        if len(subfolders) == 1 and len(_visible_folders(subfolders[0])) > 1:
+            hint = f"; the classes seem to lie one folder deeper: give {subfolders[0]}"
         raise errors.UserError(
             f"{folder}: a classifier needs at least two class folders with {medium.unit}s in it, such as cats/ and "
-            "dogs/" + ("; skin lesions with a metadata.csv have a recipe of their own" if is_table else "")
+            f"dogs/{hint}"
         )
     return samples
 
@@ -111,7 +118,17 @@ def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
 
 
 def _read_class_folders(class_folders: list[pathlib.Path], medium: media.Medium) -> list[sample_list.Sample]:
-    return [sample_list.Sample(str(path), folder.name) for folder in class_folders for path in medium.find(folder)]
+    samples = []
+    for folder in class_folders:
+        paths = medium.find(folder)
+        inside = {path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
+        if len(inside) > 1 and all(path.parent != folder for path in paths):
+            print(
+                f"data: all {medium.unit}s of class {folder.name!r} lie in folders below it, such as {min(inside)!r}, "
+                f"whose names do not count; if these are the classes, give --data {folder}", file=sys.stderr,
+            )  # fmt: skip
+        samples += [sample_list.Sample(str(path), folder.name) for path in paths]
+    return samples
 
 
 def _visible_folders(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -94,7 +94,9 @@ class Splits:
     def class_weights(self) -> dict[int, float]:
         """`class_weight` for `fit`, with which every class counts alike: n / (classes x items of the class)."""
         labels = self.labels("train")
-        return dict(enumerate(class_weight.compute_class_weight("balanced", classes=np.unique(labels), y=labels)))
+        present = np.unique(labels)
+        weights = class_weight.compute_class_weight("balanced", classes=present, y=labels)
+        return dict(zip(present.tolist(), weights.tolist(), strict=True))
 
     def parts(self, column: str) -> dict[str, Self]:
         """One `Splits` for each domain, task or client: the samples of each value of a column, on their sides.

@@ -23,12 +23,13 @@ class Targets:
     Attributes:
         name: of the kind, as a saved model has it.
         shown: the keys of an `answer` that `predict` prints.
-        too_little: what is said of samples that are not `enough`.
+        too_little, needed: what is said of samples that are not `enough`.
     """
 
     name: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]
     too_little: ClassVar[str] = "no samples are"
+    needed: ClassVar[str] = "there is nothing to learn from"
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -66,6 +67,11 @@ class Targets:
         """What a model's output says, as plain numbers and strings, by the names of columns."""
         raise NotImplementedError
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The keys of an answer."""
+        return self.shown
+
     def judged(self, sample, output: np.ndarray) -> dict:
         """An answer beside the truth, by the names of the columns of predictions.csv."""
         raise NotImplementedError
@@ -98,6 +104,7 @@ class Classes(Targets):
     name = "classes"
     shown = ("label", "probability")
     too_little = "fewer than two classes are"
+    needed = "a classifier needs at least two classes"
 
     class_names: tuple[str, ...] = ()
 
@@ -128,6 +135,10 @@ class Classes(Targets):
         probabilities = {f"p_{name}": float(value) for name, value in zip(self.class_names, output, strict=True)}
         return {"label": self.class_names[best], "probability": float(output[best])} | probabilities
 
+    @property
+    def columns(self):
+        return *self.shown, *(f"p_{name}" for name in self.class_names)
+
     def judged(self, sample, output):
         told = self.answer(output)
         predicted, confidence = told.pop("label"), told.pop("probability")
@@ -148,8 +159,12 @@ def restored(saved: dict) -> Targets:
     """Targets from what `Targets.saved` gives.
 
     Raises:
-        UserError: this project does not have them.
+        UserError: this version does not have them.
     """
-    if saved["name"] not in KINDS:
-        raise errors.UserError(f"{saved['name']!r} are no targets; there are {', '.join(sorted(KINDS))}")
-    return KINDS[saved["name"]](**{name: value for name, value in saved.items() if name != "name"})
+    name = saved.get("name") if isinstance(saved, dict) else None
+    if not isinstance(name, str) or name not in KINDS:
+        raise errors.UserError(f"{name!r} are no targets of this version; there are {', '.join(sorted(KINDS))}")
+    try:
+        return KINDS[name](**{key: value for key, value in saved.items() if key != "name"})
+    except TypeError as error:
+        raise errors.UserError(f"targets {name}: not as this version writes them ({error})") from error

@@ -78,7 +78,9 @@ def _write_photos(builder, destination: pathlib.Path) -> None:
         # Without decoding, the files come as they were put in, a JPEG is not compressed a second time.
         dataset = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
         total = builder.info.splits[split].num_examples
-        for number, example in enumerate(tqdm.tqdm(dataset, f"writing {split} photos", total=total, unit="photo")):
+        for number, example in enumerate(
+            tqdm.tqdm(dataset, f"writing {split} photos", total=total, unit="photo", disable=None)
+        ):
             content = example["image"].numpy()
             class_folder = target / class_names[int(example["label"])].replace("/", "-")
             class_folder.mkdir(parents=True, exist_ok=True)

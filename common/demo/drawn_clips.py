@@ -475,7 +475,7 @@ def write_clips(folder, persons=PERSONS, clips=CLIPS, size: int = IMAGE_SIZE) ->
     names = {file_name(*which) for which in wanted}
 
     def write(unfinished):
-        for which in tqdm.tqdm(wanted, desc="drawing clips", unit="clip"):
+        for which in tqdm.tqdm(wanted, desc="drawing clips", unit="clip", disable=None):
             path = unfinished / file_name(*which)
             path.parent.mkdir(exist_ok=True)
             write_clip(path, draw(*which, size))

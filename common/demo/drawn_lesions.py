@@ -324,7 +324,7 @@ def write_pictures(folder, seed: int = 0, size: int = drawn_photos.IMAGE_SIZE) -
 
     def write(unfinished):
         (unfinished / "images").mkdir()
-        for row in tqdm.tqdm(rows, desc="drawing lesions", unit="picture"):
+        for row in tqdm.tqdm(rows, desc="drawing lesions", unit="picture", disable=None):
             lesion, picture = (int(number) for number in row["image_id"].split("_")[1:])
             photo = Image.fromarray(draw(lesion, picture, size))
             photo.save(unfinished / "images" / f"{row['image_id']}.jpg", quality=drawn_photos.JPEG_QUALITY)

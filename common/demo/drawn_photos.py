@@ -443,7 +443,9 @@ def write_photos(folder, per_class: int = 100, seed: int = 0, size: int = IMAGE_
         raise ValueError(f"per_class must be 1 to 100,000; got {per_class}")
 
     def write(unfinished):
-        with tqdm.tqdm(total=per_class * len(CLASS_NAMES), desc="drawing photos", unit="photo") as progress:
+        with tqdm.tqdm(
+            total=per_class * len(CLASS_NAMES), desc="drawing photos", unit="photo", disable=None
+        ) as progress:
             for class_name in CLASS_NAMES:
                 _write_class(unfinished / class_name, class_name, per_class, seed, size, progress)
 

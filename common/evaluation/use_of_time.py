@@ -31,7 +31,7 @@ def order_test(classifier: keras.Model, batches, labels, seed: int = 0) -> dict:
     on_frames, joined = frames.frame_parts(classifier)
     random, labels = np.random.default_rng(seed), np.asarray(labels)
     found: dict[str, list] = {name: [] for name in ORDERS}
-    with tqdm.tqdm(total=len(labels), desc="order test", unit="clip") as progress:
+    with tqdm.tqdm(total=len(labels), desc="order test", unit="clip", disable=None) as progress:
         for clips, _ in batches:
             clips = on_frames.predict_on_batch(clips)
             shuffled = np.stack([clip[other_order(len(clip), random)] for clip in clips])

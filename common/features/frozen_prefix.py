@@ -124,7 +124,7 @@ class FrozenPrefix:
         return [
             pipeline.evaluation_batches(
                 splits.paths(split), labels, splits.targets.encoded, self.backbone.resize, self.config.batch_size,
-                self.backbone.preprocess, look, splits.medium,
+                self.backbone.preprocess, splits.medium, look,
             )
             for look in self._views(split)
         ]  # fmt: skip
@@ -170,7 +170,9 @@ class FrozenPrefix:
             self._check_size(store, len(missing))
             source = self._source(missing, store)
             self._say(prefix, store, source, len(missing), len(work))
-            with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self.splits.medium.unit) as progress:
+            with tqdm.tqdm(
+                total=len(missing), desc="frozen prefix", unit=self.splits.medium.unit, disable=None
+            ) as progress:
                 batches = self._from_features(*source, missing) if source else self._from_items(missing, prefix)
                 store.write(_counted(batches, progress))
         return store
@@ -226,8 +228,8 @@ class FrozenPrefix:
                 paths, looks = zip(*(work[name] for name in part), strict=True)
                 batches = pipeline.look_batches(
                     paths, looks, self.backbone.resize, self.config.batch_size, self.backbone.preprocess,
-                    self.augmentation if numbered else None,
-                    [_view_seed(self.config.seed, name) for name in part] if numbered else None, self.splits.medium,
+                    self.splits.medium, self.augmentation if numbered else None,
+                    [_view_seed(self.config.seed, name) for name in part] if numbered else None,
                 )  # fmt: skip
                 yield from _through(prefix, part, batches if devices.has_gpu() else list(batches))
 

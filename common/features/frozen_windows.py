@@ -158,7 +158,7 @@ class FrozenWindows:
     def _computed(self, prefix, names, work):
         """Yields (names, features) batch by batch."""
         size = self.config.batch_size
-        for start in tqdm.trange(0, len(names), size, desc="frozen prefix", unit="batch"):
+        for start in tqdm.trange(0, len(names), size, desc="frozen prefix", unit="batch", disable=None):
             part = names[start : start + size]
             rows = [work[name] for name in part]
             ids = np.stack([windows.token_ids[row] for windows, row in rows])

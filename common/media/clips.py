@@ -54,6 +54,7 @@ class Clips(medium.Medium):
     decoder = f"PyAV {av.__version__}"
     facts = Facts
     most_pixels = containers.MAX_PIXELS
+    several = "windows"
     explained_by = "motion"
 
     frames: int = 16

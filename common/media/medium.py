@@ -4,6 +4,7 @@ The splits of a run and its saved model carry one, and nobody else asks what an 
 subclass of `Medium` in a module of this room that has the medium's name.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -64,6 +65,7 @@ class Medium:
         decoder: what reads them, with its version: another one may judge otherwise.
         facts: what `inspect` returns.
         most_pixels: of a picture in it, at most; None where there is no such limit.
+        several: what several looks at one item are called.
         explained_by: the module of `common.report` that shows what a network looked at in an item, "" for none.
     """
 
@@ -73,6 +75,7 @@ class Medium:
     decoder: ClassVar[str] = ""
     facts: ClassVar[type[Facts]] = Facts
     most_pixels: ClassVar[int | None] = None
+    several: ClassVar[str] = "views"
     explained_by: ClassVar[str] = ""
 
     def __init_subclass__(cls, **options: Any):
@@ -177,12 +180,23 @@ def kind(name: str) -> type[Medium]:
         UserError: there is no such medium, or this project does not have it.
     """
     if name not in KINDS and name.isidentifier():
-        startup.by_name(f"media.{name}")
+        with contextlib.suppress(errors.UserError):
+            startup.by_name(f"media.{name}")
     if name not in KINDS:
-        raise errors.UserError(f"{name!r} is no medium; there are {', '.join(sorted(KINDS))}")
+        raise errors.UserError(f"{name!r} is no medium of this project; loaded are {', '.join(sorted(KINDS))}")
     return KINDS[name]
 
 
 def restored(saved: dict) -> Medium:
-    """A medium from what `Medium.saved` gives."""
-    return kind(saved["name"])(**{name: value for name, value in saved.items() if name != "name"})
+    """A medium from what `Medium.saved` gives.
+
+    Raises:
+        UserError: this version does not have it.
+    """
+    name = saved.get("name") if isinstance(saved, dict) else None
+    if not isinstance(name, str):
+        raise errors.UserError(f"{name!r} is no medium")
+    try:
+        return kind(name)(**{key: value for key, value in saved.items() if key != "name"})
+    except TypeError as error:
+        raise errors.UserError(f"medium {name}: not as this version writes it ({error})") from error

@@ -240,12 +240,15 @@ def summary(result: finished_run.Result) -> str:
     low, high = result.results["test"]["accuracy_interval"]
     rows.append(("95 % interval of accuracy", "", f"{low:.3f} – {high:.3f}"))
     if result.results["test"].get("interval_units", intervals.FEW_UNITS) < intervals.FEW_UNITS:
-        rows.append(("of so few groups it says little", "", f"{result.results['test']['interval_units']} groups"))
+        count = result.results["test"]["interval_units"]
+        kind = f"{result.unit}s" if count == result.results["test"]["n"] else "groups"
+        rows.append((f"of so few {kind} it says little", "", f"{count} {kind}"))
     rows.append((f"{result.unit}s", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
     cost = result.results["cost"]
     lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
+    epochs = f"{words.plural(cost['epochs'], 'epoch')}, " if cost["epochs"] else ""
     lines.append(
-        f"{cost['epochs']} epochs, {cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 1e6:,.0f} MB of memory, "
+        f"{epochs}{cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 1e6:,.0f} MB of memory, "
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
     if "kept_stage" in result.results:

@@ -147,7 +147,7 @@ def leak_bars(leak, *, theme):
             without intervals; None where not known.
         theme: a `figures.Theme`.
     """
-    bars = (
+    rows = (
         ("lesion", "by lesion, honest", theme.train, 1),
         ("random", "by picture, leaks", theme.leak, 1),
         ("seen", "lesion seen in training", theme.leak, figures.PALE),
@@ -155,12 +155,12 @@ def leak_bars(leak, *, theme):
     )
     figure, panels = figures.new_figure(4.8, 2, ncols=2, sharey=True)
     for axes, metric in zip(panels, ("balanced_accuracy", "accuracy"), strict=True):
-        for place, (part, _, colour, opacity) in enumerate(bars):
+        for place, (part, _, colour, opacity) in enumerate(rows):
             value, limits = leak[part][metric], leak[part].get(f"{metric}_interval")
             bars.draw_bar(axes, place, value, limits, theme, color=colour, alpha=opacity)
         axes.set_title(metric.replace("_", " "), fontsize=9)
         bars.set_share_axis(axes, 1.42)
-    panels[0].set_yticks(range(len(bars)), [label for _, label, *_ in bars])
-    panels[0].set_ylim(len(bars) - 0.4, -0.6)
+    panels[0].set_yticks(range(len(rows)), [label for _, label, *_ in rows])
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
     panels[0].get_yticklabels()[1].set_color(theme.leak)
     return figure

@@ -134,7 +134,7 @@ def frame_strips(strips, contributions, captions, *, theme):
                      "top": 1 - 0.2 / len(strips), "hspace": 0.32},
     )[:, 0]  # fmt: skip
     for number, (strip, added, caption) in enumerate(zip(strips, contributions, captions, strict=True)):
-        pictures, bars = places[2 * number : 2 * number + 2]
+        pictures, below = places[2 * number : 2 * number + 2]
         height, width = strip.shape[1:3]
         for frame, pixels in enumerate(strip):
             pictures.imshow(pixels, extent=(frame + 0.03, frame + 0.97, 0, 0.94 * height / width), aspect="auto")
@@ -142,12 +142,12 @@ def frame_strips(strips, contributions, captions, *, theme):
         pictures.set_ylim(0, 0.94 * height / width)
         pictures.set_title(caption, loc="left", fontsize=8.5, pad=3, color=theme.ink, parse_math=False)
         colours = [theme.train if value > 0 else theme.validation for value in added]
-        bars.bar(np.arange(count) + 0.5, added, 0.6, color=colours)
-        bars.axhline(0, color=theme.muted, linewidth=0.8)
-        bars.set_xlim(0, count)
-        bars.set_ylim(-1.1 * top, 1.1 * top)
+        below.bar(np.arange(count) + 0.5, added, 0.6, color=colours)
+        below.axhline(0, color=theme.muted, linewidth=0.8)
+        below.set_xlim(0, count)
+        below.set_ylim(-1.1 * top, 1.1 * top)
         pictures.set_axis_off()
-        bars.set_axis_off()
+        below.set_axis_off()
     return figure
 
 

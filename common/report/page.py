@@ -88,7 +88,7 @@ def explained_photos(run, name, rows, classes, heatmap_function):
         name: of the sheet.
         rows: of photos that are there.
         classes: as many names, the class to explain for each.
-        heatmap_function: as `classes.write` takes it.
+        heatmap_function: of paths and class indices to pictures and heatmaps, as `grad_cam.for_files` makes it.
     """
     if not rows:
         return []

@@ -63,7 +63,7 @@ def strategy_table(rows: Sequence[dict], columns: dict[str, tuple[str, str]], le
     for row in rows:
         shown.append((
             ">" if row["kept"] else "", row["strategy"], f"{row['trainable_parameters']:,}", f"{row['seconds']:.1f}",
-            f"{row['peak_memory_bytes'] / 2**20:,.0f} MB",
+            f"{row['peak_memory_bytes'] / 1e6:,.0f} MB",
             *(number(row[side][metric]) for side, metric in columns.values()),
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]

@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 
 from common import flags
+from common.data import sample_list
 from common.media import medium as media
 
 
@@ -52,7 +53,7 @@ class FinishedRun:
             results=json.loads((directory / "results.json").read_text(encoding="utf-8")),
             history=[_epoch(row) for row in read_rows(directory / "history.csv")],
             predictions=[_prediction(row) for row in read_rows(directory / "predictions.csv")],
-            split=read_rows(directory / "split.csv"),
+            split=[_sample(row) for row in read_rows(directory / "split.csv")],
             skipped=read_rows(directory / "skipped.csv"),
         )
 
@@ -107,6 +108,11 @@ def _epoch(row):
     """An epoch with its numbers as floats; what is empty is left out."""
     stage = {"stage": row["stage"]} if row.get("stage") else {}
     return stage | {name: float(value) for name, value in row.items() if name != "stage" and value}
+
+
+def _sample(row):
+    """Of a row of split.csv what every data set has; further columns may have any name."""
+    return {name: row[name] for name in sample_list.COLUMNS if name in row}
 
 
 def _prediction(row):

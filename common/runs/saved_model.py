@@ -62,6 +62,8 @@ def load_model(directory: pathlib.Path) -> SavedModel:
     Raises:
         UserError: there is no model.keras, or it cannot be read.
     """
+    if not directory.exists():
+        raise errors.UserError(f"{directory}: no such file or folder; give the directory of a finished run")
     path = directory / "model.keras" if directory.is_dir() else directory
     if (directory / "compare.json").is_file():
         raise errors.UserError(
@@ -79,8 +81,11 @@ def load_model(directory: pathlib.Path) -> SavedModel:
             told = {name: json.loads(archive.read(name)) for name in TOLD if name in archive.namelist()}
         told = told if "medium.json" in told else _of_older_versions(told)
         targets, medium = kinds.restored(told["targets.json"]), media.restored(told["medium.json"])
-        return SavedModel(keras.saving.load_model(path, compile=False), targets, medium)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        saved = SavedModel(keras.saving.load_model(path, compile=False), targets, medium)
+        if saved.class_names and len(saved.class_names) != saved.model.output_shape[-1]:
+            raise ValueError(f"{len(saved.class_names)} names for {saved.model.output_shape[-1]} outputs")
+        return saved
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OSError, errors.UserError) as error:
         raise errors.UserError(f"{path}: not a model file of these recipes ({str(error).splitlines()[0]})") from error
 
 

@@ -18,7 +18,7 @@ from common.models import language_model
 def save(
     folder: pathlib.Path, model: language_model.LanguageModel, first: int | None, head: keras.Model, class_names, config
 ):
-    """Writes `preset`, the network with its tokenizer, and `classifier.keras` with the class names inside the archive.
+    """Writes `preset`, the network with its tokenizer, and `classifier.keras` with `targets.json` inside the archive.
 
     The classifier takes whole documents, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is put
     together anew from the saved network, because a graph that was cut cannot be saved.
@@ -43,7 +43,7 @@ def save(
     with files.replacing(path) as temporary:
         classifier.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr("class_names.json", json.dumps(list(class_names), ensure_ascii=False))
+            archive.writestr("targets.json", json.dumps(kinds.Classes(class_names).saved(), ensure_ascii=False))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Classifier:
 
     model: keras.Model
     language: language_model.LanguageModel
-    targets: kinds.Classes
+    targets: kinds.Targets
     settings: dict
 
     @classmethod
@@ -74,13 +74,15 @@ class Classifier:
         try:
             settings = flags.renamed(json.loads((run / "config.json").read_text(encoding="utf-8"))["config"])
             with zipfile.ZipFile(path) as archive:
-                class_names = json.loads(archive.read("class_names.json"))
+                older = "class_names.json" in archive.namelist()
+                told = json.loads(archive.read("class_names.json" if older else "targets.json"))
             model = keras.saving.load_model(path, compile=False)
             if model.inputs[0].shape[1] != settings["sequence_length"] * settings["windows_per_document"]:
                 raise ValueError("made by an earlier version: train again")
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise errors.UserError(f"{path}: not readable as a classifier of documents ({error})") from error
-        return cls(model, language_model.load(str((run / "preset").absolute())), kinds.Classes(class_names), settings)
+        targets = kinds.Classes(told) if older else kinds.restored(told)
+        return cls(model, language_model.load(str((run / "preset").absolute())), targets, settings)
 
     def find(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
         """The files that these names stand for: themselves, or the .txt files in a folder.

@@ -122,6 +122,7 @@ class Recorder:
             "started": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
         })  # fmt: skip
         print(f"run: {self.directory} (if it is interrupted: --resume {self.directory})", file=sys.stderr)
+        flags.HOW_TO_GO_ON.append(f"--resume {self.directory}")
         if self.config.tensorboard:
             print(f"curves: tensorboard --logdir {self.directory / 'tensorboard'}", file=sys.stderr)
 
@@ -227,6 +228,7 @@ class Recorder:
         """Writes results.json, and removes the checkpoint."""
         results = {"recipe": self.recipe, "seed": self.config.seed} | results | {"versions": cost.versions()}
         files.write_json(self.directory / "results.json", results)
+        flags.HOW_TO_GO_ON.clear()
         for path in [self.directory / checkpoints.Checkpoint.NAME, *self.directory.glob("best_*.npz")]:
             path.unlink(missing_ok=True)
         self.memory.stop()

@@ -56,7 +56,7 @@ def draw_all(start: int, stop: int, description: str) -> tuple[np.ndarray, np.nd
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork.
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         jobs = [pool.submit(draw_class, name, start, stop) for name in classes.CLASS_NAMES]
-        photos = [job.result() for job in tqdm.tqdm(jobs, desc=description, unit="class")]
+        photos = [job.result() for job in tqdm.tqdm(jobs, desc=description, unit="class", disable=None)]
     return np.concatenate(photos), np.repeat(np.arange(len(jobs)), stop - start)
 
 

@@ -295,7 +295,7 @@ def write_pictures(sources: dict[str, Source], folder: pathlib.Path) -> None:
     for path in folder.iterdir():
         if path.name not in sources:
             path.unlink()
-    for name, source in tqdm.tqdm(sources.items(), "writing pictures", unit="picture"):
+    for name, source in tqdm.tqdm(sources.items(), "writing pictures", unit="picture", disable=None):
         path = folder / name
         if not path.is_file() or path.stat().st_size != source.size:
             with files.replacing(path) as temporary:

@@ -106,7 +106,7 @@ def lay_out(archives: Iterable[pathlib.Path], settings: Config, unfinished: path
     lists = read_lists(found, settings, where)
     sources = {clip: found[key(clip)] for lines in lists.values() for clip in clips_in(lines) if key(clip) in found}
     check(lists, set(sources), settings, expected, where)
-    for clip, source in tqdm.tqdm(sources.items(), "laying out clips", unit="clip"):
+    for clip, source in tqdm.tqdm(sources.items(), "laying out clips", unit="clip", disable=None):
         target = unfinished / "clips" / clip
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_relative_to(unfinished):
@@ -251,7 +251,7 @@ def unzip(archive: pathlib.Path, folder: pathlib.Path) -> None:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            for member in tqdm.tqdm(opened.infolist(), f"unpacking {archive.name}", unit="file"):
+            for member in tqdm.tqdm(opened.infolist(), f"unpacking {archive.name}", unit="file", disable=None):
                 opened.extract(member, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise errors.UserError(f"{archive} is damaged or not complete ({error}); download it again") from error

@@ -89,7 +89,7 @@ def test_a_copy_mirrors_the_rooms(recipe):
 def test_a_copy_for_photos_is_small_and_has_nothing_of_other_recipes():
     copied = copy.plan("feature_extraction", pathlib.Path("my_flowers"))
     modules, lines = copied.size()
-    assert modules <= 48 and lines <= 7_700
+    assert modules <= 48 and lines <= 7_800
     names = {path.relative_to("my_flowers").with_suffix("").as_posix() for path in imports(copied)}
     others = ("film", "clip", "container", "motion", "lesion", "metadata", "clinic", "document", "duplicate", "text",
               "language", "window", "generat", "writing", "trials", "compare", "inflate", "frames")  # fmt: skip
@@ -121,6 +121,7 @@ def test_no_recipe_is_named_in_the_code_that_they_share():
 def test_the_commands_are_those_that_the_recipe_names_and_those_that_are_asked_for(recipe):
     always = {"main", "cache", "predict", "report"}
     writes = {"generate"} if recipe == "legal_text" else set()
+    always -= {"predict"} if writes else set()
     assert commands(copy.plan(recipe, pathlib.Path("my_flowers"))) == always | writes
     copied = copy.plan(recipe, pathlib.Path("my_flowers"), commands=["export", "serve"])
     assert commands(copied) == always | writes | {"export", "serve"}
@@ -187,7 +188,7 @@ def test_the_requirements_are_those_of_the_imports(recipe):
     assert {"tensorflow", "keras", "numpy", "pillow", "matplotlib", "jinja2", "tyro", "pytest",
             "annotated-types"} <= names  # fmt: skip
     assert ("av" in names) == (recipe == "video_actions")
-    assert ("scikit-learn" in names) == (recipe != "legal_text")
+    assert "scikit-learn" in names
     assert not names & {"pytest-xdist", "markdown-it-py", "-e ."}
 
 

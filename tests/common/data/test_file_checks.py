@@ -79,13 +79,13 @@ def test_facts_come_in_order_under_the_paths_as_given(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     relative = [os.path.relpath(path) for path in reversed(paths)]
     for _ in range(2):
-        facts = file_checks.scan(relative + relative[:1], tmp_path / "cache")
+        facts = file_checks.scan(relative + relative[:1], photos.PHOTOS, tmp_path / "cache")
         assert list(facts) == relative
         assert facts == {path: photos.inspect(path) for path in relative}
 
 
 def test_nothing_to_scan(tmp_path):
-    assert file_checks.scan([], tmp_path / "cache") == {} and file_checks.scan([]) == {}
+    assert file_checks.scan([], photos.PHOTOS, tmp_path / "cache") == {} and file_checks.scan([], photos.PHOTOS) == {}
 
 
 def forbid_opening(monkeypatch):
@@ -96,38 +96,38 @@ def test_second_scan_opens_nothing(tmp_path, monkeypatch):
     paths = save_photos(tmp_path / "photos", 5)
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"no photo")
     paths.append(str(tmp_path / "photos" / "bad.jpg"))
-    first = file_checks.scan(paths, tmp_path / "cache")
+    first = file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")
     forbid_opening(monkeypatch)
-    assert file_checks.scan(paths, tmp_path / "cache") == first
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache") == first
     assert first[paths[-1]].problem.startswith("not an image")
 
 
 def test_changed_and_new_files_are_read_again_and_only_those(tmp_path, monkeypatch):
     paths = save_photos(tmp_path / "photos", 5)
-    file_checks.scan(paths[:4], tmp_path / "cache")
+    file_checks.scan(paths[:4], photos.PHOTOS, tmp_path / "cache")
     picture(99, width=80).save(paths[1])
     os.utime(paths[2], ns=(1, 1))
     opened = []
     inspect = photos.inspect
     monkeypatch.setattr(photos, "inspect", lambda path: opened.append(path) or inspect(path))
-    assert file_checks.scan(paths, tmp_path / "cache")[paths[1]].width == 80
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")[paths[1]].width == 80
     assert sorted(opened) == [paths[1], paths[2], paths[4]]
 
 
 def test_another_version_of_the_scanner_reads_again(tmp_path, monkeypatch):
     paths = save_photos(tmp_path / "photos", 2)
-    file_checks.scan(paths, tmp_path / "cache")
+    file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")
     monkeypatch.setattr(file_checks, "SCANNER_VERSION", "another")
     monkeypatch.setattr(photos, "inspect", lambda path: made_up(path))
-    assert file_checks.scan(paths, tmp_path / "cache")[paths[0]] == made_up(paths[0])
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")[paths[0]] == made_up(paths[0])
 
 
 def test_missing_files_are_found_when_they_are_back(tmp_path):
     paths = save_photos(tmp_path / "photos", 2)
     os.rename(paths[0], paths[0] + ".away")
-    assert file_checks.scan(paths, tmp_path / "cache")[paths[0]].problem.startswith("missing")
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")[paths[0]].problem.startswith("missing")
     os.rename(paths[0] + ".away", paths[0])
-    assert file_checks.scan(paths, tmp_path / "cache")[paths[0]].problem == ""
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")[paths[0]].problem == ""
 
 
 def test_unreadable_files_are_not_remembered(tmp_path, monkeypatch):
@@ -135,15 +135,15 @@ def test_unreadable_files_are_not_remembered(tmp_path, monkeypatch):
     unreadable = medium.Facts(path=paths[0], problem="unreadable: Permission denied")
     with monkeypatch.context() as patch:
         patch.setattr(photos, "inspect", lambda path: unreadable)
-        assert file_checks.scan(paths, tmp_path / "cache")[paths[0]] == unreadable
-    assert file_checks.scan(paths, tmp_path / "cache")[paths[0]].problem == ""
+        assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")[paths[0]] == unreadable
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")[paths[0]].problem == ""
 
 
 def test_entries_of_removed_files_go(tmp_path):
     paths = save_photos(tmp_path / "photos", 4)
-    file_checks.scan(paths[:3], tmp_path / "cache")
+    file_checks.scan(paths[:3], photos.PHOTOS, tmp_path / "cache")
     os.remove(paths[0])
-    file_checks.scan(paths[1:], tmp_path / "cache")
+    file_checks.scan(paths[1:], photos.PHOTOS, tmp_path / "cache")
     (cache_file,) = (tmp_path / "cache" / "scan").iterdir()
     entries = json.loads(cache_file.read_bytes().split(b"\n", 1)[1])["files"]
     assert sorted(entries) == paths[1:]
@@ -152,17 +152,17 @@ def test_entries_of_removed_files_go(tmp_path):
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "junk", "other"])
 def test_damaged_cache_is_rebuilt_with_a_note(tmp_path, capsys, monkeypatch, damage):
     paths = save_photos(tmp_path / "photos", 3)
-    first = file_checks.scan(paths, tmp_path / "cache")
+    first = file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")
     (cache_file,) = (tmp_path / "cache" / "scan").iterdir()
     content = cache_file.read_bytes()
     flipped = content[:200] + bytes([content[200] ^ 1]) + content[201:]
     damaged = {"empty": b"", "cut": content[:-50], "flipped": flipped, "junk": b"\xff\0" * 99, "other": b"{}"}
     cache_file.write_bytes(damaged[damage])
-    assert file_checks.scan(paths, tmp_path / "cache") == first
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache") == first
     said = capsys.readouterr()
     assert said.out == "" and said.err.count("\n") == 1 and "is damaged" in said.err
     forbid_opening(monkeypatch)
-    assert file_checks.scan(paths, tmp_path / "cache") == first
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache") == first
     assert capsys.readouterr().err == ""
 
 
@@ -171,7 +171,7 @@ def test_unusable_cache_directory_is_one_line_before_the_work(tmp_path, monkeypa
     (tmp_path / "file").write_text("")
     forbid_opening(monkeypatch)
     with pytest.raises(errors.UserError, match=r"--cache DIR, or do without by --no-cache$") as raised:
-        file_checks.scan(paths, tmp_path / "file")
+        file_checks.scan(paths, photos.PHOTOS, tmp_path / "file")
     assert "\n" not in str(raised.value)
 
 
@@ -183,7 +183,7 @@ def test_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(errors.UserError, match="No space left on device"):
-        file_checks.scan(paths, tmp_path / "cache")
+        file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")
     assert not list((tmp_path / "cache" / "scan").iterdir())
 
 
@@ -198,16 +198,16 @@ def test_an_interrupted_scan_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
     monkeypatch.setattr(photos, "inspect", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        file_checks.scan(paths, tmp_path / "cache", workers=1)
+        file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache", workers=1)
     opened = []
     monkeypatch.setattr(photos, "inspect", lambda path: opened.append(path) or inspect(path))
-    file_checks.scan(paths, tmp_path / "cache")
+    file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")
     assert sorted(opened) == paths[3:]
 
 
 def scan_often(paths, cache_directory):
     for end in range(1, len(paths) + 1):
-        file_checks.scan(paths[:end], cache_directory, workers=2)
+        file_checks.scan(paths[:end], photos.PHOTOS, cache_directory, workers=2)
 
 
 def test_processes_at_the_same_time_do_not_damage_the_cache(tmp_path, capfd):
@@ -221,7 +221,7 @@ def test_processes_at_the_same_time_do_not_damage_the_cache(tmp_path, capfd):
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
     assert capfd.readouterr().err == ""
-    assert file_checks.scan(paths, tmp_path / "cache") == {path: photos.inspect(path) for path in paths}
+    assert file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache") == {path: photos.inspect(path) for path in paths}
     assert len(list((tmp_path / "cache" / "scan").iterdir())) == 1
 
 
@@ -265,7 +265,7 @@ def test_200_mutated_files(tmp_path, capfd, recwarn):
         paths.append(str(tmp_path / f"{number}.jpg"))
         with open(paths[-1], "wb") as file:
             file.write(helpers.mutated(seeds[number % len(seeds)], chance.choice(seeds), chance, head=100))
-    facts = file_checks.scan(paths, tmp_path / "cache")
+    facts = file_checks.scan(paths, photos.PHOTOS, tmp_path / "cache")
     assert list(facts) == paths
     for path, found in facts.items():
         if found.problem:
@@ -447,7 +447,7 @@ def test_real_files_from_scan_to_skipped(tmp_path):
     (tmp_path / "b" / "4.png").write_bytes((tmp_path / "a" / "3.png").read_bytes())
     paths.append(str(tmp_path / "b" / "4.png"))
     samples = [Sample(path, os.path.basename(os.path.dirname(path))) for path in paths]
-    problems = file_checks.find_problems(samples, file_checks.scan(paths))
+    problems = file_checks.find_problems(samples, file_checks.scan(paths, photos.PHOTOS))
     kinds = collections.Counter(problem.reason.split(":")[0] for problem in problems)
     # Two photos are left of class a, which is too few: the contradiction took one, the page another.
     assert kinds == {

@@ -4,6 +4,7 @@ from PIL import Image
 
 from common.data import pipeline, targets
 from common.media import augmentation as augmentations
+from common.media import photos as media_photos
 from common.models import raw_input
 
 pytestmark = pytest.mark.quick
@@ -13,7 +14,12 @@ def one_hot(classes):
     return targets.Classes(tuple(map(str, range(classes)))).encoded
 
 
-SHAPE = {"encode": one_hot(10), "resize": raw_input.resizing(8, "squash"), "batch_size": 4}
+SHAPE = {
+    "encode": one_hot(10),
+    "resize": raw_input.resizing(8, "squash"),
+    "batch_size": 4,
+    "medium": media_photos.PHOTOS,
+}
 
 
 def unchanged(x):
@@ -79,7 +85,8 @@ def test_balanced_draws_take_every_class_alike_often():
 def test_a_photo_drawn_twice_in_an_epoch_is_augmented_twice(photos):
     """One photo of class 1 and nine of class 0, so that about half of the draws are of the one."""
     batches = pipeline.training_batches(
-        photos, [0] * 9 + [1], one_hot(2), SHAPE["resize"], 10, seed=0, preprocess=unchanged, balanced=True,
+        photos, [0] * 9 + [1], one_hot(2), SHAPE["resize"], 10, seed=0, preprocess=unchanged,
+        medium=media_photos.PHOTOS, balanced=True,
         augmentation=augmentations.Augmentation(colour=0.2),
     )  # fmt: skip
     pixels, labels = next(iter(batches))

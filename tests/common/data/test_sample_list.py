@@ -37,3 +37,8 @@ def test_further_columns_are_kept(tmp_path):
     sample_list.write_csv(tmp_path / "b.csv", samples)
     assert (tmp_path / "b.csv").read_text().splitlines()[0] == "path,label,group,split,domain,age"
     assert sample_list.read_csv(tmp_path / "b.csv") == samples
+
+
+def test_empty_values_behind_the_last_column_do_not_matter(tmp_path):
+    (tmp_path / "a.csv").write_text("path,label, site \n1.jpg,a,x ,,\n2.jpg,b,x,\n")
+    assert [sample.about for sample in sample_list.read_csv(tmp_path / "a.csv")] == [{"site": "x"}] * 2

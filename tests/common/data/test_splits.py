@@ -104,3 +104,10 @@ def test_photos_are_counted_for_each_class():
     whole = splits.Splits.of("x", photos.PHOTOS, targets.CLASSES, sides, {}, {})
     assert whole.counts().tolist() == [6, 2, 0]
     assert whole.counts("test").tolist() == [0, 0, 1]
+
+
+def test_weights_belong_to_the_classes_that_are_there():
+    samples = [sample_list.Sample(f"{n}", "a" if n < 6 else "c", split="train") for n in range(8)]
+    samples.append(sample_list.Sample("v", "b", split="validation"))
+    found = splits.Splits.of("x", photos.PHOTOS, targets.CLASSES, samples, {}, {})
+    assert found.class_weights() == {0: pytest.approx(8 / 12), 2: pytest.approx(2.0)}

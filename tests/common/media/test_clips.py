@@ -255,9 +255,9 @@ def test_the_scan_takes_clips_and_notices_a_changed_frame(tmp_path):
     for number in range(3):
         PIL.Image.new("RGB", (16, 16), (40 * number, 0, 0)).save(folder / f"{number}.png")
     paths = [str(folder)]
-    first = file_checks.scan(paths, tmp_path / "cache", medium=clips.Clips())[paths[0]]
-    assert (first.frames, first.problem) == (3, "") and file_checks.scan(
-        paths, tmp_path / "cache", medium=clips.Clips()
-    ) == {paths[0]: first}
+    first = file_checks.scan(paths, clips.Clips(), tmp_path / "cache")[paths[0]]
+    assert (first.frames, first.problem) == (3, "") and file_checks.scan(paths, clips.Clips(), tmp_path / "cache") == {
+        paths[0]: first
+    }
     PIL.Image.new("RGB", (16, 16), (0, 200, 0)).save(folder / "1.png")
-    assert file_checks.scan(paths, tmp_path / "cache", medium=clips.Clips())[paths[0]].sha256 != first.sha256
+    assert file_checks.scan(paths, clips.Clips(), tmp_path / "cache")[paths[0]].sha256 != first.sha256

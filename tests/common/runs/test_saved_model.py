@@ -6,6 +6,7 @@ import zipfile
 import keras
 import pytest
 
+from common import errors
 from common.data import targets
 from common.media import clips, photos
 from common.runs import saved_model
@@ -25,3 +26,24 @@ def test_models_of_older_versions_are_read(tmp_path, sampling):
     saved = saved_model.load_model(tmp_path / "photos.keras")
     assert saved.medium == photos.PHOTOS and saved.targets == targets.Classes(("a", "b"))
     assert saved_model.load_model(tmp_path / "clips.keras").medium == clips.Clips(4, sampling, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("medium", "kinds_of_targets"),
+    [
+        ({"name": "photos", "newer": 1}, None), ([], None), ({"name": []}, None), ({"name": "os.path"}, None),
+        ({"name": "film"}, None), (None, {"name": "classes", "class_names": None}), (None, {"name": 5}),
+        (None, {"name": "classes", "class_names": ["a", "b", "c"]}), (None, "classes"),
+    ],
+)  # fmt: skip
+def test_what_another_program_wrote_is_refused_in_one_line(tmp_path, medium, kinds_of_targets):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+    told = {"medium": medium or photos.PHOTOS.saved(), "targets": targets.Classes(("a", "b")).saved()}
+    told["medium"] = medium if medium is not None else told["medium"]
+    told["targets"] = kinds_of_targets or told["targets"]
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras", "a") as archive:
+        for name, content in told.items():
+            archive.writestr(f"{name}.json", json.dumps(content))
+    with pytest.raises(errors.UserError, match="not a model file of these recipes"):
+        saved_model.load_model(tmp_path)
