@@ -252,7 +252,7 @@ def photos_of(benchmark: Config, folder: pathlib.Path) -> tuple[data_splits.Spli
     """Noise photos on disk, none of them for a test, and the settings to read them."""
     draw_photos(folder / "photos", benchmark.photos)
     settings = training_settings.PhotoConfig(
-        data=str(folder / "photos"), cache=folder / "cache", image_size=benchmark.image_size, cache_limit=100
+        data=str(folder / "photos"), cache=folder / "cache", image_size=benchmark.image_size, cache_limit_gb=100
     )
     return splits_of(settings), settings
 

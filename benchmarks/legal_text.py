@@ -77,7 +77,7 @@ def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
         return str(path)
     result = run(
         legal_text, data=str(lines_of(config.pretrain, folder)), preset=str(path), strategy="scratch", seed=seed,
-        samples=1, sample_tokens=8, epochs=config.pretrain_epochs, out=config.out, window=config.window,
+        samples=1, sample_tokens=8, epochs=config.pretrain_epochs, out=config.out, sequence_length=config.window,
         duplicate_threshold=1.0, batch_size=config.batch_size,
     )  # fmt: skip
     print(f"pretrained: test perplexity {result['test']['perplexity']:.1f}", file=sys.stderr)

@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal
 
 import annotated_types
@@ -37,6 +37,27 @@ ALONE = {
     annotated_types.Le: "at most {}",
 }  # fmt: skip
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
+
+
+# What flags were called in older versions, and what they are now; a recipe has one of several.
+RENAMED = {
+    "warm_up": ("warmup_epochs", "warmup_ratio"), "clip": ("clipnorm",), "accumulate": ("gradient_accumulation_steps",),
+    "window": ("sequence_length",), "rate_decay": ("layer_decay",), "turns": ("test_time_views",),
+    "looks": ("test_time_views",), "target": ("target_class",), "sensitivity": ("target_sensitivity",),
+    "cache_limit": ("cache_limit_gb",),
+}  # fmt: skip
+# What they are called elsewhere.
+ELSEWHERE = {
+    "lr": "learning_rate", "model": "backbone", "network": "backbone", "base_model": "backbone", "arch": "backbone",
+    "num_epochs": "epochs", "n_epochs": "epochs", "bs": "batch_size", "batch": "batch_size", "img_size": "image_size",
+    "input_size": "image_size", "size": "image_size", "data_dir": "data", "dataset": "data", "output_dir": "out",
+    "output": "out", "val_split": "validation_fraction", "validation_split": "validation_fraction",
+    "test_split": "test_fraction", "test_size": "test_fraction", "random_state": "seed", "random_seed": "seed",
+    "early_stopping": "patience", "mixed_precision": "precision", "dtype": "precision", "unfreeze": "unfreeze_from",
+    "fine_tune_at": "unfreeze_from", "fine_tuning_lr": "fine_tuning_rate", "fine_tune_epochs": "fine_tuning_epochs",
+    "max_length": "sequence_length", "max_seq_length": "sequence_length", "warmup": "warmup_epochs",
+    "warmup_steps": "warmup_ratio", "horizontal_flip": "flip", "tta": "test_time_views",
+}  # fmt: skip
 
 
 class Removed(typing.NamedTuple):
@@ -66,13 +87,14 @@ class RunConfig:
     cache: pathlib.Path | None = None  # default: ~/.cache/keras_recipes
     no_cache: bool = False  # neither read nor write it: every epoch computes the frozen layers again
     cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache; features lose digits
-    cache_limit: Annotated[float, Gt(0)] = 20.0  # gigabytes that the features at one cut may add to the cache
+    cache_limit_gb: Annotated[float, Gt(0)] = 20.0  # gigabytes that the features at one cut may add to the cache
     skip_bad: bool = False  # leave unusable files out instead of stopping; they are listed in skipped.csv
     tensorboard: bool = False  # curves of every epoch in the run directory: tensorboard --logdir runs
     mlflow: str | None = None  # an MLflow server or data base that gets the finished run: http://127.0.0.1:5000
     debug: bool = False  # show the traceback of an error
 
-    # Flags of older versions; no annotation, so it is no field.
+    FORMS_OF_DATA = "the place of the data, or demo"  # no annotation, so it is no field
+    # Flags of older versions.
     REMOVED = {"train_base": Removed(False, "no longer exists: a recipe of its own trains all layers from scratch")}
 
     def __post_init__(self):
@@ -82,6 +104,19 @@ class RunConfig:
     def cache_directory(self) -> pathlib.Path:
         """Where results that can be computed again are kept."""
         return (self.cache or default_cache_directory()).expanduser()
+
+
+def check_paths(config: RunConfig) -> None:
+    """Refuses data or a run that is not there, before anything heavy is loaded.
+
+    Raises:
+        UserError: names the flag.
+    """
+    special = config.data == "demo" or config.data.startswith("tfds:")
+    if not config.resume and not special and not pathlib.Path(config.data).expanduser().exists():
+        raise errors.UserError(f"--data {config.data}: no such file or folder; give {config.FORMS_OF_DATA}")
+    if config.resume and not (config.resume.expanduser() / "config.json").is_file():
+        raise errors.UserError(f"--resume {config.resume}: no config.json there, so it is not a run directory")
 
 
 def check_bounds(config: Any) -> None:
@@ -183,9 +218,13 @@ def parse(config_class: type[Any], arguments: list[str], description: str | None
             config_class, args=arguments, description=description, return_unknown_args=True, config=OPTIONS
         )
     if unknown:
-        removed = unknown[0].partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_")
-        if removed in config_class.REMOVED:
-            raise errors.UserError(_removed(config_class, removed))
+        name = unknown[0].partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_")
+        if name in config_class.REMOVED:
+            raise errors.UserError(_removed(config_class, name))
+        here = [new for new in (*RENAMED.get(name, ()), ELSEWHERE.get(name)) if new in flag_names(config_class)]
+        if here and unknown[0].startswith("-"):
+            said = "is now" if name in RENAMED else "is called"
+            raise errors.UserError(f"{unknown[0]} {said} --{here[0].replace('_', '-')}; --help lists all")
         flags = ["--" + name.replace("_", "-") for name in sorted(flag_names(config_class))]
         raise errors.UserError(f"unknown argument {unknown[0]}{suggestion(unknown[0], flags)}; --help lists all")
     return parsed
@@ -286,6 +325,20 @@ def arguments(config) -> list[str]:
     return found
 
 
+def renamed(values: dict[str, Any], fields: Collection[str] = ()) -> dict[str, Any]:
+    """Settings of a run with the names of today.
+
+    Args:
+        values: as config.json has them.
+        fields: which of several names of today is meant; default: the first.
+    """
+    found = {}
+    for name, value in values.items():
+        new = RENAMED.get(name, (name,))
+        found[name if name in fields else next((each for each in new if each in fields), new[0])] = value
+    return found
+
+
 def from_dict(config_class: type[Any], values: dict[str, Any]) -> Any:
     """The inverse of `to_dict`; fields that the class no longer has are refused, unless they did nothing.
 
@@ -293,6 +346,7 @@ def from_dict(config_class: type[Any], values: dict[str, Any]) -> Any:
         UserError: a field is unknown or was removed, so the file was written by another version.
     """
     fields = {field.name: field for field in dataclasses.fields(config_class)}
+    values = renamed(values, fields)
     removed = sorted(config_class.REMOVED.keys() & values.keys() - fields.keys())
     for name in removed:
         if values[name] != config_class.REMOVED[name].unused:

@@ -22,6 +22,8 @@ Expected: on the demo, five strategies with three seeds and short trainings (fou
 have four that use pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch near chance.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import collections

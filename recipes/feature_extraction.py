@@ -23,6 +23,8 @@ Expected: on 800 flowers (560 train) with MobileNetV2 a test accuracy of 0.867 (
 seconds on two CPU cores and 10 to 20 more the first time; on the demo 0.783 (0.739 – 0.836, five seeds), in 2 (1 – 9).
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses

@@ -20,6 +20,8 @@ Expected: on the demo, with 120 training photos, a test accuracy of 0.211 (0.175
 in 78 seconds (77 – 119) on two CPU cores beside other work; a head on pretrained layers has 0.783 there.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -45,9 +47,6 @@ from common.training import checkpoints, fitting, recorder, settings
 STRATEGIES: dict[str, tuple[str, dict]] = {
     "from_scratch": ("all layers, from random weights", {"weights": "none", "patience": 20})
 }
-NORMALISATION = (
-    keras.layers.BatchNormalization, keras.layers.LayerNormalization, keras.layers.GroupNormalization,
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,9 @@ def normalised(base_model: keras.Model) -> keras.Model:
     anew by He initialisation. Other networks stay as they are but for the momentum of their batch norm: a few hundred
     steps must do for its statistics, where the 0.999 of MobileNetV2 takes thousands.
     """
-    if not any(isinstance(layer, NORMALISATION) for layer in base_model.layers):
+    layers = keras.layers
+    normalisation = layers.BatchNormalization, layers.LayerNormalization, layers.GroupNormalization
+    if not any(isinstance(layer, normalisation) for layer in base_model.layers):
         base_model = keras.models.clone_model(base_model, clone_function=linear_copy, call_function=with_batch_norm)
     for layer in base_model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -22,6 +22,8 @@ five splits; the head alone 0.838), with 330 0.883 (0.857 – 0.913; 0.867), in 
 seconds, the first run in 40.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -96,11 +98,11 @@ def plan(base_model: keras.Model, config: Config) -> list[Stage]:
 
 
 def optimizer(stage: Stage, steps: int, config: Config) -> keras.optimizers.Optimizer:
-    """Adam at the head's rate; for further stages at the low one, which rises over `warm_up` epochs and then falls to 0
+    """Adam at the head's rate; for further stages at the low one, which rises over `warmup_epochs` and then falls to 0
     along a cosine."""
     if stage.blocks == 0:
         return keras.optimizers.Adam(config.learning_rate)
-    total, warm_up = config.fine_tuning_epochs * steps, config.warm_up * steps
+    total, warm_up = config.fine_tuning_epochs * steps, config.warmup_epochs * steps
     return keras.optimizers.Adam(schedules.warmup_cosine(config.fine_tuning_rate, total, warm_up))
 
 

@@ -27,6 +27,8 @@ Expected: on the drawn contracts a test perplexity of 2.55 (2.47 – 2.58, three
 2,686 (it has never seen a contract) and one from scratch 160, in three minutes on two CPU cores, all five strategies.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -116,7 +118,7 @@ def run(config: Config) -> finished_run.Result:
     corpus = documents.load(config, record.directory)
     model, window = tuning.open_preset(config)
     encoded = {side: model.encode(corpus.texts_of(side)) for side in corpus.sides}
-    record.write_config(preset=model.preset, window=window)
+    record.write_config(preset=model.preset, sequence_length=window)
     config = record.config
     packed = {side: windows.pack(ids, window, model.end_token) for side, ids in encoded.items()}
     print(documents.count_table(packed, window, len(corpus.duplicates)), file=sys.stderr)

@@ -20,6 +20,8 @@ Expected, on two CPU cores: on the demo a test accuracy of 0.847 (0.800 – 0.87
 first time; the nearest centroid has 0.836 (0.797 – 0.842) there.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -28,7 +30,6 @@ from typing import Annotated, Literal
 import keras
 import numpy as np
 from annotated_types import Gt, doc
-from sklearn import linear_model, metrics, preprocessing
 
 from common import devices
 from common.data import dataset
@@ -78,6 +79,8 @@ def logistic_regression(features: dict, labels: dict, num_classes: int):
     Returns:
         Kernel (channels, num_classes) and bias (num_classes,) of the softmax layer, and what was chosen.
     """
+    from sklearn import linear_model, metrics, preprocessing  # here: it takes a second, which --help has no use for
+
     scaler = preprocessing.StandardScaler().fit(features["train"])
     train, validation = (scaler.transform(features[split]) for split in ("train", "validation"))
     found, model = [], linear_model.LogisticRegression(max_iter=1000, warm_start=True)
@@ -98,6 +101,8 @@ def nearest_centroid(features: dict, labels: dict, num_classes: int):
 
     Minus the squared distance |x - m|² is 2 m·x - |m|² and a part that is the same for all classes: linear in x.
     """
+    from sklearn import preprocessing
+
     scaler = preprocessing.StandardScaler().fit(features["train"])
     train = scaler.transform(features["train"])
     centroids = np.stack([train[labels["train"] == number].mean(axis=0) for number in range(num_classes)])

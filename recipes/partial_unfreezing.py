@@ -22,6 +22,8 @@ Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 from block
 seconds.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -45,7 +47,7 @@ ALL_LAYERS = {"unfreeze_from": "1"}  # layer 0 is the input
 STRATEGIES = {
     "partial_unfreezing": ("the head, then the last block too, slowly", {}),
     "full_fine_tuning": ("the head, then all layers, slowly", ALL_LAYERS),
-    "layerwise_rates": ("the head, then all layers, the deeper the slower", ALL_LAYERS | {"rate_decay": 0.7}),
+    "layerwise_rates": ("the head, then all layers, the deeper the slower", ALL_LAYERS | {"layer_decay": 0.7}),
     "l2_sp": ("the head, then all layers, held near the pretrained weights", ALL_LAYERS | {"l2_sp": 0.01}),
 }
 
@@ -56,7 +58,7 @@ class Config(fine_tuning.FineTuningConfig):
 
     unfreeze_from: str | None = None  # number, name or block of the first layer that trains; default: last block
     # Each block learns this many times as fast as the one above it; 0.4 in ULMFiT, 1 is off.
-    rate_decay: Annotated[float, Gt(0), Le(1)] = 1.0
+    layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
     # Holds unfrozen weights near the pretrained ones (L2-SP); 1e-3 to 1e-1 where photos are few.
     l2_sp: Annotated[float, Ge(0)] = 0.0
     keep_worse: bool = False  # keep fine-tuned layers that validate worse than the head, to see what a rate does
@@ -80,22 +82,22 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
 
 
 def optimizer(base_model: keras.Model, steps: int, config: Config) -> keras.optimizers.Optimizer:
-    """Adam for stage 2: the rate rises over `warm_up` epochs, then falls to 0 along a cosine.
+    """Adam for stage 2: the rate rises over `warmup_epochs`, then falls to 0 along a cosine.
 
-    With `rate_decay` below 1 the head learns at `fine_tuning_rate`, the last block at that times `rate_decay`, the
+    With `layer_decay` below 1 the head learns at `fine_tuning_rate`, the last block at that times `layer_decay`, the
     block before it at that times its square … (discriminative rates, Howard and Ruder 2018,
     https://arxiv.org/abs/1801.06146); each has an Adam of its own.
     """
 
     def adam(rate):
-        schedule = schedules.warmup_cosine(rate, config.fine_tuning_epochs * steps, config.warm_up * steps)
+        schedule = schedules.warmup_cosine(rate, config.fine_tuning_epochs * steps, config.warmup_epochs * steps)
         return keras.optimizers.Adam(schedule)
 
-    if config.rate_decay == 1:
+    if config.layer_decay == 1:
         return adam(config.fine_tuning_rate)
     depths = blocks.depths(base_model)
     depth_of = {id(v): depth for layer, depth in zip(base_model.layers, depths, strict=True) for v in layer.variables}
-    optimizers = [adam(config.fine_tuning_rate * config.rate_decay**depth) for depth in range(max(depths) + 1)]
+    optimizers = [adam(config.fine_tuning_rate * config.layer_decay**depth) for depth in range(max(depths) + 1)]
     return keras.optimizers.MultiOptimizer(lambda variable: optimizers[depth_of.get(id(variable), 0)])
 
 

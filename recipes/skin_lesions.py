@@ -26,6 +26,8 @@ where a split by picture claims 0.701, in 45 seconds (31 – 53); on HAM10000 at
 work.
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -50,6 +52,8 @@ from common.training import fine_tuning, fitting, imbalance, recorder, schedules
 class Config(fine_tuning.TwoStageConfig):
     """Classify dermatoscopic pictures; splits by lesion, evaluates for a clinic."""
 
+    FORMS_OF_DATA = "a folder with images and a metadata.csv, a folder of class folders, a CSV, tfds:NAME or demo"
+
     data: str = "demo"  # demo, a folder with metadata.csv, class folders, or a CSV with path,label,group
     backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
     validation_fraction: Annotated[float, Gt(0), Lt(1)] = 0.15  # of the lesions of each diagnosis
@@ -61,9 +65,9 @@ class Config(fine_tuning.TwoStageConfig):
         "posthoc"
     )
     compare_imbalance: bool = False  # a head under every choice, on validation pictures; the demo always does
-    target: tuple[str, ...] = ("mel",)  # the diagnosis (or several) that must not be missed
+    target_class: tuple[str, ...] = ("mel",)  # the diagnosis (or several) that must not be missed
     # Wanted for the target; the threshold for it is chosen on validation.
-    sensitivity: Annotated[float, Gt(0), Le(1)] = 0.95
+    target_sensitivity: Annotated[float, Gt(0), Le(1)] = 0.95
     hidden_units: Annotated[int, Ge(0)] = 128  # Dense units before the softmax
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.3  # before each Dense
     epochs: Annotated[int, Gt(0)] = 20  # of the head; its rate falls to nothing in the last
@@ -75,7 +79,7 @@ class Config(fine_tuning.TwoStageConfig):
     contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction more or less contrast
     # Up to this fraction more or less red, green and blue; more would change the diagnosis.
     colour: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.05
-    turns: Literal[1, 4, 8] = 8  # orientations of a picture that an answer is the mean of; 1 just looks at it
+    test_time_views: Literal[1, 4, 8] = 8  # orientations of a picture that an answer is the mean of; 1 just looks at it
     image_column: str = "image_id"  # metadata.csv: name of the image file, with or without its ending
     label_column: str = "dx"  # metadata.csv: the diagnosis
     group_column: str = "lesion_id"  # metadata.csv: the lesion, or the patient
@@ -86,7 +90,7 @@ class Config(fine_tuning.TwoStageConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        flags.check(len(self.target) > 0, "target", "must name at least one diagnosis")
+        flags.check(len(self.target_class) > 0, "target_class", "must name at least one diagnosis")
         flags.check(not (self.show_leak and self.split == "random"), "show_leak", "needs --split lesion")
 
 
@@ -110,10 +114,10 @@ def read_table(config: Config) -> metadata_table.Table:
     )  # fmt: skip
     table = metadata_table.load(config.data, config.cache_directory, columns, config.diagnoses)
     diagnoses = sorted({sample.label for sample in table.samples})
-    for name in config.target:
+    for name in config.target_class:
         if name not in diagnoses:
             raise errors.UserError(
-                f"--target {name}: no such diagnosis in the data; name one (or several) of {', '.join(diagnoses)}"
+                f"--target-class {name}: no such diagnosis in the data; name one (or several) of {', '.join(diagnoses)}"
             )
     if config.split == "lesion":
         return table
@@ -168,7 +172,7 @@ def compare_choices(prefix, record, device, backbone) -> dict:
         if choice != config.imbalance:
             with device.scope():
                 model = build_model(backbone.model, len(splits.class_names), config)
-            other = frozen_prefix.FrozenPrefix(model, backbone, splits, config, config.turns)
+            other = frozen_prefix.FrozenPrefix(model, backbone, splits, config, config.test_time_views)
             train(other, record, device, f"head_{choice}", choice, config.epochs, config.learning_rate)
         looks = other.predict("validation")
         looks = imbalance.without_prior(looks, splits.counts()) if choice == "posthoc" else looks
@@ -214,9 +218,9 @@ def run(config: Config) -> finished_run.Result:
 
     # The layers that never train run once for each picture and each of its augmented views.
     freezing.unfreeze(backbone.model, first, config.batch_norm)
-    unfrozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config, config.turns)
+    unfrozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config, config.test_time_views)
     freezing.freeze(backbone.model)
-    frozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config, config.turns)
+    frozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config, config.test_time_views)
 
     # Stage 1: the head, on the frozen base.
     print(freezing.trainable_table(model), file=sys.stderr)
@@ -233,7 +237,7 @@ def run(config: Config) -> finished_run.Result:
         part = unfrozen
         tuned = train(
             unfrozen, record, device, "fine_tuning", config.imbalance, config.fine_tuning_epochs,
-            config.fine_tuning_rate, config.warm_up, baseline=head.score,
+            config.fine_tuning_rate, config.warmup_epochs, baseline=head.score,
         )  # fmt: skip
         stages.append(record.stage("fine_tuning", model, tuned.score))
         kept = "fine_tuning" if tuned.improved else "head"
@@ -260,7 +264,7 @@ def run(config: Config) -> finished_run.Result:
     final = {side: judged(side, answers[side]) for side in answers}
     found: dict[str, Any] = {"split": config.split, "temperature": temperature} | compared | clinic.clinical(
         final["validation"], final["test"], (judged("test", looks["test"]), judged("test", scaled["test"])),
-        splits.class_names, config.target, config.sensitivity, config.seed,
+        splits.class_names, config.target_class, config.target_sensitivity, config.seed,
     )  # fmt: skip
     if config.show_leak or config.data == "demo" and config.split == "lesion":
         test = clinic.evaluate(final["test"].probabilities, splits, "test", config.seed, final["test"].lesions)
@@ -274,7 +278,7 @@ def run(config: Config) -> finished_run.Result:
         predictions={side: each.probabilities for side, each in final.items()},
         groups={side: each.lesions for side, each in final.items()},
         columns={name: [getattr(facts, name) for facts in about] for name in names},
-        raw_input=raw_input.take_raw_pixels(model, backbone.preprocess, backbone.resize, config.turns),
+        raw_input=raw_input.take_raw_pixels(model, backbone.preprocess, backbone.resize, config.test_time_views),
         others=(frozen if part is unfrozen else unfrozen,), stages=stages, kept_stage=kept, clinic=found,
     )  # fmt: skip
 

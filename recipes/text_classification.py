@@ -30,6 +30,8 @@ pretrained, a test accuracy of 0.938 (0.938 – 0.979, ten seeds) in 64 seconds 
 regression on TF-IDF has 0.979 (0.917 – 1.000) (`python benchmarks/legal_text.py --recipe text_classification`).
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -83,7 +85,10 @@ def adapt(encoded: dict[str, list], record) -> tuple[str, list[dict]]:
     """Tunes the language model itself on the training documents; the path of its preset, and a row on this stage."""
     config = record.config
     cut = tuning.begin("full", config.preset, record)
-    packed = {side: windows.pack(encoded[side], config.window, cut.model.end_token) for side in ("train", "validation")}
+    packed = {
+        side: windows.pack(encoded[side], config.sequence_length, cut.model.end_token)
+        for side in ("train", "validation")
+    }
     part = frozen_windows.FrozenWindows(cut.model, None, language_model.whole(cut.model), packed, config)
     # Keras's default would divide by the targets on padding, too.
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
@@ -97,9 +102,9 @@ def tune(strategy: str, preset: str, beginnings: dict[str, windows.Windows], cor
     """Tunes a preset by one strategy: the cut model and its head, its documents, its row of the table, its answers."""
     config = record.config
     cut = tuning.begin(strategy, preset, record)
-    length = config.window * config.windows_per_document
+    length = config.sequence_length * config.windows_per_document
     prefix, suffix = (
-        half and language_model.for_documents(half, config.window, length) for half in (cut.prefix, cut.suffix)
+        half and language_model.for_documents(half, config.sequence_length, length) for half in (cut.prefix, cut.suffix)
     )
     network = build_model(cut.model, suffix, len(corpus.class_names))
     targets = {side: corpus.labels(side) for side in beginnings}
@@ -123,7 +128,7 @@ def run(config: Config) -> finished_run.Result:
     encoded = {side: model.encode(corpus.texts_of(side)) for side in sample_list.SPLIT_NAMES}
     longest = max(len(ids) + 1 for side in encoded.values() for ids in side)
     most = min(config.windows_per_document, -(-longest // window))
-    record.write_config(preset=model.preset, window=window, windows_per_document=most)
+    record.write_config(preset=model.preset, sequence_length=window, windows_per_document=most)
     config = record.config
 
     # A document is one row of its first windows: its type stands in all of them together, not in each.

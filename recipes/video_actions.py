@@ -27,6 +27,8 @@ apart (open and close, throw and catch) 1.000 and 0.500. On 120 real clips, whol
 0.859 and `frames` 0.816 (InceptionV3 to mixed8, 160 pixels, five folds).
 """
 
+from __future__ import annotations
+
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
@@ -54,6 +56,8 @@ from common.training import fine_tuning, fitting, recorder, schedules
 class Config(fine_tuning.TwoStageConfig):
     """Classify clips by 3D pooling over a network for photos."""
 
+    FORMS_OF_DATA = "a folder of class folders with clips, a CSV or demo"
+
     data: str = "demo"  # demo, a folder of class folders with clips, or a CSV with path,label[,group][,split]
     # A name in keras.applications, MobileNetV2:0.35; default InceptionV3, on demo data demo.
     backbone: str | None = None
@@ -66,7 +70,7 @@ class Config(fine_tuning.TwoStageConfig):
     sampling: Literal["whole", "window"] = "whole"  # frames from all over the clip, or close together
     stride: Annotated[int, Gt(0)] = 2  # frames from one to the next in a window
     # Windows of a validation or test clip, their probabilities averaged; only for windows.
-    looks: Annotated[int, Gt(0)] = 3
+    test_time_views: Annotated[int, Gt(0)] = 3
     # Regular expression that finds a clip's group in its name; default: those of UCF101 and UT-Interaction.
     group_pattern: str | None = None
     official_split: Literal[1, 2, 3] | None = None  # of UCF101: its own training and test clips
@@ -81,7 +85,6 @@ class Config(fine_tuning.TwoStageConfig):
     unfreeze_from: str | None = None
     fine_tuning_epochs: Annotated[int, Gt(0)] = 10  # of the second stage, where there is one
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-5  # 10 to 100 times below the head's
-    flip: bool = True  # mirror clips left to right; not where the side carries meaning
     zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction closer or further
     contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction more or less contrast
     # Augmented views cached of each training clip; 0 draws new ones each epoch, uncached, slow.
@@ -210,7 +213,7 @@ def run(config: Config) -> finished_run.Result:
 
     # Data: clips, and which of them belong together.
     samples = clip_groups.load(config.data, config.cache_directory, config.group_pattern, config.official_split)
-    looking = clips.Clips(config.frames, config.sampling, config.stride, config.looks)
+    looking = clips.Clips(config.frames, config.sampling, config.stride, config.test_time_views)
     splits = dataset.load(config, record.directory, looking, samples=samples)
     time_pairs(config, splits.class_names)  # a mistake there shows now, not after the training
 
@@ -248,7 +251,7 @@ def run(config: Config) -> finished_run.Result:
         trained = "fine_tuning"
         tuned = train(
             prefixes[trained], record, device, trained, config.fine_tuning_epochs, config.fine_tuning_rate,
-            config.warm_up, baseline=head.score,
+            config.warmup_epochs, baseline=head.score,
         )  # fmt: skip
         stages.append(record.stage(trained, model, tuned.score))
         kept = trained if tuned.improved else "head"
@@ -261,7 +264,10 @@ def run(config: Config) -> finished_run.Result:
     windows = {side: part.predict(side) for side in ("validation", "test")}
     answers = {side: each.mean(axis=0) for side, each in windows.items()}
     found = {
-        **{name: getattr(config, name) for name in ("frames", "sampling", "stride", "looks")},
+        "frames": config.frames,
+        "sampling": config.sampling,
+        "stride": config.stride,
+        "looks": config.test_time_views,
         "temporal": config.temporal,
         "windows": len(windows["test"]),
         "window_accuracy": float((windows["test"].argmax(-1) == splits.labels("test")).mean()),

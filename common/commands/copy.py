@@ -36,7 +36,14 @@ TAKEN = {"train", "tests", "data", "runs", "recipes", "common", "photos", "clips
 MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose package has another name
 EXTRA = r"pip install -e '\.\[(\w+)\]'"
 # Settings with which a recipe that has them is through its demo in no time: for the test.
-SHORT = {"epochs": 1, "fine_tuning_epochs": 1, "warm_up": 0, "search_epochs": 1, "samples": 2, "sample_tokens": 10}
+SHORT = {
+    "epochs": 1,
+    "fine_tuning_epochs": 1,
+    "warmup_epochs": 0,
+    "search_epochs": 1,
+    "samples": 2,
+    "sample_tokens": 10,
+}
 # Where a template's result goes, if not by its own name.
 TARGETS = {"gitignore": ".gitignore", "test_train.py": "tests/test_train.py", "__main__.py": "{package}/__main__.py"}
 

@@ -11,6 +11,8 @@ Preprocessing is inside of all of them. Resizing is inside where photos of any s
 antialiased bilinear resizing that gives the same pixels, so there it is the caller's, and described in the JSON.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import importlib.metadata
 import importlib.util

@@ -1,5 +1,7 @@
 """`python -m recipes generate`: go on with a text."""
 
+from __future__ import annotations
+
 import json
 import pathlib
 import sys
@@ -44,12 +46,13 @@ def command(
         encoding: of --file.
         out: also write prompts and texts to this file, a line of JSON each.
     """
+    preset_of(run)  # a mistake there shows before anything heavy is loaded
     sampling = generation.Sampling(max_tokens, temperature, top_k, top_p, greedy, beams, seed)
     return write_on(run, prompts_of(prompt, file, encoding), sampling, out)
 
 
-def load(run: pathlib.Path) -> language_model.LanguageModel:
-    """The model of a finished run, from its preset folder.
+def preset_of(run: pathlib.Path) -> pathlib.Path:
+    """The folder of a finished run's language model.
 
     Raises:
         UserError: there is none.
@@ -59,7 +62,12 @@ def load(run: pathlib.Path) -> language_model.LanguageModel:
     folder = run / "preset" if (run / "preset").is_dir() else run
     if not (folder / "config.json").is_file() or not (folder / "task.json").is_file():
         raise errors.UserError(f"{run}: no language model there; give the directory of a finished run that tuned one")
-    return language_model.load(str(folder.absolute()))
+    return folder.absolute()
+
+
+def load(run: pathlib.Path) -> language_model.LanguageModel:
+    """The model of a finished run, from its preset folder; raises as `preset_of`."""
+    return language_model.load(str(preset_of(run)))
 
 
 def write_on(

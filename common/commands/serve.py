@@ -5,6 +5,8 @@ that the training reads with. The page asks for nothing but what this program se
 forbids everything else, so it works without a network.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import pathlib

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import re
 import sys
 from collections.abc import Callable, Collection
 
@@ -10,6 +11,10 @@ from common.data import file_checks, sample_list, sources, splits
 from common.data import targets as kinds
 from common.media import medium as media
 
+# Words for sides in the names of classes.
+SIDES = re.compile(
+    r"(?<![a-z])(left|right|links|rechts|gauche|droite|izquierda|derecha|(anti)?clockwise)(?![a-z])", re.I
+)
 FEW_TO_CHOOSE_BY = 15  # validation photos; of 15 one more right is 7 points
 
 
@@ -70,6 +75,13 @@ def load(
     found = splits.Splits.of(
         config.data, medium, targets, usable, file_checks.summarise(facts) | {"skipped": left_out}, contents
     )
+    sided = [name for name in found.class_names if SIDES.search(name)] if config.flip else []
+    if sided:
+        print(
+            f"data: --flip mirrors left and right, and class {sided[0]!r} speaks of a side: mirrored it would be "
+            "another class; leave --flip away",
+            file=sys.stderr,
+        )
     if len(found.validation) < FEW_TO_CHOOSE_BY:
         print(
             f"data: only {len(found.validation)} {medium.unit}s validate; what is chosen by so few is mostly chance: "

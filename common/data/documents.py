@@ -331,5 +331,5 @@ def documents_line(summary: dict, config) -> str:
     return (
         f"data: {counts} documents to train, validate and test, {len(summary['class_names'])} types{known}{alike}\n"
         f"data: the network reads {summary['read']:.0%} of their text: of each the first {config.windows_per_document} "
-        f"windows of {config.window} tokens (--windows-per-document)"
+        f"windows of {config.sequence_length} tokens (--windows-per-document)"
     )

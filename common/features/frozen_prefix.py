@@ -209,9 +209,9 @@ class FrozenPrefix:
         """Refuses what does not fit, before the work."""
         needed = missing * store.row_bytes
         advice = "take another --cache, --cache-dtype float16, fewer --views, or --no-cache"
-        if needed > self.config.cache_limit * 1e9:
+        if needed > self.config.cache_limit_gb * 1e9:
             raise errors.UserError(
-                f"the features need {_size(needed)}, more than --cache-limit {self.config.cache_limit:g} (GB): "
+                f"the features need {_size(needed)}, more than --cache-limit-gb {self.config.cache_limit_gb:g}: "
                 f"raise it, or {advice}"
             )
         free = shutil.disk_usage(store.directory).free

@@ -169,11 +169,11 @@ class FrozenWindows:
     def _check_size(self, store, missing: int) -> None:
         """Refuses what does not fit, before the work."""
         needed, free = missing * store.row_bytes, shutil.disk_usage(store.directory).free
-        limit = min(self.config.cache_limit * 1e9, free)
+        limit = min(self.config.cache_limit_gb * 1e9, free)
         if needed > limit:
             raise errors.UserError(
-                f"the features need {needed / 1e9:.2f} GB, but --cache-limit or the disk leave {limit / 1e9:.2f}: take "
-                "another --cache, --cache-dtype float16, a higher --cache-limit, or --no-cache"
+                f"the features need {needed / 1e9:.2f} GB, but --cache-limit-gb or the disk leave {limit / 1e9:.2f}: "
+                "take another --cache, --cache-dtype float16, a higher --cache-limit-gb, or --no-cache"
             )
 
 

@@ -1,5 +1,7 @@
 """Text from a tuned language model, token by token."""
 
+from __future__ import annotations
+
 import dataclasses
 import sys
 

@@ -3,6 +3,8 @@
 KerasHub and its packages are an extra (`pip install -e '.[text]'`), imported only where a model is loaded.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import json

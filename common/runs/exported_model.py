@@ -1,5 +1,7 @@
 """A saved model in other formats: written, and loaded again in the runtime of each."""
 
+from __future__ import annotations
+
 import dataclasses
 import functools
 import logging

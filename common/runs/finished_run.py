@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 
+from common import flags
 from common.media import medium as media
 
 
@@ -44,9 +45,10 @@ class FinishedRun:
     @classmethod
     def read(cls, directory):
         """Read the files of a run."""
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         return cls(
             directory=directory,
-            config=json.loads((directory / "config.json").read_text(encoding="utf-8")),
+            config=config | {"config": flags.renamed(config["config"])},
             results=json.loads((directory / "results.json").read_text(encoding="utf-8")),
             history=[_epoch(row) for row in read_rows(directory / "history.csv")],
             predictions=[_prediction(row) for row in read_rows(directory / "predictions.csv")],

@@ -1,5 +1,7 @@
 """The model that a run saves: it takes raw pixels, and knows its class names."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import pathlib
@@ -111,7 +113,7 @@ class Reading:
     targets: kinds.Targets
 
     @classmethod
-    def of(cls, saved: SavedModel) -> "Reading":
+    def of(cls, saved: SavedModel) -> Reading:
         """That of a saved model."""
         model = next((layer for layer in saved.model.layers if layer.name == "from_frames"), saved.model)
         layers = model.get_layer("preprocessing").layers

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import keras
 import numpy as np
 
-from common import errors, files
+from common import errors, files, flags
 from common.data import targets as kinds
 from common.media import texts, windows
 from common.models import language_model
@@ -27,14 +27,16 @@ def save(
         folder: the run directory.
         model, first, head: as for `with_class_head`, trained.
         class_names: in the order of its outputs.
-        config: has `window` and `windows_per_document`.
+        config: has `sequence_length` and `windows_per_document`.
     """
     language_model.save(model, folder / "preset")
     fresh = language_model.load(str((folder / "preset").absolute()))
     inputs = [fresh.backbone.input[name] for name in ("token_ids", "padding_mask")]
     outputs = [language_model.entering(fresh, first, inputs[0]), fresh.backbone.output]
     features = keras.Model(inputs, outputs, name="features")
-    features = language_model.for_documents(features, config.window, config.window * config.windows_per_document)
+    features = language_model.for_documents(
+        features, config.sequence_length, config.sequence_length * config.windows_per_document
+    )
     mask = features.inputs[1]
     classifier = keras.Model(features.inputs, head([*features.outputs, mask]), name="classifier")
     path = folder / "classifier.keras"
@@ -70,11 +72,11 @@ class Classifier:
         path = run / "classifier.keras"
         language_model.keras_hub()  # its layers are in the file
         try:
-            settings = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
+            settings = flags.renamed(json.loads((run / "config.json").read_text(encoding="utf-8"))["config"])
             with zipfile.ZipFile(path) as archive:
                 class_names = json.loads(archive.read("class_names.json"))
             model = keras.saving.load_model(path, compile=False)
-            if model.inputs[0].shape[1] != settings["window"] * settings["windows_per_document"]:
+            if model.inputs[0].shape[1] != settings["sequence_length"] * settings["windows_per_document"]:
                 raise ValueError("made by an earlier version: train again")
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise errors.UserError(f"{path}: not readable as a classifier of documents ({error})") from error
@@ -114,6 +116,6 @@ class Classifier:
         return np.stack([self._answer(content) for content in contents])
 
     def _answer(self, content: str) -> np.ndarray:
-        length = self.settings["window"] * self.settings["windows_per_document"]
+        length = self.settings["sequence_length"] * self.settings["windows_per_document"]
         row = windows.pack_each(self.language.encode([content]), length, self.language.end_token)
         return self.model.predict_on_batch([row.token_ids, (row.weights > 0).astype("int32")])[0]

@@ -17,7 +17,7 @@ class FineTuningConfig(settings.HeadConfig):
     fine_tuning_epochs: Annotated[int, Gt(0)] = 15
     # 10 to 100 times below the head's: pretrained weights are worth keeping.
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4
-    warm_up: Annotated[int, Ge(0)] = 1  # epochs of each further stage in which its rate rises from nothing
+    warmup_epochs: Annotated[int, Ge(0)] = 1  # epochs of each further stage in which its rate rises from nothing
     monitor: Literal["accuracy", "loss"] = "accuracy"  # on validation; loss also punishes being sure and wrong
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
 
@@ -37,7 +37,7 @@ class TwoStageConfig(settings.PhotoConfig):
     unfreeze_from: str | None = None
     fine_tuning_epochs: Annotated[int, Ge(0)] = 10  # of the second stage; 0 leaves it out
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4  # 10 to 100 times below the head's
-    warm_up: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises from nothing
+    warmup_epochs: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises from nothing
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and much data
 
     def __post_init__(self):
@@ -49,7 +49,7 @@ def check_fine_tuning(config, may_be_fast: bool = False) -> None:
     """Refuses a fine-tuning rate near the head's, and a warm-up that leaves no epoch at the full rate.
 
     Args:
-        config: has `learning_rate`, `fine_tuning_rate`, `fine_tuning_epochs` (0 for none) and `warm_up`.
+        config: has `learning_rate`, `fine_tuning_rate`, `fine_tuning_epochs` (0 for none) and `warmup_epochs`.
         may_be_fast: any rate will do: somebody wants to see what it does.
 
     Raises:
@@ -57,5 +57,5 @@ def check_fine_tuning(config, may_be_fast: bool = False) -> None:
     """
     slow = config.fine_tuning_rate <= config.learning_rate / 10
     flags.check(slow or may_be_fast, "fine_tuning_rate", "must be 10 times below --learning-rate")
-    short = config.fine_tuning_epochs and config.warm_up >= config.fine_tuning_epochs
-    flags.check(not short, "warm_up", "must be below --fine-tuning-epochs: add --warm-up 0")
+    short = config.fine_tuning_epochs and config.warmup_epochs >= config.fine_tuning_epochs
+    flags.check(not short, "warmup_epochs", "must be below --fine-tuning-epochs: add --warmup-epochs 0")

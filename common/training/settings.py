@@ -13,6 +13,8 @@ from common.media import augmentation as augmentations
 class PhotoConfig(flags.RunConfig):
     """The flags of every recipe on photos or clips."""
 
+    FORMS_OF_DATA = "a folder of class folders, a CSV, tfds:NAME or demo"
+
     data: str = "demo"  # demo, a folder of class folders, a CSV with path,label[,group][,split], or tfds:NAME
     backbone: str | None = None  # demo, or a name in keras.applications, with :alpha where it has one
     weights: str | None = None  # imagenet, demo, none or a file; default: demo for demo data, else imagenet

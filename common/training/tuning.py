@@ -1,5 +1,7 @@
 """Tuning of a language model on texts: the settings that recipes share, and how one strategy trains."""
 
+from __future__ import annotations
+
 import dataclasses
 import gc
 import sys
@@ -10,7 +12,7 @@ from annotated_types import Ge, Gt, Lt
 
 from common import errors, flags
 from common.models import language_model
-from common.training import fitting, schedules
+from common.training import fitting, loss_scale, schedules
 
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
@@ -22,6 +24,8 @@ LONGEST_WINDOW = 256  # tokens, where none is asked for
 class TextConfig(flags.RunConfig):
     """The flags of every recipe that tunes a language model on texts."""
 
+    FORMS_OF_DATA = "a folder of .txt files or a .jsonl"
+
     data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
     # A name of KerasHub's, hf://…, or a preset folder; default gpt2_base_en, on demo data demo.
     preset: str | None = None
@@ -30,19 +34,20 @@ class TextConfig(flags.RunConfig):
     blocks: Annotated[int, Gt(0)] = 1  # of last_blocks, at most all
     lora_rank: Annotated[int, Gt(0)] = 8  # 4 to 16; more weights, rarely better
     # Tokens; default 256, or all that the network can see where that is less.
-    window: Annotated[int, Gt(0)] | None = None
+    sequence_length: Annotated[int, Gt(0)] | None = None
     # Of each document at most, its beginning, also for the search for near-duplicates; default: all.
     document_characters: Annotated[int, Gt(0)] | None = None
     batch_size: Annotated[int, Gt(0)] = 8  # windows; halve it when memory runs out
-    accumulate: Annotated[int, Gt(0)] = 1  # batches for one step: 4 with --batch-size 2 is as 8, with less memory
+    # Batches for one step: 4 with --batch-size 2 is as 8, with less memory.
+    gradient_accumulation_steps: Annotated[int, Gt(0)] = 1
     epochs: Annotated[int, Gt(0)] = 4  # an upper limit: early stopping ends the training
     patience: Annotated[int, Gt(0)] = 2  # epochs without a better validation loss before it stops
     # The peak; default by strategy and the network's width, on demo data three times as high, printed when it trains.
     learning_rate: Annotated[float, Ge(0)] | None = None
     # Share of the steps in which the rate rises from nothing; then it falls along a cosine.
-    warm_up: Annotated[float, Ge(0), Lt(1)] = 0.1
+    warmup_ratio: Annotated[float, Ge(0), Lt(1)] = 0.1
     weight_decay: Annotated[float, Ge(0)] = 0.01  # not of biases and norms
-    clip: Annotated[float, Gt(0)] = 1.0  # norm of a step's gradients at most
+    clipnorm: Annotated[float, Gt(0)] = 1.0  # norm of a step's gradients at most
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # of lora, full and scratch; a frozen block has none
     encoding: str = "utf-8"  # of the files; latin-1 or cp1252 for old ones
     keep_layout: bool = False  # keep blanks and empty lines as they are instead of one
@@ -80,12 +85,14 @@ def open_preset(config: TextConfig) -> tuple[language_model.LanguageModel, int]:
     """Load the network that a run begins with; return it and the tokens of a window.
 
     Raises:
-        UserError: there is no such preset, or `--window` is longer than what its network sees.
+        UserError: there is no such preset, or `--sequence-length` is longer than what its network sees.
     """
     model = language_model.load(config.preset or ("demo" if config.data == "demo" else "gpt2_base_en"))
-    if config.window and config.window > model.context:
-        raise errors.UserError(f"--window {config.window}: this network sees {model.context} tokens at most")
-    return model, config.window or min(LONGEST_WINDOW, model.context)
+    if config.sequence_length and config.sequence_length > model.context:
+        raise errors.UserError(
+            f"--sequence-length {config.sequence_length}: this network sees {model.context} tokens at most"
+        )
+    return model, config.sequence_length or min(LONGEST_WINDOW, model.context)
 
 
 def begin(strategy: str, preset: str, record) -> Cut:
@@ -105,17 +112,6 @@ def begin(strategy: str, preset: str, record) -> Cut:
     return Cut(model, first, *language_model.halves(model, first))
 
 
-class LossScale(keras.optimizers.LossScaleOptimizer):
-    """Keras's dynamic loss scale, which leaves a step out when a gradient overflows float16, for networks on words.
-
-    An embedding's gradient is a list of rows. Keras 3.15 looks at the last row of each word alone: an overflow in
-    another one goes through, and all weights are NaN. Here all rows are looked at.
-    """
-
-    def check_finite(self, grads):
-        return super().check_finite([getattr(gradient, "values", gradient) for gradient in grads])
-
-
 def optimizer(
     network: keras.Model, strategy: str, width: int, batches: int, config: TextConfig
 ) -> keras.optimizers.Optimizer:
@@ -132,14 +128,15 @@ def optimizer(
     if rate is None:
         rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
         print(f"learning rate: {rate:.1e}", file=sys.stderr)
-    warm_up = int(config.warm_up * batches)  # Keras's schedules count batches, also where it accumulates
+    warm_up = int(config.warmup_ratio * batches)  # Keras's schedules count batches, also where it accumulates
+    steps = config.gradient_accumulation_steps
     adam = keras.optimizers.AdamW(
-        schedules.warmup_cosine(rate, batches, warm_up), weight_decay=config.weight_decay, global_clipnorm=config.clip,
-        gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
+        schedules.warmup_cosine(rate, batches, warm_up), weight_decay=config.weight_decay,
+        global_clipnorm=config.clipnorm, gradient_accumulation_steps=steps if steps > 1 else None,
     )  # fmt: skip
     plain = [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]
     adam.exclude_from_weight_decay(plain)
-    return LossScale(adam) if config.precision == "mixed_float16" else adam
+    return loss_scale.LossScale(adam) if config.precision == "mixed_float16" else adam
 
 
 def train(
@@ -169,7 +166,11 @@ def train(
     """
     config, stage, epochs = record.config, stage or strategy, epochs or record.config.epochs
     steps = len(part.batches("train"))
-    flags.check(config.accumulate <= steps, "accumulate", f"must be at most {steps}, the batches of an epoch")
+    flags.check(
+        config.gradient_accumulation_steps <= steps,
+        "gradient_accumulation_steps",
+        f"must be at most {steps}, the batches of an epoch",
+    )
     part.suffix.compile(optimizer(part.suffix, strategy, width, epochs * steps, config), loss)
     if baseline is not None:
         score = part.suffix.evaluate(part.batches("validation"), verbose=0)

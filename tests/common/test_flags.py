@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 from common import errors, flags
 from common.training import settings as training_settings
 from common.training import tuning
-from recipes import partial_unfreezing, video_actions
+from recipes import legal_text, partial_unfreezing, video_actions
 
 pytestmark = pytest.mark.quick
 
@@ -91,10 +91,10 @@ def test_what_is_no_number_is_outside_all_bounds():
 
 
 def test_the_bounds_of_a_recipe_and_those_of_its_bases_are_checked():
-    with pytest.raises(errors.UserError, match="^--rate-decay must be above 0 and at most 1$"):
-        partial_unfreezing.Config(rate_decay=0.0)
-    with pytest.raises(errors.UserError, match="^--cache-limit must be above 0$"):
-        video_actions.Config(cache_limit=0.0)
+    with pytest.raises(errors.UserError, match="^--layer-decay must be above 0 and at most 1$"):
+        partial_unfreezing.Config(layer_decay=0.0)
+    with pytest.raises(errors.UserError, match="^--cache-limit-gb must be above 0$"):
+        video_actions.Config(cache_limit_gb=0.0)
 
 
 def test_a_mistake_found_in_a_data_pipeline_is_one_line_too(capsys):
@@ -215,3 +215,26 @@ def test_a_type_with_bounds_is_told_as_a_type():
     with pytest.raises(errors.UserError) as raised:
         flags.parse(Hiding, ["--units", "half"])
     assert "half" in str(raised.value) and "Annotated" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "answer"),
+    [
+        (partial_unfreezing, "--lr", "--lr is called --learning-rate"),
+        (partial_unfreezing, "--warm-up", "--warm-up is now --warmup-epochs"),
+        (legal_text, "--warm-up", "--warm-up is now --warmup-ratio"),
+        (legal_text, "--window", "--window is now --sequence-length"),
+        (video_actions, "--looks", "--looks is now --test-time-views"),
+        (partial_unfreezing, "--window", "unknown argument --window"),
+    ],
+)
+def test_an_old_or_well_known_name_is_answered_with_the_right_one(recipe, given, answer):
+    with pytest.raises(errors.UserError, match=f"^{answer}"):
+        flags.parse(recipe.Config, [given, "3"])
+
+
+def test_settings_of_older_versions_are_read_by_their_names_of_today():
+    stored = flags.to_dict(legal_text.Config(warmup_ratio=0.3, clipnorm=2.0))
+    old = stored | {"warm_up": stored.pop("warmup_ratio"), "clip": stored.pop("clipnorm")}
+    assert flags.from_dict(legal_text.Config, old) == legal_text.Config(warmup_ratio=0.3, clipnorm=2.0)
+    assert flags.renamed({"window": 64, "seed": 1}) == {"sequence_length": 64, "seed": 1}

@@ -1,11 +1,16 @@
 import os
+import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 from common import errors, startup
+from common.commands import main
 from common.media import clips
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_chatter_is_hidden_and_the_rest_comes_through(capfd):
@@ -33,3 +38,53 @@ def test_a_module_is_found_by_its_name_where_the_project_has_it():
     for name in ("media.sounds", "games.chess"):
         with pytest.raises(errors.UserError, match=f"this project does not include {name}, which belongs to another"):
             startup.by_name(name)
+
+
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("[!_]*.py"))
+ANSWERS = [
+    *((f"recipes/{recipe}.py", "--help") for recipe in RECIPES),
+    *((f"recipes/{recipe}.py", "--data", "/nowhere") for recipe in RECIPES),
+    ("recipes/linear_probe.py", "--classifer", "x"),
+    ("recipes/gradual_unfreezing.py", "--resume", "/nowhere"),
+    ("-m", "recipes"),
+    *(("-m", "recipes", name, "--help") for name in main.names()),
+    ("-m", "recipes", "predict", "/nowhere", "x.jpg"),
+    ("-m", "recipes", "report", "/nowhere"),
+    ("-m", "recipes", "export", "/nowhere", "--format", "onnx"),
+    ("-m", "recipes", "generate", "/nowhere", "--prompt", "x"),
+    ("-m", "recipes", "serve", "/nowhere"),
+    ("-m", "recipes", "cache"),
+]
+
+
+@pytest.mark.parametrize("arguments", ANSWERS, ids=" ".join)
+def test_help_and_mistakes_are_answered_before_anything_heavy_is_loaded(arguments):
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True
+    )  # fmt: skip
+    assert ended.returncode in (0, 2) and "Traceback" not in ended.stderr
+    loaded = re.findall(r"^import time:[^|]*\|[^|]*\| *(\S+)", ended.stderr, re.MULTILINE)
+    assert "argparse" in loaded and not {"tensorflow.python", "keras.src", "sklearn", "matplotlib"} & set(loaded)
+
+
+def test_what_waits_is_loaded_once_and_whole():
+    """In a program of ours; two threads that need a module first at once both have it."""
+    code = """
+import sys, threading, types
+sys.modules["__main__"].__file__ = "recipes/x.py"
+from common import startup
+import keras
+from common import words
+from common.data import targets
+waiting = [name for name, module in sys.modules.items() if type(module) is startup._Later]
+assert set(waiting) == {"keras", "common.words", "common.data.targets"}, waiting
+found = []
+threads = [threading.Thread(target=lambda: found.append(targets.CLASSES.name)) for _ in range(8)]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+assert found == ["classes"] * 8 and type(words) is startup._Later
+startup.load_all()
+assert not [name for name, module in sys.modules.items() if type(module) is startup._Later]
+assert keras.layers.Dense and words.plural(2, "photo") == "2 photos"
+"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")

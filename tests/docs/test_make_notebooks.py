@@ -18,7 +18,7 @@ QUICK = {
     "gradual_unfreezing": "max_blocks=1, epochs=2, fine_tuning_epochs=2",
     "partial_unfreezing": "epochs=2, fine_tuning_epochs=2",
     # By lesion the demo would train seven more heads, and all once more by picture.
-    "skin_lesions": 'epochs=2, fine_tuning_epochs=0, views=1, turns=1, image_size=48, split="random"',
+    "skin_lesions": 'epochs=2, fine_tuning_epochs=0, views=1, test_time_views=1, image_size=48, split="random"',
     "video_actions": "epochs=2, views=1, frames=4, image_size=48",
     "feature_extraction": "epochs=2",
     "from_scratch": "epochs=2",

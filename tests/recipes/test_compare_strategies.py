@@ -27,7 +27,7 @@ QUICK = {
     "validation_fraction": 0.2,
     "test_fraction": 0.4,
 }
-HOT = "hot=full_fine_tuning --fine-tuning-rate 0.3 --keep-worse --warm-up 0"
+HOT = "hot=full_fine_tuning --fine-tuning-rate 0.3 --keep-worse --warmup-epochs 0"
 
 
 def settings(photos, tmp_path, **changes):

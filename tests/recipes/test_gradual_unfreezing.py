@@ -66,7 +66,9 @@ def test_it_stops_where_a_block_gains_too_little(stripes, tmp_path):
 
 
 def test_a_stage_that_harms_changes_nothing(stripes, tmp_path):
-    config = settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, warm_up=0, epochs=3, monitor="loss")
+    config = settings(
+        stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, warmup_epochs=0, epochs=3, monitor="loss"
+    )
     result = gradual_unfreezing.run(config)
     head, first = result.results["stages"]
     assert first["validation_loss"] == head["validation_loss"]

@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def settings(contracts, preset, tmp_path, **changes):
-    few = {"preset": preset, "document_characters": 600, "epochs": 1, "window": 64, "duplicate_threshold": 0.8,
+    few = {"preset": preset, "document_characters": 600, "epochs": 1, "sequence_length": 64, "duplicate_threshold": 0.8,
            "learning_rate": 1e-2, "samples": 2, "sample_tokens": 12}  # fmt: skip
     return legal_text.Config(
         **{"data": str(contracts), "out": tmp_path / "runs", "cache": tmp_path / "cache",
@@ -122,18 +122,21 @@ def test_what_a_head_cost_and_that_it_can_be_tuned_further(contracts, preset, tm
 def test_what_diverges_ends_with_a_result(contracts, preset, tmp_path, capsys):
     few = {"samples": 1, "document_characters": 300}
     result = legal_text.run(
-        settings(contracts, preset, tmp_path, strategy="scratch", learning_rate=10.0, clip=1e9, **few)
+        settings(contracts, preset, tmp_path, strategy="scratch", learning_rate=10.0, clipnorm=1e9, **few)
     )
     assert result.results["test"]["loss"] > 30 and "tuning brought nothing" in capsys.readouterr().out
 
 
 def test_more_to_accumulate_than_there_is_is_refused(contracts, preset, tmp_path):
-    with pytest.raises(errors.UserError, match="--accumulate must be at most"):
-        legal_text.run(settings(contracts, preset, tmp_path, accumulate=1000, samples=1, document_characters=300))
+    with pytest.raises(errors.UserError, match="--gradient-accumulation-steps must be at most"):
+        legal_text.run(
+            settings(contracts, preset, tmp_path, gradient_accumulation_steps=1000, samples=1, document_characters=300)
+        )
 
 
 def test_settings_are_checked():
-    for changes, message in (({"blocks": 0}, "--blocks"), ({"warm_up": 1.0}, "--warm-up"), ({"window": 0}, "--window"),
+    for changes, message in (({"blocks": 0}, "--blocks"), ({"warmup_ratio": 1.0}, "--warmup-ratio"),
+                             ({"sequence_length": 0}, "--sequence-length"),
                              ({"compare": True, "strategy": "full"}, "leave --strategy")):  # fmt: skip
         with pytest.raises(errors.UserError, match=message):
             legal_text.Config(**changes)
@@ -168,7 +171,7 @@ def test_an_interrupted_run_of_an_older_version(contracts, preset, tmp_path, tas
 
 def test_a_window_that_the_network_cannot_see_is_refused(contracts, preset, tmp_path):
     with pytest.raises(errors.UserError, match="sees 64 tokens at most"):
-        legal_text.run(settings(contracts, preset, tmp_path, window=200))
+        legal_text.run(settings(contracts, preset, tmp_path, sequence_length=200))
     assert not list((tmp_path / "runs").glob("*/*"))
 
 
@@ -226,7 +229,7 @@ def killed_at_random(process, chance):
 def test_killed_at_random_it_ends_as_if_undisturbed(contracts, preset, tmp_path):
     """Killed by SIGKILL while the frozen blocks are computed or the last one trains; a new moment each time."""
     flags = ["--data", contracts, "--preset", preset, "--document-characters", 300, "--epochs", 5, "--samples", 2,
-             "--sample-tokens", 8, "--window", 32, "--group-pattern", r"^(\w+?)_", "--strategy", "last_blocks",
+             "--sample-tokens", 8, "--sequence-length", 32, "--group-pattern", r"^(\w+?)_", "--strategy", "last_blocks",
              "--deterministic", "--duplicate-threshold", 0.8]  # fmt: skip
     output, _ = started(*flags, "--out", tmp_path / "whole", "--cache", tmp_path / "cache").communicate()
     undisturbed = pathlib.Path(output.splitlines()[-1])

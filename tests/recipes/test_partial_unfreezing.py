@@ -31,7 +31,7 @@ def weights_of(result):
 
 
 def test_what_is_unfrozen_moves_and_what_is_frozen_does_not(stripes, tmp_path):
-    changes = {"learning_rate": 1e-2, "fine_tuning_rate": 1e-3, "warm_up": 2}
+    changes = {"learning_rate": 1e-2, "fine_tuning_rate": 1e-3, "warmup_epochs": 2}
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes))
     before = backbones.load("demo", "demo", 32).model
     for name, weights in weights_of(result).items():
@@ -50,8 +50,8 @@ def test_rates_fall_with_depth(stripes, tmp_path):
     """Adam's first step moves a weight by the learning rate, whatever its gradient (Kingma and Ba, 2015)."""
     changes = {
         "unfreeze_from": "block3",
-        "rate_decay": 0.5,
-        "warm_up": 0,
+        "layer_decay": 0.5,
+        "warmup_epochs": 0,
         "fine_tuning_epochs": 1,
         "batch_size": 32,
         "monitor": "loss",
@@ -127,7 +127,7 @@ def test_a_score_that_changes_by_unfreezing_alone_stops_the_run(stripes, tmp_pat
 
 
 def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
-    config = settings(stripes, tmp_path, deterministic=True, head="gap", rate_decay=0.5)  # with dropout
+    config = settings(stripes, tmp_path, deterministic=True, head="gap", layer_decay=0.5)  # with dropout
     undisturbed = partial_unfreezing.run(config)
     for stage, epoch in (("head", 1), ("fine_tuning", 0)):
         interrupted = helpers.killed_after(partial_unfreezing, stage, epoch, config, monkeypatch)

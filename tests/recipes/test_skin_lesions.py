@@ -103,7 +103,7 @@ def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path)
 
 
 def test_predict_says_whether_the_target_is_called(lesions, tmp_path, capsys):
-    result = skin_lesions.run(settings(lesions, tmp_path, fine_tuning_epochs=0, target=("mel", "bkl")))
+    result = skin_lesions.run(settings(lesions, tmp_path, fine_tuning_epochs=0, target_class=("mel", "bkl")))
     capsys.readouterr()
     rows = predictions_of(result)
     assert predict.predict(result.directory, [pathlib.Path(row["path"]) for row in rows], tmp_path / "new.csv") == 0
@@ -247,7 +247,7 @@ def test_the_shell_gets_one_line_and_exit_code_2(lesions):
     [
         (
             {"target": ("melanoma",)},
-            "--target melanoma: no such diagnosis in the data; name one .or several. of bkl, mel, nv",
+            "--target-class melanoma: no such diagnosis in the data; name one .or several. of bkl, mel, nv",
         ),
         ({"unfreeze_from": "block9"}, "no layer or block"),
         ({"diagnoses": ("nv", "mel")}, "unknown diagnosis 'bkl'"),
@@ -262,10 +262,10 @@ def test_settings_that_do_not_fit_the_data(changes, message, lesions, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sensitivity": 1.5}, "--sensitivity must be above 0 and at most 1"),
-        ({"target": ()}, "--target must name"),
+        ({"target_sensitivity": 1.5}, "--target-sensitivity must be above 0 and at most 1"),
+        ({"target_class": ()}, "--target-class must name"),
         ({"show_leak": True, "split": "random"}, "--show-leak needs --split lesion"),
-        ({"warm_up": 10}, "--warm-up must be below"),
+        ({"warmup_epochs": 10}, "--warmup-epochs must be below"),
         ({"rotation": 360.0}, "--rotation must be from 0 to 180"),
         ({"colour": 5.0}, "--colour must be from 0 to 1"),
     ],

@@ -106,7 +106,7 @@ def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp
 
 
 def test_predict_takes_folders_of_frames_and_refuses_what_is_no_clip(moving, tmp_path, capsys):
-    result = video_actions.run(settings(moving, tmp_path, epochs=2, sampling="window", stride=1, looks=2))
+    result = video_actions.run(settings(moving, tmp_path, epochs=2, sampling="window", stride=1, test_time_views=2))
     assert result.results["clips"]["windows"] == 2
     (tmp_path / "some").mkdir()
     (tmp_path / "some" / "notes.avi").write_text("no clip")
@@ -182,7 +182,7 @@ def test_cached_and_uncached_runs_agree(moving, tmp_path):
         ({"time_pairs": ("left",)}, "--time-pairs must name classes two by two"),
         ({"fine_tuning_rate": 1e-3}, "--fine-tuning-rate must be 10 times below"),
         ({"dropout": 1.0}, "--dropout must be from 0"),
-        ({"looks": 0}, "--looks must be above 0"),
+        ({"test_time_views": 0}, "--test-time-views must be above 0"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(moving, tmp_path, changes, message):

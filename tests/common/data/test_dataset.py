@@ -125,7 +125,7 @@ def test_splits_never_depend_on_the_network_or_how_it_is_trained(stripes, tmp_pa
     others = {"backbone": "MobileNetV2", "weights": "none", "image_size": 64, "aspect": "crop", "batch_size": 7,
               "epochs": 3, "learning_rate": 0.5, "precision": "mixed_float16", "deterministic": True, "flip": True,
               "rotation": 9.0, "zoom": 0.5, "contrast": 0.5, "views": 2, "no_cache": True, "cache_dtype": "float16",
-              "cache_limit": 1.0, "tensorboard": True, "mlflow": "x", "out": tmp_path, "resume": tmp_path,
+              "cache_limit_gb": 1.0, "tensorboard": True, "mlflow": "x", "out": tmp_path, "resume": tmp_path,
               "cache": tmp_path / "other", "debug": True}  # fmt: skip
     plain = settings(stripes, tmp_path / "cache")
     assert {field.name for field in dataclasses.fields(plain)} == of_the_data | set(others)
@@ -135,3 +135,14 @@ def test_splits_never_depend_on_the_network_or_how_it_is_trained(stripes, tmp_pa
         dataset.load(dataclasses.replace(plain, **changed), tmp_path / str(number), photos.PHOTOS)
         written.append((tmp_path / str(number) / "split.csv").read_bytes())
     assert set(written) == {written[0]}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("turn_left", True), ("Right hand", True), ("bright", False), ("up", False)]
+)
+def test_mirroring_classes_that_speak_of_sides_is_warned_of(stripes, tmp_path, capsys, name, told):
+    (stripes / "across").rename(stripes / name)
+    for flip in (False, True):
+        (tmp_path / str(flip)).mkdir()
+        dataset.load(settings(stripes, tmp_path / "cache", flip=flip), tmp_path / str(flip), photos.PHOTOS)
+        assert ("speaks of a side" in capsys.readouterr().err) == (told and flip)

@@ -272,8 +272,8 @@ def test_float16_halves_the_cache_and_hardly_changes_the_features(splits, settin
 
 
 def test_too_large_a_cache_is_refused_before_the_work(splits, settings):
-    with pytest.raises(errors.UserError, match="need 0.0 MB, more than --cache-limit 1e-06"):
-        features(splits, dataclasses.replace(settings, cache_limit=1e-6))
+    with pytest.raises(errors.UserError, match="need 0.0 MB, more than --cache-limit-gb 1e-06"):
+        features(splits, dataclasses.replace(settings, cache_limit_gb=1e-6))
 
 
 def test_a_damaged_shard_is_computed_again_and_the_result_is_right(splits, settings, capsys, monkeypatch):

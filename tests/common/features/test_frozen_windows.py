@@ -61,7 +61,7 @@ def test_the_cache_is_used_again_but_not_for_other_weights(preset, sides, tmp_pa
     with pytest.raises(errors.UserError, match="--cache-limit"):
         model = language_model.load(preset)
         prefix, suffix = language_model.halves(model, 1)
-        frozen_windows.FrozenWindows(model, prefix, suffix, sides, settings(tmp_path, cache_limit=1e-9))
+        frozen_windows.FrozenWindows(model, prefix, suffix, sides, settings(tmp_path, cache_limit_gb=1e-9))
 
 
 def test_the_order_of_an_epoch_is_that_of_its_number():

@@ -4,7 +4,7 @@ import pytest
 import tiny_language_model
 
 from common.models import language_model, text_classifier
-from common.training import tuning
+from common.training import loss_scale
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 
@@ -63,7 +63,7 @@ def test_a_gradient_that_overflows_float16_costs_a_step_and_not_the_network(pres
         _, suffix = language_model.halves(model, None)
         network = language_model.with_class_head(model, language_model.for_documents(suffix, WINDOW, 3 * WINDOW), head)
         network.compile(
-            tuning.LossScale(keras.optimizers.Adam(1e-3), initial_scale=2.0**24), "sparse_categorical_crossentropy"
+            loss_scale.LossScale(keras.optimizers.Adam(1e-3), initial_scale=2.0**24), "sparse_categorical_crossentropy"
         )
         history = network.fit([*tiny_language_model.rows()], np.arange(3), epochs=30, verbose=0).history["loss"]
     finally:

@@ -27,7 +27,7 @@ def run(tmp_path):
                 "counted_words": {"validation": better, "test": better}}  # fmt: skip
     files.write_json(folder / "results.json", results | {"data": results["data"] | data})
     config = json.loads((folder / "config.json").read_text())
-    config["config"] |= {"preset": "demo", "window": 64, "windows_per_document": 3, "duplicate_threshold": 0.2}
+    config["config"] |= {"preset": "demo", "sequence_length": 64, "windows_per_document": 3, "duplicate_threshold": 0.2}
     files.write_json(folder / "config.json", config)
     return folder
 

@@ -26,7 +26,7 @@ def test_what_is_saved_answers_as_what_was_trained(preset, tmp_path):
     for first in (0, 2):
         model, folder = language_model.load(preset), tmp_path / str(first)
         folder.mkdir()
-        settings = dataclasses.make_dataclass("Sizes", ["window", "windows_per_document"])(WINDOW, 3)
+        settings = dataclasses.make_dataclass("Sizes", ["sequence_length", "windows_per_document"])(WINDOW, 3)
         head = text_classifier.build_head(model.backbone.hidden_dim, 3)
         prefix, suffix = (
             part and language_model.for_documents(part, WINDOW, 3 * WINDOW)
@@ -44,7 +44,7 @@ def test_a_classifier_of_an_earlier_version_is_refused(tmp_path):
     keras.Model([ids, mask], keras.ops.cast(ids + mask, "float32")).save(tmp_path / "classifier.keras")
     with zipfile.ZipFile(tmp_path / "classifier.keras", "a") as archive:
         archive.writestr("class_names.json", "[]")
-    (tmp_path / "config.json").write_text('{"config": {"window": 64, "windows_per_document": 8}}')
+    (tmp_path / "config.json").write_text('{"config": {"sequence_length": 64, "windows_per_document": 8}}')
     with pytest.raises(errors.UserError, match="train again"):
         saved_text_model.Classifier.load(tmp_path)
 

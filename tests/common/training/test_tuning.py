@@ -34,7 +34,7 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
     for accumulate in (1, 2):
         model = language_model.load(preset)
         network = language_model.whole(model)
-        setting = tuning.TextConfig(accumulate=accumulate, warm_up=0.0)
+        setting = tuning.TextConfig(gradient_accumulation_steps=accumulate, warmup_ratio=0.0)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         network.compile(tuning.optimizer(network, "full", 128, 400, setting), loss)
         ids = np.random.default_rng(0).integers(2, 1500, (16, 9)).astype("int32")
@@ -47,10 +47,10 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
 
 def test_the_window_is_what_the_network_sees_or_less(preset):
     for window, expected in ((None, 64), (32, 32)):
-        model, found = tuning.open_preset(tuning.TextConfig(preset=preset, window=window))
+        model, found = tuning.open_preset(tuning.TextConfig(preset=preset, sequence_length=window))
         assert (model.preset, found) == (preset, expected)
-    with pytest.raises(errors.UserError, match="^--window 65: this network sees 64 tokens at most$"):
-        tuning.open_preset(tuning.TextConfig(preset=preset, window=65))
+    with pytest.raises(errors.UserError, match="^--sequence-length 65: this network sees 64 tokens at most$"):
+        tuning.open_preset(tuning.TextConfig(preset=preset, sequence_length=65))
 
 
 def test_a_comparison_takes_no_strategy():
