@@ -1,5 +1,7 @@
 """The pages read well where they lie: none has an empty section, links lead somewhere, every recipe has its page."""
 
+import ast
+import itertools
 import pathlib
 import posixpath
 import re
@@ -125,6 +127,20 @@ def test_a_picture_says_what_drew_it(name):
     command = f"python recipes/{name}.py {further}".strip()
     assert f"(../pictures/{name}.png)" in text
     assert f"*The figure `{figure}` of the report of `{command}`" in text
+
+
+def flags_of(text):
+    """The flags that a page names in code."""
+    return set(re.findall(r"(?<![\w-])--[a-z][\w-]*", " ".join(re.findall(r"`[^`]+`", text))))
+
+
+@pytest.mark.parametrize("recipe", recipe_source.recipes(), ids=lambda recipe: recipe.name)
+def test_flags_in_the_text_of_its_page_exist(recipe):
+    known = [*recipe_source.settings_of(recipe), *itertools.chain(*recipe_source.shared_settings().values())]
+    tree = recipe_source.Source(ROOT / "common" / "commands" / "generate.py").tree
+    names = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    flags = {setting.flag for setting in known} | {f"--{name.replace('_', '-')}" for name in names}
+    assert flags_of(read(f"docs/recipes/{recipe.name}.md").text) <= flags
 
 
 def test_pages_of_recipes_belong_to_a_recipe():
