@@ -45,7 +45,7 @@ class Config:
     strategies: tuple[str, ...] = legal_text.STRATEGIES  # all, or one alone
     document_characters: int | None = None  # as in the recipe
     windows_per_document: int = 4  # as in text_classification
-    window: int = 128  # as in the recipe
+    sequence_length: int = 128  # as in the recipe
     epochs: int = 4  # as in the recipe
     patience: int = 2  # as in the recipe
     dropout: float = 0.0  # as in the recipe
@@ -67,9 +67,9 @@ def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
     )
     backbone = hub.models.GPT2Backbone(
         vocabulary_size=tokenizer.vocabulary_size(), num_layers=config.layers, num_heads=4, hidden_dim=config.width,
-        intermediate_dim=4 * config.width, dropout=0.0, max_sequence_length=config.window,
+        intermediate_dim=4 * config.width, dropout=0.0, max_sequence_length=config.sequence_length,
     )  # fmt: skip
-    preprocessor = hub.models.GPT2CausalLMPreprocessor(tokenizer=tokenizer, sequence_length=config.window)
+    preprocessor = hub.models.GPT2CausalLMPreprocessor(tokenizer=tokenizer, sequence_length=config.sequence_length)
     task = hub.models.GPT2CausalLM(backbone=backbone, preprocessor=preprocessor)
     path = folder / f"random_{seed}"
     language_model.save(language_model.LanguageModel("narrow", task), path)
@@ -77,8 +77,8 @@ def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
         return str(path)
     result = run(
         legal_text, data=str(lines_of(config.pretrain, folder)), preset=str(path), strategy="scratch", seed=seed,
-        samples=1, sample_tokens=8, epochs=config.pretrain_epochs, out=config.out, sequence_length=config.window,
-        duplicate_threshold=1.0, batch_size=config.batch_size,
+        samples=1, sample_tokens=8, epochs=config.pretrain_epochs, out=config.out, duplicate_threshold=1.0,
+        sequence_length=config.sequence_length, batch_size=config.batch_size,
     )  # fmt: skip
     print(f"pretrained: test perplexity {result['test']['perplexity']:.1f}", file=sys.stderr)
     newest = max((config.out / "legal_text").glob(f"*seed{seed}*"), key=lambda one: one.stat().st_mtime)
@@ -116,7 +116,7 @@ def main(config: Config):
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for seed in range(config.seed, config.seed + config.seeds):
             preset = narrow_preset(config, seed, folder) if config.vocabulary else None
-            names = ["data", "group_pattern", "document_characters", "window", "epochs", "patience", "dropout",
+            names = ["data", "group_pattern", "document_characters", "sequence_length", "epochs", "patience", "dropout",
                      "batch_size", "learning_rate", "encoding", "out"]  # fmt: skip
             if config.recipe == "text_classification":
                 names += ["windows_per_document", "adapt_epochs"]

@@ -2,11 +2,12 @@
 
     python docs/make_pages.py
 
-The pages in `docs/` are written by hand; those of recipes, settings, data sets and the API are made from the sources. A
-page in `docs/` may link to any file of the repository (`../recipes/x.py`, `../tests/common/test_x.py#test_name`), and
-takes in a section of the README, links and all, where it says `<!-- README: What to expect -->`; `<!-- README -->` is
-what stands before the first section. What comes out is plain Markdown and a configuration with the navigation, so it
-does not matter much what builds the site. Nothing of the project is imported: this takes no TensorFlow.
+Pages are written by hand: README.md, which is the site's first page, CONTRIBUTING.md, CHANGELOG.md, those in `docs/`
+and the data sets' READMEs. They read as plain files too, and link to any file of the repository (`../recipes/x.py`,
+`../tests/common/test_x.py#test_name`). A recipe's page in `docs/recipes/` gets the recipe's settings, model and source
+behind its text; those of the API are made from the sources. What comes out is plain Markdown and a configuration with
+the navigation, so it does not matter much what builds the site. Nothing of the project is imported: this takes no
+TensorFlow.
 """
 
 import ast
@@ -18,25 +19,30 @@ import re
 import shutil
 import sys
 
-import make_pictures
 import recipe_source
 import tyro
 
 ROOT = recipe_source.ROOT
-README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 SETTINGS = DOCS / "mkdocs.yml"
 
-# The pages written by hand that have a place of their own; all others come under "Guides".
-PLACES = {"index.md": "Home", "strategy.md": "Which strategy?", "frozen_prefix.md": "The frozen prefix"}
-FIRST_GUIDES = ("runs.md", "migration.md", "notebooks.md", "add_a_recipe.md")
+# Pages that lie beside the README: place in the site → file.
+BESIDE = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+
+# Pages with a tab of their own; all others of `docs/` come under "Guides".
+PLACES = {
+    "index.md": "Home",
+    "strategy.md": "Which strategy?",
+    "frozen_prefix.md": "The frozen prefix",
+    "measurements.md": "Measurements",
+}
+FIRST_GUIDES = ("usage.md", "runs.md", "migration.md", "notebooks.md", "add_a_recipe.md")
 
 # The rooms of `common` in the order of a run; before them come the modules that lie in none.
 ROOMS = (
     "data", "media", "models", "features", "training", "evaluation", "runs", "report", "compare", "commands", "demo",
 )  # fmt: skip
 
-INCLUDE = re.compile(r"^<!-- README(?:: (.+?))? -->$", re.MULTILINE)
 FENCE = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 BOUNDS = {"Gt": "above {}", "Ge": "at least {}", "Lt": "below {}", "Le": "at most {}"}
@@ -53,9 +59,9 @@ class Config:
 
 def main(settings: Config) -> None:
     """Writes `pages/`, from scratch, and `mkdocs.yml` beside it."""
-    pages, folder = made_pages() | written_pages(), settings.out / "pages"
+    pages, folder = written_pages() | made_pages(), settings.out / "pages"
     linked = {path for uri, text in pages.items() for path in linked_files(text, uri)}
-    finished_pages = {uri: finished(text, uri) for uri, text in pages.items()}
+    finished_pages = {uri: with_site_links(text, origin(uri), uri) for uri, text in pages.items()}
     for path in linked:
         if path.suffix not in ASSETS:
             finished_pages.setdefault(site_uri(path), source_page(path))
@@ -92,7 +98,7 @@ def navigation() -> list:
         {PLACES["index.md"]: "index.md"},
         {"Recipes": ["recipes/index.md", *recipes, "recipes/settings.md"]},
         *({title: name} for name, title in PLACES.items() if name != "index.md"),
-        {"Guides": guides},
+        {"Guides": [*guides, *(uri for uri in BESIDE if uri not in PLACES)]},
         {"Data sets": [f"data/{path.parent.name}.md" for path in data_sets()]},
         {"API": ["api/index.md", *({heading(room): entries} for room, entries in api.items())]},
     ]
@@ -101,40 +107,10 @@ def navigation() -> list:
 # Text ---------------------------------------------------------------------------------------------------------------
 
 
-def finished(markdown: str, uri: str) -> str:
-    """A page's text with the README's sections in it and its links as the site needs them."""
-    parts = re.split(INCLUDE, with_site_links(markdown, origin(uri), uri))
-    for number in range(1, len(parts), 2):  # text, title, text, title …
-        parts[number] = with_site_links(readme_section(parts[number]), pathlib.PurePosixPath(), uri)
-    return "".join(parts)
-
-
-def readme_section(title: str | None) -> str:
-    """The README's section of that title without its heading; without a title what stands before the first one.
-
-    Raises:
-        ValueError: the README has no such section.
-    """
-    sections = dict(readme_sections())
-    if title not in sections:
-        raise ValueError(f"README.md has no section {title!r}: there are {', '.join(filter(None, sections))}")
-    return sections[title]
-
-
-def readme_sections() -> list[tuple[str | None, str]]:
-    """(title, text) of the README's sections; the first, whose title is None, without the headline of the README."""
-    sections, fenced = [(None, [])], False
-    for line in README.read_text(encoding="utf-8").splitlines():
-        fenced ^= line.startswith("```")
-        if line.startswith("## ") and not fenced:
-            sections.append((line.removeprefix("## "), []))
-        elif not line.startswith("# ") or fenced:
-            sections[-1][1].append(line)
-    return [(title, "\n".join(lines).strip("\n")) for title, lines in sections]
-
-
 def origin(uri: str) -> pathlib.PurePosixPath:
-    """The folder of the repository that a page's links are relative to: a data set's README stays as it is."""
+    """The folder of the repository that a page's links are relative to."""
+    if uri in BESIDE:
+        return pathlib.PurePosixPath()
     folder, name = posixpath.split(uri)
     if folder == "data":
         return pathlib.PurePosixPath("data") / name.removesuffix(".md")
@@ -154,15 +130,9 @@ def with_site_links(markdown: str, folder: pathlib.PurePosixPath, uri: str) -> s
 
 
 def linked_files(markdown: str, uri: str) -> set[pathlib.PurePosixPath]:
-    """The files of the repository outside `docs/` that a page links to, itself or in the sections that it takes in."""
-    texts = [(origin(uri), markdown)]
-    texts += [(pathlib.PurePosixPath(), readme_section(title or None)) for title in INCLUDE.findall(markdown)]
-    found = {
-        in_repository(folder, link[1])
-        for folder, text in texts
-        for part in FENCE.split(text)[::2]
-        for link in LINK.finditer(part)
-    }
+    """The files of the repository outside `docs/` that a page links to."""
+    links = (link for part in FENCE.split(markdown)[::2] for link in LINK.finditer(part))
+    found = {in_repository(origin(uri), link[1]) for link in links}
     return {path for path in found if (ROOT / path).is_file() and path.parts[0] != "docs"}
 
 
@@ -175,6 +145,8 @@ def in_repository(folder: pathlib.PurePosixPath, target: str) -> pathlib.PurePos
 def site_uri(path: pathlib.PurePosixPath) -> str:
     """Where the site has a file of the repository."""
     parts = path.parts
+    if path.as_posix() in BESIDE.values():
+        return next(uri for uri, name in BESIDE.items() if name == path.as_posix())
     if parts[0] == "docs":
         return "/".join(parts[1:])
     if parts[0] == "recipes" and path.suffix == ".py":
@@ -191,17 +163,18 @@ def site_uri(path: pathlib.PurePosixPath) -> str:
 
 def written_pages() -> dict[str, str]:
     """Place in the site → Markdown, of the pages written by hand."""
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+    paths = {path.relative_to(DOCS).as_posix(): path for path in sorted(DOCS.rglob("*.md"))}
+    paths |= {uri: ROOT / name for uri, name in BESIDE.items()}
+    paths |= {f"data/{path.parent.name}.md": path for path in data_sets()}
+    return {uri: path.read_text(encoding="utf-8") for uri, path in paths.items()}
 
 
 def made_pages() -> dict[str, str]:
-    """Place in the site → Markdown, of every page that nobody writes for the site."""
+    """Place in the site → Markdown, of every page that is made from sources, as a whole or in part."""
     recipes = recipe_source.recipes()
     pages = {f"recipes/{each.name}.md": recipe_page(each) for each in recipes}
     pages["recipes/index.md"] = recipe_list(recipes)
     pages["recipes/settings.md"] = settings_page()
-    for path in data_sets():
-        pages[f"data/{path.parent.name}.md"] = path.read_text(encoding="utf-8")
     pages["api/index.md"] = api_list()
     for room, names in modules().items():
         for name in names:
@@ -211,31 +184,18 @@ def made_pages() -> dict[str, str]:
 
 
 def recipe_page(recipe: recipe_source.Source) -> str:
-    """What a recipe's file says of itself, with its settings and its model."""
-    parts = [f"# {recipe.title}", recipe.what]
-    parts.append(picture(recipe.name))
-    parts.append(recipe.markdown())
-    if recipe.title in dict(readme_sections()):
-        parts.append(f"## Measured\n\n<!-- README: {recipe.title} -->")
+    """A recipe's page in `docs/recipes/`, else what its docstring says; with its settings, its model and its source."""
+    written = DOCS / "recipes" / f"{recipe.name}.md"
+    if written.is_file():
+        parts = [written.read_text(encoding="utf-8").rstrip()]
+    else:
+        parts = [f"# {recipe.title}", recipe.what, recipe.markdown()]
     own = recipe_source.settings_of(recipe)
     parts.append(f"## Settings\n\nBesides [those of every recipe](settings.md):\n\n{settings_table(own)}")
     if recipe.has("build_model"):
         parts.append(f"## The model\n\n{fenced(recipe.code_of('build_model'))}")
     parts.append(f"## The whole file\n\n{folded(f'recipes/{recipe.name}.py', recipe.text)}")
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def picture(name: str) -> str:
-    """A figure of a recipe's report with the command that drew it; nothing where there is none."""
-    if name == "compare_strategies":
-        alt, caption = "The page that compares strategies", "What `make demo` ends with."
-        return f"![{alt}](../../data/demo/compare.png)\n\n{caption}\n{{ .caption }}"
-    if not (DOCS / "pictures" / f"{name}.png").is_file():
-        return ""
-    figure, flags = make_pictures.FIGURES[name]
-    command = f"python recipes/{name}.py {flags}".strip()
-    caption = f"The figure `{figure}` of the report of `{command}`, on data drawn by code."
-    return f"![A figure of the report](../pictures/{name}.png){{ .report }}\n\n{caption}\n{{ .caption }}"
 
 
 def recipe_list(recipes: list[recipe_source.Source]) -> str:
@@ -297,11 +257,12 @@ def escaped(text: str) -> str:
 
 
 def api_list() -> str:
-    """The house and, room by room, the modules with the first lines of their docstrings."""
+    """Room by room, the modules with the first lines of their docstrings."""
     intro = (
-        "What carries no method. A program begins with `from common import startup`, which imports TensorFlow quietly."
+        "The modules of `common` carry no method. A program begins with `from common import startup`, which imports "
+        "TensorFlow quietly. [The house](../../CONTRIBUTING.md#the-house) says what each room is for."
     )
-    parts = ["# API", intro, "<!-- README: The house -->"]
+    parts = ["# API", intro]
     for room, names in modules().items():
         rows = ["| module | what it does |", "|---|---|"]
         for name in names:

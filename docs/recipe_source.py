@@ -18,7 +18,7 @@ COMMON = ROOT / "common"
 SHARED = {"RunConfig": COMMON / "flags.py", "PhotoConfig": COMMON / "training" / "settings.py"}
 
 # Where the classes are that come between these and a recipe's own.
-INHERITED = (COMMON / "training" / "settings.py", COMMON / "training" / "tuning.py")
+INHERITED = tuple(COMMON / "training" / f"{name}.py" for name in ("settings", "fine_tuning", "tuning"))
 
 # How a paragraph of a docstring begins → the heading of the page's section.
 LEADS = {

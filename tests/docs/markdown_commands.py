@@ -58,10 +58,18 @@ class Command:
 
 
 def documents() -> list[Document]:
-    """The README, the pages of `docs/` and of the data sets, and the docstrings of the recipes, which become pages."""
-    paths = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "data").glob("*/README.md"))]
-    found = [Document(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
-    return found + [Document(f"recipes/{each.name}.py", each.docstring) for each in recipe_source.recipes()]
+    """The files of Markdown, and the docstrings of the recipes, which notebooks and copies show."""
+    return files() + [Document(f"recipes/{each.name}.py", each.docstring) for each in recipe_source.recipes()]
+
+
+def files() -> list[Document]:
+    """The README and what lies beside it, the pages of `docs/` and those of the data sets."""
+    paths = [
+        *sorted(ROOT.glob("*.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "data").rglob("README.md")),
+    ]
+    return [Document(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths]
 
 
 def commands_of(document: Document) -> list[Command]:

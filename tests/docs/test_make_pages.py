@@ -69,7 +69,7 @@ def test_what_is_fetched_is_there(site):
 def test_every_recipe_has_a_page_with_its_settings_and_model(site):
     for recipe in recipe_source.recipes():
         page = (site / "recipes" / f"{recipe.name}.html").read_text(encoding="utf-8")
-        for heading in ("When to use it", "Data", "Command", "Expected result", "Settings", "The whole file"):
+        for heading in ("When to use it", "Data", "Command", "What to expect", "Limits", "Settings", "The whole file"):
             assert re.search(rf"<h2[^>]*>{heading}<", page), f"{recipe.name}: {heading}"
         for setting in recipe_source.settings_of(recipe):
             assert f"<code>{setting.flag}</code>" in page
@@ -78,14 +78,16 @@ def test_every_recipe_has_a_page_with_its_settings_and_model(site):
 
 def test_pages_that_others_add_are_in_the_navigation(site):
     page = (site / "index.html").read_text(encoding="utf-8")
-    for path in (ROOT / "docs").glob("*.md"):
-        assert f'href="{path.stem}.html"' in page, path.name
+    for path in (ROOT / "docs").rglob("*.md"):
+        uri = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+        assert f'href="{uri}"' in page, path.name
+    assert 'href="contributing.html"' in page and 'href="changelog.html"' in page
 
 
-def test_the_readmes_tables_are_taken_over_with_their_links(site):
-    page = (site / "strategy.html").read_text(encoding="utf-8")
-    assert "benchmarks/photos.py" in page and 'href="data/flowers.html"' in page
-    assert "README:" not in page
+def test_the_readme_is_the_first_page_with_links_of_the_site(site):
+    page = (site / "index.html").read_text(encoding="utf-8")
+    assert 'href="recipes/legal_text.html"' in page and 'href="data/flowers.html"' in page
+    assert "README.md" not in page
 
 
 def test_a_test_that_is_named_is_shown(site):
@@ -126,9 +128,22 @@ def test_links_of_a_section_lead_where_they_led():
     assert linked.endswith("```\n[f](recipes/x.py)\n```\n")
 
 
-def test_a_section_that_the_readme_lacks_is_an_error():
-    with pytest.raises(ValueError, match="no section 'Nothing'"):
-        make_pages.finished("<!-- README: Nothing -->", "page.md")
+def test_a_link_to_a_page_beside_the_readme_stays_in_the_site():
+    linked = make_pages.with_site_links(
+        "[a](../README.md#b) [c](../CONTRIBUTING.md)", make_pages.origin("x.md"), "x.md"
+    )
+    assert linked == "[a](index.md#b) [c](contributing.md)"
+    assert make_pages.origin("index.md") == pathlib.PurePosixPath()
+
+
+def test_a_recipe_without_a_page_has_its_docstring(tmp_path):
+    (tmp_path / "toy.py").write_text(
+        '"""Toy: does nothing.\n\nWhen to use it: never.\n"""\n\n\n'
+        "class Config(flags.RunConfig):\n    one: int = 3  # or 5\n"
+    )
+    page = make_pages.recipe_page(make_pages.recipe_source.Source(tmp_path / "toy.py"))
+    assert page.startswith("# Toy\n\nDoes nothing.\n\n## When to use it\n\nNever.\n\n## Settings")
+    assert "`--one`" in page
 
 
 def test_cells_say_what_a_flag_takes():

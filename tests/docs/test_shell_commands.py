@@ -146,7 +146,10 @@ def test_what_is_wrong_is_found(tmp_path, monkeypatch):
 
 def test_commands_are_found_where_people_see_them():
     places = {command.document.name for command in COMMANDS}
-    assert {"README.md", "docs/add_a_recipe.md", "data/flowers/README.md", "recipes/linear_probe.py"} <= places
+    assert {
+        "README.md", "CONTRIBUTING.md", "docs/add_a_recipe.md", "docs/recipes/legal_text.md", "data/flowers/README.md",
+        "recipes/linear_probe.py",
+    } <= places  # fmt: skip
     texts = {command.text for command in COMMANDS}
     assert "make demo" in texts  # in a block
     assert "python recipes/feature_extraction.py --data tfds:tf_flowers" in texts  # in a table
@@ -206,44 +209,3 @@ def test_the_commands_of_the_demo_run(stripes, shared_cache, tmp_path, monkeypat
     assert run(known["python -m recipes cache --clear"], [], monkeypatch) == 0
     assert not (tmp_path / "own" / "keras_recipes" / "features").exists() and any(shared_cache.iterdir())
     assert len(list((tmp_path / "runs" / "feature_extraction").glob("*/report.html"))) == 2
-
-
-# Numbers ------------------------------------------------------------------------------------------------------------
-
-MEASURED = re.compile(r"\d\.\d|\d\s*(?:s|x|%)(?:\W|$)")
-
-
-def words_of(cell):
-    """A cell's text without its code."""
-    return " ".join(child.content for child in cell.children if child.type == "text")
-
-
-def tables_with_numbers(document):
-    """(line of the table, first and last line of its section) for tables with at least three measured numbers."""
-    tokens = document.tokens()
-    ends = len(document.text.splitlines()) + 1
-    headings = [token.map[0] + 1 for token in tokens if token.type == "heading_open"] + [ends]
-    for number, token in enumerate(tokens):
-        if token.type != "table_open":
-            continue
-        closed = next(i for i in range(number, len(tokens)) if tokens[i].type == "table_close")
-        cells = [words_of(each) for each in tokens[number:closed] if each.type == "inline"]
-        if sum(bool(MEASURED.search(cell)) for cell in cells) >= 3:
-            line = token.map[0] + 1
-            start = max([heading for heading in headings if heading < line], default=1)
-            yield line, start, min(heading for heading in headings if heading > line)
-
-
-@pytest.mark.parametrize("document", markdown_commands.documents(), ids=lambda document: document.name)
-def test_a_table_of_numbers_has_the_command_that_prints_it(document):
-    lines = [command.line for command in markdown_commands.commands_of(document)]
-    for table, start, end in tables_with_numbers(document):
-        assert any(start <= line < end for line in lines), f"{document.name}:{table}: no command in this section"
-
-
-def test_tables_of_numbers_are_found():
-    readme = next(document for document in markdown_commands.documents() if document.name == "README.md")
-    assert len(list(tables_with_numbers(readme))) >= 6
-    table = "| a | b |\n|---|---|\n| 0.867 (0.825 – 0.925) | 4.1 s |\n| 8.3x | 90 % |\n"
-    document = markdown_commands.Document("page.md", f"# One\n\n`make demo`\n\n# Two\n\n{table}")
-    assert [place[1:] for place in tables_with_numbers(document)] == [(5, 11)]
