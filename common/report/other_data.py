@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+from common import words
 from common.report import classes, figures, page
 
 FILES = ("templates/other_data.html",)
@@ -48,4 +49,18 @@ def _shown(run, folder, results):
     return results | {
         "confusion": page.figure(view, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names),
         "mix_ups": classes.mix_ups(view),
+        "left_out": _left_out(results["data"]["left_out"], results["unit"]),
     }
+
+
+def _left_out(counts, unit):
+    """What does not count, in words; "" where everything does."""
+    learnt, unknown = counts["train"] + counts["validation"], counts["unknown"]
+    told = [
+        f"{words.plural(learnt, unit)} that the run had trained or chosen with" if learnt else "",
+        f"{words.plural(sum(unknown.values()), unit)} of classes that the model does not know ({', '.join(unknown)})"
+        if unknown
+        else "",
+        words.plural(counts["unusable"], f"unusable {unit}") if counts["unusable"] else "",
+    ]
+    return words.listed(list(filter(None, told))) if any(told) else ""
