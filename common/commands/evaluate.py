@@ -76,6 +76,7 @@ def evaluate(run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, readin
         UserError: as `labelled.load`.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    (folder / "skipped.csv").unlink(missing_ok=True)  # of an attempt that stopped
     finished = finished_run.FinishedRun.read(run)
     class_names, unit = list(reading.targets.class_names), reading.medium.unit
     found = labelled.load(

@@ -120,11 +120,10 @@ def verdict(found: dict, unit: str) -> list[str]:
         found: what `evaluate` returns, with `data` from `labelled.Labelled.summary`.
         unit: one item: photo.
     """
-    gain, low, high = found["difference"]["accuracy"]
-    limits = f"95 % interval of the difference {100 * low:+.1f} to {100 * high:+.1f} points"
-    compared = f"{words.points(gain)} {'lower' if gain < 0 else 'higher'} than in" if gain else "the same as in"
-    chance = "; that may be chance" if low <= 0 <= high else ", more than chance explains"
-    said = [f"The accuracy is {compared} the run's test{chance if gain else ''} ({limits})."]
+    said = [_compared("accuracy", found["difference"]["accuracy"])]
+    if _outcome(found["difference"]["accuracy"]) != _outcome(found["difference"]["balanced_accuracy"]):
+        # The mix of classes is another: each alone would mislead.
+        said.append(_compared("balanced accuracy", found["difference"]["balanced_accuracy"]))
     result, test, data = found["result"], found["test"], found["data"]
     few = min(each.get("interval_units", intervals.FEW_UNITS) for each in (result, test))
     if few < intervals.FEW_UNITS:
@@ -150,3 +149,17 @@ def verdict(found: dict, unit: str) -> list[str]:
             "shows that the model is better here."
         )
     return said
+
+
+def _outcome(limits: Sequence[float]) -> int:
+    """-1 for worse and 1 for better than chance explains, else 0."""
+    _, low, high = limits
+    return (low > 0) - (high < 0)
+
+
+def _compared(metric: str, limits: Sequence[float]) -> str:
+    gain, low, high = limits
+    compared = f"{words.points(gain)} {'lower' if gain < 0 else 'higher'} than in" if gain else "the same as in"
+    chance = ", more than chance explains" if _outcome(limits) else "; that may be chance"
+    interval = f"95 % interval of the difference {100 * low:+.1f} to {100 * high:+.1f} points"
+    return f"The {metric} is {compared} the run's test{chance if gain else ''} ({interval})."

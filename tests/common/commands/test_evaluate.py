@@ -154,6 +154,10 @@ def test_unusable_files_are_one_line_or_left_out_and_listed(run, new):
     assert evaluate.command(run, new, name="new", skip_bad=True) == 0  # under the same name: nothing was finished
     assert results_of(run)["data"]["left_out"]["unusable"] == 3 and results_of(run)["data"]["n"] == 39
     assert len(rows_of(run, "skipped.csv")) == 3
+    for name in ("bad", "twice"):
+        (new / "dark" / f"{name}.png").unlink()
+    (run / "evaluations" / "new" / "results.json").unlink()
+    assert evaluate.command(run, new, name="new") == 0 and not rows_of(run, "skipped.csv")
 
 
 def test_a_missing_class_is_said_and_the_test_is_over_the_others_too(run, new, tmp_path, capsys):

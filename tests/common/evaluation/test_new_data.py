@@ -101,4 +101,8 @@ def test_the_verdict():
                 files_of_the_run_gone=1)  # fmt: skip
     for wanted in ("no photo of dog", "3 photos of it stood in the run's own test", "named like", "1 photo of the run"):
         assert wanted in said
+    mixed = np.array([0] * 90 + [1] * 10)  # 90 % are right, but of the dogs none is
+    said = told(mixed, mixed == 0, test_right)
+    assert "The accuracy is the same" in said and "The balanced accuracy is 40.0 points lower" in said
+    said = told(labels * 0, half, test_right, missing=["dog"])
     assert "Always" not in said  # of one class alone the baseline says nothing
