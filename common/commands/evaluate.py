@@ -32,7 +32,7 @@ def command(
     batch_size: int = 32,
     skip_bad: bool = False,
 ) -> int:
-    """Measures a finished run's model on new labelled photos, clips or documents.
+    """Measure a finished run's model on new labelled photos, clips or documents.
 
     Args:
         run: the directory of a finished run.
@@ -59,7 +59,7 @@ def command(
 
 
 def evaluate(run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, reading, batch_size: int, skip_bad: bool):
-    """Asks the model, and writes predictions.csv and then results.json, the mark of a finished evaluation.
+    """Ask the model, and write predictions.csv and then results.json, the mark of a finished evaluation.
 
     Args:
         run: the directory of a finished run.
@@ -106,7 +106,7 @@ def evaluate(run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, readin
 
 
 def _folder(run: pathlib.Path, name: str | None) -> pathlib.Path:
-    """Where the evaluation goes; it is made later.
+    """Return where the evaluation goes; the folder is made later.
 
     Raises:
         UserError: the name is none, or is taken.
@@ -124,7 +124,7 @@ def _folder(run: pathlib.Path, name: str | None) -> pathlib.Path:
 
 
 def _reading(run: pathlib.Path):
-    """How the run's model is asked, and what its report explains answers with.
+    """Return how the run's model is asked, and what its report explains answers with.
 
     Raises:
         UserError: no finished run, or one that does not tell classes apart.
@@ -140,7 +140,7 @@ def _reading(run: pathlib.Path):
 
 
 def _answers(reading, found: labelled.Labelled, batch_size: int) -> np.ndarray:
-    """What the model says, (n, classes)."""
+    """Return what the model says, (n, classes)."""
     outputs, samples = [], found.samples
     for start in tqdm.trange(
         0, len(samples), batch_size, desc="evaluating", unit="batch", disable=len(samples) <= batch_size
@@ -151,7 +151,7 @@ def _answers(reading, found: labelled.Labelled, batch_size: int) -> np.ndarray:
 
 
 def _looks(path: str, reading, texts: dict[str, str]):
-    """What the model is asked about a file, which could be read a moment ago."""
+    """Return what the model is asked about a file, which could be read a moment ago."""
     try:
         return texts[path] if texts else reading.looks(pathlib.Path(path))
     except errors.UnusableFile as error:
@@ -159,19 +159,19 @@ def _looks(path: str, reading, texts: dict[str, str]):
 
 
 def _groups(finished: finished_run.FinishedRun) -> list[str]:
-    """Those of the run's test items, by which its own intervals were made."""
+    """Return the groups of the run's test items, by which its own intervals were made."""
     group_of = {row["path"]: row.get("group", "") for row in finished.split}
     return [row.get("lesion", group_of.get(row["path"], "")) for row in finished.predictions]
 
 
 def _trained(finished: finished_run.FinishedRun) -> dict[str, int]:
-    """Class → training items."""
+    """Return class → training items."""
     labels = [row["label"] for row in finished.split if row["split"] == "train"]
     return {name: labels.count(name) for name in finished.class_names}
 
 
 def _draw(run: pathlib.Path, saved) -> None:
-    """Draws the run's report with its evaluations; these are complete, whatever happens here."""
+    """Draw the run's report with its evaluations; these are complete, whatever happens here."""
     try:
         names = finished_run.sections_of(finished_run.Result.read(run).results)
         path = page.write(run, [*(startup.by_name(f"report.{name}") for name in names), other_data], saved)
@@ -186,7 +186,7 @@ def _draw(run: pathlib.Path, saved) -> None:
 
 
 def summary(results: dict) -> str:
-    """The table for the terminal: the new data beside the run's test, and what that means."""
+    """Return the table for the terminal: the new data beside the run's test, and what that means."""
     new, test, data = results["result"], results["test"], results["data"]
     rows: list[tuple[str, ...]] = [("", "new data", "test, same classes" if data["missing"] else "test")]
     for name, title in SHOWN.items():

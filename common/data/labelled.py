@@ -45,7 +45,7 @@ class Labelled:
     gone: int
 
     def summary(self, class_names: Sequence[str]) -> dict:
-        """The `data` section of the evaluation's results.json."""
+        """Return the `data` section of the evaluation's results.json."""
         counts = collections.Counter(sample.label for sample in self.samples)
         return {
             "n": len(self.samples),
@@ -68,7 +68,7 @@ def load(
     skip_bad: bool,
     skipped_csv: pathlib.Path,
 ) -> Labelled:
-    """Reads, checks and reports on stderr what is left out.
+    """Read labelled data, check it, and say on stderr what is left out.
 
     Args:
         data: a folder of class folders or a CSV with the columns `path,label[,group]`; of documents a folder with a
@@ -140,7 +140,7 @@ def load(
 
 
 def _by_class(samples, class_names):
-    """The samples of classes that the model knows, and class → samples of the others."""
+    """Return the samples of classes that the model knows, and class → samples of the others."""
     known = [sample for sample in samples if sample.label in class_names]
     unknown: dict[str, list] = {}
     for sample in samples:
@@ -150,7 +150,7 @@ def _by_class(samples, class_names):
 
 
 def _unknown_classes(unknown, class_names, medium):
-    """One line for all of them."""
+    """Return one line that names all of them."""
     counts = [
         f"{name!r} ({words.plural(len(samples), medium.unit)}{flags.suggestion(name, list(class_names))})"
         if name
@@ -166,7 +166,7 @@ def _unknown_classes(unknown, class_names, medium):
 
 
 def _say(found: Labelled, leaks, class_names, medium, skipped_csv):
-    """What is left out and what is doubtful, on stderr."""
+    """Print what is left out and what is doubtful on stderr."""
     left_out, unit = found.left_out, medium.unit
     notes = []
     if count := left_out["unusable"] + sum(left_out["unknown"].values()):
@@ -197,7 +197,7 @@ def _say(found: Labelled, leaks, class_names, medium, skipped_csv):
 
 
 def _contents(samples, facts, texts, split, medium, settings):
-    """Content → side → file of the run; path → content of the samples; how many files of the run are gone.
+    """Return content → side → file of the run, path → content of the samples, and how many files of the run are gone.
 
     The content of a file is its bytes; that of a document stands for all near-duplicates, which count as the same here
     as they do in the run's own split.
@@ -220,7 +220,7 @@ def _contents(samples, facts, texts, split, medium, settings):
 
 
 def _texts_of_the_run(split, medium) -> dict[str, str]:
-    """Path → text of the documents of a run that can still be read; a line of a .jsonl is path:number."""
+    """Return path → text of the documents of a run that can still be read; a line of a .jsonl is path:number."""
     texts: dict[str, str] = {}
     lists = {path for row in split if (path := row["path"].rpartition(":")[0]).lower().endswith(".jsonl")}
     for path in sorted(lists):
@@ -235,7 +235,7 @@ def _texts_of_the_run(split, medium) -> dict[str, str]:
 
 
 def _scanned(paths, medium, settings) -> dict:
-    """The facts of files, from the run's cache where it knows them."""
+    """Return the facts of files, from the run's cache where it knows them."""
     if settings.get("no_cache"):
         return file_checks.scan(paths, None, medium=medium)
     cache = pathlib.Path(settings.get("cache") or flags.default_cache_directory()).expanduser()
@@ -256,7 +256,7 @@ def _facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
 
 
 def _files(data: pathlib.Path, medium, settings: dict):
-    """Items in files of their own, photos say; also a folder with metadata.csv, if the run was made from such a one."""
+    """Read items in files of their own, such as photos; for a run with such columns also a folder with metadata.csv."""
     if "image_column" in settings and (data / "metadata.csv").is_file():
         tables = startup.by_name("data.metadata_table")
         roles = [field.name for field in dataclasses.fields(tables.Columns)]
@@ -264,22 +264,33 @@ def _files(data: pathlib.Path, medium, settings: dict):
         table = tables.read(data, columns, tuple(settings.get("diagnoses") or ()))
         return table.samples, {}, list(table.problems)
     if data.is_dir():
-        return sources.read_folder(data, medium), {}, []
+        return _class_folders(data, medium, lambda: sources.read_folder(data, medium)), {}, []
     if data.suffix.lower() == ".csv":
         return sample_list.read_csv(data), {}, []
     raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
 
 
+def _class_folders(data: pathlib.Path, medium, read: Callable):
+    """Read class folders; one class alone will do, which recipes refuse, since nothing can be learnt from it."""
+    folders = [path for path in data.absolute().iterdir() if path.is_dir() and not path.name.startswith(".")]
+    if len(folders) != 1 or folders[0].name.lower() in sample_list.FOLDER_SPLITS:
+        return read()
+    return [sample_list.Sample(str(path), folders[0].name) for path in medium.find(folders[0])]
+
+
 def _clips(data: pathlib.Path, medium, settings: dict):
-    """Clips, with the groups that their names say."""
+    """Read clips, with the groups that their names say."""
     clip_groups = startup.by_name("data.clip_groups")
-    samples = clip_groups.read_folder(data) if data.is_dir() else _files(data, medium, settings)[0]
     pattern = settings.get("group_pattern")
+    if data.is_dir():
+        samples = _class_folders(data, medium, lambda: clip_groups.read_folder(data))
+    else:
+        samples, _, _ = _files(data, medium, settings)
     return _grouped(samples, lambda: clip_groups.with_groups(samples, pattern), medium), {}, []
 
 
 def _documents(data: pathlib.Path, medium, settings: dict):
-    """Documents, with the groups that the run's pattern finds in their names, or those of the .jsonl."""
+    """Read documents, with the groups that the run's pattern finds in their names, or those of the .jsonl."""
     if not data.is_dir() and data.suffix.lower() != ".jsonl":
         raise errors.UserError(f"{data}: neither a folder with a sub-folder of .txt files for each type nor a .jsonl")
     documents, pattern = startup.by_name("data.documents"), settings.get("group_pattern")
@@ -296,7 +307,7 @@ READERS: dict[str, Callable] = {"clips": _clips, "texts": _documents}
 
 
 def _grouped(samples, find: Callable, medium):
-    """The samples with their own groups, or else those that `find` finds; said where there are none."""
+    """Return the samples with their own groups, or else those that `find` finds; say so where there are none."""
     if any(sample.group for sample in samples):
         return samples
     with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(errors.UserError):  # advice for recipes

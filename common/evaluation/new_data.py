@@ -21,7 +21,7 @@ def evaluate(
     target: dict | None = None,
     seed: int = 0,
 ) -> dict:
-    """Returns all numbers about new data, ready for JSON.
+    """Return all numbers about new data, ready for JSON.
 
     Args:
         probabilities: (n, k) floats, what the model says.
@@ -53,7 +53,7 @@ def evaluate(
 
 
 def same_classes(test: dict, probabilities, labels, class_names, groups, present: Sequence[str], seed: int = 0) -> dict:
-    """The test result over the classes that the new data has, so that like is compared with like.
+    """Return the test result over the classes that the new data has, so that like is compared with like.
 
     Args:
         test: over all classes; returned as it is where none is missing.
@@ -70,7 +70,7 @@ def same_classes(test: dict, probabilities, labels, class_names, groups, present
 
 
 def difference(new: float, new_limits: Sequence[float], old: float, old_limits: Sequence[float]) -> list[float]:
-    """The difference of one metric between two independent samples, [new - old, low, high], at 95 %.
+    """Return the difference of one metric between two independent samples, [new - old, low, high], at 95 %.
 
     The limits come from those of the two metrics ("square and add": Newcombe 1998, method 10; Zou and Donner 2008): the
     distances to the limits that lie towards each other add as standard errors do. So the difference respects what
@@ -83,7 +83,7 @@ def difference(new: float, new_limits: Sequence[float], old: float, old_limits: 
 
 
 def largest_class(labels, class_names: Sequence[str], trained: dict[str, int]) -> dict:
-    """What always answering the largest training class would have on the new data."""
+    """Return what always answering the largest training class would have on the new data."""
     largest = max(class_names, key=lambda name: trained.get(name, 0))
     hits = labels == list(class_names).index(largest)
     return {
@@ -94,7 +94,7 @@ def largest_class(labels, class_names: Sequence[str], trained: dict[str, int]) -
 
 
 def at_threshold(probabilities, labels, class_names: Sequence[str], units, target: dict, seed: int = 0) -> dict:
-    """Sensitivity and specificity at the run's own threshold, each [value, low, high], None where nothing is to count.
+    """Return sensitivity and specificity at the run's own threshold, each [value, low, high], None where nothing is to count.
 
     Args:
         probabilities, labels, class_names, units, seed: as for `evaluate`.
@@ -114,7 +114,7 @@ def at_threshold(probabilities, labels, class_names: Sequence[str], units, targe
 
 
 def verdict(found: dict, unit: str) -> list[str]:
-    """What the numbers mean, in sentences: whether the drop is more than chance, and what limits the comparison.
+    """Return what the numbers mean, in sentences: whether the drop is more than chance, and what limits the comparison.
 
     Args:
         found: what `evaluate` returns, with `data` from `labelled.Labelled.summary`.
@@ -152,7 +152,7 @@ def verdict(found: dict, unit: str) -> list[str]:
 
 
 def _outcome(limits: Sequence[float]) -> int:
-    """-1 for worse and 1 for better than chance explains, else 0."""
+    """Return -1 for worse and 1 for better than chance explains, else 0."""
     _, low, high = limits
     return (low > 0) - (high < 0)
 

@@ -16,7 +16,7 @@ ARE_SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
 def section(run, saved=None):
-    """What the page of a run shows of its evaluations on other data; their confusion matrices are drawn beside them.
+    """Return what the page of a run shows of its evaluations on other data; their confusion matrices are drawn beside them.
 
     Args:
         run: a `finished_run.FinishedRun`.
@@ -41,7 +41,7 @@ def section(run, saved=None):
 
 
 def _shown(run, folder, results):
-    """One evaluation with its figure and its most frequent mix-ups."""
+    """Return one evaluation with its figure and its most frequent mix-ups."""
     view = dataclasses.replace(run, directory=folder, results=run.results | {"test": results["result"]})
     (folder / "figures").mkdir(exist_ok=True)
     matrix = results["result"]["confusion_matrix"]
@@ -54,7 +54,7 @@ def _shown(run, folder, results):
 
 
 def _left_out(counts, unit):
-    """What does not count, in words; "" where everything does."""
+    """Return what does not count, in words; "" where everything does."""
     learnt, unknown = counts["train"] + counts["validation"], counts["unknown"]
     told = [
         f"{words.plural(learnt, unit)} that the run had trained or chosen with" if learnt else "",
