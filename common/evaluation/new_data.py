@@ -94,7 +94,7 @@ def largest_class(labels, class_names: Sequence[str], trained: dict[str, int]) -
 
 
 def at_threshold(probabilities, labels, class_names: Sequence[str], units, target: dict, seed: int = 0) -> dict:
-    """Return sensitivity and specificity at the run's own threshold, each [value, low, high], None where nothing is to count.
+    """Return sensitivity and specificity at the run's own threshold, [value, low, high] each, None where nothing is there.
 
     Args:
         probabilities, labels, class_names, units, seed: as for `evaluate`.
@@ -120,14 +120,18 @@ def verdict(found: dict, unit: str) -> list[str]:
         found: what `evaluate` returns, with `data` from `labelled.Labelled.summary`.
         unit: one item: photo.
     """
-    said = [_compared("accuracy", found["difference"]["accuracy"])]
+    result, test, data = found["result"], found["test"], found["data"]
+    units = min(each.get("interval_units", intervals.FEW_UNITS) for each in (result, test))
+    enough = units >= intervals.FEW_UNITS
+    said = [_compared("accuracy", found["difference"]["accuracy"], enough)]
     if _outcome(found["difference"]["accuracy"]) != _outcome(found["difference"]["balanced_accuracy"]):
         # The mix of classes is another: each alone would mislead.
-        said.append(_compared("balanced accuracy", found["difference"]["balanced_accuracy"]))
-    result, test, data = found["result"], found["test"], found["data"]
-    few = min(each.get("interval_units", intervals.FEW_UNITS) for each in (result, test))
-    if few < intervals.FEW_UNITS:
-        said.append(f"With only {few} independent {unit}s or groups on one side, the intervals are far too narrow.")
+        said.append(_compared("balanced accuracy", found["difference"]["balanced_accuracy"], enough))
+    if not enough:
+        said.append(
+            f"With only {units} independent {unit}s or groups on one side, the intervals are far too narrow to tell "
+            "whether that is chance."
+        )
     if data["missing"]:
         said.append(f"It has no {unit} of {words.listed(data['missing'])}; both columns are over the other classes.")
     if data["test_samples_of_the_run"]:
@@ -157,9 +161,10 @@ def _outcome(limits: Sequence[float]) -> int:
     return (low > 0) - (high < 0)
 
 
-def _compared(metric: str, limits: Sequence[float]) -> str:
+def _compared(metric: str, limits: Sequence[float], enough: bool) -> str:
+    """Return a sentence on one difference; from too few independent items it draws no conclusion."""
     gain, low, high = limits
     compared = f"{words.points(gain)} {'lower' if gain < 0 else 'higher'} than in" if gain else "the same as in"
     chance = ", more than chance explains" if _outcome(limits) else "; that may be chance"
     interval = f"95 % interval of the difference {100 * low:+.1f} to {100 * high:+.1f} points"
-    return f"The {metric} is {compared} the run's test{chance if gain else ''} ({interval})."
+    return f"The {metric} is {compared} the run's test{chance if gain and enough else ''} ({interval})."

@@ -16,7 +16,7 @@ ARE_SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
 def section(run, saved=None):
-    """Return what the page of a run shows of its evaluations on other data; their confusion matrices are drawn beside them.
+    """Return what the page of a run shows of its evaluations; their confusion matrices are drawn beside them.
 
     Args:
         run: a `finished_run.FinishedRun`.
