@@ -94,7 +94,7 @@ def largest_class(labels, class_names: Sequence[str], trained: dict[str, int]) -
 
 
 def at_threshold(probabilities, labels, class_names: Sequence[str], units, target: dict, seed: int = 0) -> dict:
-    """Return sensitivity and specificity at the run's own threshold, [value, low, high] each, None where nothing is there.
+    """Return sensitivity and specificity at the run's own threshold, [value, low, high] each; None of nothing.
 
     Args:
         probabilities, labels, class_names, units, seed: as for `evaluate`.
