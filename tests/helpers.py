@@ -1,6 +1,7 @@
 """What several test files call: a run that dies, bytes that are damaged, a script of `data/` from the shell, texts."""
 
 import io
+import json
 import os
 import runpy
 import shutil
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from common.commands import evaluate
 from common.training import checkpoints
 
 
@@ -89,3 +91,18 @@ def colours_of(png):
 def rgb(colour):
     """#rrggbb as (red, green, blue)."""
     return tuple(int(colour[place : place + 2], 16) for place in (1, 3, 5))
+
+
+def check_evaluation_of_its_own_data(result, data):
+    """Evaluates a run on the data that it was made from: its test samples alone are left, and answered as there."""
+    assert evaluate.command(result.directory, data, name="own") == 0
+    found = json.loads((result.directory / "evaluations" / "own" / "results.json").read_text(encoding="utf-8"))
+    sides, test, left_out = result.results["data"], result.results["test"], found["data"]["left_out"]
+    assert found["data"]["n"] == found["data"]["test_samples_of_the_run"] == sides["test"]
+    assert all(left_out[side] == sides[side] for side in ("train", "validation"))
+    assert found["result"]["confusion_matrix"] == test["confusion_matrix"] and found["difference"]["accuracy"][0] == 0
+    assert found["result"]["log_loss"] == pytest.approx(test["log_loss"], abs=1e-3)
+    assert found["result"]["interval_units"] == test["interval_units"]
+    report = result.directory / "report.html"
+    assert not report.exists() or "On other data" in report.read_text(encoding="utf-8")  # not all tests draw it
+    return found

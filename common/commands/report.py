@@ -20,8 +20,9 @@ def command(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     if (run / "compare.json").is_file():
         print(startup.by_name("compare.page").write(run, finished_run.Result.read(run).results))
         return 0
-    has_model = (run / "model.keras").is_file() or not (run / "preset").is_dir()
-    saved = saved_model.load_model(run) if has_model else None
+    of_texts = (run / "preset").is_dir() and not (run / "model.keras").is_file()
+    saved = None if of_texts else saved_model.load_model(run)
     sections = finished_run.sections_of(finished_run.Result.read(run).results)
+    sections = [*sections, "other_data"] if (run / "evaluations").is_dir() else sections
     print(page.write(run, [startup.by_name(f"report.{name}") for name in sections], saved))
     return 0

@@ -57,7 +57,7 @@ def page(run, saved, parts):
         best_epoch=_kept_epoch(run),
         stages=_stage_curve(run),
         confusion=_confusion_matrix(run),
-        mix_ups=_mix_ups(run),
+        mix_ups=mix_ups(run),
         reliability=None if "calibration" in covered else _reliability_diagram(run),
         wrong=_wrong_photos(run),
         num_wrong=sum(not row["correct"] for row in run.predictions),
@@ -164,7 +164,7 @@ def _confusion_matrix(run):
     return pages.figure(run, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names)
 
 
-def _mix_ups(run):
+def mix_ups(run):
     """The most frequent wrong answers: true class, predicted class, count and share of the true class."""
     matrix = np.array(run.results["test"]["confusion_matrix"])
     totals = matrix.sum(axis=1)

@@ -18,9 +18,12 @@ def page(run, saved, parts):
 
     Args:
         run: a `finished_run.FinishedRun`.
-        saved, parts: as for `classes.page`; of texts there are none.
+        saved, parts: as for `classes.page`; of texts the first is not needed.
     """
-    return text_page.render("text_classes.html", run, confusion=_confusion_matrix(run), wrong=_wrong(run))
+    further = {part["name"]: part for part in parts}
+    return text_page.render(
+        "text_classes.html", run, parts=parts, confusion=_confusion_matrix(run), wrong=_wrong(run), **further
+    )
 
 
 def _confusion_matrix(run):

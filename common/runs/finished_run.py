@@ -134,9 +134,5 @@ def target_of(run: pathlib.Path) -> dict | None:
 
 def read_history(directory: pathlib.Path) -> list[dict]:
     """The epochs of history.csv, an empty list when there is none: `stage` is text, all else are numbers."""
-    path = directory / "history.csv"
-    if not path.is_file():
-        return []
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(directory / "history.csv")
     return [{name: value if name == "stage" else float(value) for name, value in row.items()} for row in rows]

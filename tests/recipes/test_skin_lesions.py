@@ -100,6 +100,12 @@ def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path)
     assert found["temperature"] != pytest.approx(1.0, abs=1e-3)
     for name in ("report.html", "model_card.md"):
         assert (result.directory / name).stat().st_size > 1000
+    # New pictures are judged as those of the test, also at the threshold.
+    target = helpers.check_evaluation_of_its_own_data(result, lesions)["target"]
+    for measure in ("sensitivity", "specificity"):
+        assert target[measure] == pytest.approx(result.results["clinic"]["target"]["test"][measure], abs=0.1)
+        assert target[measure][0] == target["test"][measure][0]
+    assert "Sensitivity for mel" in (result.directory / "report.html").read_text(encoding="utf-8")
 
 
 def test_predict_says_whether_the_target_is_called(lesions, tmp_path, capsys):

@@ -68,6 +68,7 @@ def test_classification_with_the_baseline_beside_it(contracts, preset, tmp_path,
         for ours, row in zip(csv.DictReader(file), rows, strict=True):
             assert ours["label"] == row["predicted"] and ours["path"] == row["path"]
             assert all(float(ours[f"p_{name}"]) == pytest.approx(float(row[f"p_{name}"]), abs=1e-4) for name in names)
+    helpers.check_evaluation_of_its_own_data(result, contracts)
 
 
 @pytest.mark.parametrize(("most", "batch"), [(2, 4), (4, 1)])

@@ -97,6 +97,7 @@ def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp
     assert len(capsys.readouterr().out.splitlines()) == len(rows)
     with open(tmp_path / "new.csv", newline="", encoding="utf-8") as file:
         np.testing.assert_allclose(probabilities_of(list(csv.DictReader(file)), names), written, atol=1e-4)
+    helpers.check_evaluation_of_its_own_data(result, moving)
     saved = saved_model.load_model(result.directory)
     for row, probabilities in zip(rows[:4], written, strict=False):
         length = clips.inspect(row["path"]).frames

@@ -127,13 +127,23 @@ def test_the_commands_are_those_that_the_recipe_names_and_those_that_are_asked_f
     assert commands(copied) == always | writes | {"export", "serve"}
     assert pathlib.PurePosixPath("my_flowers/commands/templates/serve.html") in copied.files
     assert (pathlib.PurePosixPath("my_flowers/media/clips.py") in copied.files) == (recipe == "video_actions")
+    assert not [path for path in copied.files if path.stem in ("labelled", "new_data", "other_data")]
     readme = copied.files[pathlib.PurePosixPath("README.md")].decode()
     assert "python -m my_flowers serve --help" in readme and "my_flowers publish" not in readme
 
 
+@pytest.mark.parametrize("recipe", ["feature_extraction", "text_classification"])
+def test_evaluate_comes_with_its_section_of_the_report(recipe):
+    paths = {str(path) for path in copy.plan(recipe, pathlib.Path("mine"), commands=["evaluate"]).files}
+    wanted = {"data/labelled.py", "evaluation/new_data.py", "report/other_data.py", "report/templates/other_data.html"}
+    assert {f"mine/{name}" for name in wanted} <= paths
+    assert ("mine/data/documents.py" in paths) == (recipe == "text_classification")
+    assert "mine/data/clip_groups.py" not in paths and "mine/data/metadata_table.py" not in paths
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("expotr", "did you mean export?"), ("copy", "there are cache, export"), ("main", "there are")],
+    [("expotr", "did you mean export?"), ("copy", "there are cache, evaluate, export"), ("main", "there are")],
 )
 def test_commands_that_are_refused(name, message, tmp_path):
     asked = ["recipes", "copy", "linear_probe", str(tmp_path / "flowers"), "--with", "serve", name]

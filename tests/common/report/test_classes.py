@@ -174,10 +174,10 @@ def test_the_surest_wrong_photos_come_first(tmp_path):
 def test_mix_ups_are_counted_from_the_matrix(tmp_path):
     run = finished_run.FinishedRun.read(make_run(tmp_path, ["a", "b", "c"], per_class=8, skill=0, photos=False))
     matrix = np.array(run.results["test"]["confusion_matrix"])
-    for row in classes._mix_ups(run):
+    for row in classes.mix_ups(run):
         true, predicted = run.class_names.index(row["true"]), run.class_names.index(row["predicted"])
         assert row["count"] == matrix[true, predicted] > 0 and row["share"] == row["count"] / 8
-    assert classes._mix_ups(run)[0]["count"] == (matrix - np.diag(np.diag(matrix))).max()
+    assert classes.mix_ups(run)[0]["count"] == (matrix - np.diag(np.diag(matrix))).max()
 
 
 def test_many_long_names_and_stages(tmp_path):

@@ -43,6 +43,24 @@ def test_the_page_says_what_was_right_and_what_counting_words_would_be(run):
     assert {path.stem for path in (run / "figures").iterdir()} == {"loss", "confusion_matrix"}
 
 
+def test_the_page_has_the_evaluations_on_other_data(run):
+    scores = json.loads((run / "results.json").read_text())["test"]
+    nothing = {"unusable": 1, "unknown": {}, "train": 2, "validation": 0}
+    (run / "evaluations" / "autumn").mkdir(parents=True)
+    files.write_json(run / "evaluations" / "autumn" / "results.json", {
+        "name": "autumn", "started": "2026-11-21T03:33:40Z", "unit": "document", "result": scores, "test": scores,
+        "data": {"source": "new/", "missing": [], "groups": 3, "left_out": nothing}, "verdict": ["It is the same."],
+        "difference": {"accuracy": [0.0, -0.1, 0.1]}, "baseline": {"class": "lease", "accuracy": 0.25},
+    })  # fmt: skip
+    (run / "preset").mkdir()
+    assert report.command(run) == 0
+    seen = made_up_runs.Page((run / "report.html").read_text())
+    assert seen.text.count("On other data") == 2 and "12 documents in 3 groups" in seen.text
+    assert "2 documents that the run had trained or chosen with and 1 unusable document" in seen.text
+    assert "other-data" in {attributes.get("id") for attributes in seen.all("section")}
+    assert "+0.0 -10.0 to +10.0" in seen.text and "Always lease" in seen.text
+
+
 def test_a_run_of_an_older_version_is_drawn_alike(run, capsys):
     """There one module drew all pages of texts, by the task."""
     expected = page.write(run, [text_classes]).read_text()

@@ -1,0 +1,210 @@
+"""`python -m recipes evaluate`: a finished run's model on new labelled data, beside the run's own test."""
+
+import datetime
+import pathlib
+import re
+import sys
+import time
+import types
+
+import numpy as np
+import tqdm
+import tyro
+
+from common import errors, files, startup, words
+from common.data import labelled, targets
+from common.evaluation import intervals, new_data
+from common.report import other_data, page
+from common.runs import cost, finished_run, saved_model
+from common.training import recorder
+
+SHOWN = {
+    "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "macro_f1": "macro f1", "macro_auc": "macro auc",
+    "log_loss": "log loss", "ece": "ece",
+}  # fmt: skip
+
+
+def command(
+    run: tyro.conf.Positional[pathlib.Path],
+    data: tyro.conf.Positional[pathlib.Path],
+    /,
+    name: str | None = None,
+    batch_size: int = 32,
+    skip_bad: bool = False,
+) -> int:
+    """Measure a finished run's model on new labelled photos, clips or documents.
+
+    Args:
+        run: the directory of a finished run.
+        data: a folder of class folders or a CSV with path,label[,group]; of documents a folder with a sub-folder for
+            each type, or a .jsonl.
+        name: of the evaluation, below evaluations/ in the run directory; default: the time.
+        batch_size: files at a time.
+        skip_bad: leave out unusable files and unknown classes instead of stopping.
+    """
+    if batch_size < 1:
+        raise errors.UserError("--batch-size must be above 0")
+    run, data = run.expanduser(), data.expanduser()
+    if not data.exists():
+        raise errors.UserError(f"{data}: no such file or folder; give labelled data that the run has not seen")
+    if run.is_file():
+        raise errors.UserError(f"{run}: give the directory of the run, which has its own test result too")
+    folder = _folder(run, name)
+    reading, saved = _reading(run)
+    results = evaluate(run, data, folder, reading, batch_size, skip_bad)
+    print(summary(results))
+    _draw(run, saved)
+    print(folder)
+    return 0
+
+
+def evaluate(run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, reading, batch_size: int, skip_bad: bool):
+    """Ask the model, and write predictions.csv and then results.json, the mark of a finished evaluation.
+
+    Args:
+        run: the directory of a finished run.
+        data: as for `labelled.load`.
+        folder: where to.
+        reading: a `saved_model.Reading` or a `saved_text_model.Classifier`.
+        batch_size: files at a time.
+        skip_bad: leave out what cannot be used.
+
+    Returns:
+        The content of results.json.
+
+    Raises:
+        UserError: as `labelled.load`.
+    """
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    (folder / "skipped.csv").unlink(missing_ok=True)  # of an attempt that stopped
+    finished = finished_run.FinishedRun.read(run)
+    class_names, unit = list(reading.targets.class_names), reading.medium.unit
+    found = labelled.load(
+        data, reading.medium, class_names, finished.split, finished.config["config"], skip_bad, folder / "skipped.csv"
+    )
+    outputs = _answers(reading, found, batch_size)
+    summed = found.summary(class_names)
+    seed, test = finished.results["seed"], finished.results["test"]
+    if summed["missing"]:
+        present = [name for name in class_names if name not in summed["missing"]]
+        probabilities, labels = finished.probabilities_and_labels()
+        test = new_data.same_classes(test, probabilities, labels, class_names, _groups(finished), present, seed)
+    scores = new_data.evaluate(
+        outputs, reading.targets.array(found.samples), class_names, found.units, test, _trained(finished),
+        finished_run.target_of(run), seed,
+    )  # fmt: skip
+    results = {"name": folder.name, "started": f"{started:%Y-%m-%dT%H:%M:%SZ}", "unit": unit}
+    results |= {"data": {"source": str(data)} | summed, **scores}
+    if "target" in scores:
+        results["target"]["test"] = finished.results["clinic"]["target"]["test"]
+    results["verdict"] = new_data.verdict(results, unit)
+    results |= {"command": cost.command(), "versions": cost.versions()}
+    folder.mkdir(parents=True, exist_ok=True)
+    recorder.write_predictions(folder, types.SimpleNamespace(targets=reading.targets, test=found.samples), outputs)
+    files.write_json(folder / "results.json", results | {"seconds": round(time.perf_counter() - clock, 2)})
+    return results
+
+
+def _folder(run: pathlib.Path, name: str | None) -> pathlib.Path:
+    """Return where the evaluation goes; the folder is made later.
+
+    Raises:
+        UserError: the name is none, or is taken.
+    """
+    place = run / other_data.FOLDER
+    if name is None:
+        stem = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H-%M-%SZ}"
+        free = (stem if attempt == 1 else f"{stem}_{attempt}" for attempt in range(1, 1000))
+        return next(place / each for each in free if not (place / each).exists())
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise errors.UserError(f"--name {name!r} is not a valid name (letters, digits, -, _ and .)")
+    if (place / name / "results.json").is_file():
+        raise errors.UserError(f"--name {name}: {place / name} is there already; choose another name")
+    return place / name
+
+
+def _reading(run: pathlib.Path):
+    """Return how the run's model is asked, and what its report explains answers with.
+
+    Raises:
+        UserError: no finished run, or one that does not tell classes apart.
+    """
+    if (run / "classifier.keras").is_file() and (run / "results.json").is_file():
+        return startup.by_name("runs.saved_text_model").Classifier.load(run), None
+    saved = saved_model.load_model(run)
+    if not (run / "results.json").is_file():
+        raise errors.UserError(f"{run}: no results.json there; give the directory of a finished run")
+    if not isinstance(saved.targets, targets.Classes):
+        raise errors.UserError(f"{run}: its model tells {saved.targets.name}, and evaluate only judges classes")
+    return saved_model.Reading.of(saved), saved
+
+
+def _answers(reading, found: labelled.Labelled, batch_size: int) -> np.ndarray:
+    """Return what the model says, (n, classes)."""
+    outputs, samples = [], found.samples
+    for start in tqdm.trange(
+        0, len(samples), batch_size, desc="evaluating", unit="batch", disable=len(samples) <= batch_size
+    ):
+        asked = [sample.path for sample in samples[start : start + batch_size]]
+        outputs.append(reading.probabilities([_looks(path, reading, found.texts) for path in asked]))
+    return np.concatenate(outputs)
+
+
+def _looks(path: str, reading, texts: dict[str, str]):
+    """Return what the model is asked about a file, which could be read a moment ago."""
+    try:
+        return texts[path] if texts else reading.looks(pathlib.Path(path))
+    except errors.UnusableFile as error:
+        raise errors.UserError(f"{path}: {error}") from error
+
+
+def _groups(finished: finished_run.FinishedRun) -> list[str]:
+    """Return the groups of the run's test items, by which its own intervals were made."""
+    group_of = {row["path"]: row.get("group", "") for row in finished.split}
+    return [row.get("lesion", group_of.get(row["path"], "")) for row in finished.predictions]
+
+
+def _trained(finished: finished_run.FinishedRun) -> dict[str, int]:
+    """Return class → training items."""
+    labels = [row["label"] for row in finished.split if row["split"] == "train"]
+    return {name: labels.count(name) for name in finished.class_names}
+
+
+def _draw(run: pathlib.Path, saved) -> None:
+    """Draw the run's report with its evaluations; these are complete, whatever happens here."""
+    try:
+        names = finished_run.sections_of(finished_run.Result.read(run).results)
+        path = page.write(run, [*(startup.by_name(f"report.{name}") for name in names), other_data], saved)
+        print(f"report: {path}")
+    except Exception as error:
+        told = " ".join(str(error).split())
+        print(
+            f"the report could not be drawn ({type(error).__name__}: {told}); the evaluation is complete, and "
+            f"`python -m recipes report {run}` draws it again",
+            file=sys.stderr,
+        )
+
+
+def summary(results: dict) -> str:
+    """Return the table for the terminal: the new data beside the run's test, and what that means."""
+    new, test, data = results["result"], results["test"], results["data"]
+    rows: list[tuple[str, ...]] = [("", "new data", "test, same classes" if data["missing"] else "test")]
+    for name, title in SHOWN.items():
+        rows.append((title, words.decimal(new[name]), words.decimal(test[name])))
+        if name == "accuracy":
+            limits = (f"{low:.3f} – {high:.3f}" for low, high in (each["accuracy_interval"] for each in (new, test)))
+            rows.append(("95 % interval of accuracy", *limits))
+    baseline = results["baseline"]
+    rows.append((f"always {baseline['class']}", words.decimal(baseline["accuracy"]), ""))
+    if target := results.get("target"):
+        name = " or ".join(target["classes"])
+        for measure in ("sensitivity", "specificity"):
+            told = (words.estimate(each[measure], is_share=False) for each in (target, target["test"]))
+            rows.append((f"{measure} for {name}", *told))
+    rows.append((f"{results['unit']}s", str(new["n"]), str(test["n"])))
+    units = [each.get("interval_units", each["n"]) for each in (new, test)]
+    if units != [new["n"], test["n"]] or min(units) < intervals.FEW_UNITS:
+        rows.append(("independent ones", *map(str, units)))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}".rstrip() for row in rows]
+    return "\n".join([*lines, *results["verdict"]])

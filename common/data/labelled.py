@@ -1,0 +1,320 @@
+"""New labelled data for a finished run: read as its recipe read its own, and free of what the run has learnt from.
+
+What the model could only get wrong, or has seen, does not count: unusable files and unknown classes are refused or left
+out, and so is every item whose content was in the run's training or validation data.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import hashlib
+import io
+import pathlib
+import sys
+import types
+from collections.abc import Callable, Sequence
+
+from common import errors, flags, startup, words
+from common.data import file_checks, sample_list, sources, splits
+from common.media import medium as media
+
+LEARNT_FROM = ("train", "validation")
+NAMED = 3  # files in one message
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """What a run's model is asked about.
+
+    Attributes:
+        samples: usable, of classes that the model knows, and new to it.
+        texts: path → text, of documents; empty for what lies in files of its own.
+        units: of each sample what is resampled together: its group, and copies of one file.
+        left_out: how many were `unusable`, of `unknown` classes (class → number), in `train` and in `validation`.
+        tested: how many of the samples are test samples of the run.
+        shared_groups: groups of the samples that the run has learnt from by name.
+        gone: how many files of the run are no longer there, so that nobody knows whether they are among the samples.
+    """
+
+    samples: list[sample_list.Sample]
+    texts: dict[str, str] = dataclasses.field(repr=False)
+    units: list[str]
+    left_out: dict
+    tested: int
+    shared_groups: list[str]
+    gone: int
+
+    def summary(self, class_names: Sequence[str]) -> dict:
+        """Return the `data` section of the evaluation's results.json."""
+        counts = collections.Counter(sample.label for sample in self.samples)
+        return {
+            "n": len(self.samples),
+            "per_class": {name: counts[name] for name in class_names},
+            "missing": [name for name in class_names if not counts[name]],
+            "groups": len({sample.group for sample in self.samples if sample.group}),
+            "left_out": self.left_out,
+            "test_samples_of_the_run": self.tested,
+            "groups_of_the_run": self.shared_groups,
+            "files_of_the_run_gone": self.gone,
+        }
+
+
+def load(
+    data: pathlib.Path,
+    medium: media.Medium,
+    class_names: Sequence[str],
+    split: list[dict],
+    settings: dict,
+    skip_bad: bool,
+    skipped_csv: pathlib.Path,
+) -> Labelled:
+    """Read labelled data, check it, and say on stderr what is left out.
+
+    Args:
+        data: a folder of class folders or a CSV with the columns `path,label[,group]`; of documents a folder with a
+            sub-folder for each type, or a .jsonl.
+        medium: of the run.
+        class_names: those that its model knows.
+        split: the rows of the run's split.csv.
+        settings: of the run, from its config.json.
+        skip_bad: leave out unusable items and unknown classes instead of refusing them.
+        skipped_csv: where all that is left out is listed.
+
+    Raises:
+        UserError: nothing there, or something that is refused, or nothing is left.
+    """
+    if not data.exists():
+        raise errors.UserError(f"{data}: no such file or folder; give labelled {medium.unit}s")
+    samples, texts, problems = READERS.get(medium.name, _files)(data, medium, settings)
+    samples = [dataclasses.replace(sample, split="") for sample in samples]  # all of them judge here
+    total = len(samples) + len(problems)
+    known, unknown = _by_class(samples, class_names)
+    if unknown and not skip_bad:
+        raise errors.UserError(_unknown_classes(unknown, class_names, medium))
+    strangers = [
+        file_checks.Problem(sample.path, sample.label, "unknown class: the model has not learnt it")
+        for each in unknown.values() for sample in each
+    ]  # fmt: skip
+
+    facts = _facts_of_texts(texts) if texts else _scanned([sample.path for sample in known], medium, settings)
+    problems += file_checks.find_problems(known, facts, 0, medium.unit)
+    bad = {problem.path for problem in problems}
+    known = [sample for sample in known if sample.path not in bad]
+    nothing = "" if known else f"no {medium.unit} is"
+    file_checks.leave_out([*problems, *strangers], total, skip_bad, skipped_csv, medium.unit, nothing)
+    if not known:
+        raise errors.UserError(f"{data}: no {medium.unit}s there")
+
+    ours, contents, gone = _contents(known, facts, texts, split, medium, settings)
+    seen = {sample.path: ours.get(contents[sample.path], {}) for sample in known}
+    sides = {path: next((side for side in LEARNT_FROM if side in found), "") for path, found in seen.items()}
+    leaks = [
+        file_checks.Problem(sample.path, sample.label, f"leak: in {side} of the run, as {seen[sample.path][side]}")
+        for sample in known if (side := sides[sample.path])
+    ]  # fmt: skip
+    if leaks:
+        file_checks.leave_out([*problems, *strangers, *leaks], total, True, skipped_csv, medium.unit)
+    kept = [sample for sample in known if not sides[sample.path]]
+    if not kept:
+        raise errors.UserError(
+            f"{data}: all {words.plural(len(known), medium.unit)} were in the run's training or validation data, so "
+            "there is nothing new to evaluate on"
+        )
+    units = splits.units_of(kept, contents)
+    groups = {row.get("group") for row in split if row["split"] in LEARNT_FROM} - {"", None}
+    found = Labelled(
+        samples=kept,
+        texts=texts,
+        units=[units[sample.path] for sample in kept],
+        left_out={
+            "unusable": len(problems),
+            "unknown": {name: len(each) for name, each in unknown.items()},
+            **{side: list(sides.values()).count(side) for side in LEARNT_FROM},
+        },
+        tested=sum("test" in seen[sample.path] for sample in kept),
+        shared_groups=sorted({sample.group for sample in kept} & groups),
+        gone=gone,
+    )
+    _say(found, leaks, class_names, medium, skipped_csv)
+    return found
+
+
+def _by_class(samples, class_names):
+    """Return the samples of classes that the model knows, and class → samples of the others."""
+    known = [sample for sample in samples if sample.label in class_names]
+    unknown: dict[str, list] = {}
+    for sample in samples:
+        if sample.label not in class_names:
+            unknown.setdefault(sample.label, []).append(sample)
+    return known, unknown
+
+
+def _unknown_classes(unknown, class_names, medium):
+    """Return one line that names all of them."""
+    counts = [
+        f"{name!r} ({words.plural(len(samples), medium.unit)}{flags.suggestion(name, list(class_names))})"
+        if name
+        else f"none ({words.plural(len(samples), medium.unit)}, such as {words.printable(samples[0].path)})"
+        for name, samples in sorted(unknown.items())
+    ]
+    listed = ", ".join(class_names[:20]) + (f" and {len(class_names) - 20} more" if len(class_names) > 20 else "")
+    what = "class" if len(unknown) == 1 else "classes"
+    return (
+        f"the model does not know the {what} {', '.join(counts)}; it knows {listed}: rename the {what}, or leave such "
+        f"{medium.unit}s out with --skip-bad"
+    )
+
+
+def _say(found: Labelled, leaks, class_names, medium, skipped_csv):
+    """Print what is left out and what is doubtful on stderr."""
+    left_out, unit = found.left_out, medium.unit
+    notes = []
+    if count := left_out["unusable"] + sum(left_out["unknown"].values()):
+        which = f", {', '.join(map(repr, left_out['unknown']))} unknown to the model" if left_out["unknown"] else ""
+        notes.append(f"{words.plural(count, unit)} left out{which}, see {skipped_csv}")
+    if leaks:
+        some = ", ".join(words.printable(leak.path) for leak in leaks[:NAMED])
+        more = f" and {len(leaks) - NAMED} more" if len(leaks) > NAMED else ""
+        notes.append(
+            f"leak: {words.plural(len(leaks), unit)} left out that the run has trained or chosen with: {some}{more}, "
+            f"see {skipped_csv}"
+        )
+    if found.tested:
+        notes.append(f"{words.plural(found.tested, unit)} of the run's own test data among them: not independent of it")
+    if found.shared_groups:
+        some = ", ".join(found.shared_groups[:NAMED])
+        notes.append(f"groups {some} also name training data: if they are the same, the result is too good")
+    if found.gone:
+        notes.append(f"{words.plural(found.gone, unit)} of the run cannot be read any more; they could be among these")
+    if missing := found.summary(class_names)["missing"]:
+        some = ", ".join(missing[:20])
+        notes.append(f"no {unit} of {some}: the metrics are over the other classes")
+    for note in notes:
+        print(f"data: {note}", file=sys.stderr)
+
+
+# What the run has learnt from -----------------------------------------------------------------------------------------
+
+
+def _contents(samples, facts, texts, split, medium, settings):
+    """Return content → side → file of the run, path → content of the samples, and how many files of the run are gone.
+
+    The content of a file is its bytes; that of a document stands for all near-duplicates, which count as the same here
+    as they do in the run's own split.
+    """
+    if texts:
+        theirs = _texts_of_the_run(split, medium)
+        similar = startup.by_name("data.near_duplicates")
+        both = {**theirs, **{sample.path: texts[sample.path] for sample in samples}}
+        contents = similar.clusters(both, similar.near_duplicates(both, settings["duplicate_threshold"]))
+        known = {path: contents[path] for path in theirs}
+    else:
+        contents = {sample.path: facts[sample.path].sha256 for sample in samples}
+        scanned = _scanned([row["path"] for row in split], medium, settings)
+        known = {path: found.sha256 for path, found in scanned.items() if found.sha256}
+    ours: dict = {}
+    for row in split:
+        if row["path"] in known:
+            ours.setdefault(known[row["path"]], {}).setdefault(row["split"], row["path"])
+    return ours, contents, len({row["path"] for row in split} - known.keys())
+
+
+def _texts_of_the_run(split, medium) -> dict[str, str]:
+    """Return path → text of the documents of a run that can still be read; a line of a .jsonl is path:number."""
+    texts: dict[str, str] = {}
+    lists = {path for row in split if (path := row["path"].rpartition(":")[0]).lower().endswith(".jsonl")}
+    for path in sorted(lists):
+        if pathlib.Path(path).is_file():
+            texts |= _documents(pathlib.Path(path), medium, {})[1]
+    for row in split:
+        with contextlib.suppress(errors.UnusableFile):
+            if row["path"].rpartition(":")[0] not in lists:
+                texts[row["path"]] = medium.read(row["path"])
+    here = {row["path"] for row in split}
+    return {path: text for path, text in texts.items() if path in here}
+
+
+def _scanned(paths, medium, settings) -> dict:
+    """Return the facts of files, from the run's cache where it knows them."""
+    if settings.get("no_cache"):
+        return file_checks.scan(paths, medium)
+    cache = pathlib.Path(settings.get("cache") or flags.default_cache_directory()).expanduser()
+    try:
+        return file_checks.scan(paths, medium, cache)
+    except errors.UserError:  # it cannot be written
+        print(f"data: the cache {cache} cannot be used; every file is read again", file=sys.stderr)
+        return file_checks.scan(paths, medium)
+
+
+def _facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
+    return {
+        path: media.Facts(path=path, sha256=hashlib.sha256(text.encode()).hexdigest()) for path, text in texts.items()
+    }
+
+
+# Readers: samples, path → text of documents, problems -----------------------------------------------------------------
+
+
+def _files(data: pathlib.Path, medium, settings: dict):
+    """Read items in files of their own, such as photos; for a run with such columns also a folder with metadata.csv."""
+    if "image_column" in settings and (data / "metadata.csv").is_file():
+        tables = startup.by_name("data.metadata_table")
+        roles = [field.name for field in dataclasses.fields(tables.Columns)]
+        columns = tables.Columns(**{role: settings[f"{role}_column"] for role in roles})
+        table = tables.read(data, columns, tuple(settings.get("diagnoses") or ()))
+        return table.samples, {}, list(table.problems)
+    if data.is_dir():
+        return _class_folders(data, medium, lambda: sources.read_folder(data, medium)), {}, []
+    if data.suffix.lower() == ".csv":
+        return sample_list.read_csv(data), {}, []
+    raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
+
+
+def _class_folders(data: pathlib.Path, medium, read: Callable):
+    """Read class folders; one class alone will do, which recipes refuse, since nothing can be learnt from it."""
+    folders = [path for path in data.absolute().iterdir() if path.is_dir() and not path.name.startswith(".")]
+    if len(folders) != 1 or folders[0].name.lower() in sample_list.FOLDER_SPLITS:
+        return read()
+    return [sample_list.Sample(str(path), folders[0].name) for path in medium.find(folders[0])]
+
+
+def _clips(data: pathlib.Path, medium, settings: dict):
+    """Read clips, with the groups that their names say."""
+    clip_groups = startup.by_name("data.clip_groups")
+    pattern = settings.get("group_pattern")
+    if data.is_dir():
+        samples = _class_folders(data, medium, lambda: clip_groups.read_folder(data))
+    else:
+        samples, _, _ = _files(data, medium, settings)
+    return _grouped(samples, lambda: clip_groups.with_groups(samples, pattern), medium), {}, []
+
+
+def _documents(data: pathlib.Path, medium, settings: dict):
+    """Read documents, with the groups that the run's pattern finds in their names, or those of the .jsonl."""
+    if not data.is_dir() and data.suffix.lower() != ".jsonl":
+        raise errors.UserError(f"{data}: neither a folder with a sub-folder of .txt files for each type nor a .jsonl")
+    documents, pattern = startup.by_name("data.documents"), settings.get("group_pattern")
+    samples, texts, problems = documents.read_source(types.SimpleNamespace(
+        data=str(data.absolute()), encoding=medium.encoding, keep_layout=medium.keep_layout,
+        document_characters=medium.characters, group_pattern=None,
+    ))  # fmt: skip
+    if pattern:
+        samples = _grouped(samples, lambda: documents.with_groups(samples, pattern), medium)
+    return samples, texts, problems
+
+
+READERS: dict[str, Callable] = {"clips": _clips, "texts": _documents}
+
+
+def _grouped(samples, find: Callable, medium):
+    """Return the samples with their own groups, or else those that `find` finds; say so where there are none."""
+    if any(sample.group for sample in samples):
+        return samples
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(errors.UserError):  # advice for recipes
+        samples = find()
+    if not any(sample.group for sample in samples):
+        print(
+            f"data: nothing says which {medium.unit}s belong together; if some do, the intervals are too narrow",
+            file=sys.stderr,
+        )
+    return samples
