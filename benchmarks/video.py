@@ -56,6 +56,7 @@ class Config:
     unfreeze_from: str | None = None
     epochs: int | None = None
     views: int | None = None
+    flip: bool = False
     validation_fraction: float | None = None
     folds: int = 5  # parts of whole groups, each tested once; 0: the recipe's own split
     seeds: int = 1  # each with other folds

@@ -143,7 +143,7 @@ def _answers(reading, found: labelled.Labelled, batch_size: int) -> np.ndarray:
     """Return what the model says, (n, classes)."""
     outputs, samples = [], found.samples
     for start in tqdm.trange(
-        0, len(samples), batch_size, desc="evaluating", unit="batch", disable=len(samples) <= batch_size
+        0, len(samples), batch_size, desc="evaluating", unit="batch", disable=len(samples) <= batch_size or None
     ):
         asked = [sample.path for sample in samples[start : start + batch_size]]
         outputs.append(reading.probabilities([_looks(path, reading, found.texts) for path in asked]))
