@@ -376,10 +376,9 @@ def extract(folder: pathlib.Path) -> None:
     backbone = backbones.load("MobileNetV2:0.35", "none", settings.image_size)
     model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config(head="gap"))
     freezing.unfreeze(backbone.model, blocks.layer_number(backbone.model, "block_6"))
-    memory = cost.PeakMemory()
-    memory.start()
+    cost.forget_peak_memory()
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, settings)
-    print(json.dumps({"seconds": prefix.seconds, "cache": prefix.cache_bytes, "peak": memory.peak}))
+    print(json.dumps({"seconds": prefix.seconds, "cache": prefix.cache_bytes, "peak": cost.peak_memory()}))
 
 
 def main(benchmark: Config) -> None:

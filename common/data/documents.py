@@ -133,7 +133,7 @@ def _check_duplicates(samples: list[sample_list.Sample], duplicates: list[near_d
         if side_of[pair.first] != side_of[pair.second]:
             raise errors.UserError(
                 f"leak: {pair.first} ({side_of[pair.first]}) and {pair.second} ({side_of[pair.second]}) share "
-                f"{pair.similarity:.0%} of their runs of {near_duplicates.SHINGLE} words: put both on one side, "
+                f"{pair.similarity:.0%} of their runs of {near_duplicates.RUN} words: put both on one side, "
                 "remove one, or raise "
                 "--duplicate-threshold"
             )

@@ -3,18 +3,17 @@
 import dataclasses
 import hashlib
 import re
-import zlib
 from collections.abc import Iterable
 
 import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction import text as text_features
 
-from common import errors
 from common.data import splits
 
-SHINGLE = 5  # words; two documents are as alike as their sets of such runs
-PERMUTATIONS = 128  # of a MinHash: a similarity of 0.5 is estimated to 0.04
-IGNORED_DIFFERENCE = 0.15  # LSH is asked for pairs so much less alike, …
-MISSED = 0.9  # … and a missed one weighs so much, a needless comparison the rest: at 0.2 one in a thousand is missed
+RUN = 5  # words; two documents are as alike as their sets of such runs
+NUMBERS = 2**30  # that a run is hashed to: of ten thousand runs two hardly ever share one
+BLOCK = 256  # documents compared with all others at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,66 +28,39 @@ class Pair:
 # Near-duplicates ------------------------------------------------------------------------------------------------
 
 
-def shingles(text: str) -> np.ndarray:
-    """The runs of five words of a text as sorted numbers of 32 bits, each once; case and figures do not count."""
-    words = re.findall(r"\w+", re.sub(r"\d+", "0", text.lower()))
-    codes = np.array([zlib.crc32(word.encode()) for word in words] or [0], dtype="uint64")
-    if len(codes) < SHINGLE:
-        return np.unique(codes)
-    runs = len(codes) - SHINGLE + 1
-    mixed = np.zeros(runs, dtype="uint64")
-    for place in range(SHINGLE):
-        mixed = mixed * np.uint64(0x9E3779B97F4A7C15) + codes[place : place + runs]
-    return np.unique(scrambled(mixed) >> np.uint64(32))
-
-
-def scrambled(values: np.ndarray) -> np.ndarray:
-    """Numbers of 64 bits with every bit depending on all others (the finaliser of MurmurHash3)."""
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        values = (values ^ (values >> np.uint64(33))) * np.uint64(factor)
-    return values ^ (values >> np.uint64(33))
-
-
-def jaccard(first: np.ndarray, second: np.ndarray) -> float:
-    """The share of two sets of numbers that both have."""
-    common = len(np.intersect1d(first, second, assume_unique=True))
-    return common / (len(first) + len(second) - common)
+def runs(text: str) -> list[str]:
+    """The runs of five words of a text, of a shorter one its words; case and figures do not count."""
+    words = re.findall(r"\w+", re.sub(r"\d+", "0", text.lower())) or [""]
+    return [" ".join(words[place : place + RUN]) for place in range(len(words) - RUN + 1)] or words
 
 
 def near_duplicates(texts: dict[str, str], threshold: float) -> list[Pair]:
     """Pairs of documents whose runs of five words have a Jaccard index of at least `threshold`.
 
-    Candidates come from MinHash with locality-sensitive hashing (Broder 1997; `datasketch`), so not every two
-    documents are compared; the index of a candidate pair is computed exactly.
+    Every two documents are compared, by products of a sparse matrix that has a row for each document and a 1 for each
+    of its runs.
 
     Args:
         texts: name → text.
         threshold: above 0; 1 and more finds copies only.
     """
-    datasketch = _datasketch()
-    runs = {name: shingles(text) for name, text in texts.items()}
-    asked = max(0.1, min(0.95, threshold - IGNORED_DIFFERENCE))
-    index = datasketch.MinHashLSH(threshold=asked, num_perm=PERMUTATIONS, weights=(1 - MISSED, MISSED))
-    hashes = {}
-    for name, numbers in runs.items():
-        hashes[name] = datasketch.MinHash(num_perm=PERMUTATIONS, seed=1, hashfunc=int)
-        hashes[name].update_batch(numbers.tolist())
-    pairs = []
-    for name, minhash in hashes.items():
-        for other in index.query(minhash):
-            similarity = jaccard(runs[name], runs[other])
-            if similarity >= min(threshold, 1.0):
-                pairs.append(Pair(other, name, round(similarity, 4)))
-        index.insert(name, minhash)
+    names, pairs = list(texts), []
+    if not names:
+        return []
+    hashed = text_features.HashingVectorizer(
+        n_features=NUMBERS, analyzer=runs, binary=True, norm=None, alternate_sign=False
+    ).transform(texts.values())
+    occurring, columns = np.unique(hashed.indices, return_inverse=True)
+    rows = sparse.csr_array((hashed.data, columns, hashed.indptr), shape=(len(names), len(occurring)))
+    sizes, transposed = rows.sum(axis=1), rows.T.tocsr()
+    for start in range(0, len(names), BLOCK):
+        shared = (rows[start : start + BLOCK] @ transposed).tocoo()
+        second, first = shared.row + start, shared.col
+        similarity = shared.data / (sizes[first] + sizes[second] - shared.data)
+        found = (first < second) & (similarity >= min(threshold, 1.0))
+        for one, other, likeness in zip(first[found], second[found], similarity[found].tolist(), strict=True):
+            pairs.append(Pair(names[one], names[other], round(likeness, 4)))
     return sorted(pairs, key=lambda pair: (-pair.similarity, pair.first, pair.second))
-
-
-def _datasketch():
-    try:
-        import datasketch
-    except ImportError as error:
-        raise errors.UserError("texts need further packages: pip install -e '.[text]'") from error
-    return datasketch
 
 
 def clusters(texts: dict[str, str], duplicates: Iterable[Pair]) -> dict[str, str]:

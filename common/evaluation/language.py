@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from common import files, words
-from common.data import documents, near_duplicates
+from common.data import documents
 from common.evaluation import intervals
 from common.media import texts, windows
 
@@ -168,11 +168,11 @@ def _runs(numbers: np.ndarray, length: int) -> np.ndarray:
     """A number of 64 bits for each run of `length` numbers: different runs differ but for a chance of 1 in 2^64."""
     if len(numbers) < length:
         return np.zeros(0, dtype="uint64")
-    codes = near_duplicates.scrambled(numbers.astype("uint64"))
+    codes = _scrambled(numbers.astype("uint64"))
     found = np.zeros(len(numbers) - length + 1, dtype="uint64")
     for place in range(length):
         found = found * np.uint64(0x100000001B3) + codes[place : place + len(found)]
-    return near_duplicates.scrambled(found)
+    return _scrambled(found)
 
 
 def copying(samples: Sequence[Sample], training: TrainingText) -> dict:
@@ -231,3 +231,10 @@ def write_samples(path: pathlib.Path, prompts: list[str], written: dict[str, lis
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return rows
+
+
+def _scrambled(values: np.ndarray) -> np.ndarray:
+    """Numbers of 64 bits with every bit depending on all others (the finaliser of MurmurHash3)."""
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        values = (values ^ (values >> np.uint64(33))) * np.uint64(factor)
+    return values ^ (values >> np.uint64(33))

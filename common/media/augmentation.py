@@ -5,6 +5,7 @@ Every amount is drawn from a seed and not from a running state, so an interrupte
 
 import dataclasses
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -97,8 +98,8 @@ def _rotated(pixels, angle, zoom):
         0.0, 0.0,
     ])  # fmt: skip
     frames = tf.reshape(pixels, (-1, height, width, pixels.shape[-1]))
-    rotated = tf.raw_ops.ImageProjectiveTransformV3(
-        images=frames, transforms=transform[None], output_shape=(height, width), fill_value=0.0,
-        interpolation="BILINEAR", fill_mode="REFLECT",
-    )  # fmt: skip
+    transforms = tf.repeat(transform[None], tf.shape(frames)[0], axis=0)
+    rotated = keras.ops.image.affine_transform(
+        frames, transforms, interpolation="bilinear", fill_mode="reflect", data_format="channels_last"
+    )
     return tf.reshape(rotated, pixels.shape)

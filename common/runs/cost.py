@@ -1,41 +1,31 @@
 """What a run cost: peak memory, versions, the command that started it."""
 
+import contextlib
 import importlib.metadata
+import pathlib
 import platform
+import re
 import shlex
 import sys
-import threading
-
-import psutil
 
 VERSIONED_PACKAGES = (
-    "tensorflow", "keras", "keras-hub", "numpy", "pillow", "scikit-learn", "datasketch", "keras-recipes"
+    "tensorflow", "keras", "keras-hub", "numpy", "pillow", "scikit-learn", "keras-recipes"
 )  # fmt: skip
 
 
 # Cost and surroundings ------------------------------------------------------------------------------------------
 
 
-class PeakMemory(threading.Thread):
-    """Watches this process's resident memory, ten times a second; `peak` is its maximum in bytes."""
+def peak_memory() -> int:
+    """The most memory that this process has had since it began, or since `forget_peak_memory`, in bytes."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1])  # type: ignore[index]
 
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.process = psutil.Process()
-        self.peak = self.process.memory_info().rss
-        self.stopped = threading.Event()
 
-    def run(self):
-        while not self.stopped.wait(0.1):
-            self.peak = max(self.peak, self.process.memory_info().rss)
-
-    def restart(self):
-        """Forgets the maximum so far."""
-        self.peak = self.process.memory_info().rss
-
-    def stop(self):
-        """Ends the watching."""
-        self.stopped.set()
+def forget_peak_memory() -> None:
+    """Lets Linux count the peak from now on (https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html)."""
+    with contextlib.suppress(OSError):  # where that is not allowed, the peak is that since the beginning
+        pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def versions() -> dict[str, str]:

@@ -45,8 +45,8 @@ class Recorder:
         backbones.check_name(getattr(config, "backbone", None))  # recipes on texts have none
         started = time.perf_counter()
         self.recipe, self.command = recipe, cost.command()
-        self.memory = cost.PeakMemory()
-        self.memory.start()
+        self.earlier_peaks: list[int] = []  # of memory, of parts of the run that are measured alone
+        cost.forget_peak_memory()
         if config.resume:
             self.directory = config.resume.expanduser()
             self.config = self._interrupted_config(config)
@@ -139,7 +139,7 @@ class Recorder:
             "seconds": round(self.progress.seconds(), 2),
             "seconds_per_epoch": round(float(np.median([row["seconds"] for row in history])), 3) if history else None,
             "epochs": len(history),
-            "peak_memory_bytes": self.memory.peak,
+            "peak_memory_bytes": max([cost.peak_memory(), *self.earlier_peaks]),
             "trainable_parameters": trainable,
             "total_parameters": trainable + frozen,
             "prefix_seconds": round(sum(part.seconds for part in parts), 2),
@@ -231,7 +231,6 @@ class Recorder:
         flags.HOW_TO_GO_ON.clear()
         for path in [self.directory / checkpoints.Checkpoint.NAME, *self.directory.glob("best_*.npz")]:
             path.unlink(missing_ok=True)
-        self.memory.stop()
         return finished_run.Result(self.directory, results)
 
     def discard(self) -> None:

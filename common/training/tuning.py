@@ -12,6 +12,7 @@ from annotated_types import Ge, Gt, Lt
 
 from common import errors, flags
 from common.models import language_model
+from common.runs import cost
 from common.training import fitting, loss_scale, schedules
 
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
@@ -104,7 +105,7 @@ def begin(strategy: str, preset: str, record) -> Cut:
         record: the `recorder.Recorder` of the run, whose peak of memory is measured from here on.
     """
     gc.collect()
-    record.memory.restart()
+    cost.forget_peak_memory()
     keras.utils.set_random_seed(record.config.seed)
     dropout = 0.0 if strategy in ("head", "last_blocks") else record.config.dropout
     model = language_model.load(preset, strategy != "scratch", dropout)
@@ -179,7 +180,7 @@ def train(
     fitted = fitting.fit(record, part, stage, epochs, patience=config.patience, baseline=before)
     row = record.stage(stage, part.suffix, fitted.score)
     row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
-    return row | {"peak_memory_bytes": record.memory.peak, "cache_bytes": part.cache_bytes}
+    return row | {"peak_memory_bytes": cost.peak_memory(), "cache_bytes": part.cache_bytes}
 
 
 def results(record, rows: list[dict], kept: dict, part) -> dict:
@@ -193,7 +194,7 @@ def results(record, rows: list[dict], kept: dict, part) -> dict:
     """
     for row in rows:
         row["kept"] = row is kept
-    record.memory.peak = max(row["peak_memory_bytes"] for row in rows)
+    record.earlier_peaks += [row["peak_memory_bytes"] for row in rows]
     return {
         "medium": "texts", "strategy": kept["strategy"], "validation": kept["validation"], "test": kept["test"],
         "strategies": rows, "cost": record.cost(part.whole, part),

@@ -17,7 +17,7 @@ from common.runs import finished_run
 from recipes import text_classification
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
-pytest.importorskip("datasketch", reason="the extra `text` is not installed")
+pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 
 
 def settings(contracts, preset, tmp_path, **changes):

@@ -95,7 +95,7 @@ def test_a_copy_for_photos_is_small_and_has_nothing_of_other_recipes():
               "language", "window", "generat", "writing", "trials", "compare", "inflate", "frames")  # fmt: skip
     assert not [name for name in names if any(other in name for other in others)]
     required = copied.files[pathlib.PurePosixPath("requirements.txt")].decode()
-    assert not re.search(r"^(av|ray|keras-hub|datasketch)\b", required, re.MULTILINE)
+    assert not re.search(r"^(av|ray|keras-hub)\b", required, re.MULTILINE)
 
 
 def test_every_file_besides_python_belongs_to_one_module():

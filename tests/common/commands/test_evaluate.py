@@ -319,7 +319,7 @@ def contract(kind, number):
 
 @pytest.fixture
 def run_on_texts(tmp_path, monkeypatch):
-    pytest.importorskip("datasketch", reason="the extra `text` is not installed")
+    pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
     run = made_up_runs.make_run(tmp_path, ["lease", "loan"], photos=False)
     config = json.loads((run / "config.json").read_text())
     config["config"] |= {"duplicate_threshold": 0.8, "group_pattern": r"^(\w+)_"}

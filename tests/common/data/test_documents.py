@@ -12,8 +12,6 @@ from common.data import documents, near_duplicates, sample_list
 
 pytestmark = pytest.mark.quick
 
-pytest.importorskip("datasketch", reason="the extra `text` is not installed")
-
 
 def settings(source, **changes):
     defaults = {

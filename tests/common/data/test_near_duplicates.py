@@ -5,8 +5,6 @@ from common.data import near_duplicates
 
 pytestmark = pytest.mark.quick
 
-pytest.importorskip("datasketch", reason="the extra `text` is not installed")
-
 
 def test_near_duplicates_are_found_and_strangers_are_not():
     form = helpers.words(1)
@@ -23,22 +21,28 @@ def test_near_duplicates_are_found_and_strangers_are_not():
 
 
 def test_the_similarity_is_the_jaccard_index():
-    first, second = near_duplicates.shingles("a b c d e f"), near_duplicates.shingles("A b c d e g 1")
-    assert len(first) == 2 and len(second) == 3
-    assert near_duplicates.jaccard(first, second) == pytest.approx(1 / 4)  # of abcde, bcdef, bcdeg, cdeg0 one is common
+    texts = {"a": "a b c d e f", "b": "A b c d e g 1", "c": "no, nothing of it!", "d": "", "e": "..."}
+    pairs = near_duplicates.near_duplicates(texts, 0.01)
+    assert [(pair.first, pair.second, pair.similarity) for pair in pairs] == [
+        ("d", "e", 1.0), ("a", "b", 0.25),  # of abcde, bcdef, bcdeg, cdeg0 one is common
+    ]  # fmt: skip
+    assert near_duplicates.near_duplicates({}, 0.5) == []
+    assert near_duplicates.runs("One, 2 three") == ["one", "0", "three"]
 
 
-@pytest.mark.parametrize(("shared", "own", "threshold", "most"), [(300, 90, 0.55, 0.65), (104, 196, 0.2, 0.21)])
-def test_of_pairs_above_the_threshold_hardly_one_is_missed(shared, own, threshold, most):
-    """Sixty pairs that share words and have some of their own; the second kind is just above the default threshold."""
+def test_no_pair_is_missed_and_none_is_too_much(monkeypatch):
+    """Pairs that share words and have some of their own, around the default threshold; compared block by block."""
     texts = {
-        f"{seed}{one}": f"{helpers.words(seed, shared)} {helpers.words(1000 * place + seed, own)}"
-        for seed in range(60) for place, one in enumerate("ab", start=1)
+        f"{seed}{one}": f"{helpers.words(seed, 60 + 3 * seed)} {helpers.words(1000 * place + seed, 196)}"
+        for seed in range(40) for place, one in enumerate("ab", start=1)
     }  # fmt: skip
-    likeness = [
-        near_duplicates.jaccard(*(near_duplicates.shingles(texts[f"{seed}{one}"]) for one in "ab"))
-        for seed in range(60)
-    ]
-    assert threshold < min(likeness) and max(likeness) < most
-    pairs = near_duplicates.near_duplicates(texts, threshold)
-    assert all(pair.first[:-1] == pair.second[:-1] for pair in pairs) and len(pairs) >= 59
+    runs = {name: set(near_duplicates.runs(text)) for name, text in texts.items()}
+    expected = {}
+    for seed in range(40):
+        first, second = runs[f"{seed}a"], runs[f"{seed}b"]
+        expected[f"{seed}a", f"{seed}b"] = round(len(first & second) / len(first | second), 4)
+    for block in (near_duplicates.BLOCK, 7):
+        monkeypatch.setattr(near_duplicates, "BLOCK", block)
+        found = {(pair.first, pair.second): pair.similarity for pair in near_duplicates.near_duplicates(texts, 0.2)}
+        assert found == {pair: likeness for pair, likeness in expected.items() if likeness >= 0.2}
+        assert 5 < len(found) < 35

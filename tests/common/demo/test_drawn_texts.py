@@ -26,13 +26,13 @@ def test_contracts_are_whole(kind):
 def test_prose_is_whole_and_no_contract():
     pages = [drawn_texts.general_text(seed) for seed in range(300)]
     assert not any(re.search(r"[{}]", page) for page in pages)
-    runs = {run for page in pages for run in near_duplicates.shingles(page).tolist()}
+    runs = {run for page in pages for run in near_duplicates.runs(page)}
     contracts = [
-        near_duplicates.shingles(drawn_texts.contract(kind, seed))
+        near_duplicates.runs(drawn_texts.contract(kind, seed))
         for kind in drawn_texts.CONTRACT_TYPES
         for seed in range(10)
     ]
-    share = sum(sum(run in runs for run in contract.tolist()) for contract in contracts) / sum(map(len, contracts))
+    share = sum(sum(run in runs for run in contract) for contract in contracts) / sum(map(len, contracts))
     assert share < 0.01  # dates and sums, of the contracts' runs of five words
 
 
@@ -47,7 +47,6 @@ def test_the_demo_has_companies_with_several_contracts_and_refiled_ones(tmp_path
 
 
 def test_the_planted_near_duplicates_are_found(tmp_path):
-    pytest.importorskip("datasketch", reason="the extra `text` is not installed")
     drawn = list(drawn_texts.demo_contracts())
     texts = {f"{kind} {number}": content for kind, number, _, content in drawn}
     planted = {

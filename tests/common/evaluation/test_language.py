@@ -6,7 +6,7 @@ from common.evaluation import language
 from common.media import texts as media_texts
 from common.media import windows
 
-pytest.importorskip("datasketch", reason="the extra `text` is not installed")
+pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 
 
 def test_losses_go_to_their_documents():

@@ -1,0 +1,16 @@
+import numpy as np
+
+from common.runs import cost
+
+BLOCK = 200_000_000  # bytes
+
+
+def test_the_peak_of_memory_stays_when_it_is_over_and_can_be_forgotten():
+    cost.forget_peak_memory()
+    before = cost.peak_memory()
+    block = np.ones(BLOCK // 8)
+    del block
+    highest = cost.peak_memory()
+    assert before + 0.9 * BLOCK < highest < before + 1.5 * BLOCK
+    cost.forget_peak_memory()
+    assert cost.peak_memory() < highest - 0.9 * BLOCK
