@@ -17,7 +17,7 @@ import weakref
 import keras
 import numpy as np
 
-from common import devices, errors, files, flags
+from common import devices, errors, files, flags, words
 from common.data import sample_list
 from common.models import backbones, freezing
 from common.models import raw_input as pixels
@@ -105,10 +105,25 @@ class Recorder:
             backbone: the `backbones.Backbone` that was chosen.
             model: of which a table is shown.
             resolved: further settings that are known now.
+
+        Raises:
+            UserError: the disk would be full before the end.
         """
+        if model is not None:
+            self._check_space(model)
         self.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, **resolved)
         if model is not None:
             print(freezing.trainable_table(model), file=sys.stderr)
+
+    def _check_space(self, model: keras.Model) -> None:
+        """Refuses a disk that would be full at the end: of the model, its best epoch, and the optimizer's moments."""
+        trainable, frozen = freezing.count_parameters(model)
+        needed, free = 4 * (frozen + 5 * trainable), shutil.disk_usage(self.directory).free
+        if needed > free:
+            raise errors.UserError(
+                f"--out {self.config.out}: the run needs {words.size(needed)} there, {words.size(free)} are free; "
+                "free some, or choose another"
+            )
 
     def write_config(self, **resolved) -> None:
         """Writes config.json: the settings with the defaults filled in, the versions, the command."""
