@@ -79,6 +79,25 @@ def scores(probabilities, labels, class_names, groups=None, seed=0, resamples=20
     return {**found, **limits, "interval_units": units, "per_class": per_class, "confusion_matrix": matrix}
 
 
+def guessing(results):
+    """Return what always guessing the largest training class would have on the test samples.
+
+    Args:
+        results: the content of results.json.
+
+    Returns:
+        A dict of the `class`, its `accuracy` and its `balanced_accuracy`.
+    """
+    supports = {name: row["support"] for name, row in results["test"]["per_class"].items()}
+    counts = results["data"].get("per_split", {}).get("train", supports)
+    largest = max(supports, key=lambda name: counts.get(name, 0))
+    return {
+        "class": largest,
+        "accuracy": supports[largest] / max(1, sum(supports.values())),
+        "balanced_accuracy": 1 / max(1, sum(support > 0 for support in supports.values())),
+    }
+
+
 def reliability(probabilities, labels, bins=CALIBRATION_BINS):
     """Compare confidence with accuracy in equal-width bins of the top label's probability (Guo et al., 2017).
 

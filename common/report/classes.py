@@ -80,20 +80,14 @@ def _headline(run, metric):
         metric: `accuracy`, or `balanced_accuracy` where one class is most of the photos.
     """
     test = run.results["test"]
-    supports = {name: row["support"] for name, row in test["per_class"].items()}
-    counts = run.results["data"].get("per_split", {}).get("train", supports)
-    largest = max(run.class_names, key=lambda name: counts.get(name, 0))
-    guessing = {
-        "accuracy": supports[largest] / max(1, sum(supports.values())),
-        "balanced_accuracy": 1 / max(1, sum(support > 0 for support in supports.values())),
-    }
+    guessing = classification.guessing(run.results)
     return {
         "metric": metric,
         "value": test[metric],
         "interval": test[f"{metric}_interval"],
         "guessing": guessing[metric],
         "guessing_accuracy": guessing["accuracy"],
-        "largest_class": largest,
+        "largest_class": guessing["class"],
         "right": sum(row["correct"] for row in run.predictions),
         "total": len(run.predictions),
     }

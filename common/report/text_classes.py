@@ -2,6 +2,7 @@
 
 import os
 
+from common.evaluation import classification
 from common.report import figures, text_page
 from common.report import page as pages
 from common.runs import finished_run
@@ -22,8 +23,9 @@ def page(run, saved, parts):
     """
     further = {part["name"]: part for part in parts}
     return text_page.render(
-        "text_classes.html", run, parts=parts, confusion=_confusion_matrix(run), wrong=_wrong(run), **further
-    )
+        "text_classes.html", run, parts=parts, guessing=classification.guessing(run.results),
+        confusion=_confusion_matrix(run), wrong=_wrong(run), **further,
+    )  # fmt: skip
 
 
 def _confusion_matrix(run):
@@ -42,9 +44,11 @@ def summary(result: finished_run.Result) -> str:
     """The lines that a run ends with."""
     found, test = result.results, result.results["test"]
     low, high = test["accuracy_interval"]
+    guessing = classification.guessing(found)
     return "\n".join([
         text_page.strategy_table(found["strategies"], COLUMNS, LEGEND),
         f"test accuracy {test['accuracy']:.3f} ({low:.3f} – {high:.3f}) on {test['n']} documents; logistic "
-        f"regression on TF-IDF {found['counted_words']['test']['accuracy']:.3f}",
+        f"regression on TF-IDF {found['counted_words']['test']['accuracy']:.3f}, always {guessing['class']} "
+        f"{guessing['accuracy']:.3f}",
         *text_page.ending(result),
     ])  # fmt: skip

@@ -272,3 +272,10 @@ def test_rounded_probabilities_are_accepted():
     rounded = classification.scores(probabilities.round(5).astype("float32"), labels, names(5))
     exact = classification.scores(probabilities, labels, names(5))
     assert rounded["log_loss"] == pytest.approx(exact["log_loss"], rel=1e-3)
+
+
+def test_guessing_is_the_largest_training_class():
+    test = {"per_class": {"a": {"support": 6}, "b": {"support": 2}, "c": {"support": 0}}}
+    results = {"test": test, "data": {"per_split": {"train": {"a": 1, "b": 5}}}}
+    assert classification.guessing(results) == {"class": "b", "accuracy": 0.25, "balanced_accuracy": 0.5}
+    assert classification.guessing({"test": test, "data": {}})["class"] == "a"
