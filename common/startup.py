@@ -53,7 +53,8 @@ def by_name(name: str) -> types.ModuleType:
     if any(importlib.util.find_spec(each) is None for each in (whole.rpartition(".")[0], whole)):
         raise errors.UserError(f"this project does not include {name}, which belongs to another recipe")
     module = importlib.import_module(whole)
-    getattr(module, "__path__", None)  # loads it, where that was put off
+    if _waits(module):
+        _load(module)
     return module
 
 
@@ -96,19 +97,24 @@ class _Later(types.ModuleType):
     """A module that is loaded when it is first asked for something."""
 
     def __getattr__(self, name):
-        with _LOCK:
-            loader = self.__dict__.pop("_loader", None)
-            if loader is None and type(self) is _Later:  # asked by what itself imports: not there yet
-                raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-            if loader is not None:
-                self.__dict__.update(self.__dict__.pop("_hidden"))
-                quiet = start_up_chatter_hidden if self.__name__ in HEAVY else contextlib.nullcontext
-                with quiet():
-                    loader.exec_module(self)
-                    self.__class__ = types.ModuleType
-                    if self.__name__ == "tensorflow":
-                        _settle(self)
+        if not _load(self):  # asked by what itself imports: not there yet
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return getattr(self, name)
+
+
+def _load(module) -> bool:
+    """Loads a module that waits, once; whether it is loaded then: while it is being loaded it is not."""
+    with _LOCK:
+        loader = module.__dict__.pop("_loader", None)
+        if loader is None:
+            return type(module) is not _Later
+        module.__dict__.update(module.__dict__.pop("_hidden"))
+        with start_up_chatter_hidden() if module.__name__ in HEAVY else contextlib.nullcontext():
+            loader.exec_module(module)
+            module.__class__ = types.ModuleType
+            if module.__name__ == "tensorflow":
+                _settle(module)
+        return True
 
 
 class _LaterLoader(importlib.abc.Loader):
@@ -147,9 +153,13 @@ def _settle(tensorflow) -> None:
 
 def load_all() -> None:
     """Loads what has been imported and not loaded yet, the libraries first: all is there before the first thread."""
-    while waiting := [module for module in list(sys.modules.values()) if "_loader" in getattr(module, "__dict__", ())]:
+    while waiting := [module for module in list(sys.modules.values()) if _waits(module)]:
         for module in sorted(waiting, key=lambda module: module.__name__ not in HEAVY):
-            getattr(module, "__path__", None)  # anything does
+            _load(module)
+
+
+def _waits(module) -> bool:
+    return type(module) is _Later and "_loader" in module.__dict__
 
 
 def _is_program_of_ours() -> bool:

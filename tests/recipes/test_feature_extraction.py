@@ -128,6 +128,7 @@ def test_predict_goes_on_after_what_is_not_a_photo(finished, tmp_path, capsys):
     assert abs(float(written[0]["p_down"]) - float(rows[0]["p_down"])) < 1e-4
 
 
+@pytest.mark.drawn
 def test_evaluate_on_its_own_data_judges_by_the_test_photos_alone(finished):
     helpers.check_evaluation_of_its_own_data(finished, pathlib.Path(finished.results["data"]["source"]))
 

@@ -50,7 +50,7 @@ def test_the_list_has_every_recipe_with_a_line_and_loads_nothing_heavy():
 def test_mistakes_are_one_line():
     for arguments, message in (
         (["predikt"], "did you mean predict?"),
-        (["predict", "nowhere", "photo.jpg"], "no model.keras"),
+        (["predict", "nowhere", "photo.jpg"], "no such file or folder"),
         (["predict"], "required"),
     ):
         ended = recipes(*arguments)

@@ -58,7 +58,7 @@ def read_table(folder):
 def settings(lesions, tmp_path, **changes):
     quick = {
         "backbone": "demo", "weights": "demo", "image_size": 32, "epochs": 3, "fine_tuning_epochs": 2, "batch_size": 8,
-        "views": 2, "turns": 4,
+        "views": 2, "test_time_views": 4,
     }  # fmt: skip
     return skin_lesions.Config(
         **{"data": str(lesions), "out": tmp_path / "runs", "cache": tmp_path / "cache", **quick, **changes}
@@ -252,7 +252,7 @@ def test_the_shell_gets_one_line_and_exit_code_2(lesions):
     ("changes", "message"),
     [
         (
-            {"target": ("melanoma",)},
+            {"target_class": ("melanoma",)},
             "--target-class melanoma: no such diagnosis in the data; name one .or several. of bkl, mel, nv",
         ),
         ({"unfreeze_from": "block9"}, "no layer or block"),
