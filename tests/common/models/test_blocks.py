@@ -1,8 +1,10 @@
 import keras
+import numpy as np
 import pytest
+import tiny_network
 
 from common import errors
-from common.models import backbones, blocks
+from common.models import backbones, blocks, cut, frames, freezing
 
 pytestmark = pytest.mark.quick
 
@@ -42,3 +44,47 @@ def test_a_layer_is_found_by_number_name_or_block_and_else_suggested():
     with pytest.raises(errors.UserError, match="did you mean block5_conv1?"):
         blocks.layer_number(base, "block5_convl")
     assert blocks.layer_table(base).splitlines()[16].split()[:3] == ["15", "block5_conv1", "block5"]
+
+
+def test_both_halves_together_are_the_network():
+    keras.utils.set_random_seed(0)
+    network = backbones.load("MobileNetV2:0.35", "none", 64).model
+    before, after = blocks.halves(network, blocks.layer_number(network, "block_16"))
+    x = tiny_network.random_clips(2, 64, 64) / 255
+    np.testing.assert_allclose(after.predict(before.predict(x, verbose=0), verbose=0), network.predict(x, verbose=0),
+                               rtol=1e-4, atol=1e-5)  # fmt: skip
+    assert not set(map(id, before.layers[1:])) & set(map(id, after.layers))
+
+
+def test_halves_that_several_tensors_lead_between():
+    network = backbones.load("ResNet50", "none", 64).model
+    before, after = blocks.halves(network, blocks.layer_number(network, "conv5_block2_2_conv"))
+    assert len(before.outputs) == len(after.inputs) == 2  # the branch, and the shortcut around it
+    inputs = keras.Input((2, 64, 64, 3))
+    (maps,) = frames.on_each_frame(after, frames.on_each_frame(before, [inputs]))
+    x = tiny_network.random_clips(1, 2, 64, 64) / 255
+    np.testing.assert_allclose(
+        keras.Model(inputs, maps).predict(x, verbose=0)[0], network.predict(x[0], verbose=0), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_cut_between_the_halves_trains_as_the_whole_model_does():
+    x, y = tiny_network.random_clips(4, 2, 32, 32) / 255, np.eye(3)[[0, 1, 2, 0]]
+    losses = []
+    for cached in (False, True):
+        network = tiny_network.demo().model
+        first = blocks.layer_number(network, "block5")
+        inputs = keras.Input((2, 32, 32, 3))
+        before, after = blocks.halves(network, first)
+        at = frames.on_each_frame(before, [inputs])
+        (maps,) = frames.on_each_frame(after, at)
+        pooled = keras.layers.GlobalAveragePooling3D()(maps)
+        model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(pooled))
+        freezing.unfreeze(network, first)
+        parts = cut.cut(model, at)
+        trained, given = (parts.suffix, parts.prefix.predict(x, verbose=0)) if cached else (model, x)
+        trained.compile(keras.optimizers.SGD(1e-2), "categorical_crossentropy")
+        losses.append([trained.train_on_batch(given, y) for _ in range(4)])
+        assert all(not layer.trainable for layer in network.layers[:first])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+    assert losses[0][-1] < losses[0][0]
