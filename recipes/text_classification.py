@@ -35,13 +35,15 @@ from __future__ import annotations
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
+import pathlib
 import sys
+import tempfile
 from typing import Annotated
 
 import keras
 from annotated_types import Ge, Gt
 
-from common import devices, flags
+from common import devices, errors, flags
 from common.data import documents, sample_list
 from common.evaluation import baselines, classification
 from common.features import frozen_windows
@@ -102,6 +104,23 @@ def adapt(encoded: dict[str, list], record) -> tuple[str, list[dict]]:
     return str(folder), [{name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")}]
 
 
+def check_preset(corpus: documents.Corpus, record) -> None:
+    """Refuses a network that cannot be saved behind a classifier, before anything is trained."""
+    config = record.config
+    cut = tuning.begin("full", config.preset, record)
+    suffix = language_model.for_documents(cut.suffix, config.sequence_length, config.sequence_length)
+    head = build_model(cut.model, suffix, len(corpus.class_names)).get_layer("class_head")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            one = dataclasses.replace(config, windows_per_document=1)
+            saved_text_model.save(pathlib.Path(folder), cut.model, cut.first, head, corpus.class_names, one)
+    except Exception as error:  # KerasHub and Keras throw whatever their own code runs into
+        name = type(cut.model.backbone).__name__
+        raise errors.UserError(
+            f"--preset {config.preset}: a classifier on a {name} cannot be saved ({error}); take a preset of GPT-2"
+        ) from error
+
+
 def tune(strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus, record):
     """Tunes a preset by one strategy: the cut model and its head, its documents, its row of the table, its answers."""
     config = record.config
@@ -134,6 +153,8 @@ def run(config: Config) -> finished_run.Result:
     most = min(config.windows_per_document, -(-longest // window))
     record.write_config(preset=model.preset, sequence_length=window, windows_per_document=most)
     config = record.config
+    if type(model.backbone).__name__ != "GPT2Backbone":  # of which it is known that it can be saved
+        check_preset(corpus, record)
 
     # A document is one row of its first windows: its type stands in all of them together, not in each.
     beginnings = {side: windows.pack_each(ids, window * most, model.end_token) for side, ids in encoded.items()}

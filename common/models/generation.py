@@ -124,7 +124,8 @@ def _sampled(model, ids: np.ndarray, known: np.ndarray, sampling: Sampling, on_t
     sampler = sampling.sampler(model.backbone.vocabulary_size)
     backbone = model.backbone
     heads = getattr(backbone, "num_key_value_heads", None) or backbone.num_heads
-    width = getattr(backbone, "head_dim", None) or backbone.hidden_dim // backbone.num_heads
+    queries = getattr(backbone, "num_query_heads", None) or backbone.num_heads  # Llama names them apart
+    width = getattr(backbone, "head_dim", None) or backbone.hidden_dim // queries
     count, length = ids.shape
     room = min(model.context, -(-length // ROUND) * ROUND)
     cache = keras.ops.zeros((count, backbone.num_layers, 2, room, heads, width), dtype=model.task.compute_dtype)

@@ -19,7 +19,6 @@ from common.runs import finished_run
 from recipes import legal_text
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
-pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 
 ROOT = pathlib.Path(__file__).parents[2]
 

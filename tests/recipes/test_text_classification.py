@@ -17,7 +17,6 @@ from common.runs import finished_run
 from recipes import text_classification
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
-pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 
 
 def settings(contracts, preset, tmp_path, **changes):
@@ -124,3 +123,12 @@ def test_defaults():
     config = text_classification.Config()
     assert (config.epochs, config.patience, config.batch_size, config.strategies) == (10, 4, 8, ("full",))
     assert text_classification.Config(compare=True).strategies == text_classification.STRATEGIES
+
+
+def test_a_network_that_cannot_be_saved_is_refused_before_the_training(contracts, real_data, tmp_path):
+    """KerasHub 0.32 cannot save a classifier on Llama; what can be saved goes on."""
+    config = settings(contracts, str(real_data / "tinystories_260k"), tmp_path)
+    with pytest.raises(errors.UserError, match="a classifier on a LlamaBackbone cannot be saved"):
+        text_classification.run(config)
+    (directory,) = (tmp_path / "runs" / "text_classification").iterdir()
+    assert not (directory / "history.csv").exists()
