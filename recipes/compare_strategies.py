@@ -64,7 +64,8 @@ RECIPES = (linear_probe, feature_extraction, partial_unfreezing, gradual_unfreez
 STRATEGIES = {
     name: Strategy(what, recipe, changes) for recipe in RECIPES for name, (what, changes) in recipe.STRATEGIES.items()
 }
-SLOW = ("layerwise_rates", "l2_sp")  # as slow as full_fine_tuning, and so not among the defaults
+# They train all layers, which takes most of a comparison's time: these are asked for by name.
+SLOW = ("full_fine_tuning", "layerwise_rates", "l2_sp", "from_scratch")
 # The claims' role → the strategy that has it.
 ROLES = {
     "head": "feature_extraction",
@@ -80,8 +81,8 @@ class Config(fine_tuning.FineTuningConfig):
 
     backbone: tyro.conf.Suppress[str | None] = None  # here it is --backbones
     # Names, or NAME=STRATEGY with flags of its recipe, "hot=feature_extraction --learning-rate 0.1"; there are
-    # nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, full_fine_tuning,
-    # gradual_unfreezing, from_scratch (the default), layerwise_rates, l2_sp
+    # nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing (the default),
+    # and of those that train all layers full_fine_tuning, layerwise_rates, l2_sp, from_scratch
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
     backbones: tuple[str, ...] = ()  # names in keras.applications; default MobileNetV2, on demo data demo
     # From --seed on, each with a split of its own unless --split-seed is given.
@@ -282,6 +283,10 @@ def run(config: Config) -> finished_run.Result:
         seconds[label].append(speeds[each.backbone].of_trial(each.name, counts, config.batch_size))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
     print(time_estimate.table(seconds, sum(feature_seconds.values()), expected))
+    if missing := [name for name in SLOW if name not in compared(config)]:
+        print(
+            f"not planned, since they train all layers: {', '.join(missing)}; --strategies names them", file=sys.stderr
+        )
     if config.dry_run:
         record.discard()
         sys.exit()
