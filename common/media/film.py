@@ -70,7 +70,8 @@ def _add_stream(container, frames, rate, lossless):
         stream = container.add_stream("ffv1", rate, options={"level": "3", "slicecrc": "1", "g": "1"})
         stream.pix_fmt = "bgr0"
     else:
-        stream = container.add_stream("libx264", rate)
+        # Without this, one file in ten or so came out another (x264 of PyAV 18, its lookahead).
+        stream = container.add_stream("libx264", rate, options={"x264-params": "cpu-independent=1"})
         stream.pix_fmt = "yuv420p"
     stream.height, stream.width = frames.shape[1:3]
     stream.thread_count = 1  # x264's result depends on it
