@@ -68,7 +68,7 @@ class Config(tuning.TextConfig):
     adapt_epochs: Annotated[int, Ge(0)] = 0
 
     REMOVED = tuning.TextConfig.REMOVED | {
-        "task": flags.Removed("classify", "no longer exists: this recipe classifies; leave it away")
+        "task": flags.Removed("classify", "no longer exists: this recipe classifies; leave it out")
     }
 
     @property

@@ -1,4 +1,4 @@
-"""What stands in the cache: to look at and to clear. All of it can be computed or downloaded again."""
+"""List and clear the cache, whose content can be computed or downloaded again."""
 
 import pathlib
 import re
@@ -79,7 +79,7 @@ def _description(path: pathlib.Path) -> str:
 
 
 def command(cache: pathlib.Path | None = None, clear: bool = False) -> int:
-    """Lists what stands in the cache, or clears it.
+    """Lists what the cache contains, or clears it.
 
     Args:
         cache: its folder; default ~/.cache/keras_recipes.

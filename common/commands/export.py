@@ -135,7 +135,7 @@ def _variants(formats, int8: bool) -> list[exported_model.Variant]:
     if int8 and without:
         line = f"--int8: only {' and '.join(exported_model.WITH_INT8)} have it, {' and '.join(without)} not"
         if without == chosen:
-            raise errors.UserError(f"{line}; name another --format, or leave --int8 away")
+            raise errors.UserError(f"{line}; name another --format, or leave --int8 out")
         print(line, file=sys.stderr)
     small = [False, True] if int8 else [False]
     return [
@@ -184,7 +184,7 @@ def _photos(run: pathlib.Path, moved_to: pathlib.Path | None, reading: saved_mod
 def _looks(path: pathlib.Path, reading: saved_model.Reading) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What is asked about a file: its looks in their own size, uint8, for models that take any, and in the network's.
 
-    A model that takes whole clips counts frames; it gets just so many that it takes the very frames of the look.
+    A model that takes whole clips counts frames; it gets exactly as many as it needs to take the frames of the look.
     """
     pairs = [reading.medium.raw(path, look) for look in reading.medium.looks("test")]
     return [raw for raw, _ in pairs], [reading.resized(taken) for _, taken in pairs]

@@ -34,14 +34,14 @@ def command(
 
     Args:
         run: the directory of a finished run, or a preset folder of KerasHub.
-        prompt: what to go on with; without any a new document is begun.
+        prompt: the text to continue; without one the model begins a new document.
         file: more prompts, one a line.
-        max_tokens: at most so many are added; a text may end before.
+        max_tokens: the most tokens to add; a text may end earlier.
         temperature: below 1 plainer, above 1 wilder.
-        top_k: choose among the so many likeliest tokens; None for all.
+        top_k: choose among this many of the likeliest tokens; None for all.
         top_p: choose among the likeliest tokens that have this probability together; None for all.
         greedy: always the likeliest token.
-        beams: beam search with so many candidates; 0 for none.
+        beams: number of candidates of a beam search; 0 for none.
         seed: the same seed gives the same text.
         encoding: of --file.
         out: also write prompts and texts to this file, a line of JSON each.

@@ -10,7 +10,7 @@ from common.runs import finished_run, saved_model
 
 
 def command(run: tyro.conf.Positional[pathlib.Path], /) -> int:
-    """Draws figures/ and report.html (of a comparison compare.html) again from what stands in the run directory.
+    """Draws figures/ and report.html (for a comparison compare.html) again from the files in the run directory.
 
     Args:
         run: the directory of a finished run.

@@ -72,7 +72,7 @@ class Answerer:
             explain: index of the class to explain; None for the most probable one.
 
         Raises:
-            UnusableFile: it is no photo, or no clip; the message says what is wrong.
+            UnusableFile: it is not a photo or clip; the message says what is wrong.
         """
         with self._turn, in_memory(content) as path:
             return self._answer(self.reading.looks(path), explain)
@@ -274,4 +274,4 @@ def listening(host: str, port: int) -> socket.socket:
         raise errors.UserError(f"--host {host}: no such host; take 127.0.0.1 or 0.0.0.0") from error
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
-        raise errors.UserError(f"--host {host} --port {port}: {reason}; leave --port away for a free one") from error
+        raise errors.UserError(f"--host {host} --port {port}: {reason}; leave --port out for a free one") from error

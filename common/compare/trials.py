@@ -113,7 +113,9 @@ def run_all(
         waiting = [trial for trial in trials if trial.name not in found]
         if found:
             print(f"trials: {len(found)} of {len(trials)} are finished already", file=sys.stderr)
-        bar = tqdm.tqdm(total=len(trials), initial=len(found), desc="trials", unit="trial", file=sys.stderr)
+        bar = tqdm.tqdm(
+            total=len(trials), initial=len(found), desc="trials", unit="trial", file=sys.stderr, disable=None
+        )
         with bar, contextlib.closing(_ended(waiting, folder, jobs, ray_address, preload, bar)) as ended:
             for trial, outcome in ended:
                 found[trial.name] = outcome

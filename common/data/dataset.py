@@ -78,8 +78,8 @@ def load(
     sided = [name for name in found.class_names if SIDES.search(name)] if config.flip else []
     if sided:
         print(
-            f"data: --flip mirrors left and right, and class {sided[0]!r} speaks of a side: mirrored it would be "
-            "another class; leave --flip away",
+            f"data: --flip mirrors left and right, and the name of class {sided[0]!r} contains a side; a "
+            "mirrored item would belong to another class; leave --flip out",
             file=sys.stderr,
         )
     if len(found.validation) < FEW_TO_CHOOSE_BY:

@@ -53,7 +53,7 @@ def scan(
     cache_directory: str | os.PathLike | None = None,
     workers: int | None = None,
 ) -> dict:
-    """Opens every file once and returns its facts, from the cache where it has not changed since.
+    """Opens every file once and returns its facts, taken from the cache if it has not changed.
 
     Args:
         paths: the files; each is opened once, however often it is named.

@@ -102,7 +102,7 @@ def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[
 
 
 def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
-    """Refuses what stands beside the folders of a split, which would turn `train` and `test` into classes.
+    """Refuses what is beside the folders of a split, which would turn `train` and `test` into classes.
 
     One such name alone is a class: `train` beside `bus`.
 
@@ -112,7 +112,7 @@ def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
     """
     if others and len({sample_list.FOLDER_SPLITS[name.lower()] for name in names}) > 1:
         raise errors.UserError(
-            f"{others[0]} stands beside the folders of a split, {' and '.join(sorted(names))}: put it into one of "
+            f"{others[0]} is beside the folders of a split, {' and '.join(sorted(names))}: put it into one of "
             "them, move it away, or rename them if they are classes"
         )
 

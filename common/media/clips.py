@@ -103,7 +103,7 @@ class Clips(medium.Medium):
         return dataclasses.replace(look, mark=json.dumps([look.mark or "turn 0", frames]))
 
     def raw(self, path, look):
-        """Just so many frames that a model that counts them takes the very frames of the look."""
+        """Exactly as many frames as a model that counts them needs to take the frames of this look."""
         step = self.stride if self.sampling == "window" else 1
         frames = read(path, (self.frames - 1) * step + 1, self.sampling, 1, look.position)
         return frames, frames[::step]

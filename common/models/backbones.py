@@ -135,7 +135,7 @@ def _application(name: str, weights: str) -> tuple[Callable, Callable]:
 def _alpha(name: str, alpha: str, constructor: Callable) -> float:
     """The width multiplier after the colon."""
     if "alpha" not in inspect.signature(constructor).parameters:
-        raise errors.UserError(f"--backbone {name} has no width multiplier: leave :{alpha} away")
+        raise errors.UserError(f"--backbone {name} has no width multiplier: leave :{alpha} out")
     try:
         return float(alpha)
     except ValueError:

@@ -77,7 +77,7 @@ class Recorder:
             if field.name not in ("resume", "debug") and getattr(config, field.name) != field.default
         ]
         if changed:
-            raise errors.UserError(f"--resume takes all settings from the run: leave {', '.join(changed)} away")
+            raise errors.UserError(f"--resume takes all settings from the run: leave {', '.join(changed)} out")
         self.command = stored["command"]  # the one that began it
         return flags.from_dict(type(config), stored["config"])
 

@@ -58,7 +58,7 @@ class TextConfig(flags.RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        flags.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy away")
+        flags.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy out")
 
 
 @dataclasses.dataclass(frozen=True)

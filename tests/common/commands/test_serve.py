@@ -241,7 +241,7 @@ def test_what_lies_in_memory_is_read_and_gone(photo):
 def test_mistakes_are_one_line(run, tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(errors.UserError, match=f"--port {port}: address already in use; leave --port away"):
+        with pytest.raises(errors.UserError, match=f"--port {port}: address already in use; leave --port out"):
             serve.serve(run, port)
     with pytest.raises(errors.UserError, match="--port 70000: must be from 0 to 65535"):
         serve.serve(run, 70_000)

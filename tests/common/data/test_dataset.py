@@ -62,7 +62,7 @@ def test_split_folders_are_kept_and_a_missing_validation_comes_out_of_train(stri
 def test_a_folder_beside_those_of_a_split_is_refused_but_a_class_may_be_called_train(stripes, tmp_path):
     for side in ("train", "test", "extra"):
         shutil.copytree(stripes, tmp_path / "given" / side)
-    with pytest.raises(errors.UserError, match="extra stands beside the folders of a split, test and train"):
+    with pytest.raises(errors.UserError, match="extra is beside the folders of a split, test and train"):
         dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path, photos.PHOTOS)
     shutil.copytree(stripes / "across", tmp_path / "vehicles" / "train")
     shutil.copytree(stripes / "down", tmp_path / "vehicles" / "bus")
@@ -145,4 +145,4 @@ def test_mirroring_classes_that_speak_of_sides_is_warned_of(stripes, tmp_path, c
     for flip in (False, True):
         (tmp_path / str(flip)).mkdir()
         dataset.load(settings(stripes, tmp_path / "cache", flip=flip), tmp_path / str(flip), photos.PHOTOS)
-        assert ("speaks of a side" in capsys.readouterr().err) == (told and flip)
+        assert ("contains a side" in capsys.readouterr().err) == (told and flip)

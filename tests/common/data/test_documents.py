@@ -62,7 +62,7 @@ def test_given_sides(tmp_path):
 
 def test_a_stray_document_beside_given_sides_is_refused(tmp_path):
     write(tmp_path, train__lease__a="One.", test__lease__b="Two.", README="Three.")
-    with pytest.raises(errors.UserError, match=r"README\.txt stands beside the folders of a split"):
+    with pytest.raises(errors.UserError, match=r"README\.txt is beside the folders of a split"):
         documents.read_source(settings(tmp_path))
 
 
