@@ -119,7 +119,8 @@ def run_all(
         with bar, contextlib.closing(_ended(waiting, folder, jobs, ray_address, preload, bar)) as ended:
             for trial, outcome in ended:
                 found[trial.name] = outcome
-                bar.write(_line(trial.name, outcome, folder), file=sys.stderr)
+                count = f" ({len(found)} of {len(trials)})" if bar.disable else ""  # in a log, which has no bar
+                bar.write(_line(trial.name, outcome, folder) + count, file=sys.stderr)
                 bar.update()
     return {name: found[name] for name in names}
 

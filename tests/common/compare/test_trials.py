@@ -86,7 +86,7 @@ def test_a_line_for_each_trial_on_stderr(tmp_path, capsys):
     trials.run_all([toy(tmp_path, "a"), toy(tmp_path, "b", "raises")], tmp_path / "trials")
     shown = capsys.readouterr().err
     assert "a: test accuracy 0.750, " in shown
-    assert "b: failed after 0 s: ValueError: first line (see " in shown and "2/2" in shown
+    assert "b: failed after 0 s: ValueError: first line (see " in shown and "(2 of 2)" in shown
 
 
 def test_only_what_has_not_succeeded_runs_again_in_a_clean_folder(tmp_path):
