@@ -1,4 +1,4 @@
-"""What a network has to beat: trivial classifiers that need no network."""
+"""Baselines for a network: simple classifiers that need no network."""
 
 from sklearn import feature_extraction, linear_model
 
@@ -9,17 +9,17 @@ PENALTIES = (0.1, 1.0, 10.0, 100.0)  # scikit-learn's C, from strong to weak
 
 
 def counted_words(corpus: documents.Corpus, seed: int = 0) -> dict:
-    """Logistic regression on TF-IDF of words and pairs of words: what a classifier of texts has to beat.
+    """Evaluate logistic regression on TF-IDF features of words and word pairs, a baseline for text classifiers.
 
-    Its penalty is chosen on the validation documents; the test documents are read once.
+    The penalty is chosen on the validation documents. The test documents are read once.
 
     Returns:
-        `C`, and what `classification.evaluate` makes of `validation` and `test`.
+        `C`, and the results of `classification.evaluate` on `validation` and `test`.
     """
     features = feature_extraction.text.TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2)
     try:
         train = features.fit_transform(corpus.texts_of("train"))
-    except ValueError:  # no word stands in two documents
+    except ValueError:  # no word occurs in two documents
         features.set_params(min_df=1)
         train = features.fit_transform(corpus.texts_of("train"))
     labels, tried = corpus.labels("train"), []
@@ -30,6 +30,12 @@ def counted_words(corpus: documents.Corpus, seed: int = 0) -> dict:
     return {"C": penalty} | {side: _answers(model, features, corpus, side, seed) for side in ("validation", "test")}
 
 
-def _answers(model, features, corpus, side: str, seed: int) -> dict:
+def _answers(
+    model: linear_model.LogisticRegression,
+    features: feature_extraction.text.TfidfVectorizer,
+    corpus: documents.Corpus,
+    side: str,
+    seed: int,
+) -> dict:
     probabilities = model.predict_proba(features.transform(corpus.texts_of(side)))
     return classification.evaluate(probabilities, corpus, side, seed)

@@ -1,10 +1,12 @@
-"""The frozen prefix: what never changes in training is computed once per item, not once per epoch.
+"""The frozen prefix: the frozen part of a model is computed once per item, not once per epoch.
 
 In a functional model whose first layers are frozen, the *frontier* is the cut after which something trains or is
-random. The part before it, the prefix, runs once over the items, in inference mode, into a cache on disk. What
-is trained is the part behind it, the suffix: the very same layer objects, so the whole model is trained too. The
-losses and weights are those of training the whole model, within float rounding.
+random. The part before it is the *prefix*. It runs once over the items in inference mode, and its outputs are cached
+on disk. The part after it is the *suffix*, and only the suffix is trained. It has the same layer objects as the model,
+so the whole model is trained too. Losses and weights equal those of training the whole model, within float rounding.
 """
+
+from __future__ import annotations
 
 import hashlib
 import math
@@ -12,29 +14,36 @@ import pathlib
 import shutil
 import sys
 import time
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 import tqdm
 
 from common import devices, errors
 from common.data import pipeline
+from common.data import splits as data_splits
 from common.features import fingerprint, store
 from common.media import medium as media
-from common.models import cut
+from common.models import backbones, cut
 
-PORTION_BYTES = 128 * 2**20  # of decoded items in memory
+PORTION_BYTES = 128 * 2**20  # decoded items in memory at a time
+
+Work = dict[str, tuple[str, media.Look]]  # row name → (path, look)
+Features = Iterator[tuple[list[str], list[np.ndarray]]]  # batches of (row names, arrays (n, …))
 
 
 # Items through the prefix ---------------------------------------------------------------------------------------
 
 
 class FrozenPrefix:
-    """A model cut at its frontier, and the items of a run on the far side of it.
+    """A model cut at its frontier, and the cached features of a run's items.
 
     Attributes:
-        suffix: what to compile and fit: the part that trains, or the whole model where nothing is cached.
-        tensors: those whose values are cached, none where nothing is.
+        suffix: the model to compile and fit: the part that trains, or the whole model if nothing is cached.
+        tensors: the tensors whose values are cached; empty if nothing is cached.
         seconds: time spent on computing features.
         cache_bytes: size of the features that this run uses.
     """
@@ -42,29 +51,30 @@ class FrozenPrefix:
     def __init__(
         self,
         model: keras.Model,
-        backbone,
-        splits,
-        config,
+        backbone: backbones.Backbone,
+        splits: data_splits.Splits,
+        config: Any,
         turns: int = 1,
         at: list | None = None,
-    ):
-        """Computes the features of all items that are not in the cache yet, with a progress bar.
+    ) -> None:
+        """Compute the features of all items that are not in the cache yet, with a progress bar.
 
         Args:
-            model: functional, taking preprocessed items, its layers frozen as they are to be trained.
-            backbone: a `backbones.Backbone`, for its preprocessing and image size.
-            splits: a `splits.Splits`.
-            config: a `settings.PhotoConfig`. Where it asks for augmentation, `views` augmented views of each training
-                photo are cached and taken in turn; with 0 views every epoch draws new ones, uncached.
-            turns: in how many of the eight orientations of a square `predict` looks at validation and test photos.
-            at: the tensors of `model` to cut at, where the recipe knows them; else `cut` finds them.
+            model: a functional model of preprocessed items; its layers are already frozen as for the training.
+            backbone: provides the preprocessing and the image size.
+            splits: the items.
+            config: a `settings.PhotoConfig`. With augmentation, `views` augmented views of each training photo are
+                cached, and the epochs use them in turn. With 0 views, every epoch draws new ones, uncached.
+            turns: how many of the eight orientations of a square `predict` uses for validation and test photos.
+            at: the tensors of `model` to cut at, if the recipe knows them; otherwise `cut` finds them.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
         self.backbone, self.splits, self.config, self.turns = backbone, splits, config, turns
         self.augmentation, self.at = config.augmentation or None, at
-        self.model, self.suffix, self.store, self.seconds, self.cache_bytes = model, model, None, 0.0, 0
+        self.model, self.suffix, self.seconds, self.cache_bytes = model, model, 0.0, 0
+        self.store: store.FeatureStore | None = None
         live = self.augmentation and config.views == 0
         self.cut = None if config.no_cache or live else cut.cut(model, at)
         self.tensors: list = []
@@ -74,10 +84,12 @@ class FrozenPrefix:
             self.store = self._filled_store(self.cut.prefix)
             self.seconds = time.perf_counter() - started
 
-    def generators(self, first_epoch: int = 0, balanced: bool = False):
-        """`train_generator, val_generator, test_generator` for `suffix`, in the whole model's order.
+    def generators(
+        self, first_epoch: int = 0, balanced: bool = False
+    ) -> tuple[tf.data.Dataset, tf.data.Dataset, tf.data.Dataset]:
+        """Return `train_generator, val_generator, test_generator` for `suffix`, ordered as for the whole model.
 
-        With `balanced` the training photos are drawn so that every class comes alike often.
+        With `balanced`, training photos are sampled so that all classes appear equally often.
         """
         config, splits = self.config, self.splits
         if self.store:
@@ -94,14 +106,14 @@ class FrozenPrefix:
         return train_generator, self._looks("validation")[0], self._looks("test")[0]
 
     def features(self, split: str) -> np.ndarray:
-        """What crosses the frontier of a split's photos, in each of their views or turns: (views, n, …).
+        """Return the features of a split's photos at the frontier, in each view or turn: (views, n, …).
 
         Raises:
             ValueError: nothing is frozen, or several tensors cross the frontier.
         """
         part = self.cut or cut.cut(self.model, self.at)
         if not part.prefix or len(part.tensors) > 1:
-            raise ValueError("features: one tensor must cross the frontier")
+            raise ValueError("features: exactly one tensor must cross the frontier")
         names = [self._row_names(split, view) for view in self._views(split)]
         if self.store:
             return np.stack([self.store.reader(row)(range(len(row)))[0] for row in names])
@@ -111,12 +123,11 @@ class FrozenPrefix:
         return np.stack([[computed[name] for name in row] for row in names])
 
     def predict(self, split: str) -> np.ndarray:
-        """What the suffix says of a split's photos in each of their turns, of training photos in each of their views:
-        (turns, n, classes)."""
+        """Return the suffix's predictions in each turn (training photos: in each view), (turns, n, classes)."""
         return np.stack([self.suffix.predict(batches, verbose=0) for batches in self._looks(split)])
 
     def _looks(self, split: str) -> list:
-        """For each turn the photos of a split in order, in batches for `suffix`."""
+        """Return, for each turn or view, the photos of a split in order, in batches for `suffix`."""
         splits, labels = self.splits, self.splits.labels(split)
         if self.store:
             readers = [self.store.reader(self._row_names(split, view)) for view in self._views(split)]
@@ -130,7 +141,7 @@ class FrozenPrefix:
         ]  # fmt: skip
 
     def _shape(self) -> dict:
-        """What `common.data.pipeline` has to know of cached rows."""
+        """Return the arguments that describe cached rows to `common.data.pipeline`."""
         return {
             "encode": self.splits.targets.encoded,
             "batch_size": self.config.batch_size,
@@ -139,29 +150,29 @@ class FrozenPrefix:
         }
 
     def _views(self, split: str) -> list[media.Look]:
-        """How each item of a split is looked at: training items augmented, the others in their turns."""
+        """Return the looks at each item of a split: augmented views for training items, turns for the others."""
         return self.splits.medium.looks(split, self.augmentation, self.config.views, self.turns, self.config.seed)
 
     def _row_names(self, split: str, look: media.Look) -> list[str]:
-        """Names of a split's rows: the file's content, and what was done to the item, if anything."""
+        """Return the names of a split's rows: the hash of the file's content, and a mark for what was done to it."""
         contents = self.splits.contents(split)
         mark = f"-{hashlib.sha256(look.mark.encode()).hexdigest()[:16]}" if look.mark else ""
         return [f"{content}{mark}" for content in contents]
 
-    def _work(self) -> dict[str, tuple[str, media.Look]]:
-        """Row name → (path, view) for all that the run needs."""
+    def _work(self) -> Work:
+        """Return row name → (path, view) for all rows that the run needs."""
         return {name: item for split in ("train", "validation", "test") for name, item in self._work_of(split).items()}
 
-    def _work_of(self, split: str) -> dict[str, tuple[str, media.Look]]:
-        """Likewise for one split."""
-        work: dict[str, tuple[str, media.Look]] = {}
+    def _work_of(self, split: str) -> Work:
+        """Return row name → (path, view) for one split."""
+        work: Work = {}
         for view in self._views(split):
             items = [(path, view) for path in self.splits.paths(split)]
             work.update(zip(self._row_names(split, view), items, strict=True))
         return work
 
     def _filled_store(self, prefix: keras.Model) -> store.FeatureStore:
-        """Opens the features of this prefix and computes the missing ones."""
+        """Open the features of this prefix and compute the missing ones."""
         store = self._open(self.tensors)
         work = self._work()
         missing = {name: item for name, item in work.items() if name not in store}
@@ -177,20 +188,22 @@ class FrozenPrefix:
                 store.write(_counted(batches, progress))
         return store
 
-    def _say(self, prefix: keras.Model, store, source, missing: int, total: int) -> None:
-        """What is going to be computed, and the space that it takes."""
+    def _say(
+        self, prefix: keras.Model, store: store.FeatureStore, source: tuple | None, missing: int, total: int
+    ) -> None:
+        """Print what will be computed and the space that it needs."""
         unit = self.splits.medium.unit
         start = "from the features of an earlier cut" if source else f"from the {unit}s"
         each = unit if len(self._views("train")) == 1 else f"view of a {unit}"
         shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.tensors)
         print(
-            f"frozen prefix: {len(prefix.layers)} layers, once a {each}, {start}; {missing} of {total} "
-            f"to do, {shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
+            f"frozen prefix: {len(prefix.layers)} layers, once per {each}, {start}; {missing} of {total} "
+            f"to compute, {shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
             file=sys.stderr,
         )
 
     def _open(self, tensors: list) -> store.FeatureStore:
-        """The store of the prefix that ends in `tensors`."""
+        """Open the store of the prefix that ends in `tensors`."""
         dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors]
         if self.config.cache_dtype == "float16":
             dtypes = ["float16" if dtype == "float32" else dtype for dtype in dtypes]
@@ -207,21 +220,21 @@ class FrozenPrefix:
         key = fingerprint.fingerprint(keras.Model(self.model.inputs, tensors), self.backbone, self.config.cache_dtype)
         return self.config.cache_directory / "features" / key
 
-    def _check_size(self, store, missing: int) -> None:
-        """Refuses what does not fit, before the work."""
+    def _check_size(self, store: store.FeatureStore, missing: int) -> None:
+        """Raise an error before the computation if the features do not fit."""
         needed = missing * store.row_bytes
-        advice = "take another --cache, --cache-dtype float16, fewer --views, or --no-cache"
+        advice = "use another --cache, --cache-dtype float16, fewer --views, or --no-cache"
         if needed > self.config.cache_limit_gb * 1e9:
             raise errors.UserError(
                 f"the features need {_size(needed)}, more than --cache-limit-gb {self.config.cache_limit_gb:g}: "
-                f"raise it, or {advice}"
+                f"raise this limit, or {advice}"
             )
         free = shutil.disk_usage(store.directory).free
         if needed > free:
-            raise errors.UserError(f"the features need {_size(needed)}, {_size(free)} are free: {advice}")
+            raise errors.UserError(f"the features need {_size(needed)}, but only {_size(free)} are free: {advice}")
 
-    def _from_items(self, work: dict[str, tuple[str, media.Look]], prefix: keras.Model):
-        """Yields (names, features) batch by batch, items first as they are, then augmented."""
+    def _from_items(self, work: Work, prefix: keras.Model) -> Features:
+        """Yield (names, features) batch by batch, first of unchanged items, then of augmented views."""
         for numbered in (False, True):
             names = [name for name, (_, view) in work.items() if (view.number is not None) == numbered]
             for part in self._portions(names):
@@ -233,11 +246,11 @@ class FrozenPrefix:
                 )  # fmt: skip
                 yield from _through(prefix, part, batches if devices.has_gpu() else list(batches))
 
-    def _portions(self, names: list[str]):
-        """The names in portions of whole batches; on the CPU one is decoded to its end before it is computed.
+    def _portions(self, names: list[str]) -> Iterator[list[str]]:
+        """Yield the names in portions of whole batches; on the CPU a portion is decoded fully before it is computed.
 
-        There the two would only compete for the cores, and worse: while a tf.data pipeline was alive, TensorFlow 2.21
-        left a core idle for a third of the time in about every other run (VGG16: 0.21 instead of 0.14 s a photo).
+        On the CPU, decoding and computing would compete for the cores. While a tf.data pipeline was alive, TensorFlow
+        2.21 also left a core idle for a third of the time in about every other run (VGG16: 0.21 s per photo, not 0.14).
         """
         item_bytes = 4 * math.prod(self.model.input_shape[1:])
         batches = max(1, PORTION_BYTES // (item_bytes * self.config.batch_size))
@@ -245,12 +258,12 @@ class FrozenPrefix:
         for start in range(0, len(names), max(1, size)):
             yield names[start : start + size]
 
-    def _source(self, work, own) -> tuple[store.FeatureStore, keras.Model] | None:
-        """A store of the same network cut further out that has all the photos, and the model from there to this cut;
-        the smallest such.
+    def _source(self, work: Work, own: store.FeatureStore) -> tuple[store.FeatureStore, keras.Model] | None:
+        """Find a store of an earlier cut with all items, and the model from that cut to this one.
 
-        None under `--cache-dtype float16`: features computed from rounded ones would be rounded twice, and the same key
-        must always stand for the same numbers.
+        If several stores qualify, the one with the smallest such model is returned. The result is None with
+        `--cache-dtype float16`: features computed from rounded ones would be rounded twice, and a key must always stand
+        for the same numbers.
         """
         found = []
         if self.config.cache_dtype == "float16":
@@ -261,15 +274,15 @@ class FrozenPrefix:
                 continue
             try:
                 bridge = keras.Model(tensors, self.tensors)
-            except ValueError:  # not between the input and our cut
+            except ValueError:  # this cut does not lie between the input and ours
                 continue
             stored = self._open(tensors)
             if all(name in stored for name in work):
                 found.append((stored, bridge))
         return min(found, key=lambda source: len(source[1].layers), default=None)
 
-    def _from_features(self, store: store.FeatureStore, bridge: keras.Model, work):
-        """Yields (names, features) computed from the features of a cut further out."""
+    def _from_features(self, store: store.FeatureStore, bridge: keras.Model, work: Work) -> Features:
+        """Yield (names, features) computed from the features of an earlier cut."""
         names = list(work)
         read = store.reader(names)
         size = self.config.batch_size
@@ -277,8 +290,8 @@ class FrozenPrefix:
         yield from _through(bridge, names, batches)
 
 
-def _through(model: keras.Model, names: list[str], batches):
-    """Yields (names, outputs) for batches of inputs; inference mode."""
+def _through(model: keras.Model, names: list[str], batches: Iterable) -> Features:
+    """Yield (names, outputs) for batches of inputs, computed in inference mode."""
     start = 0
     for batch in batches:
         outputs = model.predict_on_batch(batch)
@@ -287,33 +300,33 @@ def _through(model: keras.Model, names: list[str], batches):
         start += len(outputs[0])
 
 
-def _counted(batches, progress):
+def _counted(batches: Features, progress: tqdm.tqdm) -> Features:
     for names, arrays in batches:
         yield names, arrays
         progress.update(len(names))
 
 
 def _size(count: int) -> str:
-    """Bytes in words."""
+    """Return a number of bytes as text, in MB or GB."""
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _view_seed(seed: int, name: str) -> tuple[int, int]:
-    """Two integers from the run's seed and the row's name, which holds the photo's content and the view."""
+    """Return two integers from the run's seed and the row's name, which identifies the photo's content and the view."""
     return seed, int(hashlib.sha256(name.encode()).hexdigest()[:7], 16)
 
 
-def _address(model: keras.Model, tensor) -> tuple[int, int]:
-    """Where in the model a tensor is made: the operation's number and the number among its outputs."""
+def _address(model: keras.Model, tensor: keras.KerasTensor) -> tuple[int, int]:
+    """Return the position of a tensor in the model: the number of its operation and of the output there."""
     for number, operation in enumerate(model.operations):
         for place, output in enumerate(cut.flat(operation.output)):
             if output is tensor:
                 return number, place
-    raise ValueError(f"{tensor.name} is not made in {model.name}")
+    raise ValueError(f"{tensor.name} is not an output of any operation in {model.name}")
 
 
 def _tensors_at(model: keras.Model, addresses: list) -> list | None:
-    """The tensors at addresses written by another run, None when this model has no such place or shape."""
+    """Return the tensors at addresses written by another run; None if this model has no such position or shape."""
     found = []
     for number, place, _, shape in addresses:
         outputs = cut.flat(model.operations[number].output) if number < len(model.operations) else []
