@@ -1,8 +1,6 @@
 """How long training will take on this machine, from a few measured steps."""
 
 import dataclasses
-import statistics
-import time
 
 import keras
 import numpy as np
@@ -10,8 +8,8 @@ import numpy as np
 from common import words
 from common.data import pipeline
 from common.models import backbones, cut, freezing
+from common.runs import speed
 
-MEASURED_STEPS = 3
 FINISHING_SECONDS = 3.0  # evaluation, saved model and report of a trial, besides what grows with the network
 
 
@@ -64,22 +62,13 @@ def measure(
     """
     pixels = np.random.default_rng(0).normal(size=(batch_size, *backbone.model.input_shape[1:])).astype("float32")
     labels = np.eye(model.output_shape[-1], dtype="float32")[np.zeros(batch_size, int)]
-    backbone.model.predict_on_batch(pixels)
-    looks = [_seconds(lambda: backbone.model.predict_on_batch(pixels)) for _ in range(MEASURED_STEPS)]
-    forward = statistics.median(looks) / batch_size
+    forward = speed.usual_seconds(lambda: backbone.model.predict_on_batch(pixels)) / batch_size
     start, step = {}, {}
     for first in sorted({first for each in stages.values() for first, _ in each}, reverse=True):
         freezing.unfreeze(backbone.model, first)
         part = cut.cut(model)
-        part.suffix.compile(keras.optimizers.Adam(1e-6), "categorical_crossentropy", metrics=["accuracy"])
         arrays = [np.zeros((batch_size, *tensor.shape[1:]), "float32") for tensor in part.tensors]
-        inputs = arrays[0] if len(arrays) == 1 else arrays
-
-        def take_step(part=part, inputs=inputs):
-            part.suffix.train_on_batch(inputs, labels)
-
-        start[first] = _seconds(take_step)
-        step[first] = statistics.median(_seconds(take_step) for _ in range(MEASURED_STEPS))
+        start[first], step[first] = speed.of_training(part.suffix, arrays if len(arrays) > 1 else arrays[0], labels)
     return Speed(build, forward, start, step, stages)
 
 
@@ -97,9 +86,3 @@ def table(seconds: dict[str, list[float]], features: float, total: float) -> str
     width = max(len(name) for name, *_ in rows)
     lines = [f"{name:<{width}}{count:>9}{words.duration(round(each)):>16}" for name, count, each in rows]
     return "\n".join([f"{'plan':<{width}}{'trials':>9}{'takes about':>16}", *lines])
-
-
-def _seconds(act) -> float:
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began

@@ -1,41 +1,54 @@
-"""Baselines for a network: simple classifiers that need no network."""
+"""Baselines beside every result: linear classifiers on the features of the frozen network."""
 
-from sklearn import feature_extraction, linear_model
+import math
+import sys
+import time
+from types import ModuleType
+from typing import Any
 
-from common.data import documents
-from common.evaluation import classification
+import numpy as np
 
-PENALTIES = (0.1, 1.0, 10.0, 100.0)  # scikit-learn's C, from strong to weak
+from common.data import sample_list
+from common.models import linear_heads
 
 
-def counted_words(corpus: documents.Corpus, seed: int = 0) -> dict:
-    """Evaluate logistic regression on TF-IDF features of words and word pairs, a baseline for text classifiers.
+def on_features(prefix: Any, task: ModuleType, seed: int, groups: dict[str, list[str]]) -> dict[str, dict]:
+    """Evaluate logistic regression and the nearest centroid on the features that the head was trained on.
 
-    The penalty is chosen on the validation documents. The test documents are read once.
+    They are fitted as `linear_heads` does, on all cached views of the training items. The answer for a validation or
+    test item is the mean over its views. Feature maps are averaged over their places.
+
+    Args:
+        prefix: the `frozen_prefix.FrozenPrefix` of the frozen network, with its features in the cache.
+        task: a module of `common.evaluation` with `evaluate(predictions, splits, side, seed, groups)`.
+        seed: seed of the bootstrap.
+        groups: side → groups of its samples, where they differ from those of the split.
 
     Returns:
-        `C`, and the results of `classification.evaluate` on `validation` and `test`.
+        Name of the classifier → what was chosen (`C`, `sharpness`), `seconds`, and `validation` and `test` as `task`
+        evaluates them. Empty, with a line on stderr, if nothing is cached.
     """
-    features = feature_extraction.text.TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2)
-    try:
-        train = features.fit_transform(corpus.texts_of("train"))
-    except ValueError:  # no word occurs in two documents
-        features.set_params(min_df=1)
-        train = features.fit_transform(corpus.texts_of("train"))
-    labels, tried = corpus.labels("train"), []
-    for penalty in PENALTIES:
-        model = linear_model.LogisticRegression(C=penalty, max_iter=1000, random_state=seed).fit(train, labels)
-        tried.append((_answers(model, features, corpus, "validation", seed)["log_loss"], penalty, model))
-    _, penalty, model = min(tried, key=lambda one: one[0])
-    return {"C": penalty} | {side: _answers(model, features, corpus, side, seed) for side in ("validation", "test")}
+    if prefix.store is None:
+        print("baselines: skipped, since the features of the frozen network are not cached", file=sys.stderr)
+        return {}
+    splits, places = prefix.splits, prefix.backbone.model.output_shape[1:]
+    features = {side: _pooled(prefix.features(side), places) for side in sample_list.SPLIT_NAMES}
+    rows = {side: np.concatenate(views) for side, views in features.items() if side != "test"}
+    labels = {side: np.tile(splits.labels(side), len(features[side])) for side in rows}
+    found = {}
+    for name, fit in linear_heads.CLASSIFIERS.items():
+        started = time.perf_counter()
+        kernel, bias, chosen = fit(rows, labels, len(splits.class_names))
+        found[name] = chosen | {"seconds": round(time.perf_counter() - started, 2)}
+        for side in ("validation", "test"):
+            answers = linear_heads.probabilities(features[side], kernel, bias).mean(axis=0)
+            found[name][side] = task.evaluate(answers, splits, side, seed, groups.get(side))
+    return found
 
 
-def _answers(
-    model: linear_model.LogisticRegression,
-    features: feature_extraction.text.TfidfVectorizer,
-    corpus: documents.Corpus,
-    side: str,
-    seed: int,
-) -> dict:
-    probabilities = model.predict_proba(features.transform(corpus.texts_of(side)))
-    return classification.evaluate(probabilities, corpus, side, seed)
+def _pooled(features: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+    """Return features as float32 (views, n, channels); maps (…, height, width, channels), flat or not, are averaged."""
+    views, count = features.shape[:2]
+    flat = features.reshape(views, count, -1).astype("float32")
+    is_map = features.ndim > 3 or flat.shape[-1] == math.prod(places)
+    return flat.reshape(views, count, -1, places[-1]).mean(axis=2) if is_map else flat

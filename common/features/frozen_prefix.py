@@ -46,6 +46,7 @@ class FrozenPrefix:
         tensors: the tensors whose values are cached; empty if nothing is cached.
         seconds: time spent on computing features.
         cache_bytes: size of the features that this run uses.
+        missing, missing_bytes: the rows that are not in the cache yet and their size; 0 once they are computed.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class FrozenPrefix:
         config: Any,
         turns: int = 1,
         at: list | None = None,
+        fill: bool = True,
     ) -> None:
         """Compute the features of all items that are not in the cache yet, with a progress bar.
 
@@ -67,6 +69,7 @@ class FrozenPrefix:
                 cached, and the epochs use them in turn. With 0 views, every epoch draws new ones, uncached.
             turns: how many of the eight orientations of a square `predict` uses for validation and test photos.
             at: the tensors of `model` to cut at, if the recipe knows them; otherwise `cut` finds them.
+            fill: False only counts what is missing, for a plan; nothing is written.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
@@ -74,12 +77,16 @@ class FrozenPrefix:
         self.backbone, self.splits, self.config, self.turns = backbone, splits, config, turns
         self.augmentation, self.at = config.augmentation or None, at
         self.model, self.suffix, self.seconds, self.cache_bytes = model, model, 0.0, 0
+        self.missing, self.missing_bytes = 0, 0
         self.store: store.FeatureStore | None = None
         live = self.augmentation and config.views == 0
         self.cut = None if config.no_cache or live else cut.cut(model, at)
         self.tensors: list = []
         if self.cut and self.cut.prefix:
             self.tensors, self.suffix = self.cut.tensors, self.cut.suffix
+            if not fill:
+                self._count_missing()
+                return
             started = time.perf_counter()
             self.store = self._filled_store(self.cut.prefix)
             self.seconds = time.perf_counter() - started
@@ -188,6 +195,14 @@ class FrozenPrefix:
                 store.write(_counted(batches, progress))
         return store
 
+    def _count_missing(self) -> None:
+        """Count the rows that are not in the cache, without making a folder for them."""
+        names, directory = self._work(), self._directory(self.tensors)
+        stored = self._open(self.tensors) if directory.is_dir() else ()
+        row_bytes = store.row_bytes(self._specification(self.tensors))
+        self.missing = sum(name not in stored for name in names)
+        self.missing_bytes, self.cache_bytes = self.missing * row_bytes, len(names) * row_bytes
+
     def _say(
         self, prefix: keras.Model, store: store.FeatureStore, source: tuple | None, missing: int, total: int
     ) -> None:
@@ -202,19 +217,22 @@ class FrozenPrefix:
             file=sys.stderr,
         )
 
-    def _open(self, tensors: list) -> store.FeatureStore:
-        """Open the store of the prefix that ends in `tensors`."""
+    def _specification(self, tensors: list) -> list[tuple[tuple[int, ...], str]]:
+        """Return shape and dtype of what is stored of each tensor for one item."""
         dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors]
         if self.config.cache_dtype == "float16":
             dtypes = ["float16" if dtype == "float32" else dtype for dtype in dtypes]
+        return [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
+
+    def _open(self, tensors: list) -> store.FeatureStore:
+        """Open the store of the prefix that ends in `tensors`."""
         about = {
             "backbone": self.backbone.name,
             "weights": self.backbone.weights,
             "image_size": self.backbone.image_size,
             "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
         }
-        specification = [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
-        return store.FeatureStore(self._directory(tensors), specification, about)
+        return store.FeatureStore(self._directory(tensors), self._specification(tensors), about)
 
     def _directory(self, tensors: list) -> pathlib.Path:
         key = fingerprint.fingerprint(keras.Model(self.model.inputs, tensors), self.backbone, self.config.cache_dtype)

@@ -46,7 +46,7 @@ class FeatureStore:
             UserError: the folder cannot be made or written.
         """
         self.directory, self.specification = directory, specification
-        self.row_bytes = sum(math.prod(shape) * dtype_of(dtype).itemsize for shape, dtype in specification)
+        self.row_bytes = row_bytes(specification)
         self.places: dict[str, tuple[pathlib.Path, int]] = {}  # name → (shard, offset)
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -170,6 +170,11 @@ def _remove_old_leftovers(directory: pathlib.Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > 86400:
                 path.unlink()
+
+
+def row_bytes(specification: list[tuple[tuple[int, ...], str]]) -> int:
+    """Return the length of a row that holds arrays of these shapes and dtypes."""
+    return sum(math.prod(shape) * dtype_of(dtype).itemsize for shape, dtype in specification)
 
 
 def dtype_of(name: str) -> np.dtype:

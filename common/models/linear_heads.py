@@ -1,0 +1,82 @@
+"""Linear classifiers on the features of a frozen network: a kernel and a bias, as a softmax layer takes them.
+
+Both are fitted by scikit-learn's rules on standardised features, and the scaling is folded into the kernel: what is
+returned applies to the features themselves. Their one number is chosen on the validation samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+PENALTIES = tuple(10.0**power for power in range(-5, 3))  # C of logistic regression: small is strong
+SHARPNESS = tuple(10.0 ** (power / 4) for power in range(-16, 9))  # of the softmax over distances
+
+Head = tuple[np.ndarray, np.ndarray, dict[str, float]]
+
+
+def logistic_regression(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], num_classes: int) -> Head:
+    """Fit multinomial logistic regression; the penalty with the lowest validation log loss is used.
+
+    Args:
+        features: `train` and `validation`, (n, channels) floats.
+        labels: the class indices of both, (n,) integers.
+        num_classes: number of classes, each with a training sample.
+
+    Returns:
+        Kernel (channels, num_classes) and bias (num_classes,) of a softmax layer, and what was chosen: `C`.
+    """
+    from sklearn import linear_model, metrics, preprocessing  # here: it takes a second, which --help has no use for
+
+    scaler = preprocessing.StandardScaler().fit(features["train"])
+    train, validation = (scaler.transform(features[split]) for split in ("train", "validation"))
+    found, model = [], linear_model.LogisticRegression(max_iter=1000, warm_start=True)
+    for penalty in PENALTIES:  # from strong to weak, each starting at the one before
+        model.set_params(C=penalty).fit(train, labels["train"])
+        score = metrics.log_loss(labels["validation"], model.predict_proba(validation), labels=range(num_classes))
+        found.append((score, penalty, model.coef_.T.copy(), model.intercept_.copy()))
+    _, penalty, kernel, bias = min(found, key=lambda each: each[0])
+    if num_classes == 2:  # scikit-learn gives the second class's logit alone
+        kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])
+    kernel = kernel / scaler.scale_[:, None]
+    return kernel, bias - scaler.mean_ @ kernel, {"C": penalty}
+
+
+def nearest_centroid(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], num_classes: int) -> Head:
+    """Find the mean training feature of each class; the class whose mean is nearest is the answer.
+
+    Probabilities are a softmax over minus the squared distances, as sharp as gives the lowest validation log loss.
+    Arguments are those of `logistic_regression`; what was chosen is `sharpness`.
+
+    Minus the squared distance |x - m|² is 2 m·x - |m|² and a part that is the same for all classes: linear in x.
+    """
+    from sklearn import preprocessing
+
+    scaler = preprocessing.StandardScaler().fit(features["train"])
+    train = scaler.transform(features["train"])
+    centroids = np.stack([train[labels["train"] == number].mean(axis=0) for number in range(num_classes)])
+    kernel, bias = 2 * centroids.T, -(centroids**2).sum(axis=1)
+    logits = scaler.transform(features["validation"]) @ kernel + bias
+    scores = [_log_loss(sharpness * logits, labels["validation"]) for sharpness in SHARPNESS]
+    sharpness = SHARPNESS[int(np.argmin(scores))]
+    kernel = sharpness * kernel / scaler.scale_[:, None]
+    return kernel, sharpness * bias - scaler.mean_ @ kernel, {"sharpness": sharpness}
+
+
+CLASSIFIERS: dict[str, Callable[..., Head]] = {
+    "logistic_regression": logistic_regression, "nearest_centroid": nearest_centroid,
+}  # fmt: skip
+
+
+def probabilities(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Return the softmax of a linear head's scores: (…, channels) to (…, classes)."""
+    from scipy import special
+
+    return special.softmax(features @ kernel + bias, axis=-1)
+
+
+def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean cross-entropy of (n, classes) logits."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).mean())

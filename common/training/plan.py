@@ -1,0 +1,162 @@
+"""What a run would take: `--dry-run` measures a few steps on this machine and prints time, memory and disk space."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from common import words
+from common.data import pipeline, sample_list, splits
+from common.features import frozen_prefix
+from common.media import medium as media
+from common.models import backbones, freezing
+from common.runs import cost, speed
+
+FINISHING_SECONDS = 4.0  # evaluation, saved model and report, besides what grows with the network
+FINISHING_PASSES = 40  # photos through the network for Grad-CAM and the check of the saved model
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """A line of the plan.
+
+    Attributes:
+        name: what is done.
+        trains: number of parameters that train.
+        epochs: as far as one can know; early stopping decides.
+        seconds: estimated.
+    """
+
+    name: str
+    trains: int
+    epochs: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run would take.
+
+    Attributes:
+        about: lines on the data and the network, name → text.
+        steps: what is done, one after the other.
+        memory: bytes at the peak.
+        features: bytes to be added to the cache.
+        run: bytes in the run directory at the peak.
+    """
+
+    about: dict[str, str]
+    steps: list[Step]
+    memory: int
+    features: int
+    run: int
+
+    def text(self, cache: str, out: str) -> str:
+        """Return the plan as lines for the terminal."""
+        rows = [
+            (step.name, f"{step.trains:,}" if step.trains else "", str(step.epochs or ""), _about(step.seconds))
+            for step in self.steps
+        ]
+        rows.append(("all", "", "", _about(sum(step.seconds for step in self.steps))))
+        width = max(len(name) for name, *_ in rows)
+        table = [
+            f"{name:<{width}}{trains:>16}{epochs:>9}{takes:>16}"
+            for name, trains, epochs, takes in [("step", "trains", "epochs", "takes about"), *rows]
+        ]
+        space = f"{words.size(self.features)} of features in {cache}" if self.features else "no new features"
+        facts = self.about | {
+            "memory": f"about {words.size(self.memory)} at the peak",
+            "disk": f"{space}; up to {words.size(self.run)} in {out}",
+        }
+        return "\n".join([*(f"{name:<9}{told}" for name, told in facts.items()), "", *table])
+
+
+def of_items(
+    model: keras.Model,
+    backbone: backbones.Backbone,
+    data: splits.Splits,
+    config: Any,
+    stages: list[tuple[int, int]],
+    network: keras.Model | None = None,
+    turns: int = 1,
+    at: list | None = None,
+) -> Plan:
+    """Plan a run on photos or clips. The model is trained on noise for this and is of no further use.
+
+    Args:
+        model: the classifier on the network.
+        backbone: the network.
+        data: the items.
+        config: a `settings.PhotoConfig`.
+        stages: of each stage the number of the first layer that trains, and its likely epochs.
+        network: whose layers are counted; default: the backbone's.
+        turns, at: as for `frozen_prefix.FrozenPrefix`; of `at` one entry for each stage.
+    """
+    network = network or backbone.model
+    counts = {side: len(getattr(data, side)) for side in sample_list.SPLIT_NAMES}
+    train_steps, val_steps = (pipeline.steps(counts[side], config.batch_size) for side in ("train", "validation"))
+    paths = data.paths("train")[: config.batch_size]
+    batch = _read(paths, data, backbone, config)
+    reading = speed.usual_seconds(lambda: _read(paths, data, backbone, config)) / len(paths)
+    targets = np.stack([data.targets.encoded(label) for label in data.labels("train")[: len(paths)]])
+
+    parts, steps, forward = [], [], 0.0
+    for number, (first, epochs) in enumerate(stages or [(len(network.layers), 0)]):
+        freezing.unfreeze(network, first, getattr(config, "batch_norm", "frozen"))
+        part = frozen_prefix.FrozenPrefix(model, backbone, data, config, turns, at[number] if at else None, fill=False)
+        parts.append(part)
+        if part.tensors and not forward:
+            forward = speed.usual_seconds(lambda part=part: part.cut.prefix.predict_on_batch(batch)) / len(paths)
+        if epochs:
+            zeros = [np.zeros((len(paths), *tensor.shape[1:]), "float32") for tensor in part.tensors] or [batch]
+            begin, step = speed.of_training(part.suffix, zeros if len(zeros) > 1 else zeros[0], targets)
+            # A validation step, without the way back, takes about a third of a training step.
+            epoch = step * (train_steps + val_steps / 3)
+            if not part.tensors:
+                epoch += reading * (counts["train"] + counts["validation"])
+            trains, _ = freezing.count_parameters(model)
+            steps.append(Step(_name(network, first), trains, epochs, begin + epochs * epoch))
+    missing = max(part.missing for part in parts)
+    if missing:
+        steps.insert(0, Step(f"frozen network, {missing:,} times", 0, 0, missing * (reading + forward)))
+    steps.append(Step("evaluation, report", 0, 0, FINISHING_SECONDS + FINISHING_PASSES * (reading + forward)))
+
+    trains = max([step.trains for step in steps])
+    sides = ", ".join(f"{counts[side]:,} {side}" for side in sample_list.SPLIT_NAMES)
+    about = {
+        "data": f"{data.source}: {words.plural(sum(counts.values()), data.medium.unit)} in "
+        f"{len(data.class_names)} classes: {sides}",
+        "network": f"{backbone.name}, weights {backbone.weights}, {backbone.image_size} pixels, "
+        f"{model.count_params():,} parameters",
+    }
+    return Plan(
+        about, steps, memory=cost.peak_memory() + frozen_prefix.PORTION_BYTES + 2 * parts[0].cache_bytes,
+        features=sum(part.missing_bytes for part in parts), run=space(model.count_params(), trains),
+    )  # fmt: skip
+
+
+def space(parameters: int, trains: int) -> int:
+    """Return the bytes of a run directory at its peak: the model, its best epoch, and the optimizer's moments."""
+    return 4 * (parameters + 4 * trains)
+
+
+def _read(paths: list[str], data: splits.Splits, backbone: backbones.Backbone, config: Any) -> np.ndarray:
+    """Return the first batch of the items as the network takes them."""
+    looks = [media.PLAIN] * len(paths)
+    batches = pipeline.look_batches(
+        paths, looks, backbone.resize, config.batch_size, backbone.preprocess, data.medium
+    )  # fmt: skip
+    return next(iter(batches)).numpy()
+
+
+def _name(network: keras.Model, first: int) -> str:
+    if first >= len(network.layers):
+        return "head"
+    return f"from {network.layers[first].name}" if first > 1 else "all layers"
+
+
+def _about(seconds: float) -> str:
+    return words.duration(max(1, round(seconds)))
