@@ -1,17 +1,17 @@
-"""The exceptions that stand for what the user can put right."""
+"""Exceptions for problems that the user can fix."""
 
 
 class UserError(Exception):
-    """Something that the user can put right.
+    """A problem that the user can fix.
 
-    The message is one line: what is wrong and what to do about it. The command
+    The message is one line that says what is wrong and what to do about it. The command
     line prints it without a traceback and exits with code 2.
     """
 
 
 class UnusableFile(UserError):
-    """A file that cannot be used as what it should be: each medium has an error of its own below this one.
+    """A file that cannot be used as a photo, clip or text; each medium has a subclass of its own.
 
-    The message reads "kind: details; what to do", on one line and without the path, which the
-    caller knows better how to show.
+    The message reads "kind: details; what to do", on one line. It leaves out the path, because the
+    caller knows how to show it.
     """

@@ -1,4 +1,4 @@
-"""Flags from a dataclass: the settings that all recipes share, their bounds, and how mistakes are told."""
+"""Flags from a dataclass: the settings that all recipes share, their bounds, and messages for mistakes."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Any, Literal
 
 import annotated_types
@@ -36,18 +36,18 @@ ALONE = {
     annotated_types.Gt: "above {}", annotated_types.Ge: "{} or above", annotated_types.Lt: "below {}",
     annotated_types.Le: "at most {}",
 }  # fmt: skip
-HOW_TO_GO_ON: list[str] = []  # what the run that is interrupted wants said
+HOW_TO_GO_ON: list[str] = []  # the flags that continue the current run if it is interrupted
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
 
 
-# What flags were called in older versions, and what they are now; a recipe has one of several.
+# The name of a flag in older versions → its names today; a recipe has one of them.
 RENAMED = {
     "warm_up": ("warmup_epochs", "warmup_ratio"), "clip": ("clipnorm",), "accumulate": ("gradient_accumulation_steps",),
     "window": ("sequence_length",), "rate_decay": ("layer_decay",), "turns": ("test_time_views",),
     "looks": ("test_time_views",), "target": ("target_class",), "sensitivity": ("target_sensitivity",),
     "cache_limit": ("cache_limit_gb",),
 }  # fmt: skip
-# What they are called elsewhere.
+# The name of a flag in other software → its name here.
 ELSEWHERE = {
     "lr": "learning_rate", "model": "backbone", "network": "backbone", "base_model": "backbone", "arch": "backbone",
     "num_epochs": "epochs", "n_epochs": "epochs", "bs": "batch_size", "batch": "batch_size", "img_size": "image_size",
@@ -62,7 +62,7 @@ ELSEWHERE = {
 
 
 class Removed(typing.NamedTuple):
-    """What has become of a flag of older versions: the value at which it did nothing, and what to do instead."""
+    """A flag of older versions: the value that had no effect, and what to do instead."""
 
     unused: Any
     advice: str
@@ -70,61 +70,61 @@ class Removed(typing.NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """The flags of every recipe, whatever its data. A recipe's `Config` adds its own and may change a default."""
+    """Flags of every recipe, whatever its data. A recipe's `Config` adds its own and may change a default."""
 
-    data: str = "demo"  # demo, or the place of the data
-    batch_size: Annotated[int, Gt(0)] = 32  # halve it when memory runs out; 16 to 64 rarely changes the result
-    epochs: Annotated[int, Gt(0)] = 50  # an upper limit: early stopping ends the training
-    # Weights, order and augmentation; one seed says little, report at least three.
+    data: str = "demo"  # demo, or the path of the data
+    batch_size: Annotated[int, Gt(0)] = 32  # halve it if memory runs out; 16 to 64 rarely changes the result
+    epochs: Annotated[int, Gt(0)] = 50  # an upper limit, since early stopping ends the training
+    # Seed of weights, order and augmentation; one seed says little, so report at least three.
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
-    # Which samples are test samples; default: the same as --seed.
+    # Seed that chooses the validation and test samples; default: the same as --seed.
     split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None
-    validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; the default depends on the data
-    test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; the default depends on the data
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"  # mixed pays on GPUs only
-    deterministic: bool = False  # the same weights bit for bit, somewhat slower on a GPU
-    out: pathlib.Path = pathlib.Path("runs")  # the run directory is made below it
-    resume: pathlib.Path | None = None  # a run directory that was interrupted: go on after its last epoch
-    cache: pathlib.Path | None = None  # default: ~/.cache/keras_recipes
-    no_cache: bool = False  # neither read nor write it: every epoch computes the frozen layers again
-    cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache; features lose digits
-    cache_limit_gb: Annotated[float, Gt(0)] = 20.0  # gigabytes that the features at one cut may add to the cache
-    skip_bad: bool = False  # leave unusable files out instead of stopping; they are listed in skipped.csv
-    tensorboard: bool = False  # curves of every epoch in the run directory: tensorboard --logdir runs
-    mlflow: str | None = None  # an MLflow server or data base that gets the finished run: http://127.0.0.1:5000
+    validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; default: depends on the data
+    test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; default: depends on the data
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"  # mixed is faster on GPUs only
+    deterministic: bool = False  # the same weights every time, bit for bit; somewhat slower on a GPU
+    out: pathlib.Path = pathlib.Path("runs")  # the folder in which the run directory is made
+    resume: pathlib.Path | None = None  # the directory of an interrupted run, to continue after its last epoch
+    cache: pathlib.Path | None = None  # folder of the feature cache; default: ~/.cache/keras_recipes
+    no_cache: bool = False  # do not read or write the cache, and compute the frozen layers again in every epoch
+    cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache, but features lose digits
+    cache_limit_gb: Annotated[float, Gt(0)] = 20.0  # most gigabytes that the features at one cut may add to the cache
+    skip_bad: bool = False  # leave out unusable files instead of stopping; skipped.csv lists them
+    tensorboard: bool = False  # write curves of every epoch to the run directory: tensorboard --logdir runs
+    mlflow: str | None = None  # MLflow server or database to send the finished run to, http://127.0.0.1:5000
     debug: bool = False  # show the traceback of an error
 
-    FORMS_OF_DATA = "the place of the data, or demo"  # no annotation, so it is no field
+    FORMS_OF_DATA = "the path of the data, or demo"  # without an annotation, so it is not a field
     # Flags of older versions.
-    REMOVED = {"train_base": Removed(False, "no longer exists: a recipe of its own trains all layers from scratch")}
+    REMOVED = {"train_base": Removed(False, "no longer exists: a separate recipe trains all layers from scratch")}
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_bounds(self)
 
     @property
     def cache_directory(self) -> pathlib.Path:
-        """Where results that can be computed again are kept."""
+        """The folder for results that can be computed again."""
         return (self.cache or default_cache_directory()).expanduser()
 
 
 def check_paths(config: RunConfig) -> None:
-    """Refuses data or a run that is not there, before anything heavy is loaded.
+    """Refuse a path of data or of a run that does not exist, before anything heavy is loaded.
 
     Raises:
-        UserError: names the flag.
+        UserError: a path does not exist; the message names its flag.
     """
     special = config.data == "demo" or config.data.startswith("tfds:")
     if not config.resume and not special and not pathlib.Path(config.data).expanduser().exists():
         raise errors.UserError(f"--data {config.data}: no such file or folder; give {config.FORMS_OF_DATA}")
     if config.resume and not (config.resume.expanduser() / "config.json").is_file():
-        raise errors.UserError(f"--resume {config.resume}: no config.json there, so it is not a run directory")
+        raise errors.UserError(f"--resume {config.resume}: not a run directory, since it has no config.json")
 
 
 def check_bounds(config: Any) -> None:
-    """Refuses a setting outside the bounds in its type, such as `Annotated[float, Ge(0), Lt(1)]`.
+    """Refuse a setting outside the bounds in its type, such as `Annotated[float, Ge(0), Lt(1)]`.
 
     Raises:
-        UserError: names the flag and the bounds.
+        UserError: a value is out of bounds; the message names the flag and the bounds.
     """
     for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
         bounds, value = _bounds(hint), getattr(config, name)
@@ -134,20 +134,20 @@ def check_bounds(config: Any) -> None:
 
 
 def _bounds(hint: Any) -> list[tuple[Any, float]]:
-    """The bounds in a type, with their limits; also those of an optional value."""
+    """Return the bounds in a type, each with its limit; also for an optional value."""
     own = [(bound, getattr(bound, type(bound).__name__.lower())) for bound in getattr(hint, "__metadata__", ())
            if type(bound) in HOLDS]  # fmt: skip
     return own + [bound for part in typing.get_args(hint) for bound in _bounds(part)]
 
 
 def _hint(hint: Any) -> str:
-    """What a type says besides its bounds, by `annotated_types.doc`."""
+    """Return the text of `annotated_types.doc` in a type."""
     told = [part.documentation for part in getattr(hint, "__metadata__", ()) if hasattr(part, "documentation")]
     return "".join(f": {each}" for each in told)
 
 
 def _demand(bounds: list[tuple[type, float]]) -> str:
-    """`must be above 0`, `must be from 0 to below 1`."""
+    """Return bounds in words: `must be above 0`, `must be from 0 to below 1`."""
     (kind, low), *others = bounds
     if not others:
         return f"must be {ALONE[kind].format(f'{low:g}')}"
@@ -160,7 +160,7 @@ def _demand(bounds: list[tuple[type, float]]) -> str:
 
 
 def check(holds: bool, name: str, demand: str) -> None:
-    """Refuses a setting.
+    """Refuse a setting whose value does not meet a demand.
 
     Raises:
         UserError: `holds` is false; the message names the flag and the demand.
@@ -170,13 +170,13 @@ def check(holds: bool, name: str, demand: str) -> None:
 
 
 def default_cache_directory() -> pathlib.Path:
-    """`$XDG_CACHE_HOME/keras_recipes`, by default `~/.cache/keras_recipes`."""
+    """Return `$XDG_CACHE_HOME/keras_recipes`, by default `~/.cache/keras_recipes`."""
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "keras_recipes"
 
 
 @contextlib.contextmanager
-def reported_errors(debug: bool = False):
-    """Turns what a user can put right into one line on stderr and exit code 2."""
+def reported_errors(debug: bool = False) -> Iterator[None]:
+    """Turn errors that a user can fix into one line on stderr and exit code 2."""
     try:
         yield
     except errors.UserError as error:
@@ -184,7 +184,7 @@ def reported_errors(debug: bool = False):
     except KeyboardInterrupt:
         print("\nstopped by you" + "".join(f"; go on with {how}" for how in HOW_TO_GO_ON[-1:]), file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:  # head and the like have read enough
+    except BrokenPipeError:  # a reader such as `head` has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
@@ -193,14 +193,16 @@ def reported_errors(debug: bool = False):
             raise
         fail(f"{error.filename or 'writing'}: {error.strerror}; {advice}", debug)
     except Exception as error:
-        inside = re.search(r"\bUserError: (.+)", str(error))  # raised in a tf.data pipeline, which passes on only words
+        inside = re.search(
+            r"\bUserError: (.+)", str(error)
+        )  # raised in a tf.data pipeline, which passes on only the text
         if not inside:
             raise
         fail(inside.group(1), debug)
 
 
 def fail(message: str, debug: bool = False) -> None:
-    """Prints `error: message` and leaves with exit code 2."""
+    """Print `error: message` and exit with code 2."""
     if debug:
         traceback.print_exc()
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
@@ -208,11 +210,11 @@ def fail(message: str, debug: bool = False) -> None:
 
 
 def parse(config_class: type[Any], arguments: list[str], description: str | None = None) -> Any:
-    """Makes a config from command-line arguments.
+    """Make a config from command-line arguments.
 
     Raises:
-        UserError: an unknown flag (the closest valid one is named, or what has become of it) or a value that does not
-            fit.
+        UserError: a value is not valid, or a flag is unknown; the message names the closest valid flag, or says what
+            replaces the flag.
     """
     with _one_line_errors():
         parsed, unknown = tyro.cli(
@@ -232,17 +234,17 @@ def parse(config_class: type[Any], arguments: list[str], description: str | None
 
 
 def _removed(config_class: type[Any], name: str) -> str:
-    """What to say of a flag of older versions."""
+    """Return the message for a flag of older versions."""
     return f"--{name.replace('_', '-')} {config_class.REMOVED[name].advice}"
 
 
 def call(function: Callable, arguments: list[str], program: str) -> Any:
-    """Calls a function with flags made from its signature.
+    """Call a function with flags that are made from its signature.
 
     Raises:
-        UserError: an unknown argument, or what the function finds wrong.
+        UserError: an argument is unknown, or the function raises it.
     """
-    # Only the parsing is done while tyro's complaints are held back; the function itself speaks freely.
+    # tyro's messages are held back during parsing only; the function itself prints freely.
     with _one_line_errors():
         chosen = tyro.cli(
             _deferred(function),
@@ -254,18 +256,18 @@ def call(function: Callable, arguments: list[str], program: str) -> Any:
 
 
 def _deferred(function: Callable) -> Callable:
-    """A function of the same signature that remembers the call instead of making it."""
+    """Return a function with the same signature that returns the call, to be made later."""
 
     @functools.wraps(function)
-    def remember(*arguments, **settings):
+    def remember(*arguments: Any, **settings: Any) -> functools.partial:
         return functools.partial(function, *arguments, **settings)
 
     return remember
 
 
 @contextlib.contextmanager
-def _one_line_errors():
-    """Turns tyro's framed complaints into a `UserError`."""
+def _one_line_errors() -> Iterator[None]:
+    """Turn tyro's framed messages into a `UserError`."""
     frame = io.StringIO()
     try:
         with contextlib.redirect_stderr(frame):
@@ -277,43 +279,43 @@ def _one_line_errors():
 
 
 def unboxed(box: str) -> str:
-    """The message of one of tyro's framed errors as one line."""
+    """Return the message of one of tyro's framed errors as one line."""
     lines = [line.strip("│╭╮╰╯ \n") for line in box.splitlines()]
     body = [line for line in lines if line and not line.endswith("─")]
     rule = next((i for i, line in enumerate(lines) if line and set(line) == {"─"}), len(lines))
     message = " ".join(line for line in lines[:rule] if line in body)
-    # Of a type with bounds only the type: `typing.Annotated[int, Ge(ge=0)]` is a word for programmers.
+    # A type with bounds is shown as the type alone: only programmers understand `typing.Annotated[int, Ge(ge=0)]`.
     return re.sub(r"typing\.Annotated\[(\w+),[^\]]*\]", r"\1", message or " ".join(body))
 
 
 def suggestion(word: str, valid: list[str]) -> str:
-    """`; did you mean …?` with the valid word closest to `word`, or nothing when none is near."""
+    """Return `; did you mean …?` with the valid word closest to `word`, or an empty text if none is close."""
     lowered = {name.lower(): name for name in valid}
     close = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.6)
     return f"; did you mean {lowered[close[0]]}?" if close else ""
 
 
 def flag_names(config_class: type) -> set[str]:
-    """The fields that can be set by a flag: a recipe may hide those of its bases that it has no use for."""
+    """Return the fields that have a flag; a recipe may hide fields of its base classes that it does not need."""
     return {field.name for field in dataclasses.fields(config_class) if "Suppress" not in str(field.type)}
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
-    """The config with paths as strings, ready for JSON; without fields that are no flags of this recipe."""
+    """Return the config as a dict for JSON: paths as strings, and only fields that have a flag in this recipe."""
     values = {name: value for name, value in dataclasses.asdict(config).items() if name in flag_names(type(config))}
     return {name: str(value) if isinstance(value, pathlib.Path) else value for name, value in values.items()}
 
 
-def changed(config) -> dict[str, Any]:
-    """The settings that differ from the defaults."""
+def changed(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that differ from the defaults."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {
         field.name: values[field.name] for field in dataclasses.fields(config) if values[field.name] != field.default
     }
 
 
-def arguments(config) -> list[str]:
-    """The command-line arguments that `parse` makes the config from: what differs from the defaults."""
+def arguments(config: RunConfig) -> list[str]:
+    """Return the command-line arguments from which `parse` makes this config: what differs from the defaults."""
     found = []
     for name, value in changed(config).items():
         if name not in flag_names(type(config)):
@@ -327,11 +329,11 @@ def arguments(config) -> list[str]:
 
 
 def renamed(values: dict[str, Any], fields: Collection[str] = ()) -> dict[str, Any]:
-    """Settings of a run with the names of today.
+    """Return the settings of a run under today's names.
 
     Args:
-        values: as config.json has them.
-        fields: which of several names of today is meant; default: the first.
+        values: name → value, as in config.json.
+        fields: the names to choose from if a setting has several today; default: the first.
     """
     found = {}
     for name, value in values.items():
@@ -341,10 +343,10 @@ def renamed(values: dict[str, Any], fields: Collection[str] = ()) -> dict[str, A
 
 
 def from_dict(config_class: type[Any], values: dict[str, Any]) -> Any:
-    """The inverse of `to_dict`; fields that the class no longer has are refused, unless they did nothing.
+    """Make a config from a dict; the inverse of `to_dict`.
 
     Raises:
-        UserError: a field is unknown or was removed, so the file was written by another version.
+        UserError: a field is unknown, or was removed and its value had an effect: another version wrote the file.
     """
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     values = renamed(values, fields)
@@ -359,7 +361,7 @@ def from_dict(config_class: type[Any], values: dict[str, Any]) -> Any:
     unknown = sorted(set(values) - set(fields))
     if unknown:
         raise errors.UserError(
-            f"the run's config.json has unknown settings ({', '.join(unknown)}): another version wrote it"
+            f"the run's config.json has unknown settings ({', '.join(unknown)}); another version wrote it"
         )
     paths = {name for name, field in fields.items() if "Path" in str(field.type)}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}

@@ -1,10 +1,12 @@
-"""The start of a program, which a recipe imports first: help and mistakes are answered before anything heavy loads.
+"""Lazy imports, so that a program answers --help and reports mistakes before anything heavy loads.
 
-TensorFlow and Keras take seconds to import. In a program of ours (`python recipes/x.py`, `python -m recipes x`) these
-two and our own modules are imported at their first use; `load_all` does that for all of them before the work begins.
-Elsewhere, in tests and notebooks, TensorFlow is imported here and now. It reads its settings meanwhile, and says much
-that no log level hides.
+A recipe imports this module first. TensorFlow and Keras take seconds to import. In our programs (`python recipes/x.py`,
+`python -m recipes x`), these two and our own modules are imported at their first use. `load_all` imports all of them
+before the work begins. Elsewhere, in tests and notebooks, this module imports TensorFlow at once. TensorFlow then reads
+its settings, and prints messages that no log level hides.
 """
+
+from __future__ import annotations
 
 import contextlib
 import importlib
@@ -18,11 +20,13 @@ import sys
 import tempfile
 import threading
 import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from common import errors, flags
 
-# What TensorFlow 2.21 says at every start on a healthy machine; no log level hides the lines that
-# come before its logging is set up. Whatever does not match is printed as it came.
+# What TensorFlow 2.21 prints at every start on a healthy machine. No log level hides the lines that
+# it prints before its logging is set up. Lines that do not match are printed unchanged.
 CHATTER = re.compile(
     r"All log messages before absl::InitializeLog|oneDNN custom operations are on"
     r"|Could not find cuda drivers|failed call to cuInit|optimized to use available CPU instructions"
@@ -30,10 +34,10 @@ CHATTER = re.compile(
 )
 
 
-def main(config_class: type, run, description: str | None = None) -> None:
-    """Parses the command line, calls `run(config)` and prints the run directory as stdout's last line.
+def main(config_class: type, run: Callable[[Any], Any], description: str | None = None) -> None:
+    """Parse the command line, call `run(config)` and print the run directory as the last line of stdout.
 
-    A `UserError` ends in one line on stderr and exit code 2; `--debug` shows the traceback too.
+    A `UserError` becomes one line on stderr and exit code 2; `--debug` also prints the traceback.
     """
     with flags.reported_errors(debug="--debug" in sys.argv):
         config = flags.parse(config_class, sys.argv[1:], description)
@@ -44,10 +48,10 @@ def main(config_class: type, run, description: str | None = None) -> None:
 
 
 def by_name(name: str) -> types.ModuleType:
-    """A module that only some recipes need, such as `media.clips`: a copied project has those that its recipe imports.
+    """Return a module that only some recipes need, such as `media.clips`; a copied project may lack it.
 
     Raises:
-        UserError: this project does not have it.
+        UserError: this project does not include the module.
     """
     whole = f"{__package__}.{name}"
     if any(importlib.util.find_spec(each) is None for each in (whole.rpartition(".")[0], whole)):
@@ -59,8 +63,8 @@ def by_name(name: str) -> types.ModuleType:
 
 
 @contextlib.contextmanager
-def start_up_chatter_hidden():
-    """Holds back what is written to file descriptor 2 and lets through the lines that are not chatter."""
+def start_up_chatter_hidden() -> Iterator[None]:
+    """Hide the lines on file descriptor 2 that match `CHATTER`, and print the others when the block ends."""
     lines: list[str] = []
     try:
         with stderr_held_back(lines):
@@ -70,8 +74,8 @@ def start_up_chatter_hidden():
 
 
 @contextlib.contextmanager
-def stderr_held_back(lines: list[str]):
-    """Appends to `lines`, when the block ends, what was written to file descriptor 2: of converters, too."""
+def stderr_held_back(lines: list[str]) -> Iterator[None]:
+    """Append to `lines`, when the block ends, what Python or native code wrote to file descriptor 2."""
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as held_back:
@@ -90,20 +94,20 @@ def stderr_held_back(lines: list[str]):
 
 
 HEAVY = ("keras", "tensorflow")
-_LOCK = threading.RLock()  # of all loading: two threads may need one module first
+_LOCK = threading.RLock()  # for all loading: two threads may need the same module at once
 
 
 class _Later(types.ModuleType):
-    """A module that is loaded when it is first asked for something."""
+    """A module that is loaded at the first access to one of its attributes."""
 
-    def __getattr__(self, name):
-        if not _load(self):  # asked by what itself imports: not there yet
+    def __getattr__(self, name: str) -> Any:
+        if not _load(self):  # a module that this one imports asks for the name before it is defined
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         return getattr(self, name)
 
 
-def _load(module) -> bool:
-    """Loads a module that waits, once; whether it is loaded then: while it is being loaded it is not."""
+def _load(module: types.ModuleType) -> bool:
+    """Load a waiting module once, and return whether it is loaded; False while its loading is in progress."""
     with _LOCK:
         loader = module.__dict__.pop("_loader", None)
         if loader is None:
@@ -118,24 +122,26 @@ def _load(module) -> bool:
 
 
 class _LaterLoader(importlib.abc.Loader):
-    """Makes a `_Later` of what another loader would load."""
+    """A loader that returns a `_Later` in place of the module that another loader would load."""
 
-    def __init__(self, loader):
+    def __init__(self, loader: importlib.abc.Loader) -> None:
         self.loader = loader
 
-    def create_module(self, spec):
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return _Later(spec.name)
 
-    def exec_module(self, module):
-        # Without a path nobody can import a module of the package past the package itself.
+    def exec_module(self, module: types.ModuleType) -> None:
+        # Without `__path__`, no module of a package can be imported before the package itself is loaded.
         hidden = {name: module.__dict__.pop(name) for name in ("__path__",) if name in module.__dict__}
         module.__dict__.update(_loader=self.loader, _hidden=hidden)
 
 
 class _LaterFinder(importlib.abc.MetaPathFinder):
-    """Finds the heavy libraries and the modules of our rooms."""
+    """A finder of the heavy libraries and of the modules in our rooms."""
 
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name not in HEAVY and not name.startswith(f"{__package__}."):
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -145,25 +151,25 @@ class _LaterFinder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def _settle(tensorflow) -> None:
-    """Lets TensorFlow say what it has to say, once."""
-    tensorflow.config.list_physical_devices()  # Without a GPU, CUDA complains at the first look.
-    tensorflow.get_logger().setLevel("ERROR")  # It warns of retracing, which a run of several models needs.
+def _settle(tensorflow: types.ModuleType) -> None:
+    """Let TensorFlow print its start-up messages now, and silence its later warnings."""
+    tensorflow.config.list_physical_devices()  # Without a GPU, CUDA complains at the first query.
+    tensorflow.get_logger().setLevel("ERROR")  # It warns about retracing, which a run with several models needs.
 
 
 def load_all() -> None:
-    """Loads what has been imported and not loaded yet, the libraries first: all is there before the first thread."""
+    """Load all modules that wait, the heavy libraries first, so that nothing is left to load when threads start."""
     while waiting := [module for module in list(sys.modules.values()) if _waits(module)]:
         for module in sorted(waiting, key=lambda module: module.__name__ not in HEAVY):
             _load(module)
 
 
-def _waits(module) -> bool:
+def _waits(module: object) -> bool:
     return type(module) is _Later and "_loader" in module.__dict__
 
 
 def _is_program_of_ours() -> bool:
-    """Whether a file beside this package, in it, or in the recipes' folder is what runs."""
+    """Return whether the running script is in this package, beside it, or in the folder of recipes."""
     file, folder = getattr(sys.modules["__main__"], "__file__", None), pathlib.Path(__file__).resolve().parent
     places = (folder, folder.parent, folder.parent / "recipes")
     return file is not None and pathlib.Path(file).resolve().parent in places

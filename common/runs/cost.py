@@ -17,19 +17,19 @@ VERSIONED_PACKAGES = (
 
 
 def peak_memory() -> int:
-    """The most memory that this process has had since it began, or since `forget_peak_memory`, in bytes."""
+    """Return the peak memory of this process in bytes, since its start or since `forget_peak_memory`."""
     status = pathlib.Path("/proc/self/status").read_text()
     return 1024 * int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1])  # type: ignore[index]
 
 
 def forget_peak_memory() -> None:
-    """Lets Linux count the peak from now on (https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html)."""
-    with contextlib.suppress(OSError):  # where that is not allowed, the peak is that since the beginning
+    """Reset Linux's peak of memory (https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html)."""
+    with contextlib.suppress(OSError):  # where this is not allowed, the peak counts from the start
         pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+    """Return the versions of Python and of the packages that a result depends on."""
     found = {"python": platform.python_version()}
     for package in VERSIONED_PACKAGES:
         try:
@@ -40,5 +40,5 @@ def versions() -> dict[str, str]:
 
 
 def command() -> str:
-    """The command line that started this process, as one would type it."""
+    """Return the command line that started this process, quoted for a shell."""
     return shlex.join(["python", *sys.argv])

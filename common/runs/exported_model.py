@@ -1,4 +1,4 @@
-"""A saved model in other formats: written, and loaded again in the runtime of each."""
+"""Export a saved model to other formats, and load each export in its own runtime."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import logging
 import pathlib
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from common.models import freezing
@@ -17,52 +19,61 @@ from common.runs import saved_model
 
 NAMES = {"keras": "model.keras", "saved_model": "saved_model", "onnx": "model.onnx", "litert": "model.tflite"}
 FORMATS = tuple(NAMES)
-ANY_SIZE = ("keras", "saved_model")  # resizing is inside
+ANY_SIZE = ("keras", "saved_model")  # the model resizes its input
 WITH_INT8 = ("onnx", "litert")
 RUNTIMES = {"keras": "keras", "saved_model": "tensorflow", "onnx": "onnxruntime", "litert": "ai-edge-litert"}
 
-INPUT = "pixels"  # name of what ONNX and LiteRT are given
+INPUT = "pixels"  # name of the input in ONNX and LiteRT
+Predictor = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """One file (or folder) to write: a format, in float32 or int8."""
+    """A file or folder to write: a format, in float32 or int8."""
 
     format: str
     int8: bool = False
 
     @property
     def name(self) -> str:
-        """As the table calls it: `onnx int8`."""
+        """The name in tables: `onnx int8`."""
         return f"{self.format} int8" if self.int8 else self.format
 
     @property
     def file(self) -> str:
-        """Its name in the export's folder: `model_int8.onnx`."""
+        """The name of the file in the export's folder: `model_int8.onnx`."""
         return NAMES[self.format].replace(".", "_int8.") if self.int8 else NAMES[self.format]
 
     @property
     def any_size(self) -> bool:
-        """Whether photos of any size are taken."""
+        """Whether the export takes photos of any size."""
         return self.format in ANY_SIZE
 
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """An export that has been loaded again: a function of float32 photos to probabilities, and its size on disk."""
+    """A loaded export: a function from float32 photos to probabilities, and its size on disk in bytes."""
 
-    ask: Callable
+    ask: Predictor
     bytes: int
 
 
-def write(variant: Variant, saved, reading, looks, folder: pathlib.Path, run: pathlib.Path) -> None:
-    """Writes one variant of a saved model into a folder.
+def write(
+    variant: Variant,
+    saved: saved_model.SavedModel,
+    reading: saved_model.Reading,
+    looks: list[np.ndarray],
+    folder: pathlib.Path,
+    run: pathlib.Path,
+) -> None:
+    """Write one variant of a saved model into a folder.
 
     Args:
         variant: the format, in float32 or int8.
-        saved, reading: the `saved_model.SavedModel` of the run, and how it is asked.
-        looks: of training photos in the network's size, float32, that int8 is calibrated on.
-        folder: where the file, `variant.file`, goes.
+        saved: the model of the run.
+        reading: how the model reads files.
+        looks: training photos in the network's size, float32, to calibrate int8 with.
+        folder: the folder for the file `variant.file`.
         run: the directory of the run.
     """
     path = folder / variant.file
@@ -81,7 +92,7 @@ def write(variant: Variant, saved, reading, looks, folder: pathlib.Path, run: pa
 
 
 def _write_saved_model(model: keras.Model, path: pathlib.Path) -> None:
-    """As `model.export` does, but not in training: Keras's `Resizing` passes that on to the dropout behind it."""
+    """Write a SavedModel with `training=False`; in `model.export`, `Resizing` switches on the dropout behind it."""
     archive = keras.export.ExportArchive()
     archive.track(model)
     signature = [keras.InputSpec(shape=model.input_shape, dtype="float32", name=model.inputs[0].name)]
@@ -90,18 +101,18 @@ def _write_saved_model(model: keras.Model, path: pathlib.Path) -> None:
 
 
 def _without_resizing(run: pathlib.Path) -> keras.Model:
-    """A run's network in float32, for photos of its own size: they go past the resizing."""
+    """Return a run's network in float32 without its resizing, for photos of the network's size."""
     reading = saved_model.Reading.of(saved_model.load_model(run))
     for layer in freezing.leaf_layers(reading.model):
         layer.dtype_policy = "float32"
     preprocessing = reading.model.get_layer("preprocessing")
 
-    def call(layer, *arguments, **settings):
+    def call(layer: keras.layers.Layer, *arguments: Any, **settings: Any) -> Any:
         if layer is reading.resize:
             return arguments[0]
         return walk(layer, arguments[0]) if layer is preprocessing else layer(*arguments, **settings)
 
-    def walk(model, pixels):
+    def walk(model: keras.Model, pixels: keras.KerasTensor) -> keras.KerasTensor:
         graph = keras.Model(model.input, model.output)
         walked = keras.models.clone_model(
             graph, input_tensors=pixels, clone_function=lambda layer: layer, call_function=call
@@ -112,13 +123,13 @@ def _without_resizing(run: pathlib.Path) -> keras.Model:
     return keras.Model(pixels, walk(reading.model, pixels))
 
 
-def signature(model: keras.Model, batch: int | None) -> list:
-    """What an export takes: as many inputs at a time as `batch` says, None for any number."""
+def signature(model: keras.Model, batch: int | None) -> list[keras.InputSpec]:
+    """Return the input signature of an export, for `batch` inputs at a time; None for any number."""
     return [keras.InputSpec(shape=(batch, *model.input_shape[1:]), dtype="float32", name=INPUT)]
 
 
-def _write_litert(model: keras.Model, path: pathlib.Path, looks) -> None:
-    """LiteRT's own operations only: those of TensorFlow would need its Flex library on the phone."""
+def _write_litert(model: keras.Model, path: pathlib.Path, looks: list[np.ndarray] | None) -> None:
+    """Write LiteRT with its built-in operations only: TensorFlow's would need the Flex library on the phone."""
     options: dict[str, object] = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
     if looks is not None:
         options |= {
@@ -128,16 +139,16 @@ def _write_litert(model: keras.Model, path: pathlib.Path, looks) -> None:
     model.export(str(path), format="litert", verbose=False, input_signature=signature(model, 1), **options)
 
 
-def _quantise_onnx(source: pathlib.Path, path: pathlib.Path, looks) -> None:
-    """Static quantisation, as https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html says."""
+def _quantise_onnx(source: pathlib.Path, path: pathlib.Path, looks: list[np.ndarray]) -> None:
+    """Quantise statically, as in https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html."""
     from onnxruntime import quantization
     from onnxruntime.quantization import shape_inference
 
     class Calibration(quantization.CalibrationDataReader):
-        def __init__(self):
+        def __init__(self) -> None:
             self.left = iter(looks)
 
-        def get_next(self):
+        def get_next(self) -> dict[str, np.ndarray] | None:
             look = next(self.left, None)
             return None if look is None else {name: look[None]}
 
@@ -154,43 +165,43 @@ def _quantise_onnx(source: pathlib.Path, path: pathlib.Path, looks) -> None:
 # Comparing ----------------------------------------------------------------------------------------------------
 
 
-def load(variant: Variant, path: pathlib.Path):
-    """An export in its own runtime: a function of float32 (1, height, width, 3) to probabilities (1, classes)."""
+def load(variant: Variant, path: pathlib.Path) -> Predictor:
+    """Load an export as a function from float32 (1, height, width, 3) to probabilities (1, classes)."""
     return {"keras": _load_keras, "saved_model": _load_saved_model, "onnx": _load_onnx, "litert": _load_litert}[
         variant.format
     ](path)
 
 
-def _load_keras(path):
+def _load_keras(path: pathlib.Path) -> Predictor:
     return keras.saving.load_model(path, compile=False).predict_on_batch
 
 
-def _load_saved_model(path):
+def _load_saved_model(path: pathlib.Path) -> Predictor:
     model = tf.saved_model.load(str(path))
     # The function keeps the model alive.
     return lambda photos: model.serve(tf.constant(photos)).numpy()
 
 
-def _onnx_session(path):
+def _onnx_session(path: pathlib.Path) -> Any:
     import onnxruntime
 
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-def _load_onnx(path):
+def _load_onnx(path: pathlib.Path) -> Predictor:
     session = _onnx_session(path)
     name = session.get_inputs()[0].name
     return lambda photos: session.run(None, {name: photos})[0]
 
 
-def _load_litert(path):
+def _load_litert(path: pathlib.Path) -> Predictor:
     from ai_edge_litert import interpreter
 
     model = interpreter.Interpreter(model_path=str(path))
     model.allocate_tensors()
     (taken,), (given,) = model.get_input_details(), model.get_output_details()
 
-    def ask(photos):
+    def ask(photos: np.ndarray) -> np.ndarray:
         model.set_tensor(taken["index"], photos)
         model.invoke()
         return model.get_tensor(given["index"])
@@ -199,7 +210,7 @@ def _load_litert(path):
 
 
 def bytes_of(path: pathlib.Path) -> int:
-    """The size of a file, or of all files in a folder."""
+    """Return the size in bytes of a file, or of all files in a folder."""
     if path.is_file():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

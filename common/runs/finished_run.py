@@ -1,10 +1,11 @@
-"""What a finished run left in its directory, read again."""
+"""Reading the files of a finished run."""
 
 import csv
 import dataclasses
 import functools
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Result:
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> "Result":
-        """The result of a finished run."""
+        """Read the result of a finished run."""
         return cls(directory, json.loads((directory / "results.json").read_text(encoding="utf-8")))
 
     @property
@@ -33,7 +34,7 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class FinishedRun:
-    """What stands in a run directory; `predictions` have numbers for numbers, `history` too."""
+    """The files of a run directory; the numbers in `predictions` and `history` are floats."""
 
     directory: pathlib.Path
     config: dict
@@ -44,7 +45,7 @@ class FinishedRun:
     skipped: list[dict]
 
     @classmethod
-    def read(cls, directory):
+    def read(cls, directory: pathlib.Path) -> "FinishedRun":
         """Read the files of a run."""
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         return cls(
@@ -58,22 +59,22 @@ class FinishedRun:
         )
 
     @property
-    def class_names(self):
+    def class_names(self) -> list[str]:
         """The classes in the order of the model's outputs."""
         return self.results["data"]["class_names"]
 
     @functools.cached_property
-    def medium(self):
-        """What its items are, without the settings by which the model looks at them."""
+    def medium(self) -> media.Medium:
+        """The medium of the run's items, with default settings rather than those of the run."""
         return medium_of(self.results)
 
     @property
-    def unit(self):
+    def unit(self) -> str:
         """What one item is called: photo, clip."""
         return self.medium.unit
 
-    def probabilities_and_labels(self):
-        """The test set's probabilities (n, k) and true class indices (n,)."""
+    def probabilities_and_labels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities (n, k) and the true class indices (n,) of the test set."""
         columns = [f"p_{name}" for name in self.class_names]
         probabilities = [[float(row[column]) for column in columns] for row in self.predictions]
         labels = [self.class_names.index(row["label"]) for row in self.predictions]
@@ -81,14 +82,14 @@ class FinishedRun:
 
 
 def medium_of(results: dict) -> media.Medium:
-    """What the items of a run are, without the settings by which its model looks at them."""
-    old = "clips" if "clips" in results else "texts" if "task" in results else "photos"  # where versions name none
+    """Return the medium of a run's items, with default settings rather than those of the run."""
+    old = "clips" if "clips" in results else "texts" if "task" in results else "photos"  # older versions name none
     return media.kind(results.get("medium", old))()
 
 
 def sections_of(results: dict) -> list[str]:
-    """The modules of `common.report` that draw a run, the first one the page itself."""
-    if "task" in results:  # runs of older versions, in which one module drew both
+    """Return the modules of `common.report` that draw a run; the first one draws the page itself."""
+    if "task" in results:  # runs of older versions, in which one recipe had both tasks
         return ["text_classes" if results["task"] == "classify" else "writing"]
     if "sections" in results:
         return results["sections"]
@@ -96,36 +97,36 @@ def sections_of(results: dict) -> list[str]:
     return ["classes", *(module for key, module in further.items() if key in results)]
 
 
-def read_rows(path):
-    """The rows of a CSV file as dicts; none where there is no such file."""
+def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Return the rows of a CSV file as dicts; an empty list if there is no such file."""
     if not path.is_file():
         return []
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
 
 
-def _epoch(row):
-    """An epoch with its numbers as floats; what is empty is left out."""
+def _epoch(row: dict[str, Any]) -> dict[str, Any]:
+    """Return an epoch with its numbers as floats, without empty values."""
     stage = {"stage": row["stage"]} if row.get("stage") else {}
     return stage | {name: float(value) for name, value in row.items() if name != "stage" and value}
 
 
-def _sample(row):
-    """Of a row of split.csv what every data set has; further columns may have any name."""
+def _sample(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row of split.csv that every data set has; further columns may have any name."""
     return {name: row[name] for name in sample_list.COLUMNS if name in row}
 
 
-def _prediction(row):
-    if "confidence" not in row:  # targets that are no classes
+def _prediction(row: dict[str, Any]) -> dict[str, Any]:
+    if "confidence" not in row:  # targets that are not classes
         return row
     return row | {"confidence": float(row["confidence"]), "correct": row["label"] == row["predicted"]}
 
 
 def target_of(run: pathlib.Path) -> dict | None:
-    """What a run wants to find, its `classes` with the `threshold` that it chose; None where there is no such thing.
+    """Return the `classes` that a run looks for and the `threshold` that it chose; None if it has no such target.
 
     Args:
-        run: the directory of a run; a model.keras alone knows no target.
+        run: the directory of a run; a model.keras alone has no target.
     """
     if not (run / "results.json").is_file():
         return None
@@ -133,6 +134,6 @@ def target_of(run: pathlib.Path) -> dict | None:
 
 
 def read_history(directory: pathlib.Path) -> list[dict]:
-    """The epochs of history.csv, an empty list when there is none: `stage` is text, all else are numbers."""
+    """Return the epochs of history.csv, or an empty list without a file; `stage` is text, the rest are floats."""
     rows = read_rows(directory / "history.csv")
     return [{name: value if name == "stage" else float(value) for name, value in row.items()} for row in rows]

@@ -1,4 +1,4 @@
-"""The model that a run saves: it takes raw pixels, and knows its class names."""
+"""The model that a run saves, which takes raw pixels and knows its class names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RESIZED_AT_ONCE = 2**24  # numbers of a clip's frames as float32: 64 MiB
 
 @dataclasses.dataclass(frozen=True)
 class SavedModel:
-    """What stands in a model.keras.
+    """The content of a model.keras.
 
     Attributes:
-        model: takes items as they come: pixels RGB 0–255 of any size.
-        targets: what it has learnt.
-        medium: what an item is, and how the model looks at it.
+        model: takes RGB pixels 0–255 of any size.
+        targets: what the model predicts.
+        medium: what an item is, and how the model reads it.
     """
 
     model: keras.Model
@@ -35,16 +35,16 @@ class SavedModel:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes in the order of the model's outputs; none where the targets are no classes."""
+        """The classes in the order of the model's outputs; empty if the targets are not classes."""
         return getattr(self.targets, "class_names", ())
 
 
 def save_model(directory: pathlib.Path, saved: SavedModel) -> None:
-    """Writes model.keras, with `targets.json` and `medium.json` inside the same archive.
+    """Write model.keras, with `targets.json` and `medium.json` inside the same archive.
 
     Args:
         directory: the run directory.
-        saved: what to write.
+        saved: the model to write.
     """
     with files.replacing(directory / "model.keras") as temporary:
         saved.model.save(temporary)
@@ -54,10 +54,10 @@ def save_model(directory: pathlib.Path, saved: SavedModel) -> None:
 
 
 def load_model(directory: pathlib.Path) -> SavedModel:
-    """The model of a finished run, taking RGB 0–255 of any size.
+    """Load the model of a finished run, which takes RGB pixels 0–255 of any size.
 
     Args:
-        directory: of the run, or its model.keras.
+        directory: the directory of the run, or its model.keras.
 
     Raises:
         UserError: there is no model.keras, or it cannot be read.
@@ -67,15 +67,15 @@ def load_model(directory: pathlib.Path) -> SavedModel:
     path = directory / "model.keras" if directory.is_dir() else directory
     if (directory / "compare.json").is_file():
         raise errors.UserError(
-            f"{directory} is a comparison: give one of its runs, a folder with a model.keras below {directory}/trials/"
+            f"{directory} is a comparison; give one of its runs, a folder with a model.keras below {directory}/trials/"
         )
     if (directory / "config.json").is_file() and not (directory / "results.json").is_file():
-        raise errors.UserError(f"{directory} is not finished: go on with --resume {directory}")
+        raise errors.UserError(f"{directory} is not finished; continue it with --resume {directory}")
     if (directory / "preset").is_dir():
         asked = "predict" if (directory / "classifier.keras").is_file() else "generate"
-        raise errors.UserError(f"{directory} is a run on texts; the commands that take it are {asked} and report")
+        raise errors.UserError(f"{directory} is a run on texts; use it with the commands {asked} and report")
     if not path.is_file():
-        raise errors.UserError(f"{directory}: no model.keras there; give the directory of a finished run")
+        raise errors.UserError(f"{directory} has no model.keras; give the directory of a finished run")
     try:
         with zipfile.ZipFile(path) as archive:
             told = {name: json.loads(archive.read(name)) for name in TOLD if name in archive.namelist()}
@@ -90,7 +90,7 @@ def load_model(directory: pathlib.Path) -> SavedModel:
 
 
 def _of_older_versions(told: dict) -> dict:
-    """What now stands in targets.json and medium.json, from what earlier versions wrote."""
+    """Return the content of targets.json and medium.json for a model of an earlier version."""
     medium = {"name": "photos"}
     if how := told.get("clips.json"):
         medium = {"name": "clips", "windows": how.pop("looks")} | how
@@ -100,16 +100,16 @@ def _of_older_versions(told: dict) -> dict:
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """How files become what a run's model is asked; the same for predict, an export's comparison and the page.
+    """How files become inputs of a run's model; predict, the comparison of exports and the page of serve share it.
 
-    A photo is one look, a clip one for each window. What to look at is chosen here, from the file itself; so of a model
-    that can choose, too, its part behind that is asked, the layer `from_frames`.
+    A photo has one look, a clip one for each window. The looks are chosen here, from the file itself. A model that
+    chooses frames by itself is therefore used from its layer `from_frames` on.
 
     Attributes:
-        model: takes looks of one size, (n, height, width, 3), of clips (n, frames, height, width, 3); RGB 0–255.
-        resize: its own layer that brings them to the network's size.
+        model: takes looks of one size, (n, height, width, 3), for clips (n, frames, height, width, 3); RGB 0–255.
+        resize: the model's own layer that resizes looks to the network's size.
         medium: what an item is.
-        targets: what it answers.
+        targets: what the model predicts.
     """
 
     model: keras.Model
@@ -119,44 +119,44 @@ class Reading:
 
     @classmethod
     def of(cls, saved: SavedModel) -> Reading:
-        """That of a saved model."""
+        """Return the reading of a saved model."""
         model = next((layer for layer in saved.model.layers if layer.name == "from_frames"), saved.model)
         layers = model.get_layer("preprocessing").layers
         resize = next(layer for layer in layers if isinstance(layer, keras.layers.Resizing))
         return cls(model, resize, saved.medium, saved.targets)
 
     def find(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-        """The files that these names stand for: themselves, or those in a folder.
+        """Return the files that the names stand for: a file itself, or the files in a folder.
 
         Raises:
-            UserError: there are none.
+            UserError: no file is found.
         """
         paths = self.medium.found(names)
         if not paths:
-            raise errors.UserError(f"no {self.medium.unit}s given: python -m recipes predict RUN FILE…")
+            raise errors.UserError(f"no {self.medium.unit}s given; use python -m recipes predict RUN FILE…")
         return paths
 
     def looks(self, path: pathlib.Path) -> list[np.ndarray]:
-        """The looks at a file in the network's size.
+        """Return the looks at a file in the network's size, float32.
 
         Raises:
-            UnusableFile: it cannot be read.
+            UnusableFile: the file cannot be read.
         """
         return [self.resized(self.medium.read(path, look)) for look in self.medium.looks("test")]
 
     def resized(self, look: np.ndarray) -> np.ndarray:
-        """A look in the network's size, float32. Resized here and not in the model, since a batch needs one size."""
+        """Resize a look to the network's size, float32, before the model: a batch needs one size."""
         if look.ndim == 3:
             return np.array(self.resize(look.astype("float32")))
-        step = max(1, RESIZED_AT_ONCE // look[0].size)  # large frames one by one
+        step = max(1, RESIZED_AT_ONCE // look[0].size)  # large frames one at a time
         parts = [look[start : start + step] for start in range(0, len(look), step)]
         return np.concatenate([self.resize(part.astype("float32")) for part in parts])
 
     def probabilities(self, looks: list[list[np.ndarray]]) -> np.ndarray:
-        """What the model says to files, (n, classes).
+        """Return the model's answers for files, (n, classes).
 
         Args:
-            looks: for each file its resized looks; the answer is the mean over them.
+            looks: the resized looks of each file; the answer is the mean over them.
         """
         answers = [self.model.predict_on_batch(np.stack(look)) for look in zip(*looks, strict=True)]
         return np.mean(answers, axis=0)

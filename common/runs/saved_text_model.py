@@ -1,10 +1,13 @@
-"""The classifier of documents that a run saves, and how it is asked."""
+"""The classifier of documents that a run saves, and how to use it."""
+
+from __future__ import annotations
 
 import dataclasses
 import json
 import pathlib
 import zipfile
 from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,17 +19,24 @@ from common.models import language_model
 
 
 def save(
-    folder: pathlib.Path, model: language_model.LanguageModel, first: int | None, head: keras.Model, class_names, config
-):
-    """Writes `preset`, the network with its tokenizer, and `classifier.keras` with `targets.json` inside the archive.
+    folder: pathlib.Path,
+    model: language_model.LanguageModel,
+    first: int | None,
+    head: keras.Model,
+    class_names: tuple[str, ...],
+    config: Any,
+) -> None:
+    """Write `preset`, the network with its tokenizer, and `classifier.keras` with `targets.json` inside the archive.
 
-    The classifier takes whole documents, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is put
-    together anew from the saved network, because a graph that was cut cannot be saved.
+    The classifier takes whole documents, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is built
+    anew from the saved network, because a graph that was cut cannot be saved.
 
     Args:
         folder: the run directory.
-        model, first, head: as for `with_class_head`, trained.
-        class_names: in the order of its outputs.
+        model: the trained language model.
+        first: the first block that was trained, as for `language_model.halves`.
+        head: the trained head.
+        class_names: the classes in the order of the outputs.
         config: has `sequence_length` and `windows_per_document`.
     """
     language_model.save(model, folder / "preset")
@@ -48,13 +58,13 @@ def save(
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """That of a finished run, asked as it was in its test.
+    """The classifier of a finished run, used as in the run's evaluation.
 
     Attributes:
-        model: takes a document's tokens and their mask, gives probabilities.
-        language: has the tokenizer.
-        targets: the types, in the order of the outputs.
-        settings: the run's, from config.json: window, windows_per_document, encoding and the like.
+        model: takes a document's tokens and their mask, and returns probabilities.
+        language: the language model, which has the tokenizer.
+        targets: the classes, in the order of the outputs.
+        settings: the settings of the run, from config.json: sequence_length, windows_per_document, encoding and others.
     """
 
     model: keras.Model
@@ -63,11 +73,11 @@ class Classifier:
     settings: dict
 
     @classmethod
-    def load(cls, run: pathlib.Path) -> "Classifier":
-        """That of a run's directory.
+    def load(cls, run: pathlib.Path) -> Classifier:
+        """Load the classifier in a run's directory.
 
         Raises:
-            UserError: there is none, or it cannot be read.
+            UserError: there is no classifier, or it cannot be read.
         """
         path = run / "classifier.keras"
         language_model.keras_hub()  # its layers are in the file
@@ -78,43 +88,43 @@ class Classifier:
                 told = json.loads(archive.read("class_names.json" if older else "targets.json"))
             model = keras.saving.load_model(path, compile=False)
             if model.inputs[0].shape[1] != settings["sequence_length"] * settings["windows_per_document"]:
-                raise ValueError("made by an earlier version: train again")
+                raise ValueError("an earlier version made it; train again")
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise errors.UserError(f"{path}: not readable as a classifier of documents ({error})") from error
         targets = kinds.Classes(told) if older else kinds.restored(told)
         return cls(model, language_model.load(str((run / "preset").absolute())), targets, settings)
 
     def find(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-        """The files that these names stand for: themselves, or the .txt files in a folder.
+        """Return the files that the names stand for: a file itself, or the .txt files in a folder.
 
         Raises:
-            UserError: there are none.
+            UserError: no file is found.
         """
         names = list(names)
         paths = self.medium.found(names)
         if not names:
-            raise errors.UserError("no documents given: python -m recipes predict RUN FILE.txt…")
+            raise errors.UserError("no documents given; use python -m recipes predict RUN FILE.txt…")
         if not paths:
             folders = ", ".join(map(str, names))
-            raise errors.UserError(f"{folders}: no .txt files there; turn PDF and Word files into text first")
+            raise errors.UserError(f"{folders}: no .txt files; convert PDF and Word files to text first")
         return paths
 
     def looks(self, path: pathlib.Path) -> str:
-        """A file's text, tidied as in the run.
+        """Return a file's text, tidied as in the run.
 
         Raises:
-            UnusableFile: it is missing, empty or cannot be decoded.
+            UnusableFile: the file is missing or empty, or cannot be decoded.
         """
         return self.medium.read(path)
 
     @property
     def medium(self) -> texts.Texts:
-        """How the run read its documents."""
+        """The medium with the settings by which the run read its documents."""
         settings = self.settings
         return texts.Texts(settings["encoding"], settings["keep_layout"], settings["document_characters"])
 
     def probabilities(self, contents: Iterable[str]) -> np.ndarray:
-        """What the model says to documents, tidied, (n, classes); one at a time, as they differ in length."""
+        """Return the model's answers for tidied texts, (n, classes); one at a time, since lengths differ."""
         return np.stack([self._answer(content) for content in contents])
 
     def _answer(self, content: str) -> np.ndarray:

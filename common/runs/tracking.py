@@ -1,7 +1,7 @@
 """Experiment records: curves for TensorBoard while a run trains, and a finished run in MLflow.
 
-Both show what the run records anyway, so neither can change a result. MLflow gets a run at its end: a server that is
-away then costs nothing but the command `python -m recipes publish RUN --mlflow URI`.
+Both show what the run records anyway, so neither can change a result. MLflow gets a run at its end. If the server is
+not available then, `python -m recipes publish RUN --mlflow URI` sends the run later.
 """
 
 import contextlib
@@ -14,70 +14,71 @@ import os
 import pathlib
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 
 import keras
 
 from common import errors
 
 EXPERIMENT = "transfer-learning recipes"
-BATCH = 1000  # metrics that MLflow takes in one call
+BATCH = 1000  # the most metrics that MLflow takes in one call
 ARTEFACTS = ("report.html", "compare.html", "compare.csv", "model_card.md", "results.json", "config.json", "split.csv")
 
 
 def check(tensorboard: bool, mlflow: str | None) -> None:
-    """Says before the training what would be missing after it.
+    """Check before the training that what TensorBoard and MLflow need is available.
 
     Raises:
         UserError: a package is not installed, or no MLflow server answers.
     """
     for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)):
         if wanted and not importlib.util.find_spec(name):
-            raise errors.UserError(f"--{name} needs a package more: pip install -e '.[track]'")
+            raise errors.UserError(f"--{name} needs an extra package: pip install -e '.[track]'")
     try:
         address = urllib.parse.urlsplit(mlflow or "")
         has_password = bool(address.password)
     except ValueError as error:
-        raise errors.UserError(f"--mlflow {mlflow}: no address ({error})") from error
+        raise errors.UserError(f"--mlflow {mlflow}: not a valid address ({error})") from error
     if has_password:
         raise errors.UserError(
-            "--mlflow with a password would stand in the run's files: "
+            "--mlflow: the password would be written to the run's files; "
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead"
         )
     if mlflow and "://" not in mlflow and mlflow != "databricks":
         raise errors.UserError(
-            f"--mlflow {mlflow}: give the address of a server, http://127.0.0.1:5000, or a data base, sqlite:///mlflow.db"
+            f"--mlflow {mlflow}: give the address of a server, http://127.0.0.1:5000, or a database, sqlite:///mlflow.db"
         )
     if address.scheme in ("http", "https"):
         try:
             urllib.request.urlopen(f"{address.geturl().rstrip('/')}/health", timeout=10).close()
         except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
             reason = getattr(error, "reason", error)
-            raise errors.UserError(f"--mlflow {mlflow}: no MLflow server answers there ({reason})") from error
+            raise errors.UserError(f"--mlflow {mlflow}: no MLflow server answers at this address ({reason})") from error
 
 
 def tensorboard_callback(directory: pathlib.Path, stage: str) -> keras.callbacks.Callback:
-    """Writes a stage's curves to `tensorboard/<stage>` in the run directory; `tensorboard --logdir runs` shows them."""
+    """Return a callback that writes curves to `tensorboard/<stage>`; `tensorboard --logdir runs` shows them."""
     return keras.callbacks.TensorBoard(str(directory / "tensorboard" / stage), write_graph=False)
 
 
 def publish(directory: pathlib.Path, uri: str) -> str:
-    """Sends a finished run to MLflow: its settings as parameters, epochs and scores as metrics, reports as artefacts.
+    """Send a finished run to MLflow: its settings as parameters, epochs and scores as metrics, reports as artefacts.
 
-    A run that was sent before is sent again as a new one.
+    A run that was sent before becomes a new run in MLflow.
 
     Args:
-        directory: of a finished run, or of a finished comparison.
-        uri: of the tracking server, `http://…`, or a data base, `sqlite:///mlflow.db`.
+        directory: the directory of a finished run or comparison.
+        uri: the address of a tracking server, `http://…`, or of a database, `sqlite:///mlflow.db`.
 
     Returns:
         The run's id in MLflow.
 
     Raises:
-        UserError: the run is not finished, MLflow is not installed or refuses.
+        UserError: the run is not finished, or MLflow is not installed or refuses the run.
     """
     results_path = directory / "results.json"
     if not results_path.is_file():
-        raise errors.UserError(f"{directory}: no results.json there; give the directory of a finished run")
+        raise errors.UserError(f"{directory} has no results.json; give the directory of a finished run")
     check(False, uri)
     import mlflow
     from mlflow import entities
@@ -107,13 +108,13 @@ def publish(directory: pathlib.Path, uri: str) -> str:
     except mlflow.exceptions.MlflowException as error:
         line = str(error).splitlines()[0]
         raise errors.UserError(
-            f"--mlflow {uri}: {line}; the run is safe: python -m recipes publish {directory} --mlflow {uri}"
+            f"--mlflow {uri}: {line}; the run is safe, retry with python -m recipes publish {directory} --mlflow {uri}"
         ) from error
     return run
 
 
 def epochs(directory: pathlib.Path, started: float) -> list[tuple[str, float, float, int]]:
-    """history.csv as (stage/metric, value, time in seconds since 1970, step); steps count on from stage to stage."""
+    """Return history.csv as (stage/metric, value, seconds since 1970, step); steps count through all stages."""
     if not (directory / "history.csv").is_file():
         return []
     found, at = [], started
@@ -126,7 +127,7 @@ def epochs(directory: pathlib.Path, started: float) -> list[tuple[str, float, fl
 
 
 def scores(results: dict) -> list[tuple[str, float]]:
-    """The numbers of results.json as (section/name, value): of each split, and the cost."""
+    """Return the numbers of results.json for each split and for the cost, as (section/name, value)."""
     sections = {name: results[name] for name in ("train", "validation", "test", "cost") if name in results}
     return [
         (f"{section}/{name}", float(value))
@@ -143,8 +144,8 @@ def _artefacts(directory: pathlib.Path) -> list[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def _silence():
-    """No progress bars of artefacts, and few and short tries: whoever waits here has trained already."""
+def _silence() -> Iterator[None]:
+    """Turn off MLflow's progress bars and limit its retries to 2: the user has already waited for the training."""
     wanted = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update({name: value for name, value in wanted.items() if before[name] is None})

@@ -1,8 +1,10 @@
-"""A run while it is alive: its directory, its clock, and where it stands when it is resumed.
+"""A run in progress: its directory, its clock, and its state when it is resumed.
 
 `runs/<recipe>/<UTC time>_seed<seed>/` holds config.json, split.csv, history.csv, results.json, model.keras,
-predictions.csv, figures/ and report.html; while it trains also checkpoint.npz and best_<stage>_<epoch>.npz.
+predictions.csv, figures/ and report.html. During training it also holds checkpoint.npz and best_<stage>_<epoch>.npz.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -12,7 +14,9 @@ import pathlib
 import shutil
 import sys
 import time
+import types
 import weakref
+from typing import Any, Generic, TypeVar
 
 import keras
 import numpy as np
@@ -25,27 +29,31 @@ from common.report import page
 from common.runs import cost, finished_run, saved_model, tracking
 from common.training import checkpoints
 
+ConfigType = TypeVar("ConfigType", bound=flags.RunConfig)
 
-class Recorder:
-    """One run: its directory, its clock, and where it stands when it is resumed.
+
+class Recorder(Generic[ConfigType]):
+    """A run: its directory, its clock, and its state when it is resumed.
 
     Attributes:
-        config: the settings, those of the interrupted run when `--resume` was given.
+        config: the settings; those of the interrupted run if `--resume` is given.
         directory: the run directory.
-        progress: where it stands: what is finished, what it goes on from.
+        progress: what is finished, and the state from which the run continues.
     """
 
-    def __init__(self, recipe: str, config):
-        """Makes a new run directory, or opens the one that `config.resume` names.
+    config: ConfigType
+
+    def __init__(self, recipe: str, config: ConfigType) -> None:
+        """Make a new run directory, or open the one that `config.resume` names.
 
         Raises:
             UserError: the directory to resume is not an interrupted run of this recipe, the backbone is unknown, or
-                what `--tensorboard` or `--mlflow` need is not there.
+                `--tensorboard` or `--mlflow` needs something that is missing.
         """
-        backbones.check_name(getattr(config, "backbone", None))  # recipes on texts have none
+        backbones.check_name(getattr(config, "backbone", None))  # recipes for texts have none
         started = time.perf_counter()
         self.recipe, self.command = recipe, cost.command()
-        self.earlier_peaks: list[int] = []  # of memory, of parts of the run that are measured alone
+        self.earlier_peaks: list[int] = []  # peak memory in bytes of parts of the run that are measured separately
         cost.forget_peak_memory()
         if config.resume:
             self.directory = config.resume.expanduser()
@@ -57,18 +65,18 @@ class Recorder:
             self.directory = self._new_directory()
         self.progress = checkpoints.Progress(self.directory, started)
 
-    def _interrupted_config(self, config):
+    def _interrupted_config(self, config: ConfigType) -> ConfigType:
         path = self.directory / "config.json"
         if not path.is_file():
-            raise errors.UserError(f"--resume {config.resume}: no config.json there, so it is not a run directory")
+            raise errors.UserError(f"--resume {config.resume}: not a run directory, since it has no config.json")
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["recipe"] != self.recipe:
             raise errors.UserError(
-                f"--resume {config.resume}: that is a run of {stored['recipe']}, not of {self.recipe}"
+                f"--resume {config.resume}: this is a run of {stored['recipe']}, not of {self.recipe}"
             )
         if (self.directory / "results.json").is_file():
             raise errors.UserError(
-                f"--resume {config.resume}: that run is finished; its report can be drawn again by "
+                f"--resume {config.resume}: this run is finished; to draw its report again, use "
                 f"`python -m recipes report {config.resume}`"
             )
         changed = [
@@ -77,8 +85,8 @@ class Recorder:
             if field.name not in ("resume", "debug") and getattr(config, field.name) != field.default
         ]
         if changed:
-            raise errors.UserError(f"--resume takes all settings from the run: leave {', '.join(changed)} out")
-        self.command = stored["command"]  # the one that began it
+            raise errors.UserError(f"--resume reuses the settings of the interrupted run; remove {', '.join(changed)}")
+        self.command = stored["command"]  # the command that started the run
         return flags.from_dict(type(config), stored["config"])
 
     def _new_directory(self) -> pathlib.Path:
@@ -93,21 +101,23 @@ class Recorder:
                 continue
             except OSError as error:
                 raise errors.UserError(f"--out {self.config.out}: {error.strerror}; choose another folder") from error
-            # A mistake in the flags may show after this; it should not leave directories behind.
+            # A mistake in the flags may be found later; it should not leave an empty directory behind.
             weakref.finalize(self, _remove_unused, directory)
             return directory
-        raise errors.UserError(f"--out {self.config.out}: too many runs started in the same second")
+        raise errors.UserError(
+            f"--out {self.config.out}: too many runs started in the same second; start this one again"
+        )
 
-    def begin(self, backbone, model: keras.Model | None = None, **resolved) -> None:
-        """Writes config.json, with what the settings leave open, and says on stderr what trains.
+    def begin(self, backbone: backbones.Backbone, model: keras.Model | None = None, **resolved: Any) -> None:
+        """Write config.json, with defaults that are now known, and print on stderr which layers train.
 
         Args:
-            backbone: the `backbones.Backbone` that was chosen.
-            model: of which a table is shown.
+            backbone: the network that was chosen.
+            model: the model to print the table of; None prints none.
             resolved: further settings that are known now.
 
         Raises:
-            UserError: the disk would be full before the end.
+            UserError: the disk has too little free space for the run.
         """
         if model is not None:
             self._check_space(model)
@@ -116,17 +126,17 @@ class Recorder:
             print(freezing.trainable_table(model), file=sys.stderr)
 
     def _check_space(self, model: keras.Model) -> None:
-        """Refuses a disk that would be full at the end: of the model, its best epoch, and the optimizer's moments."""
+        """Refuse a disk that cannot hold the model, its best epoch and the optimizer's moments."""
         trainable, frozen = freezing.count_parameters(model)
         needed, free = 4 * (frozen + 5 * trainable), shutil.disk_usage(self.directory).free
         if needed > free:
             raise errors.UserError(
-                f"--out {self.config.out}: the run needs {words.size(needed)} there, {words.size(free)} are free; "
-                "free some, or choose another"
+                f"--out {self.config.out}: the run needs {words.size(needed)}, but only {words.size(free)} are free; "
+                "free some space, or choose another folder"
             )
 
-    def write_config(self, **resolved) -> None:
-        """Writes config.json: the settings with the defaults filled in, the versions, the command."""
+    def write_config(self, **resolved: Any) -> None:
+        """Write config.json: the settings with `resolved` filled in, the versions, the command."""
         self.config = dataclasses.replace(self.config, **resolved)
         files.write_json(self.directory / "config.json", {
             "recipe": self.recipe,
@@ -141,11 +151,11 @@ class Recorder:
         if self.config.tensorboard:
             print(f"curves: tensorboard --logdir {self.directory / 'tensorboard'}", file=sys.stderr)
 
-    def cost(self, model: keras.Model, *parts) -> dict:
-        """The `cost` section of results.json.
+    def cost(self, model: keras.Model, *parts: Any) -> dict[str, Any]:
+        """Return the `cost` section of results.json.
 
         Args:
-            model: the whole one.
+            model: the whole model.
             parts: every `FrozenPrefix` or `FrozenWindows` of the run.
         """
         history = finished_run.read_history(self.directory)
@@ -161,14 +171,15 @@ class Recorder:
             "cache_bytes": sum(part.cache_bytes for part in parts),
         }
 
-    def stage(self, name: str, model: keras.Model, score: dict) -> dict:
-        """A row of the `stages` section of results.json: what a training stage brought on validation, and its seconds
-        of training; those of the features, which stages share, are in `cost`.
+    def stage(self, name: str, model: keras.Model, score: dict[str, float]) -> dict[str, Any]:
+        """Return a row of the `stages` section of results.json: a stage's validation metrics and seconds of training.
+
+        The seconds for the features, which stages share, are in `cost`.
 
         Args:
-            name: of the stage, as in history.csv.
-            model: with the layers trainable that the stage trained.
-            score: `loss`, `accuracy` and further metrics on the validation photos, after the stage.
+            name: the name of the stage in history.csv.
+            model: the model, in which the layers that the stage trained are trainable.
+            score: `loss`, `accuracy` and further metrics on the validation samples, after the stage.
         """
         seconds = [row["seconds"] for row in finished_run.read_history(self.directory) if row["stage"] == name]
         return {
@@ -181,31 +192,31 @@ class Recorder:
 
     def finish(
         self,
-        part,
+        part: Any,
         strategy: str,
         *,
-        task,
-        sections: list,
+        task: types.ModuleType,
+        sections: list[types.ModuleType],
         predictions: dict[str, np.ndarray] | None = None,
         raw_input: keras.Model | None = None,
         groups: dict[str, list[str]] | None = None,
         columns: dict[str, list] | None = None,
         others: tuple = (),
-        **further,
+        **further: Any,
     ) -> finished_run.Result:
-        """Evaluates, saves what stays, draws the report and says what came out: a recipe's end.
+        """Evaluate and save the model, draw the report and print the summary: the end of a recipe.
 
         Args:
             part: the `FrozenPrefix` whose model was trained.
             strategy: what was done, in a few words.
             task: a module of `common.evaluation` with `evaluate(predictions, splits, side, seed, groups)`.
             sections: modules of `common.report`, as for `page.write`; each also has a `summary` for the terminal.
-            predictions: side → outputs (n, …), of classes their probabilities; default: what the model gives.
-            raw_input: the model that takes items as they come; default: that of photos.
-            groups: side → those of its samples, for the intervals; default: those of the split.
+            predictions: side → outputs (n, …), for classes the probabilities; default: the model's predictions.
+            raw_input: the model that takes items of any size; default: the model for photos.
+            groups: side → the group of each sample, for the intervals; default: the groups of the split.
             columns: further columns of predictions.csv, name → a value for each test sample.
             others: the run's other `FrozenPrefix`es, whose cost counts too.
-            further: more for results.json, before the cost.
+            further: further sections of results.json, placed before the cost.
         """
         splits, backbone = part.splits, part.backbone
         sides = predictions or {side: part.predict(side)[0] for side in sample_list.SPLIT_NAMES}
@@ -220,27 +231,29 @@ class Recorder:
         saved_model.save_model(self.directory, saved)
         return self.complete(results | {"cost": self.cost(part.model, part, *others)}, sections, saved)
 
-    def complete(self, results: dict, sections: list, saved=None) -> finished_run.Result:
-        """Writes results.json, the mark of a finished run, draws the report, publishes, and prints the summary.
+    def complete(
+        self, results: dict[str, Any], sections: list[types.ModuleType], saved: saved_model.SavedModel | None = None
+    ) -> finished_run.Result:
+        """Write results.json, which marks a run as finished, draw the report, publish the run and print the summary.
 
         Args:
-            results: what the run found.
+            results: the content of results.json.
             sections: as for `finish`.
-            saved: the `saved_model.SavedModel` that the report explains answers with, or None.
+            saved: the model whose answers the report explains, or None.
         """
         names = [section.__name__.rpartition(".")[2] for section in sections]
         result = self.write_results(results | {"sections": names})
         page.write(self.directory, sections, saved)
         self.publish()
-        for section in sections:  # what puts the numbers in doubt comes before them
+        for section in sections:  # warnings about the numbers are printed before them
             if hasattr(section, "warning"):
                 print(section.warning(result))
         for section in sections:
             print(section.summary(result))
         return result
 
-    def write_results(self, results: dict) -> finished_run.Result:
-        """Writes results.json, and removes the checkpoint."""
+    def write_results(self, results: dict[str, Any]) -> finished_run.Result:
+        """Write results.json, and remove the checkpoint."""
         results = {"recipe": self.recipe, "seed": self.config.seed} | results | {"versions": cost.versions()}
         files.write_json(self.directory / "results.json", results)
         flags.HOW_TO_GO_ON.clear()
@@ -249,14 +262,14 @@ class Recorder:
         return finished_run.Result(self.directory, results)
 
     def discard(self) -> None:
-        """Removes the run directory in which nothing was trained."""
+        """Remove the run directory if no config.json was written to it."""
         _remove_unused(self.directory)
 
     def publish(self) -> None:
-        """Sends the finished run with its report to MLflow, where `--mlflow` names it.
+        """Send the finished run with its report to MLflow, if `--mlflow` is given.
 
         Raises:
-            UserError: MLflow refused; the run itself is complete.
+            UserError: MLflow refused the run; the run itself is complete.
         """
         if self.config.mlflow:
             tracking.publish(self.directory, self.config.mlflow)
@@ -264,25 +277,25 @@ class Recorder:
 
 
 def _remove_unused(directory: pathlib.Path) -> None:
-    """Removes a run directory in which no training was set up; a list of bad photos stays."""
+    """Remove a run directory that has no config.json; one with a list of bad files (skipped.csv) stays."""
     with contextlib.suppress(OSError):
         files_there = {path.name for path in directory.rglob("*") if path.is_file()}
         if "config.json" not in files_there and "skipped.csv" not in files_there:
             shutil.rmtree(directory)
-            directory.parent.rmdir()  # where it was the only one
+            directory.parent.rmdir()  # fails, and is ignored, if it holds other runs
 
 
 # Predictions and the saved model --------------------------------------------------------------------------------
 
 
-def write_predictions(directory: pathlib.Path, splits, outputs: np.ndarray, **further) -> None:
-    """Writes predictions.csv: the test items with the answers beside the truth.
+def write_predictions(directory: pathlib.Path, splits: Any, outputs: np.ndarray, **further: list) -> None:
+    """Write predictions.csv: the test items, with the true and the predicted answers.
 
     Args:
         directory: the run directory.
-        splits: a `splits.Splits` whose test items were asked about.
-        outputs: (n, …) floats: of classes (n, k) their probabilities.
-        further: columns to add, n values each.
+        splits: a `splits.Splits` or `documents.Corpus` with the test items.
+        outputs: the outputs for the test items, (n, …) floats; for classes, the probabilities (n, k).
+        further: columns to add, with n values each.
     """
     judged = [splits.targets.judged(sample, output) for sample, output in zip(splits.test, outputs, strict=True)]
     columns = ["path", *judged[0], *further]
@@ -293,6 +306,6 @@ def write_predictions(directory: pathlib.Path, splits, outputs: np.ndarray, **fu
     )
 
 
-def _written(column: str, value):
-    """A value as predictions.csv has it: a confidence with six decimals, other fractions with six digits."""
+def _written(column: str, value: Any) -> Any:
+    """Format a value for predictions.csv: a confidence with six decimals, other floats with six digits."""
     return f"{value:.6f}" if column == "confidence" else f"{value:.6g}" if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""The settings that recipes share, as bases of their `Config`: photos and clips, a new head."""
+"""Settings that recipes share, as base classes of their `Config`: for photos and clips, and for a new head."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -11,68 +11,68 @@ from common.media import augmentation as augmentations
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PhotoConfig(flags.RunConfig):
-    """The flags of every recipe on photos or clips."""
+    """Flags of every recipe on photos or clips."""
 
     FORMS_OF_DATA = "a folder of class folders, a CSV, tfds:NAME or demo"
 
     data: str = "demo"  # demo, a folder of class folders, a CSV with path,label[,group][,split], or tfds:NAME
-    backbone: str | None = None  # demo, or a name in keras.applications, with :alpha where it has one
-    weights: str | None = None  # imagenet, demo, none or a file; default: demo for demo data, else imagenet
-    image_size: Annotated[int, Gt(0)] | None = None  # pixels a side; default: what the backbone was trained at
-    learning_rate: Annotated[float, Gt(0)] = 1e-3  # Adam's default, right for a new head on a frozen base
-    aspect: Literal["squash", "crop", "pad"] = "squash"  # photos to squares; crop if borders do not matter
-    # Which photos are test photos; default: the same as --seed.
+    backbone: str | None = None  # demo, or a name in keras.applications; MobileNetV2:0.35 sets alpha too
+    weights: str | None = None  # imagenet, demo, none or a file; default: demo on demo data, else imagenet
+    image_size: Annotated[int, Gt(0)] | None = None  # side length in pixels; default: the backbone's training size
+    learning_rate: Annotated[float, Gt(0)] = 1e-3  # Adam's default; suits a new head on a frozen base
+    aspect: Literal["squash", "crop", "pad"] = "squash"  # how photos become square; crop if their borders do not matter
+    # Seed that chooses the validation and test photos; default: the same as --seed.
     split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None
-    # Of all photos; default 0.15 (demo 0.2).
+    # Fraction of all photos; default: 0.15 (0.2 on demo data).
     validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
-    # Of all photos; default 0.15 (demo 0.6: 20 photos a class train).
+    # Fraction of all photos; default: 0.15 (0.6 on demo data, which leaves 20 training photos per class).
     test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
-    flip: bool = False  # mirror training photos left to right; not where the side carries meaning
-    # Turn them by up to so many degrees; 10 is small.
+    flip: bool = False  # mirror training photos left to right; not if left and right differ in meaning
+    # Rotate training photos by up to this many degrees; 10 is small.
     rotation: Annotated[float, Ge(0), Le(180), doc("in degrees")] = 0.0
-    # Up to this fraction closer or further; 0.1 is small.
+    # Zoom training photos in or out by up to this fraction; 0.1 is small.
     zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.0
-    # Up to this fraction more or less contrast; 0.1 is small.
+    # Raise or lower their contrast by up to this fraction; 0.1 is small.
     contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.0
-    # Augmented views cached of each training photo; 0 draws new ones each epoch, uncached, slow.
+    # Augmented views to cache for each training photo; 0 draws new ones each epoch, without a cache, slowly.
     views: Annotated[int, Ge(0)] = 8
-    skip_bad: bool = False  # leave unusable photos out instead of stopping; they are listed in skipped.csv
+    skip_bad: bool = False  # leave out unusable photos instead of stopping; skipped.csv lists them
 
     @property
     def augmentation(self) -> augmentations.Augmentation:
-        """How far a training photo may be changed."""
+        """The limits within which training photos are changed at random."""
         colour = getattr(self, "colour", 0.0)  # a flag of some recipes only
         return augmentations.Augmentation(self.flip, self.rotation, self.zoom, self.contrast, colour)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HeadConfig(PhotoConfig):
-    """The flags of a new head on a network for photos, trained until validation says stop."""
+    """Flags of a new head on a network for photos, trained with early stopping on validation photos."""
 
-    backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
-    head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights: better with few photos
-    # Dense units before the softmax; default 256 after flatten, none (0) after gap.
+    backbone: str | None = None  # keras.applications name, such as MobileNetV2:0.35; default: VGG16 (demo on demo data)
+    head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights, which is better with few photos
+    # Units of a Dense layer before the softmax; default: 256 after flatten, none (0) after gap.
     hidden_units: Annotated[int, Ge(0)] | None = None
-    # Before each Dense; default 0 after flatten, 0.3 after gap.
+    # Dropout rate before each Dense layer; default: 0 after flatten, 0.3 after gap.
     dropout: Annotated[float, Ge(0), Lt(1)] | None = None
-    # Penalty on the head's weights; 1e-4 to 1e-2 when training accuracy runs ahead of validation.
+    # L2 penalty on the head's weights; 1e-4 to 1e-2 if training accuracy is far above validation accuracy.
     l2: Annotated[float, Ge(0)] = 0.0
-    epochs: Annotated[int, Gt(0)] = 200  # of the head, an upper limit: early stopping ends the training
-    # Epochs of the head without a better validation loss before it stops.
+    epochs: Annotated[int, Gt(0)] = 200  # of the head; an upper limit, since early stopping ends the training
+    # Epochs without a lower validation loss before the training of the head stops.
     patience: Annotated[int, Gt(0)] = 10
-    learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head: Adam's default
+    learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head; Adam's default
 
     @property
     def likely_epochs(self) -> int:
-        """Where early stopping mostly ends, to plan with."""
+        """The epoch by which early stopping usually ends the training, for estimates of time."""
         return min(self.epochs, self.patience + 20)
 
     @property
     def units(self) -> int:
-        """Dense units before the softmax, those of the head where none are given."""
+        """Units of the Dense layer before the softmax; the default of `head` if none are given."""
         return {"flatten": 256, "gap": 0}[self.head] if self.hidden_units is None else self.hidden_units
 
     @property
     def dropout_rate(self) -> float:
-        """Dropout before each Dense, that of the head where none is given."""
+        """Dropout rate before each Dense layer; the default of `head` if none is given."""
         return {"flatten": 0.0, "gap": 0.3}[self.head] if self.dropout is None else self.dropout

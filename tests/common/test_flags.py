@@ -111,7 +111,7 @@ def test_help_shows_the_rule_of_thumb(capsys):
     with pytest.raises(SystemExit) as stop:
         flags.parse(training_settings.PhotoConfig, ["--help"])
     assert not stop.value.code
-    assert "halve it when memory runs out" in capsys.readouterr().out
+    assert "halve it if memory runs out" in capsys.readouterr().out
 
 
 def test_json_and_back():

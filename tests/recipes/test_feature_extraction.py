@@ -243,7 +243,7 @@ def test_resume_refuses_a_finished_run_and_what_is_no_run(finished, tmp_path):
 
 def test_resume_refuses_other_settings(finished, tmp_path):
     shutil.copy(finished.directory / "config.json", tmp_path)
-    with pytest.raises(errors.UserError, match="leave --learning-rate, --seed out|leave --seed, --learning-rate out"):
+    with pytest.raises(errors.UserError, match="remove --learning-rate, --seed|remove --seed, --learning-rate"):
         feature_extraction.run(feature_extraction.Config(resume=tmp_path, learning_rate=0.1, seed=5))
 
 

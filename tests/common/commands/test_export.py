@@ -246,7 +246,7 @@ def test_mistakes_are_one_line(vgg_run, tmp_path, monkeypatch):
     ):
         with pytest.raises(errors.UserError, match=message):
             export.export(vgg_run, formats, out=tmp_path, **settings)
-    with pytest.raises(errors.UserError, match="no model.keras there"):
+    with pytest.raises(errors.UserError, match="has no model.keras"):
         export.export(tmp_path, ["onnx"])
     with pytest.raises(errors.UserError, match="give a run's directory"):
         export.export(vgg_run / "model.keras", ["onnx"])

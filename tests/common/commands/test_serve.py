@@ -245,7 +245,7 @@ def test_mistakes_are_one_line(run, tmp_path, monkeypatch):
             serve.serve(run, port)
     with pytest.raises(errors.UserError, match="--port 70000: must be from 0 to 65535"):
         serve.serve(run, 70_000)
-    with pytest.raises(errors.UserError, match="no model.keras there"):
+    with pytest.raises(errors.UserError, match="has no model.keras"):
         serve.serve(tmp_path)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(errors.UserError, match=r"serve needs uvicorn: pip install -e '.\[serve\]'"):

@@ -51,10 +51,10 @@ def test_a_classifier_of_an_earlier_version_is_refused(tmp_path):
 
 def test_a_run_on_texts_names_the_commands_that_take_it(tmp_path):
     (tmp_path / "preset").mkdir()
-    with pytest.raises(errors.UserError, match="that take it are generate and report$"):
+    with pytest.raises(errors.UserError, match="use it with the commands generate and report$"):
         saved_model.load_model(tmp_path)
     (tmp_path / "classifier.keras").touch()
-    with pytest.raises(errors.UserError, match="that take it are predict and report$"):
+    with pytest.raises(errors.UserError, match="use it with the commands predict and report$"):
         saved_model.load_model(tmp_path)
     (tmp_path / "config.json").touch()
     with pytest.raises(errors.UserError, match="is not finished"):

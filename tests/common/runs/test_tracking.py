@@ -100,7 +100,7 @@ def test_a_finished_run_can_be_sent_later_to_a_data_base(run, tmp_path, monkeypa
 
 def test_no_server_is_found_out_before_the_training(tmp_path):
     config = feature_extraction.Config(mlflow="http://127.0.0.1:9", out=tmp_path)
-    with pytest.raises(errors.UserError, match="no MLflow server answers there"):
+    with pytest.raises(errors.UserError, match="no MLflow server answers at this address"):
         feature_extraction.run(config)
     assert not list(tmp_path.iterdir())
 
@@ -109,7 +109,7 @@ def test_no_server_is_found_out_before_the_training(tmp_path):
     ("address", "message"),
     [
         ("127.0.0.1:5000", "give the address of a server, http://"),
-        ("http://[::1", "no address"),
+        ("http://[::1", "not a valid address"),
         ("mlruns", "give the"),
     ],
 )
@@ -130,7 +130,7 @@ def test_what_answers_but_is_no_mlflow_is_said():
 
         threading.Thread(target=hang_up, daemon=True).start()
         for _ in range(2):
-            with pytest.raises(errors.UserError, match="no MLflow server answers there"):
+            with pytest.raises(errors.UserError, match="no MLflow server answers at this address"):
                 tracking.check(False, f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
@@ -148,7 +148,7 @@ def test_a_missing_package_is_said_before_the_training(monkeypatch):
 
 
 def test_a_run_that_is_not_finished_is_refused(tmp_path):
-    with pytest.raises(errors.UserError, match="no results.json there"):
+    with pytest.raises(errors.UserError, match="has no results.json"):
         tracking.publish(tmp_path, "sqlite:///a.db")
 
 

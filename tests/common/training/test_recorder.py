@@ -14,7 +14,7 @@ def test_a_disk_that_would_be_full_at_the_end_is_found_before_the_training(tmp_p
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 10**6, 10**6))
     record = recorder.Recorder("toy", settings.PhotoConfig(out=tmp_path / "runs"))
     backbone = tiny_network.demo()
-    with pytest.raises(errors.UserError, match=r"the run needs .* there, 1\sMB are free; free some"):
+    with pytest.raises(errors.UserError, match=r"the run needs .*, but only 1\sMB are free; free some"):
         record.begin(backbone, backbone.model)
     assert not (record.directory / "config.json").exists()
     small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
