@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import keras
@@ -54,7 +55,7 @@ class Plan:
     features: int
     run: int
 
-    def text(self, cache: str, out: str) -> str:
+    def text(self, cache: pathlib.Path, out: pathlib.Path) -> str:
         """Return the plan as lines for the terminal."""
         rows = [
             (step.name, f"{step.trains:,}" if step.trains else "", str(step.epochs or ""), _about(step.seconds))
@@ -101,7 +102,7 @@ def of_items(
     paths = data.paths("train")[: config.batch_size]
     batch = _read(paths, data, backbone, config)
     reading = speed.usual_seconds(lambda: _read(paths, data, backbone, config)) / len(paths)
-    targets = np.stack([data.targets.encoded(label) for label in data.labels("train")[: len(paths)]])
+    targets = np.array(data.targets.encoded(data.labels("train")[: len(paths)]))
 
     parts, steps, forward = [], [], 0.0
     for number, (first, epochs) in enumerate(stages or [(len(network.layers), 0)]):

@@ -16,18 +16,19 @@ import sys
 import time
 import types
 import weakref
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import keras
 import numpy as np
 
 from common import devices, errors, files, flags, words
 from common.data import sample_list
+from common.evaluation import baselines
 from common.models import backbones, freezing
 from common.models import raw_input as pixels
 from common.report import page
 from common.runs import cost, finished_run, saved_model, tracking
-from common.training import checkpoints
+from common.training import checkpoints, plan
 
 ConfigType = TypeVar("ConfigType", bound=flags.RunConfig)
 
@@ -95,6 +96,7 @@ class Recorder(Generic[ConfigType]):
         for attempt in range(1, 1000):
             name = stem if attempt == 1 else f"{stem}_{attempt}"
             directory = self.config.out.expanduser() / self.recipe / name
+            made = [folder for folder in (directory, *directory.parents) if not folder.exists()]
             try:
                 directory.mkdir(parents=True)
             except FileExistsError:
@@ -102,33 +104,54 @@ class Recorder(Generic[ConfigType]):
             except OSError as error:
                 raise errors.UserError(f"--out {self.config.out}: {error.strerror}; choose another folder") from error
             # A mistake in the flags may be found later; it should not leave an empty directory behind.
-            weakref.finalize(self, _remove_unused, directory)
+            self._remove = weakref.finalize(self, _remove_unused, made)
             return directory
         raise errors.UserError(
             f"--out {self.config.out}: too many runs started in the same second; start this one again"
         )
 
-    def begin(self, backbone: backbones.Backbone, model: keras.Model | None = None, **resolved: Any) -> None:
-        """Write config.json, with defaults that are now known, and print on stderr which layers train.
+    def begin(
+        self,
+        backbone: backbones.Backbone,
+        model: keras.Model,
+        splits: Any,
+        stages: list[tuple[int, int]],
+        *,
+        network: keras.Model | None = None,
+        turns: int = 1,
+        at: list | None = None,
+        **resolved: Any,
+    ) -> None:
+        """Write config.json, with defaults that are now known; with `--dry-run` print the plan and stop the program.
 
         Args:
             backbone: the network that was chosen.
-            model: the model to print the table of; None prints none.
+            model: the classifier on it, its layers frozen as in the stage that trains most.
+            splits: the items.
+            stages: of each stage the number of the first layer that trains, and its likely epochs.
+            network, turns, at: as for `plan.of_items`.
             resolved: further settings that are known now.
 
         Raises:
             UserError: the disk has too little free space for the run.
+            SystemExit: this is a dry run.
         """
-        if model is not None:
-            self._check_space(model)
+        self._check_space(model)
+        if self.config.dry_run:
+            self.print_plan(plan.of_items(model, backbone, splits, self.config, stages, network, turns, at))
         self.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, **resolved)
-        if model is not None:
-            print(freezing.trainable_table(model), file=sys.stderr)
+
+    def print_plan(self, planned: plan.Plan) -> NoReturn:
+        """Print the plan of a dry run, remove its directory and stop the program."""
+        print(f"dry run of {self.recipe}: nothing was trained, and nothing is kept")
+        print(planned.text(self.config.cache_directory / "features", self.config.out / self.recipe))
+        self.discard()
+        sys.exit()
 
     def _check_space(self, model: keras.Model) -> None:
         """Refuse a disk that cannot hold the model, its best epoch and the optimizer's moments."""
-        trainable, frozen = freezing.count_parameters(model)
-        needed, free = 4 * (frozen + 5 * trainable), shutil.disk_usage(self.directory).free
+        needed = plan.space(model.count_params(), freezing.count_parameters(model)[0])
+        free = shutil.disk_usage(self.directory).free
         if needed > free:
             raise errors.UserError(
                 f"--out {self.config.out}: the run needs {words.size(needed)}, but only {words.size(free)} are free; "
@@ -200,6 +223,7 @@ class Recorder(Generic[ConfigType]):
         predictions: dict[str, np.ndarray] | None = None,
         raw_input: keras.Model | None = None,
         groups: dict[str, list[str]] | None = None,
+        frozen: Any = None,
         columns: dict[str, list] | None = None,
         others: tuple = (),
         **further: Any,
@@ -214,6 +238,7 @@ class Recorder(Generic[ConfigType]):
             predictions: side → outputs (n, …), for classes the probabilities; default: the model's predictions.
             raw_input: the model that takes items of any size; default: the model for photos.
             groups: side → the group of each sample, for the intervals; default: the groups of the split.
+            frozen: the `FrozenPrefix` of the frozen network, on whose features baselines are fitted; None fits none.
             columns: further columns of predictions.csv, name → a value for each test sample.
             others: the run's other `FrozenPrefix`es, whose cost counts too.
             further: further sections of results.json, placed before the cost.
@@ -229,7 +254,10 @@ class Recorder(Generic[ConfigType]):
         model = raw_input or pixels.take_raw_pixels(part.model, backbone.preprocess, backbone.resize)
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
-        return self.complete(results | {"cost": self.cost(part.model, part, *others)}, sections, saved)
+        results["cost"] = self.cost(part.model, part, *others)
+        if frozen and self.config.baselines:
+            results["baselines"] = baselines.on_features(frozen, task, self.config.seed, groups or {})
+        return self.complete(results, sections, saved)
 
     def complete(
         self, results: dict[str, Any], sections: list[types.ModuleType], saved: saved_model.SavedModel | None = None
@@ -262,8 +290,9 @@ class Recorder(Generic[ConfigType]):
         return finished_run.Result(self.directory, results)
 
     def discard(self) -> None:
-        """Remove the run directory if no config.json was written to it."""
-        _remove_unused(self.directory)
+        """Remove the run directory in which nothing was trained, and the folders that were made for it."""
+        shutil.rmtree(self.directory)
+        self._remove()
 
     def publish(self) -> None:
         """Send the finished run with its report to MLflow, if `--mlflow` is given.
@@ -276,13 +305,19 @@ class Recorder(Generic[ConfigType]):
             print(f"mlflow: {self.config.mlflow} has this run", file=sys.stderr)
 
 
-def _remove_unused(directory: pathlib.Path) -> None:
-    """Remove a run directory that has no config.json; one with a list of bad files (skipped.csv) stays."""
+def _remove_unused(made: list[pathlib.Path]) -> None:
+    """Remove a run directory that has no config.json; one with a list of bad files (skipped.csv) stays.
+
+    Args:
+        made: the directory, and after it the folders above it that were made for it; they go if they are empty.
+    """
+    directory, *above = made
     with contextlib.suppress(OSError):
         files_there = {path.name for path in directory.rglob("*") if path.is_file()}
         if "config.json" not in files_there and "skipped.csv" not in files_there:
-            shutil.rmtree(directory)
-            directory.parent.rmdir()  # fails, and is ignored, if it holds other runs
+            shutil.rmtree(directory, ignore_errors=True)
+            for folder in above:
+                folder.rmdir()  # fails, and is ignored, if it holds other runs
 
 
 # Predictions and the saved model --------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class PhotoConfig(flags.RunConfig):
     contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.0
     # Augmented views to cache for each training photo; 0 draws new ones each epoch, without a cache, slowly.
     views: Annotated[int, Ge(0)] = 8
+    baselines: bool = True  # also fit logistic regression and the nearest centroid on the frozen network's features
     skip_bad: bool = False  # leave out unusable photos instead of stopping; skipped.csv lists them
 
     @property
