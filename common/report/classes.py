@@ -1,36 +1,41 @@
-"""The report of a run that tells classes apart: one page that opens without a network, and its figures."""
+"""The report of a classification run: one page that opens without a network, and its figures."""
+
+from __future__ import annotations
 
 import collections
 import os
+from collections.abc import Callable
+from typing import Any
 
+import keras
 import numpy as np
 
 from common import words
 from common.evaluation import classification, grad_cam, intervals
 from common.report import figures
 from common.report import page as pages
-from common.runs import finished_run
+from common.runs import finished_run, saved_model
 
 FILES = ("templates/classes.html",)
 SAMPLE_PHOTOS = 24
 WRONG_PHOTOS = 12
-EXPLAINED_PHOTOS = 6  # with Grad-CAM, of the right and of the wrong answers each
+EXPLAINED_PHOTOS = 6  # right and wrong answers shown with Grad-CAM, 6 of each
 MIX_UPS = 8
 LISTED_FILES = 50
 SPLITS = ("train", "validation", "test")
 CURVES = ("loss", "accuracy", "balanced_accuracy")
 
 
-def page(run, saved, parts):
-    """Return the page of a run that tells classes apart, and write its figures.
+def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, parts: list[dict[str, Any]]) -> str:
+    """Return the page of a classification run as HTML, and write its figures.
 
     Args:
-        run: a `finished_run.FinishedRun`.
-        saved: the run's `saved_model.SavedModel`; None leaves out what the network looked at.
+        run: the run to report.
+        saved: the run's model; None leaves out the pictures that explain answers.
         parts: what further sections return, in their order. Each is a dict with the `template` that shows it, its
-            entries in the `contents` (anchor, title), and the anchors of what it `covers` instead of this page; where
-            it has them also the `name` that its template calls it by, the template `top` above the result, the
-            `headline` metric, what is `resampled`, and whether the split `leaks`.
+            entries in the `contents` (anchor, title), and the anchors of sections of this page that it `covers` itself.
+            Optional keys are its `name` in templates, the template `top` above the result, the `headline` metric,
+            what is `resampled`, and whether the split `leaks`.
     """
     covered = {anchor for part in parts for anchor in part["covers"]}
     groups = _has_groups(run)
@@ -61,7 +66,7 @@ def page(run, saved, parts):
         reliability=None if "calibration" in covered else _reliability_diagram(run),
         wrong=_wrong_photos(run),
         num_wrong=sum(not row["correct"] for row in run.predictions),
-        explained=_explained_photos(run, saved) if explains else None,
+        explained=_explained_photos(run, saved) if saved and explains else None,
         unit=run.unit,
         few_units=intervals.FEW_UNITS,
         listed_files=LISTED_FILES,
@@ -72,12 +77,12 @@ def page(run, saved, parts):
 # The sections -------------------------------------------------------------------------------------
 
 
-def _headline(run, metric):
-    """The number at the top, its interval, and what always guessing the largest training class would give.
+def _headline(run: finished_run.FinishedRun, metric: str) -> dict[str, Any]:
+    """Return the number at the top, its interval, and the score of always guessing the largest training class.
 
     Args:
-        run: a `finished_run.FinishedRun`.
-        metric: `accuracy`, or `balanced_accuracy` where one class is most of the photos.
+        run: the run to report.
+        metric: `accuracy`, or `balanced_accuracy` if most photos are of one class.
     """
     test = run.results["test"]
     guessing = classification.guessing(run.results)
@@ -93,12 +98,12 @@ def _headline(run, metric):
     }
 
 
-def _has_groups(run):
+def _has_groups(run: finished_run.FinishedRun) -> bool:
     return any(row.get("group") and row["split"] == "test" for row in run.split)
 
 
-def _sample_photos(run):
-    """Training photos, about as many of each class, spread evenly over its list: the same every time."""
+def _sample_photos(run: finished_run.FinishedRun) -> list[pages.Photo]:
+    """Return training photos, about equally many of each class and evenly spaced in its list: always the same ones."""
     by_class = collections.defaultdict(list)
     for row in run.split:
         if row["split"] == "train":
@@ -111,13 +116,13 @@ def _sample_photos(run):
     return pages.photo_sheet(run, f"training_{run.unit}s", chosen)
 
 
-def _trained(run):
-    """The epochs of this run's model; those of models that were only compared with it are left out."""
+def _trained(run: finished_run.FinishedRun) -> list[dict]:
+    """Return the epochs of this run's model, without those of models that were only compared with it."""
     stages = [row["stage"] for row in run.results.get("stages", [])]
     return [row for row in run.history if not stages or row.get("stage", stages[0]) in stages]
 
 
-def _learning_curves(run):
+def _learning_curves(run: finished_run.FinishedRun) -> list[pages.Figure]:
     history, best = _trained(run), _kept_epoch(run)
     metrics = [name for name in CURVES if any(name in row or f"val_{name}" in row for row in history)]
     told = f"on training and validation data in {len(history)} epochs"
@@ -128,7 +133,7 @@ def _learning_curves(run):
     ]  # fmt: skip
 
 
-def _stage_curve(run):
+def _stage_curve(run: finished_run.FinishedRun) -> pages.Figure | None:
     stages = run.results.get("stages", [])
     if len(stages) < 2:
         return None
@@ -139,27 +144,27 @@ def _stage_curve(run):
     return pages.figure(run, "stages", alt, figures.stage_curve, stages, kept)
 
 
-def _kept_epoch(run):
-    """The epoch to mark as the best; None where something else than the lowest loss decided what was kept."""
+def _kept_epoch(run: finished_run.FinishedRun) -> int | None:
+    """Return the epoch to mark as the best; None if the kept weights were not chosen by the lowest loss."""
     by_loss = run.results.get("monitor", "loss") == "loss"
     return _best_epoch(_trained(run)) if by_loss and "kept_stage" not in run.results else None
 
 
-def _best_epoch(history):
-    """The epoch with the lowest validation loss, counted from 0; None where there is no validation loss."""
+def _best_epoch(history: list[dict]) -> int | None:
+    """Return the epoch with the lowest validation loss, counted from 0; None if there is no validation loss."""
     losses = np.array([row.get("val_loss", np.nan) for row in history])
     return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
 
 
-def _confusion_matrix(run):
+def _confusion_matrix(run: finished_run.FinishedRun) -> pages.Figure:
     test = run.results["test"]
     alt = f"Confusion matrix of {len(run.class_names)} classes; the most frequent mix-ups are listed below"
     matrix = test["confusion_matrix"]
     return pages.figure(run, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names)
 
 
-def mix_ups(run):
-    """The most frequent wrong answers: true class, predicted class, count and share of the true class."""
+def mix_ups(run: finished_run.FinishedRun) -> list[dict[str, Any]]:
+    """Return the most frequent wrong answers: true class, predicted class, count and share of the true class."""
     matrix = np.array(run.results["test"]["confusion_matrix"])
     totals = matrix.sum(axis=1)
     wrong = matrix * (1 - np.eye(len(matrix), dtype=int))
@@ -172,23 +177,23 @@ def mix_ups(run):
     ]  # fmt: skip
 
 
-def _reliability_diagram(run):
+def _reliability_diagram(run: finished_run.FinishedRun) -> pages.Figure:
     bins = classification.reliability(*run.probabilities_and_labels())
     alt = "Accuracy against confidence, in bins of confidence"
     return pages.figure(run, "reliability", alt, figures.reliability_diagram, bins)
 
 
-def _wrong_photos(run):
+def _wrong_photos(run: finished_run.FinishedRun) -> list[pages.Photo]:
     wrong = [row for row in run.predictions if not row["correct"]]
     return pages.photo_sheet(run, f"wrong_{run.unit}s", sorted(wrong, key=_minus_confidence)[:WRONG_PHOTOS])
 
 
-def _minus_confidence(row):
+def _minus_confidence(row: dict) -> float:
     return -row["confidence"]
 
 
-def _explained_photos(run, saved):
-    """Photos with the heat for the predicted class, as {"wrong": [...], "right": [...]}."""
+def _explained_photos(run: finished_run.FinishedRun, saved: saved_model.SavedModel) -> dict[str, list[pages.Photo]]:
+    """Return photos with the heatmap of the predicted class, as {"wrong": [...], "right": [...]}."""
     rows = _rows_to_explain(run)
     heat = grad_cam.for_files(saved.model, saved.medium.read)
     photos = pages.explained_photos(run, "grad_cam", rows, [row["predicted"] for row in rows], heat)
@@ -198,8 +203,8 @@ def _explained_photos(run, saved):
     }
 
 
-def _rows_to_explain(run):
-    """The surest wrong answers, and the surest right one of classes spread over the list."""
+def _rows_to_explain(run: finished_run.FinishedRun) -> list[dict]:
+    """Return the most confident wrong answers, and the most confident right answer of evenly spaced classes."""
     there = sorted((row for row in run.predictions if os.path.isfile(row["path"])), key=_minus_confidence)
     wrong = [row for row in there if not row["correct"]]
     surest = {row["label"]: row for row in reversed(there) if row["correct"]}
@@ -207,16 +212,17 @@ def _rows_to_explain(run):
     return wrong[:EXPLAINED_PHOTOS] + words.spread(right, EXPLAINED_PHOTOS)
 
 
-def for_answers(model):
-    """Return the function of a photo in the network's size and a class index to the photo as the network saw it, and
-    with the places that speak for the class, as data URIs `seen` and `heat`.
+def for_answers(model: keras.Model) -> Callable[[np.ndarray, int], dict[str, str]]:
+    """Return a function that explains an answer, from a photo in the network's size and a class index.
+
+    It returns two data URIs: `seen` is the photo as the network sees it, `heat` the same with the class's heatmap.
 
     Args:
-        model: that of a run, which takes raw pixels.
+        model: the model of a run, which takes raw pixels.
     """
     explain = grad_cam.for_pictures(model)
 
-    def pictures(look, index):
+    def pictures(look: np.ndarray, index: int) -> dict[str, str]:
         (heatmap,) = explain([look], [index])
         seen = np.clip(look.round(), 0, 255).astype("uint8")
         return {"seen": pages.jpeg_uri(seen), "heat": pages.jpeg_uri(grad_cam.overlay(seen, heatmap))}
@@ -225,7 +231,7 @@ def for_answers(model):
 
 
 def summary(result: finished_run.Result) -> str:
-    """The table that a run ends with: validation and test side by side, the cost, and where the report is."""
+    """Return the table printed at the end of a run: validation and test metrics, the cost, the path of the report."""
     rows: list[tuple[str, ...]] = [("", "validation", "test")]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
         rows.append(
@@ -236,7 +242,7 @@ def summary(result: finished_run.Result) -> str:
     if result.results["test"].get("interval_units", intervals.FEW_UNITS) < intervals.FEW_UNITS:
         count = result.results["test"]["interval_units"]
         kind = f"{result.unit}s" if count == result.results["test"]["n"] else "groups"
-        rows.append((f"of so few {kind} it says little", "", f"{count} {kind}"))
+        rows.append((f"not reliable: few {kind}", "", f"{count} {kind}"))
     rows.append((f"{result.unit}s", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
     cost = result.results["cost"]
     lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
