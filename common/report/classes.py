@@ -53,6 +53,7 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         **{part["name"]: part for part in parts},
         covered=covered,
         headline=_headline(run, metrics[-1]),
+        as_good=baselines_as_good(run.results),
         leaks=any(part.get("leaks") for part in parts),
         groups=groups,
         resampled=units[-1],
@@ -230,6 +231,35 @@ def for_answers(model: keras.Model) -> Callable[[np.ndarray, int], dict[str, str
     return pictures
 
 
+def headline_metric(results: dict[str, Any]) -> str:
+    """Return the metric that counts: balanced accuracy where one class is most of the items, else accuracy."""
+    return "balanced_accuracy" if "clinic" in results else "accuracy"
+
+
+def baselines_as_good(results: dict[str, Any]) -> list[str]:
+    """Return the baselines, in words, that validate at least as well as the run; none for a run that is one itself."""
+    found, metric = results.get("baselines", {}), headline_metric(results)
+    if results["strategy"] in found:
+        return []
+    return [
+        words.words(name)
+        for name, scores in found.items()
+        if scores["validation"][metric] >= results["validation"][metric]
+    ]
+
+
+def _baseline_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the rows of the terminal's table on what the run has to beat."""
+    found, metric = results.get("baselines", {}), headline_metric(results)
+    rows = [
+        (f"  {words.words(name)}", *(f"{scores[side][metric]:.3f}" for side in ("validation", "test")))
+        for name, scores in found.items()
+    ]
+    guessing = classification.guessing(results)
+    rows.append(("  always the largest class", "", f"{guessing[metric]:.3f}"))
+    return [(f"{words.words(metric)} of baselines", "", ""), *rows]
+
+
 def summary(result: finished_run.Result) -> str:
     """Return the table printed at the end of a run: validation and test metrics, the cost, the path of the report."""
     rows: list[tuple[str, ...]] = [("", "validation", "test")]
@@ -244,6 +274,7 @@ def summary(result: finished_run.Result) -> str:
         kind = f"{result.unit}s" if count == result.results["test"]["n"] else "groups"
         rows.append((f"not reliable: few {kind}", "", f"{count} {kind}"))
     rows.append((f"{result.unit}s", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
+    rows += _baseline_rows(result.results)
     cost = result.results["cost"]
     lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
     epochs = f"{words.plural(cost['epochs'], 'epoch')}, " if cost["epochs"] else ""
@@ -251,6 +282,8 @@ def summary(result: finished_run.Result) -> str:
         f"{epochs}{cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 1e6:,.0f} MB of memory, "
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
+    if better := baselines_as_good(result.results):
+        lines.append(f"{words.listed(better)} on the same features: as good on validation, and cheaper")
     if "kept_stage" in result.results:
         lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
