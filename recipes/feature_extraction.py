@@ -28,6 +28,7 @@ from __future__ import annotations
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
+import sys
 
 import keras
 
@@ -86,7 +87,8 @@ def run(config: Config) -> finished_run.Result:
         backbone = backbones.choose(config, default="VGG16")
         freezing.freeze(backbone.model)
         model = build_model(backbone.model, len(splits.class_names), config)
-    record.begin(backbone, model)
+    record.begin(backbone, model, splits, stages(backbone.model, config))
+    print(freezing.trainable_table(model), file=sys.stderr)
 
     # The frozen layers run once per photo, into a cache. The suffix is what trains: it shares its layers with `model`.
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
@@ -102,7 +104,7 @@ def run(config: Config) -> finished_run.Result:
     fitting.fit(record, prefix, "head", config.epochs, patience=config.patience, class_weight=weights)
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
-    return record.finish(prefix, "feature_extraction", task=classification, sections=[classes])
+    return record.finish(prefix, "feature_extraction", task=classification, sections=[classes], frozen=prefix)
 
 
 if __name__ == "__main__":

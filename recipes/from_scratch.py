@@ -38,7 +38,7 @@ from common.data import dataset
 from common.evaluation import classification
 from common.features import frozen_prefix
 from common.media import photos
-from common.models import backbones
+from common.models import backbones, freezing
 from common.report import classes
 from common.runs import finished_run
 from common.training import checkpoints, fitting, recorder, settings
@@ -158,7 +158,8 @@ def run(config: Config) -> finished_run.Result:
     with device.scope():
         backbone = backbones.choose(config, default="VGG16")
         model = build_model(normalised(backbone.model), len(splits.class_names), config)
-    record.begin(backbone, model)
+    record.begin(backbone, model, splits, stages(backbone.model, config))
+    print(freezing.trainable_table(model), file=sys.stderr)
     whole = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
 
     # Training: the rate first, a few epochs with each; then from the start with the best one.

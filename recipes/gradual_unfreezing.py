@@ -135,7 +135,8 @@ def run(config: Config) -> finished_run.Result:
         backbone = backbones.choose(config, default="VGG16")
         model = build_model(backbone.model, len(splits.class_names), config)
     planned = plan(backbone.model, config)
-    record.begin(backbone)
+    freezing.unfreeze(backbone.model, planned[-1].first, config.batch_norm)
+    record.begin(backbone, model, splits, stages(backbone.model, config))
 
     # The layers before each stage's cut run once per photo. The cut furthest from the head comes first, so that
     # every other is computed from the one before: all of them together cost one pass through the network.
@@ -178,7 +179,7 @@ def run(config: Config) -> finished_run.Result:
     part = prefixes[stage]
     return record.finish(
         part, f"kept {kept.name}", task=classification, sections=[classes], stages=rows, kept_stage=kept.name,
-        others=tuple(other for other in prefixes.values() if other is not part),
+        frozen=prefixes[planned[0]], others=tuple(other for other in prefixes.values() if other is not part),
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
+import sys
 from typing import Annotated, Literal
 
 import keras
@@ -36,14 +37,10 @@ from common.data import dataset
 from common.evaluation import classification
 from common.features import frozen_prefix
 from common.media import photos
-from common.models import backbones, freezing
+from common.models import backbones, freezing, linear_heads
 from common.report import classes
 from common.runs import finished_run
 from common.training import recorder, settings
-
-PENALTIES = tuple(10.0**power for power in range(-5, 3))  # C of logistic regression: small is strong
-SHARPNESS = tuple(10.0 ** (power / 4) for power in range(-16, 9))  # of the softmax over distances
-
 
 STRATEGIES = {
     "nearest_centroid": ("the class whose mean training feature is nearest", {"classifier": "nearest_centroid"}),
@@ -68,61 +65,6 @@ def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:
     return keras.Model(base_model.input, output, name="classifier")
 
 
-def logistic_regression(features: dict, labels: dict, num_classes: int):
-    """Multinomial logistic regression on standardised features; its penalty is chosen on the validation photos.
-
-    Args:
-        features: `train` and `validation`, (n, channels) floats.
-        labels: likewise, class indices (n,).
-        num_classes: number of classes, each with a training photo.
-
-    Returns:
-        Kernel (channels, num_classes) and bias (num_classes,) of the softmax layer, and what was chosen.
-    """
-    from sklearn import linear_model, metrics, preprocessing  # here: it takes a second, which --help has no use for
-
-    scaler = preprocessing.StandardScaler().fit(features["train"])
-    train, validation = (scaler.transform(features[split]) for split in ("train", "validation"))
-    found, model = [], linear_model.LogisticRegression(max_iter=1000, warm_start=True)
-    for penalty in PENALTIES:  # from strong to weak, each starting at the one before
-        model.set_params(C=penalty).fit(train, labels["train"])
-        score = metrics.log_loss(labels["validation"], model.predict_proba(validation), labels=range(num_classes))
-        found.append((score, penalty, model.coef_.T.copy(), model.intercept_.copy()))
-    _, penalty, kernel, bias = min(found, key=lambda each: each[0])
-    if num_classes == 2:  # scikit-learn gives the second class's logit alone
-        kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])
-    kernel = kernel / scaler.scale_[:, None]
-    return kernel, bias - scaler.mean_ @ kernel, {"C": penalty}
-
-
-def nearest_centroid(features: dict, labels: dict, num_classes: int):
-    """The class whose mean training feature is nearest; probabilities are a softmax over minus the squared distances,
-    as sharp as suits the validation photos. Arguments and results as for `logistic_regression`.
-
-    Minus the squared distance |x - m|² is 2 m·x - |m|² and a part that is the same for all classes: linear in x.
-    """
-    from sklearn import preprocessing
-
-    scaler = preprocessing.StandardScaler().fit(features["train"])
-    train = scaler.transform(features["train"])
-    centroids = np.stack([train[labels["train"] == number].mean(axis=0) for number in range(num_classes)])
-    kernel, bias = 2 * centroids.T, -(centroids**2).sum(axis=1)
-    logits = scaler.transform(features["validation"]) @ kernel + bias
-    scores = [_log_loss(sharpness * logits, labels["validation"]) for sharpness in SHARPNESS]
-    sharpness = SHARPNESS[int(np.argmin(scores))]
-    kernel = sharpness * kernel / scaler.scale_[:, None]
-    return kernel, sharpness * bias - scaler.mean_ @ kernel, {"sharpness": sharpness}
-
-
-def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean cross-entropy of (n, classes) logits."""
-    logits = logits - logits.max(axis=1, keepdims=True)
-    return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).mean())
-
-
-CLASSIFIERS = {"logistic_regression": logistic_regression, "nearest_centroid": nearest_centroid}
-
-
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
     """What trains: nothing does, so no stage takes a number of epochs."""
     return []
@@ -141,7 +83,8 @@ def run(config: Config) -> finished_run.Result:
         backbone = backbones.choose(config, default="VGG16")
         freezing.freeze(backbone.model)
         model = build_model(backbone.model, num_classes)
-    record.begin(backbone, model)
+    record.begin(backbone, model, splits, stages(backbone.model, config))
+    print(freezing.trainable_table(model), file=sys.stderr)
 
     # The network runs once per photo; the classifier is fitted on what it makes of them. Augmented views are further
     # training photos.
@@ -149,11 +92,13 @@ def run(config: Config) -> finished_run.Result:
     views = {side: prefix.features(side) for side in ("train", "validation")}
     features = {side: np.concatenate(values) for side, values in views.items()}
     labels = {side: np.tile(splits.labels(side), len(values)) for side, values in views.items()}
-    kernel, bias, chosen = CLASSIFIERS[config.classifier](features, labels, num_classes)
+    kernel, bias, chosen = linear_heads.CLASSIFIERS[config.classifier](features, labels, num_classes)
     model.get_layer("probabilities").set_weights([kernel, bias])
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
-    return record.finish(prefix, config.classifier, task=classification, sections=[classes], chosen=chosen)
+    return record.finish(
+        prefix, config.classifier, task=classification, sections=[classes], frozen=prefix, chosen=chosen
+    )
 
 
 if __name__ == "__main__":

@@ -137,8 +137,8 @@ def run(config: Config) -> finished_run.Result:
 
     # The layers that never train run once per photo, up to the cut; the rest of the base, frozen in stage 1, is
     # computed from there.
-    record.begin(backbone, unfreeze_from=first_name)
     freezing.unfreeze(backbone.model, first, config.batch_norm)
+    record.begin(backbone, model, splits, stages(backbone.model, config), unfreeze_from=first_name)
     unfrozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
     freezing.freeze(backbone.model)
     frozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
@@ -171,8 +171,8 @@ def run(config: Config) -> finished_run.Result:
 
     # Evaluation: here, and nowhere else, the test photos are compared with their labels.
     return record.finish(
-        unfrozen, f"head, then from {first_name}", task=classification, sections=[classes], others=(frozen,),
-        stages=rows, kept_stage="fine_tuning" if tuned.improved else "head",
+        unfrozen, f"head, then from {first_name}", task=classification, sections=[classes], frozen=frozen,
+        others=(frozen,), stages=rows, kept_stage="fine_tuning" if tuned.improved else "head",
     )  # fmt: skip
 
 

@@ -195,6 +195,13 @@ def train_with_leak(config: Config, directory) -> finished_run.Result:
     )
 
 
+def stages(base_model: keras.Model, first: int, config: Config) -> list[tuple[int, int]]:
+    """Return, for each stage, the number of the first layer that trains and the number of epochs."""
+    choices = len(imbalance.CHOICES) if config.compare_imbalance or config.data == "demo" else 1
+    heads = [(len(base_model.layers), config.epochs)] * choices
+    return [*heads, (first, config.fine_tuning_epochs)] if config.fine_tuning_epochs else heads
+
+
 def run(config: Config) -> finished_run.Result:
     """Trains the head, then the last layers too, unless that harms; reads the test pictures once."""
     record = recorder.Recorder("skin_lesions", config)
@@ -214,10 +221,13 @@ def run(config: Config) -> finished_run.Result:
     ((_, first),) = blocks.last_blocks(backbone.model, 1)
     if config.unfreeze_from:
         first = blocks.layer_number(backbone.model, config.unfreeze_from)
-    record.begin(backbone, unfreeze_from=backbone.model.layers[first].name)
+    freezing.unfreeze(backbone.model, first, config.batch_norm)
+    record.begin(
+        backbone, model, splits, stages(backbone.model, first, config), turns=config.test_time_views,
+        unfreeze_from=backbone.model.layers[first].name,
+    )  # fmt: skip
 
     # The layers that never train run once for each picture and each of its augmented views.
-    freezing.unfreeze(backbone.model, first, config.batch_norm)
     unfrozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config, config.test_time_views)
     freezing.freeze(backbone.model)
     frozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config, config.test_time_views)
@@ -225,7 +235,7 @@ def run(config: Config) -> finished_run.Result:
     # Stage 1: the head, on the frozen base.
     print(freezing.trainable_table(model), file=sys.stderr)
     head = train(frozen, record, device, "head", config.imbalance, config.epochs, config.learning_rate)
-    stages, kept, part = [record.stage("head", model, head.score)], "head", frozen
+    rows, kept, part = [record.stage("head", model, head.score)], "head", frozen
     compared = {}
     if config.compare_imbalance or config.data == "demo" and config.split == "lesion":
         compared["imbalance"] = compare_choices(frozen, record, device, backbone)
@@ -239,7 +249,7 @@ def run(config: Config) -> finished_run.Result:
             unfrozen, record, device, "fine_tuning", config.imbalance, config.fine_tuning_epochs,
             config.fine_tuning_rate, config.warmup_epochs, baseline=head.score,
         )  # fmt: skip
-        stages.append(record.stage("fine_tuning", model, tuned.score))
+        rows.append(record.stage("fine_tuning", model, tuned.score))
         kept = "fine_tuning" if tuned.improved else "head"
         if kept == "head":
             freezing.freeze(backbone.model)
@@ -279,7 +289,7 @@ def run(config: Config) -> finished_run.Result:
         groups={side: each.lesions for side, each in final.items()},
         columns={name: [getattr(facts, name) for facts in about] for name in names},
         raw_input=raw_input.take_raw_pixels(model, backbone.preprocess, backbone.resize, config.test_time_views),
-        others=(frozen if part is unfrozen else unfrozen,), stages=stages, kept_stage=kept, clinic=found,
+        frozen=frozen, others=(frozen if part is unfrozen else unfrozen,), stages=rows, kept_stage=kept, clinic=found,
     )  # fmt: skip
 
 

@@ -205,6 +205,12 @@ def order_and_pairs(model, backbone, splits, probabilities, config: Config) -> d
     }
 
 
+def stages(after: keras.Model, first: int | None, config: Config) -> list[tuple[int, int]]:
+    """Return, for each stage, the number of the first layer of `after` that trains and the number of epochs."""
+    head = (len(after.layers), config.epochs)
+    return [head] if first is None else [head, (0, config.fine_tuning_epochs)]
+
+
 def run(config: Config) -> finished_run.Result:
     """Trains the head, then, if asked to, the last layers too; reads the test clips once."""
     record = recorder.Recorder("video_actions", config)
@@ -226,14 +232,19 @@ def run(config: Config) -> finished_run.Result:
         if config.temporal == "inflated":
             after = inflate.inflated(after, config.frames)
         model, behind = build_model(before, after, len(splits.class_names), config)
-    record.begin(backbone, unfreeze_from=None if first is None else backbone.model.layers[first].name)
+    freezing.freeze(backbone.model)
+    if first is not None:
+        freezing.unfreeze(after, 0, config.batch_norm)
+    record.begin(
+        backbone, model, splits, stages(after, first, config),
+        network=after, at=[behind["head"], behind["fine_tuning"]],
+        unfreeze_from=None if first is None else backbone.model.layers[first].name,
+    )  # fmt: skip
 
     # The layers that never train run once for each clip and each of its augmented views.
     cut_at = functools.partial(frozen_prefix.FrozenPrefix, model, backbone, splits, config)
-    freezing.freeze(backbone.model)
     prefixes = {}
     if first is not None:
-        freezing.unfreeze(after, 0, config.batch_norm)
         prefixes["fine_tuning"] = cut_at(at=behind["fine_tuning"])
         freezing.freeze(after)
     prefixes["head"] = cut_at(at=behind["head"])
@@ -242,7 +253,7 @@ def run(config: Config) -> finished_run.Result:
     # Stage 1: the head, on the frozen network.
     print(freezing.trainable_table(model), file=sys.stderr)
     head = train(prefixes["head"], record, device, "head", config.epochs, config.learning_rate)
-    stages, trained, kept = [record.stage("head", model, head.score)], "head", "head"
+    rows, trained, kept = [record.stage("head", model, head.score)], "head", "head"
 
     # Stage 2: the head and the last layers, slowly; the head comes back where that validates worse.
     if first is not None:
@@ -253,7 +264,7 @@ def run(config: Config) -> finished_run.Result:
             prefixes[trained], record, device, trained, config.fine_tuning_epochs, config.fine_tuning_rate,
             config.warmup_epochs, baseline=head.score,
         )  # fmt: skip
-        stages.append(record.stage(trained, model, tuned.score))
+        rows.append(record.stage(trained, model, tuned.score))
         kept = trained if tuned.improved else "head"
         if kept == "head":
             freezing.freeze(after)
@@ -280,7 +291,7 @@ def run(config: Config) -> finished_run.Result:
         part, f"{config.temporal}, {kept.replace('_', ' ')}", task=classification, sections=[classes, motion],
         predictions=answers,
         raw_input=frames.take_raw_clips(model, backbone.preprocess, backbone.resize, looking),
-        others=tuple(prefixes.values()), stages=stages, clips=found, **last,
+        frozen=prefixes.get("head", part), others=tuple(prefixes.values()), stages=rows, clips=found, **last,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from common.evaluation import classification
 PENALTIES = (0.1, 1.0, 10.0, 100.0)  # scikit-learn's C, from strong to weak
 
 
-def counted_words(corpus: documents.Corpus, seed: int = 0) -> dict:
+def evaluate(corpus: documents.Corpus, seed: int = 0) -> dict:
     """Evaluate logistic regression on TF-IDF features of words and word pairs, a baseline for text classifiers.
 
     The penalty is chosen on the validation documents. The test documents are read once.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from typing import Any
 
@@ -110,7 +111,7 @@ def of_items(
         part = frozen_prefix.FrozenPrefix(model, backbone, data, config, turns, at[number] if at else None, fill=False)
         parts.append(part)
         if part.tensors and not forward:
-            forward = speed.usual_seconds(lambda part=part: part.cut.prefix.predict_on_batch(batch)) / len(paths)
+            forward = speed.usual_seconds(functools.partial(part.cut.prefix.predict_on_batch, batch)) / len(paths)
         if epochs:
             zeros = [np.zeros((len(paths), *tensor.shape[1:]), "float32") for tensor in part.tensors] or [batch]
             begin, step = speed.of_training(part.suffix, zeros if len(zeros) > 1 else zeros[0], targets)

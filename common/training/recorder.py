@@ -255,7 +255,7 @@ class Recorder(Generic[ConfigType]):
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
         results["cost"] = self.cost(part.model, part, *others)
-        if frozen and self.config.baselines:
+        if frozen and frozen.config.baselines:
             results["baselines"] = baselines.on_features(frozen, task, self.config.seed, groups or {})
         return self.complete(results, sections, saved)
 
