@@ -1,63 +1,79 @@
-"""All test metrics from one array of probabilities: the test set itself is read once, by the caller.
+"""Test metrics from one array of probabilities; the caller reads the test set once.
 
-Whatever scikit-learn has comes from scikit-learn; calibration is here.
+The metrics are scikit-learn's where it has them; calibration is implemented here.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn import metrics
 
+from common.data import splits as data_splits
 from common.evaluation import intervals
 
 CALIBRATION_BINS = 15  # the number of bins in Guo et al. (2017)
 
 
-HEADLINE = "accuracy"  # what strategies are chosen by, and what a report begins with
+HEADLINE = "accuracy"  # the metric that strategies are chosen by and that a report begins with
 
 
-def evaluate(probabilities, splits, side, seed=0, groups=None):
+def evaluate(
+    probabilities: ArrayLike,
+    splits: data_splits.Splits,
+    side: str,
+    seed: int = 0,
+    groups: Sequence[str] | None = None,
+) -> dict:
     """Return every metric of a classifier on one side of a split, as `scores` does.
 
     Args:
-        probabilities: (n, k) floats, what the classifier says of the side's samples, in their order.
-        splits: a `splits.Splits`.
+        probabilities: (n, k) floats, the classifier's output for the side's samples, in their order.
+        splits: the splits with the labels, class names and groups.
         side: `train`, `validation` or `test`.
-        seed: of the bootstrap.
-        groups: of the samples, where they are not those of the split.
+        seed: seed of the bootstrap.
+        groups: groups of the samples; default: those of the split.
     """
     groups = splits.groups(side) if groups is None else groups
     return scores(probabilities, splits.labels(side), splits.class_names, groups, seed)
 
 
-def scores(probabilities, labels, class_names, groups=None, seed=0, resamples=2000):
+def scores(
+    probabilities: ArrayLike,
+    labels: ArrayLike,
+    class_names: Sequence[str],
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    resamples: int = 2000,
+) -> dict:
     """Return every metric of a classifier on one set of samples, ready for JSON.
 
-    Macro averages run over the classes that occur in `labels`. A present class that is never predicted has
-    precision and F1 0; an absent class has None (null in JSON) everywhere but its support 0.
+    Macro averages run over the classes that occur in `labels`. A class that occurs but is never predicted has
+    precision and F1 0. A class that does not occur has support 0 and None (null in JSON) for all other metrics.
 
-    The intervals are 95 % percentile bootstrap intervals (Efron, 1979). Where every answer is right, or every
-    one wrong, each resample is the same and the bootstrap would claim certainty ([1, 1]): there the exact
-    interval of Clopper and Pearson (1934) on the number of resampled units (groups, or samples without
-    groups) is given. It is exact for the accuracy; for balanced accuracy and macro F1 it stands in, and fits
-    classes of similar size.
+    The intervals are 95 % percentile bootstrap intervals (Efron, 1979). If all answers are right, or all are wrong,
+    every resample is the same and the bootstrap would claim certainty ([1, 1]). In that case the interval is that of
+    Clopper and Pearson (1934) on the number of resampled units (groups, or samples without groups). It is exact for the
+    accuracy. For balanced accuracy and macro F1 it is a substitute that suits classes of similar size.
 
     Args:
         probabilities: (n, k) floats, rows summing to 1 within 1e-3.
         labels: (n,) integers in 0..k-1, the true classes.
         class_names: k different strings.
         groups: n strings or None. Samples of one group (a patient, a video) are resampled together, since
-            they are no independent evidence; "" is a group of its own.
+            they are not independent evidence. A sample with "" is a group of its own.
         seed: seed of the bootstrap.
         resamples: number of bootstrap resamples.
 
     Returns:
         A dict with `n`, `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall`, `macro_f1`,
-        `macro_auc` (one against the rest), `log_loss` (nats), `ece`, `accuracy_interval`,
-        `balanced_accuracy_interval`, `macro_f1_interval`, `log_loss_interval` (each [low, high]), `per_class`
-        {name: {precision, recall, f1, auc, support}} and `confusion_matrix` (k rows of k counts, a row per
-        true class).
+        `macro_auc` (one against the rest), `log_loss` (nats) and `ece`. It also has `accuracy_interval`,
+        `balanced_accuracy_interval`, `macro_f1_interval` and `log_loss_interval` (each [low, high]), and
+        `interval_units`. `per_class` is {name: {precision, recall, f1, auc, support}}, and `confusion_matrix` has k
+        rows of k counts, one row per true class.
 
     Raises:
-        ValueError: wrong shapes, labels out of range, or rows that are no probabilities.
+        ValueError: wrong shapes, labels out of range, or rows that are not probabilities.
     """
     probabilities, labels = _checked(probabilities, labels, class_names)
     predicted = probabilities.argmax(axis=1)
@@ -79,8 +95,8 @@ def scores(probabilities, labels, class_names, groups=None, seed=0, resamples=20
     return {**found, **limits, "interval_units": units, "per_class": per_class, "confusion_matrix": matrix}
 
 
-def guessing(results):
-    """Return what always guessing the largest training class would have on the test samples.
+def guessing(results: dict) -> dict:
+    """Return the test scores of a classifier that always answers the largest training class.
 
     Args:
         results: the content of results.json.
@@ -98,7 +114,7 @@ def guessing(results):
     }
 
 
-def reliability(probabilities, labels, bins=CALIBRATION_BINS):
+def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> dict[str, list]:
     """Compare confidence with accuracy in equal-width bins of the top label's probability (Guo et al., 2017).
 
     Args:
@@ -107,8 +123,8 @@ def reliability(probabilities, labels, bins=CALIBRATION_BINS):
         bins: number of bins; bin m holds the confidences in (m / bins, (m + 1) / bins].
 
     Returns:
-        A dict of lists: `edges` (bins + 1), `counts`, `confidence` and `accuracy` (the means of each bin,
-        None where it is empty).
+        A dict of lists: `edges` (bins + 1), `counts`, `confidence` and `accuracy` (the means of each bin, None for
+        an empty bin).
     """
     probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
     confidence = probabilities.max(axis=1)
@@ -124,20 +140,20 @@ def reliability(probabilities, labels, bins=CALIBRATION_BINS):
     }
 
 
-def _bin_means(bin_numbers, values, counts):
+def _bin_means(bin_numbers: np.ndarray, values: np.ndarray, counts: np.ndarray) -> list[float | None]:
     sums = np.bincount(bin_numbers, weights=values, minlength=len(counts))
     return [float(total / count) if count else None for total, count in zip(sums, counts, strict=True)]
 
 
-def expected_calibration_error(bins):
+def expected_calibration_error(bins: dict[str, list]) -> float:
     """Return the mean gap between confidence and accuracy over the bins of `reliability`, weighted by their counts."""
     columns = zip(bins["counts"], bins["confidence"], bins["accuracy"], strict=True)
     gaps = [count * abs(accuracy - confidence) for count, confidence, accuracy in columns if count]
     return float(sum(gaps) / sum(bins["counts"]))
 
 
-def _checked(probabilities, labels, class_names):
-    """Return both as arrays, the probabilities scaled to sums of exactly 1."""
+def _checked(probabilities: ArrayLike, labels: ArrayLike, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and labels as arrays; the probabilities are scaled so that each row sums to 1."""
     probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
     if probabilities.ndim != 2 or probabilities.shape[0] == 0 or probabilities.shape[1] < 2:
         raise ValueError(f"probabilities: expected (n > 0, k > 1), got shape {probabilities.shape}")
@@ -157,7 +173,9 @@ def _checked(probabilities, labels, class_names):
     return probabilities / totals, labels
 
 
-def _per_class(probabilities, labels, predicted, class_names):
+def _per_class(
+    probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
+) -> dict[str, dict]:
     columns = metrics.precision_recall_fscore_support(
         labels, predicted, labels=range(len(class_names)), zero_division=0
     )
@@ -173,21 +191,23 @@ def _per_class(probabilities, labels, predicted, class_names):
     return table
 
 
-def _auc(is_class, scores):
-    """The area under the ROC curve, None where there is only one side to compare."""
+def _auc(is_class: np.ndarray, scores: np.ndarray) -> float | None:
+    """Return the area under the ROC curve, None if all samples or no samples are of the class."""
     return None if is_class.all() or not is_class.any() else float(metrics.roc_auc_score(is_class, scores))
 
 
-def _macro(per_class, key):
+def _macro(per_class: dict[str, dict], key: str) -> float | None:
     values = [row[key] for row in per_class.values() if row[key] is not None]
     return float(np.mean(values)) if values else None
 
 
-def _intervals(probabilities, labels, group_numbers, seed, resamples):
-    """Bootstrap intervals as {metric_interval: [low, high]}.
+def _intervals(
+    probabilities: np.ndarray, labels: np.ndarray, group_numbers: np.ndarray, seed: int, resamples: int
+) -> dict[str, list[float]]:
+    """Return bootstrap intervals as {metric_interval: [low, high]}.
 
-    Every metric here is a function of sums over samples, so one matrix product per block of resamples gives
-    them all: (resamples, units) counts times (units, columns) sums.
+    Every metric here is a function of sums over samples. One matrix product per block of resamples therefore gives
+    all of them: (resamples, units) counts times (units, columns) sums.
     """
     unit_sums = _unit_sums(probabilities, labels, group_numbers)
     draws = [
@@ -206,8 +226,8 @@ def _intervals(probabilities, labels, group_numbers, seed, resamples):
     return found
 
 
-def _unit_sums(probabilities, labels, group_numbers):
-    """Per unit: hits per class, true per class, predicted per class, and the summed log loss."""
+def _unit_sums(probabilities: np.ndarray, labels: np.ndarray, group_numbers: np.ndarray) -> np.ndarray:
+    """Return for each unit: hits per class, true per class, predicted per class, and the summed log loss."""
     one_hot = np.eye(probabilities.shape[1])
     true, guessed = one_hot[labels], one_hot[probabilities.argmax(axis=1)]
     likelihood = probabilities[np.arange(len(labels)), labels]
@@ -218,8 +238,8 @@ def _unit_sums(probabilities, labels, group_numbers):
     return sums
 
 
-def _metrics_of_sums(sums, num_classes):
-    """The metrics of each resample, (resamples,) each; macro averages run over the classes it drew."""
+def _metrics_of_sums(sums: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
+    """Return the metrics of each resample, (resamples,) each; macro averages run over the classes that it drew."""
     hits, true, guessed = (sums[:, num_classes * part : num_classes * (part + 1)] for part in range(3))
     present = true > 0
     size = true.sum(axis=1)

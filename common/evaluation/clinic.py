@@ -1,21 +1,24 @@
 """Evaluation for a clinic: sensitivity and specificity, a chosen threshold, calibration, subgroups, abstention.
 
-Pictures of one lesion are no independent evidence: every interval comes from a bootstrap that draws lesions, each
-with all its pictures. Nothing here chooses on test data: temperature and threshold are fitted on validation.
+Pictures of one lesion are not independent evidence, so every interval comes from a bootstrap that draws whole lesions.
+Nothing is chosen on test data: temperature and threshold are fitted on validation data.
 """
 
 import collections
 import csv
 import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import optimize
 from sklearn import metrics
 
 from common.data import metadata_table, sample_list
 from common.evaluation import classification, intervals
 
-SMALLEST_GROUP = 10  # lesions with and without the target that a subgroup needs before its numbers say something
+SMALLEST_GROUP = 10  # a subgroup needs this many lesions with the target, and as many without it, to be meaningful
 CURVE_POINTS = 200  # of the ROC curve kept in results.json
 COVERAGES = np.linspace(0.1, 1.0, 37)
 LOWEST_PROBABILITY = 1e-12
@@ -24,7 +27,7 @@ LONGEST_TEMPERATURE, SHORTEST_TEMPERATURE = 20.0, 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One side of a split as the evaluation needs it.
+    """The data of one side of a split that the evaluation needs.
 
     Attributes:
         probabilities: (n, k) floats, rows summing to 1.
@@ -38,20 +41,20 @@ class Side:
 
     @property
     def lesions(self) -> list[str]:
-        """The lesion of each picture, "" for a lesion of its own."""
+        """The lesion of each picture; a picture with "" is a lesion of its own."""
         return [facts.lesion for facts in self.about]
 
     @property
     def units(self) -> np.ndarray:
-        """(n,) the number of each picture's lesion."""
+        """The number of each picture's lesion, (n,)."""
         return intervals.group_numbers(self.lesions, len(self.labels))
 
 
 # Calibration --------------------------------------------------------------------------------------------------------
 
 
-def soften(probabilities, temperature: float) -> np.ndarray:
-    """Softmax probabilities (…, k) as they are when the logits are divided by `temperature`; above 1 less sure.
+def soften(probabilities: ArrayLike, temperature: float) -> np.ndarray:
+    """Return the softmax probabilities (…, k) after dividing the logits by `temperature`; above 1 lowers confidence.
 
     Guo et al. 2017, https://arxiv.org/abs/1706.04599.
     """
@@ -60,16 +63,16 @@ def soften(probabilities, temperature: float) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def fit_temperature(looks, labels) -> float:
-    """The temperature with the lowest log loss on these (validation) pictures.
+def fit_temperature(looks: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature with the lowest log loss on these (validation) pictures.
 
     Args:
-        looks: (m, n, k) floats, the probabilities in m looks at each picture; the answer is their mean.
+        looks: (m, n, k) floats, the probabilities for m views of each picture; the prediction is their mean.
         labels: (n,) class indices.
     """
     rows = np.arange(len(labels))
 
-    def log_loss(log_temperature):
+    def log_loss(log_temperature: float) -> float:
         chosen = soften(looks, np.exp(log_temperature)).mean(axis=0)[rows, labels]
         return -np.log(np.maximum(chosen, LOWEST_PROBABILITY)).mean()
 
@@ -78,7 +81,7 @@ def fit_temperature(looks, labels) -> float:
 
 
 def calibration(before: Side, after: Side) -> dict:
-    """Log loss, calibration error and the reliability diagram's bins, before and after temperature scaling."""
+    """Return log loss, calibration error and reliability diagram bins, before and after temperature scaling."""
     found = {}
     for name, side in (("before", before), ("after", after)):
         bins = classification.reliability(side.probabilities, side.labels)
@@ -91,12 +94,12 @@ def calibration(before: Side, after: Side) -> dict:
     return found
 
 
-def per_class(side: Side, class_names, seed: int = 0) -> dict[str, dict]:
-    """Each class against the rest: sensitivity, specificity, AUC and average precision as [value, low, high].
+def per_class(side: Side, class_names: Sequence[str], seed: int = 0) -> dict[str, dict]:
+    """Return metrics of each class against the rest, as [value, low, high] each.
 
     Returns:
         {name: {"support": pictures, "lesions": n, "sensitivity": …, "specificity": …, "auc": …,
-        "average_precision": …}}; None where a class does not occur.
+        "average_precision": …}}; values are None for a class that does not occur.
     """
     bootstrap, answers = intervals.Bootstrap(side.units, seed), side.probabilities.argmax(axis=1)
     table = {}
@@ -112,18 +115,18 @@ def per_class(side: Side, class_names, seed: int = 0) -> dict[str, dict]:
     return table
 
 
-def _ranking(bootstrap, positive, scores):
-    """AUC and average precision, each [value, low, high]."""
+def _ranking(bootstrap: intervals.Bootstrap, positive: np.ndarray, scores: np.ndarray) -> dict[str, intervals.Estimate]:
+    """Return AUC and average precision, each [value, low, high]."""
     return {
         "auc": bootstrap.interval(lambda weights: auc(positive, scores, weights)),
         "average_precision": bootstrap.interval(lambda weights: average_precision(positive, scores, weights)),
     }
 
 
-def auc(positive, scores, weights) -> np.ndarray:
-    """The area under the ROC curve for many weightings at once, NaN where only one side has weight.
+def auc(positive: ArrayLike, scores: ArrayLike, weights: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve for many weightings at once, NaN if only one side has weight.
 
-    scikit-learn's `roc_auc_score` takes one weighting a call; thousands of them took most of an evaluation's time.
+    scikit-learn's `roc_auc_score` takes one weighting per call; thousands of calls took most of an evaluation's time.
 
     Args:
         positive: (n,) booleans.
@@ -139,8 +142,8 @@ def auc(positive, scores, weights) -> np.ndarray:
     return np.divide((hits * (below + misses / 2)).sum(axis=1), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
-def average_precision(positive, scores, weights) -> np.ndarray:
-    """Average precision as in scikit-learn, for many weightings at once; arguments and result as in `auc`."""
+def average_precision(positive: ArrayLike, scores: ArrayLike, weights: np.ndarray) -> np.ndarray:
+    """Return scikit-learn's average precision for many weightings at once; arguments and result as in `auc`."""
     hits, misses = _by_score(positive, scores, weights)
     called = np.cumsum(hits + misses, axis=1)
     precision = np.divide(np.cumsum(hits, axis=1), called, out=np.zeros_like(called), where=called > 0)
@@ -149,8 +152,8 @@ def average_precision(positive, scores, weights) -> np.ndarray:
     return np.divide((hits * precision).sum(axis=1), total, out=np.full(len(total), np.nan), where=defined)
 
 
-def _by_score(positive, scores, weights):
-    """The weights of the positives and of the negatives at each different score, (m, scores), the highest first."""
+def _by_score(positive: ArrayLike, scores: ArrayLike, weights: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the weights of positives and of negatives at each distinct score, (m, scores), highest score first."""
     order = np.argsort(-np.asarray(scores), kind="stable")
     descending, positive, weights = np.asarray(scores)[order], np.asarray(positive)[order], weights[:, order]
     starts = np.flatnonzero(np.append(True, descending[1:] != descending[:-1]))
@@ -160,16 +163,16 @@ def _by_score(positive, scores, weights):
 # The target against the rest ----------------------------------------------------------------------------------------
 
 
-def target_scores(side: Side, class_names, targets) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each picture shows one of the target classes (n,), and the probability of these together (n,)."""
+def target_scores(side: Side, class_names: Sequence[str], targets: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each picture shows a target class (n,), and the summed probability of these classes (n,)."""
     columns = [list(class_names).index(name) for name in targets]
     return np.isin(side.labels, columns), side.probabilities[:, columns].sum(axis=1)
 
 
-def choose_threshold(positive, scores, sensitivity: float) -> float:
-    """The highest threshold at which the wanted sensitivity is reached; to be called with validation pictures.
+def choose_threshold(positive: np.ndarray, scores: ArrayLike, sensitivity: float) -> float:
+    """Return the highest threshold that reaches the wanted sensitivity; call it with validation pictures.
 
-    A picture is called positive when its score is at or above the threshold.
+    A picture is positive if its score is at or above the threshold.
 
     Args:
         positive: (n,) booleans, at least one true.
@@ -180,13 +183,20 @@ def choose_threshold(positive, scores, sensitivity: float) -> float:
     return float(descending[int(np.ceil(sensitivity * len(descending) - 1e-9)) - 1])
 
 
-def target(validation: Side, test: Side, class_names, targets, sensitivity: float, seed: int = 0) -> dict:
-    """The target classes against the rest: the threshold chosen on validation, what it does there and on test.
+def target(
+    validation: Side,
+    test: Side,
+    class_names: Sequence[str],
+    targets: Sequence[str],
+    sensitivity: float,
+    seed: int = 0,
+) -> dict:
+    """Evaluate the target classes against the rest, at the threshold chosen on validation pictures.
 
     Returns:
-        A dict for results.json: `classes`, `wanted_sensitivity`, `threshold`, `validation` and `test` with sensitivity,
-        specificity, positive and negative predictive value, AUC and average precision ([value, low, high]) and the
-        counts, and `roc` with the test curve.
+        A dict for results.json: `classes`, `wanted_sensitivity`, `threshold`, `validation`, `test`, and `roc` with the
+        test curve. `validation` and `test` have sensitivity, specificity, positive and negative predictive value, AUC
+        and average precision ([value, low, high]), and the counts.
     """
     threshold = choose_threshold(*target_scores(validation, class_names, targets), sensitivity)
     found = {"classes": list(targets), "wanted_sensitivity": sensitivity, "threshold": threshold}
@@ -215,10 +225,12 @@ def target(validation: Side, test: Side, class_names, targets, sensitivity: floa
 # Whom it holds for --------------------------------------------------------------------------------------------------
 
 
-def subgroups(side: Side, class_names, targets, threshold: float, seed: int = 0) -> dict[str, list[dict]]:
-    """Results by sex, age band and body site, the largest group first.
+def subgroups(
+    side: Side, class_names: Sequence[str], targets: Sequence[str], threshold: float, seed: int = 0
+) -> dict[str, list[dict]]:
+    """Return results by sex, age band and body site, the largest group first.
 
-    A group is marked `too_small` where fewer than `SMALLEST_GROUP` of its lesions have, or have not, the target.
+    A group is `too_small` if fewer than `SMALLEST_GROUP` of its lesions have the target, or as few do not have it.
 
     Returns:
         {"sex": [{"value", "pictures", "lesions", "target_lesions", "accuracy", "sensitivity", "specificity",
@@ -252,7 +264,7 @@ def subgroups(side: Side, class_names, targets, threshold: float, seed: int = 0)
 
 
 def abstention(side: Side) -> dict[str, list[float]]:
-    """Accuracy and balanced accuracy if only the surest share of the pictures were answered, for each `coverage`.
+    """Return accuracy and balanced accuracy on the most confident share of the pictures, for each `coverage`.
 
     Geifman and El-Yaniv 2017, https://arxiv.org/abs/1705.08500 (risk-coverage curve).
     """
@@ -270,7 +282,7 @@ def abstention(side: Side) -> dict[str, list[float]]:
 
 
 def by_lesion(side: Side) -> Side:
-    """One row a lesion: the mean probabilities of its pictures, and what is known of the first of them.
+    """Return one row per lesion: the mean probabilities of its pictures, with the facts about the first picture.
 
     Raises:
         ValueError: pictures of one lesion have two labels.
@@ -287,22 +299,28 @@ def by_lesion(side: Side) -> Side:
 # All of it ----------------------------------------------------------------------------------------------------------
 
 
-HEADLINE = "balanced_accuracy"  # the common diagnosis is most of the pictures, so the accuracy says little
+HEADLINE = "balanced_accuracy"  # most pictures have the common diagnosis, so the accuracy tells little
 evaluate = classification.evaluate
 
 
 def clinical(
-    validation: Side, test: Side, scaled: tuple[Side, Side], class_names, targets, sensitivity: float, seed: int = 0
+    validation: Side,
+    test: Side,
+    scaled: tuple[Side, Side],
+    class_names: Sequence[str],
+    targets: Sequence[str],
+    sensitivity: float,
+    seed: int = 0,
 ) -> dict:
-    """The `clinic` section of results.json.
+    """Return the `clinic` section of results.json.
 
     Args:
-        validation, test: calibrated.
-        scaled: the test pictures before and after temperature scaling, nothing else changed.
+        validation, test: sides with calibrated probabilities.
+        scaled: the test pictures before and after temperature scaling, with nothing else changed.
         class_names: k strings.
-        targets: names of the classes to be found, together.
-        sensitivity: wanted, above 0 to 1.
-        seed: of the bootstrap.
+        targets: names of the classes to find; they are evaluated together.
+        sensitivity: the wanted sensitivity, above 0, at most 1.
+        seed: seed of the bootstrap.
     """
     chosen = target(validation, test, class_names, targets, sensitivity, seed)
     lesions = by_lesion(test)
@@ -316,18 +334,18 @@ def clinical(
     }
 
 
-def leak(honest: dict, leaky, about: dict[str, metadata_table.About]) -> dict:
-    """What a split by picture claims beside what a split by lesion finds.
+def leak(honest: dict, leaky: Any, about: dict[str, metadata_table.About]) -> dict:
+    """Compare the results of a split by picture with those of a split by lesion.
 
     Args:
         honest: the `test` section of the run that was split by lesion.
         leaky: a `finished_run.Result` of a run with the same settings that was split by picture.
-        about: path → what is known of the picture.
+        about: path → facts about the picture.
 
     Returns:
-        `lesion` and `random`, the results of the two; `lesions_on_both_sides`, the share of the random split's test
-        pictures whose lesion it was trained on; `seen` and `unseen`, its results on these and on the others; `seconds`,
-        what the second run took.
+        `lesion` and `random`: the results of the two splits. `lesions_on_both_sides`: the share of the random split's
+        test pictures whose lesion is in its training data. `seen` and `unseen`: its results on these and on the other
+        test pictures. `seconds`: the duration of the second run.
     """
     train = {about[sample.path].lesion for sample in sample_list.read_csv(leaky.directory / "split.csv")
              if sample.split == "train"}  # fmt: skip
@@ -346,12 +364,12 @@ def leak(honest: dict, leaky, about: dict[str, metadata_table.About]) -> dict:
     }
 
 
-def _scores(rows):
-    """Accuracy and balanced accuracy of rows of predictions.csv."""
+def _scores(rows: list[dict[str, str]]) -> dict:
+    """Return accuracy and balanced accuracy of rows of predictions.csv."""
     if not rows:
         return {"n": 0, "accuracy": None, "balanced_accuracy": None}
     labels, answers = [row["label"] for row in rows], [row["predicted"] for row in rows]
-    # The mean recall of the classes that occur: scikit-learn's function warns where an answer is of another class.
+    # This is the mean recall of the classes that occur: balanced_accuracy_score warns if an answer is another class.
     recall = metrics.recall_score(labels, answers, labels=sorted(set(labels)), average="macro", zero_division=0)
     accuracy = metrics.accuracy_score(labels, answers)
     return {"n": len(rows), "accuracy": float(accuracy), "balanced_accuracy": float(recall)}

@@ -1,48 +1,51 @@
-"""Grad-CAM: which part of a photo speaks for a class.
+"""Grad-CAM: which part of a photo is evidence for a class.
 
-Selvaraju et al., 2017, https://arxiv.org/abs/1610.02391. The feature map is that of the last layer with a
-spatial extent that does no pooling. Pooling is left out because VGG and its like end in one: the layer before
-it (`block5_conv3`, as in the paper) shows the same at twice the resolution. Where a network ends in a
-normalisation, an activation or a concatenation, that layer is taken: it is what the head sees, and the
-convolution before it is not.
+Selvaraju et al., 2017, https://arxiv.org/abs/1610.02391. The feature map is the output of the last layer with a
+spatial extent, pooling layers excluded. Networks like VGG end in a pooling layer; the layer before it
+(`block5_conv3`, as in the paper) shows the same at twice the resolution. A normalisation, an activation or a
+concatenation at the end of a network is used, because the head sees its output and not the convolution's.
 """
 
 import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 BATCH_SIZE = 8  # the activations of all layers are kept for a batch: about 60 MB per photo for VGG16 at 224
+Explain = Callable[[ArrayLike, ArrayLike], np.ndarray]  # (images, class indices) → heatmaps
 POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 NOT_A_FEATURE_MAP = (*POOLING, keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.InputLayer)
 
 
-def heatmaps_of(model):
-    """Return the function of images and class indices to where in each image the evidence for a class lies.
+def heatmaps_of(model: keras.Model) -> Explain:
+    """Return a function that computes heatmaps: where in each image the evidence for a class is.
 
-    The gradient is that of the class's score before the softmax, as in the paper, because a sure classifier's
-    softmax is flat. It is found where the last layer is `Dense(activation="softmax")`, `Softmax` or
-    `Activation("softmax")`; for any other end the logarithm of the output is used.
+    The gradient is that of the class score before the softmax, as in the paper, because a confident classifier's
+    softmax is flat. This score is available if the last layer is `Dense(activation="softmax")`, `Softmax` or
+    `Activation("softmax")`. For any other last layer the logarithm of the output is used.
 
     Args:
-        model: a functional or sequential Keras classifier, possibly made of nested ones, with one input
-            (height, width, channels; channels last) and one output of k class probabilities. It is taken apart once.
+        model: a functional or sequential Keras classifier, possibly with nested models. It has one input (height,
+            width, channels; channels last) and one output of k class probabilities. It is taken apart once.
 
     Returns:
-        A function of images (n, height, width, channels) as the model takes them, and (n,) integers in 0..k-1, to
-        (n, height, width) float32 in 0..1, scaled so that each feature map's hottest cell is 1. A map without any
-        evidence for the class is zero everywhere. It raises ValueError for shapes that do not fit, and for a model
-        without a spatial feature map.
+        A function `(images, class_indices)` that returns heatmaps. The images are (n, height, width, channels) as the
+        model takes them, the class indices (n,) integers in 0..k-1. The heatmaps are (n, height, width) float32 in
+        0..1, scaled so that the hottest cell of each feature map is 1. A map without evidence for the class is zero
+        everywhere. The function raises ValueError for wrong shapes and for a model without a spatial feature map.
     """
 
     @functools.cache
-    def parts():
+    def parts() -> tuple[keras.Model, keras.layers.Layer]:
         score_layer = _last_layer(model)
         return _expose(model, _feature_layer(model), score_layer), score_layer
 
-    def explain(images, class_indices):
+    def explain(images: ArrayLike, class_indices: ArrayLike) -> np.ndarray:
         images, class_indices = np.asarray(images, "float32"), np.asarray(class_indices, int)
         _check(model, images, class_indices)
         maps = [np.zeros((0, *images.shape[1:3]), "float32")]
@@ -54,30 +57,32 @@ def heatmaps_of(model):
     return explain
 
 
-def for_files(model, read):
-    """Return the function that `common.report.classes` wants for its pictures.
+def for_files(
+    model: keras.Model, read: Callable[[str], np.ndarray]
+) -> Callable[[list[str], list[int]], tuple[list[np.ndarray], np.ndarray]]:
+    """Return the function that `common.report.classes` uses for its pictures.
 
     Args:
-        model: the model of a run, which takes raw pixels: a `preprocessing` and a `classifier` in a row
-            (`raw_input.take_raw_pixels`).
-        read: gives the pixels of a path, uint8 (height, width, 3).
+        model: the model of a run, which takes raw pixels. It consists of the models `preprocessing` and
+            `classifier` (`raw_input.take_raw_pixels`).
+        read: returns the pixels of a path, uint8 (height, width, 3).
 
     Returns:
-        A function of a list of paths and a list of class indices to a list of uint8 pictures (height, width,
-        3) and an array of heatmaps (height, width), both of the classifier's image size.
+        A function of a list of paths and a list of class indices. It returns a list of uint8 pictures (height, width,
+        3) and an array of heatmaps (n, height, width), both in the classifier's image size.
     """
     preprocessing, explain_pictures = model.get_layer("preprocessing"), for_pictures(model)
     resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
 
-    def explain(paths, class_indices):
+    def explain(paths: list[str], class_indices: list[int]) -> tuple[list[np.ndarray], np.ndarray]:
         pictures = [np.array(resize(read(path).astype("float32"))) for path in paths]
         return [picture.round().astype("uint8") for picture in pictures], explain_pictures(pictures, class_indices)
 
     return explain
 
 
-def for_pictures(model):
-    """Return the function of pictures in the network's size, RGB 0–255, and class indices to heatmaps.
+def for_pictures(model: keras.Model) -> Callable[[list[np.ndarray], ArrayLike], np.ndarray]:
+    """Return a function that computes heatmaps from pictures in the network's size, RGB 0–255, and class indices.
 
     Args:
         model: as for `for_files`.
@@ -86,8 +91,8 @@ def for_pictures(model):
     return lambda pictures, indices: explain(preprocessing.predict(np.stack(pictures), verbose=0), indices)
 
 
-def overlay(image, heatmap, strength=0.6):
-    """Return a photo with the heat drawn over it: the hotter, the more colour; cold places keep the photo.
+def overlay(image: np.ndarray, heatmap: np.ndarray, strength: float = 0.6) -> np.ndarray:
+    """Return a photo with a heatmap drawn over it; hotter places have more colour, cold places show the photo.
 
     Args:
         image: (height, width, 3) uint8.
@@ -98,16 +103,16 @@ def overlay(image, heatmap, strength=0.6):
         (height, width, 3) uint8.
 
     Raises:
-        ValueError: the two do not have the same height and width.
+        ValueError: image and heatmap do not have the same height and width.
     """
     if np.shape(image) != (*np.shape(heatmap), 3):
-        raise ValueError(f"overlay: image {np.shape(image)} and heatmap {np.shape(heatmap)} do not fit")
+        raise ValueError(f"overlay: image {np.shape(image)} and heatmap {np.shape(heatmap)} have different sizes")
     colours = matplotlib.colormaps["inferno"](heatmap)[..., :3] * 255
     opacity = strength * np.asarray(heatmap, float)[..., None]
     return np.round((1 - opacity) * image + opacity * colours).astype("uint8")
 
 
-def _check(model, images, class_indices):
+def _check(model: keras.Model, images: np.ndarray, class_indices: np.ndarray) -> None:
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ValueError("heatmaps: the model must have one input and one output")
     if images.ndim != 4:
@@ -119,10 +124,12 @@ def _check(model, images, class_indices):
         raise ValueError(f"class_indices: expected 0..{num_classes - 1}")
 
 
-def _batch_heatmaps(exposed, score_layer, images, class_indices):
+def _batch_heatmaps(
+    exposed: keras.Model, score_layer: keras.layers.Layer, images: np.ndarray, class_indices: np.ndarray
+) -> np.ndarray:
     images = tf.convert_to_tensor(images)
     with tf.GradientTape() as tape:
-        # The tape watches trainable variables only: with every layer frozen it would record nothing.
+        # By default the tape watches only trainable variables; with every layer frozen it would record nothing.
         tape.watch(images)
         tensors = exposed(images, training=False)
         scores = tf.gather(_scores(score_layer, tensors), class_indices, axis=1, batch_dims=1)
@@ -135,8 +142,8 @@ def _batch_heatmaps(exposed, score_layer, images, class_indices):
     return np.clip(resized[..., 0].numpy(), 0, 1)
 
 
-def _scores(layer, tensors):
-    """The class scores before the softmax, (n, k), or log-probabilities where they cannot be had."""
+def _scores(layer: keras.layers.Layer, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Return the class scores before the softmax, (n, k), or log-probabilities if the scores are not available."""
     activation = getattr(layer, "activation", None)
     if isinstance(layer, keras.layers.Dense) and activation is keras.activations.softmax:
         scores = keras.ops.matmul(tensors["penultimate"], keras.ops.cast(layer.kernel, layer.compute_dtype))
@@ -147,23 +154,23 @@ def _scores(layer, tensors):
     return keras.ops.log(keras.ops.maximum(probabilities, keras.config.epsilon()))
 
 
-def _is_graph(layer):
-    """Whether a layer is a model whose layers can be seen: functional or sequential, not subclassed."""
+def _is_graph(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer is a model with accessible layers: functional or sequential, not subclassed."""
     return isinstance(layer, keras.Model) and bool(getattr(layer, "inputs", None))
 
 
-def _feature_layer(model):
+def _feature_layer(model: keras.Model) -> keras.layers.Layer:
     for layer in reversed(list(_flat_layers(model))):
         if not isinstance(layer, NOT_A_FEATURE_MAP) and _has_extent(layer):
             return layer
-    raise ValueError(f"{model.name}: no layer has a spatial feature map, so there is nothing to show heat on")
+    raise ValueError(f"{model.name}: no layer has a spatial feature map, so a heatmap cannot be computed")
 
 
-def _last_layer(model):
+def _last_layer(model: keras.Model) -> keras.layers.Layer:
     return list(_flat_layers(model))[-1]
 
 
-def _flat_layers(model):
+def _flat_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in model.layers:
         if _is_graph(layer):
             yield from _flat_layers(layer)
@@ -171,22 +178,21 @@ def _flat_layers(model):
             yield layer
 
 
-def _has_extent(layer):
-    """Whether the output is (batch, height, width, channels) with more than one place; None is any size."""
+def _has_extent(layer: keras.layers.Layer) -> bool:
+    """Return whether the output is (batch, height, width, channels) with height and width not 1; None is any size."""
     shape = getattr(layer.output, "shape", ())
     return len(shape) == 4 and 1 not in shape[1:3]
 
 
-def _expose(model, feature_layer, score_layer):
-    """Return the same network, on the same weights, that also gives `features` and `penultimate`.
+def _expose(model: keras.Model, feature_layer: keras.layers.Layer, score_layer: keras.layers.Layer) -> keras.Model:
+    """Return the same network with the same weights and the additional outputs `features` and `penultimate`.
 
-    `features` is what `feature_layer` returns and `penultimate` what `score_layer` takes, if they are in
-    `model`. The graph is walked anew because the tensors inside a nested model are not connected with the
-    outer input.
+    `features` is the output of `feature_layer` and `penultimate` the input of `score_layer`, if they are in
+    `model`. The graph is rebuilt because the tensors inside a nested model are not connected to the outer input.
     """
     tensors = {}
 
-    def call(layer, *args, **kwargs):
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
         if _is_graph(layer):
             inner = _expose(layer, feature_layer, score_layer)(*args, **kwargs)
             tensors.update(inner)
@@ -202,15 +208,15 @@ def _expose(model, feature_layer, score_layer):
     return keras.Model(inputs, {**tensors, "output": output})
 
 
-def _walk(model, call):
-    """Apply `call(layer, …)` through a graph of layers; return its new input and its output."""
+def _walk(model: keras.Model, call: Callable) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Apply `call(layer, …)` to all layers of a graph; return its new input and its output."""
     inputs = keras.Input(batch_shape=model.input_shape)
     if isinstance(model, keras.Sequential):
         x = inputs
         for layer in model.layers:
             x = call(layer, x)
         return inputs, x
-    # A fresh keras.Model has the same graph but is not compiled: clone_model would compile its clone too.
+    # A new keras.Model has the same graph but is not compiled; clone_model would compile the clone of a compiled one.
     graph = keras.Model(model.input, model.output)
     walked = keras.models.clone_model(
         graph, input_tensors=inputs, clone_function=lambda layer: layer, call_function=call

@@ -1,7 +1,12 @@
-"""Intervals: the bootstrap over samples or groups, the exact interval of a proportion, what is noise."""
+"""Intervals: the bootstrap over samples or groups, the exact interval of a proportion, and the noise of an accuracy."""
+
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
+
+Estimate = list[float | None]  # [value, low, high]
 
 RESAMPLES = 1000
 
@@ -10,23 +15,23 @@ RESAMPLES = 1000
 
 
 class Bootstrap:
-    """Draws lesions with replacement: (resamples, n) weights, how often each picture was drawn.
+    """A bootstrap that draws lesions with replacement; `weights`, (resamples, n), count how often a picture was drawn.
 
     Args:
         units: (n,) the number of each picture's lesion.
         seed: fixes the draws.
-        resamples: how many.
+        resamples: number of resamples.
     """
 
-    def __init__(self, units, seed: int = 0, resamples: int = RESAMPLES):
+    def __init__(self, units: ArrayLike, seed: int = 0, resamples: int = RESAMPLES) -> None:
         self.units = np.asarray(units)
         counts = bootstrap_counts(self.units.max() + 1, seed, resamples)
         self.weights = np.concatenate(list(counts))[:, self.units]
 
-    def interval(self, statistic) -> list[float | None]:
-        """[value, low, high] of a `statistic` of weights (m, n) with m results.
+    def interval(self, statistic: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+        """Return [value, low, high] of a `statistic`, a function of weights (m, n) that returns m values.
 
-        Resamples in which it is not defined (NaN) are left out.
+        Resamples for which the statistic is not defined (NaN) are left out.
         """
         (value,) = statistic(np.ones((1, len(self.units))))
         draws = statistic(self.weights)
@@ -35,16 +40,17 @@ class Bootstrap:
             return [None, None, None]
         return [float(value), *np.quantile(draws, TAILS).tolist()]
 
-    def share(self, hits, of) -> list[float | None]:
-        """[share, low, high] of `hits` among the pictures `of`, both (n,) booleans.
+    def share(self, hits: np.ndarray, of: np.ndarray) -> Estimate:
+        """Return [share, low, high] of `hits` among the pictures `of`, both (n,) booleans.
 
-        Where all are hits, or none, every resample says the same: there it is the exact interval for so many lesions.
+        If all pictures are hits, or none is, every resample is the same; the exact interval for the number of lesions
+        is returned.
         """
         hits, of = np.asarray(hits, bool) & of, np.asarray(of, bool)
         if not of.any():
             return [None, None, None]
         right, total = hits.sum(), of.sum()
-        if len(np.unique(self.units[of])) == 1:  # one lesion says nothing about others
+        if len(np.unique(self.units[of])) == 1:  # one lesion tells nothing about other lesions
             return [float(right / total), 0.0, 1.0]
         if right in (0, total):
             lesions = len(np.unique(self.units[of]))
@@ -63,29 +69,30 @@ BLOCK_COUNTS = 4_000_000
 FEW_UNITS = 10  # independent samples or groups below which a bootstrap interval is far too narrow
 
 
-def accuracy_noise(accuracy, count):
+def accuracy_noise(accuracy: float, count: int) -> float:
     """Return how far an accuracy (0..1) on `count` samples may be off by chance.
 
-    That is its standard error, but at least one answer: near 1 the normal approximation's standard error vanishes.
+    This is its standard error, but at least one answer: the normal approximation's standard error vanishes near 1.
     """
-    return max((accuracy * (1 - accuracy) / count) ** 0.5, 1 / count) + 1e-6  # the rest is for rounding
+    return max((accuracy * (1 - accuracy) / count) ** 0.5, 1 / count) + 1e-6  # 1e-6 allows for rounding
 
 
-def balanced_accuracy_noise(balanced_accuracy, counts):
-    """Return how far a balanced accuracy (0..1) may be off by chance: its standard error if all classes were as hard.
+def balanced_accuracy_noise(balanced_accuracy: float, counts: Sequence[int]) -> float:
+    """Return how far a balanced accuracy (0..1) may be off by chance.
 
-    A few photos of a rare class count as much as hundreds of a common one, so it is much noisier than an accuracy.
+    This is its standard error if all classes are equally hard. A few photos of a rare class count as much as hundreds
+    of a common class, so it is much noisier than an accuracy.
 
     Args:
         balanced_accuracy: the mean recall of the classes.
-        counts: (k,) photos of each class that it was measured on, each above 0.
+        counts: (k,) the number of photos measured for each class, each above 0.
     """
     variances = balanced_accuracy * (1 - balanced_accuracy) / np.asarray(counts, float)
     return float(max(variances.sum() ** 0.5 / len(counts), 1 / (len(counts) * min(counts)))) + 1e-6
 
 
-def group_numbers(groups, size):
-    """Number the units that are resampled: groups, and each sample that has none."""
+def group_numbers(groups: Sequence[str] | None, size: int) -> np.ndarray:
+    """Return the number of each sample's unit, int (size,): its group, or the sample itself if it has no group."""
     if groups is None:
         return np.arange(size)
     if len(groups) != size:
@@ -95,8 +102,8 @@ def group_numbers(groups, size):
     return np.array([numbers[unit] for unit in units])
 
 
-def bootstrap_counts(units, seed, resamples):
-    """Yield (block, units) arrays: how often each resample draws each unit."""
+def bootstrap_counts(units: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
+    """Yield (block, units) arrays of how often each resample draws each unit."""
     generator = np.random.default_rng(seed)
     block = max(1, BLOCK_COUNTS // units)
     for start in range(0, resamples, block):
@@ -105,7 +112,7 @@ def bootstrap_counts(units, seed, resamples):
         yield np.bincount(drawn.ravel(), minlength=rows * units).reshape(rows, units).astype(float)
 
 
-def exact_interval(successes, trials):
-    """The Clopper-Pearson interval of a proportion."""
+def exact_interval(successes: int, trials: int) -> list[float]:
+    """Return the Clopper-Pearson interval of a proportion, [low, high]."""
     interval = stats.binomtest(successes, trials).proportion_ci(CONFIDENCE_LEVEL, method="exact")
     return [float(interval.low), float(interval.high)]

@@ -1,34 +1,36 @@
-"""What a language model is worth: perplexity by token and by byte, what it copies, how it repeats, what it forgot."""
+"""Evaluation of a language model: perplexity by token and by byte, copied text, repetition."""
 
 import dataclasses
 import json
 import pathlib
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from common import files, words
 from common.data import documents
 from common.evaluation import intervals
 from common.media import texts, windows
 
-COPY_LENGTH = 8  # words; so many in a row that stand in the training text count as copied
+COPY_LENGTH = 8  # words; a run of this many words that occurs in the training text counts as copied
 RESAMPLES = 2000  # of the bootstrap
-OPENING = 8  # words of a document that are a prompt
-LARGEST_EXPONENT = 700.0  # what diverged has a perplexity that is still a number: a loss in nats stands beside it
+OPENING = 8  # the first words of a document, used as a prompt
+LARGEST_EXPONENT = 700.0  # keeps the perplexity of a diverged model finite; the loss in nats is reported beside it
 
 
 def document_losses(losses: np.ndarray, windows: windows.Windows, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Losses of targets as sums over documents.
+    """Sum the losses of targets over each document.
 
     Args:
         losses: nats of each target, (windows, length).
-        windows: where they stand.
-        count: how many documents there are.
+        windows: the windows of the targets.
+        count: number of documents.
 
     Returns:
-        Nats and numbers of targets of each document, float64 and int64 (count,).
+        The nats and the number of targets of each document, float64 and int64 (count,).
     """
     counted = windows.documents >= 0
     owners = windows.documents[counted]
@@ -36,17 +38,19 @@ def document_losses(losses: np.ndarray, windows: windows.Windows, count: int) ->
     return nats, np.bincount(owners, minlength=count)
 
 
-def perplexity(nats, tokens, sizes) -> dict:
-    """Perplexity of documents by token and by byte.
+def perplexity(nats: ArrayLike, tokens: ArrayLike, sizes: ArrayLike) -> dict:
+    """Compute the perplexity of documents by token and by byte.
 
-    By byte, exp(nats / bytes), it does not depend on the vocabulary, so models with different ones can be compared. The
-    end token of each document is predicted too and counts among the tokens and the nats.
+    The perplexity by byte, exp(nats / bytes), does not depend on the vocabulary, so models with different vocabularies
+    can be compared. The end token of each document is also predicted; it counts among the tokens and the nats.
 
     Args:
-        nats, tokens, sizes: of each document: the sum of its losses, how many targets, bytes in UTF-8.
+        nats: the sum of the losses of each document.
+        tokens: the number of targets of each document.
+        sizes: the bytes of each document in UTF-8.
 
     Returns:
-        `perplexity`, `byte_perplexity`, `bits_per_byte`, `loss` (nats a token), `tokens`, `bytes`.
+        `perplexity`, `byte_perplexity`, `bits_per_byte`, `loss` (nats per token), `tokens`, `bytes`.
     """
     total, tokens, size = float(np.sum(nats)), int(np.sum(tokens)), int(np.sum(sizes))
     return {
@@ -59,20 +63,27 @@ def perplexity(nats, tokens, sizes) -> dict:
     }
 
 
-def _exp(nats):
+def _exp(nats: ArrayLike) -> np.ndarray:
     return np.exp(np.minimum(nats, LARGEST_EXPONENT))
 
 
-def evaluate(nats, tokens, sizes, labels: Sequence[str], groups: Sequence[str], seed: int = 0) -> dict:
-    """Perplexity over all documents with a 95 % interval, and by type of document.
+def evaluate(
+    nats: ArrayLike,
+    tokens: ArrayLike,
+    sizes: ArrayLike,
+    labels: Sequence[str],
+    groups: Sequence[str],
+    seed: int = 0,
+) -> dict:
+    """Compute the perplexity over all documents with a 95 % interval, and by type of document.
 
-    The interval is a percentile bootstrap over groups (companies), documents without a group by themselves.
+    The interval is a percentile bootstrap over groups (companies); a document without a group is its own group.
 
     Args:
         nats, tokens, sizes: as for `perplexity`.
         labels: the type of each document.
-        groups: the group of each, "" where it has none.
-        seed: of the bootstrap.
+        groups: the group of each document, "" if it has none.
+        seed: seed of the bootstrap.
     """
     nats, tokens, sizes = map(np.asarray, (nats, tokens, sizes))
     numbers = intervals.group_numbers(list(groups), len(nats))
@@ -89,12 +100,12 @@ def evaluate(nats, tokens, sizes, labels: Sequence[str], groups: Sequence[str], 
     return found | {"byte_perplexity_interval": interval, "interval_units": int(units), "by_type": by_type}
 
 
-def of_windows(part, corpus: documents.Corpus) -> dict:
-    """What `evaluate` makes of every side of a model's windows but the training's.
+def of_windows(part: Any, corpus: documents.Corpus) -> dict:
+    """Return the results of `evaluate` for every side of a model's windows except the training side.
 
     Args:
         part: a `frozen_windows.FrozenWindows`.
-        corpus: whose documents were packed.
+        corpus: the documents that were packed into the windows.
     """
     found = {}
     for side, packed in part.windows.items():
@@ -105,31 +116,31 @@ def of_windows(part, corpus: documents.Corpus) -> dict:
     return found
 
 
-# What is copied, what is repeated ---------------------------------------------------------------------------------
+# Copied and repeated text -----------------------------------------------------------------------------------------
 
 
 def words_of(document: str) -> list[str]:
-    """Its words, letter case aside."""
+    """Return the words of a document in lower case."""
     return re.findall(r"\w+", document.lower())
 
 
 class TrainingText:
-    """The training documents as word numbers, to look runs of words up in.
+    """The training documents as word numbers, in which runs of words can be found.
 
     Args:
-        documents: their texts; a run does not go from one to the next.
+        documents: the texts; a run of words does not continue into the next text.
     """
 
-    def __init__(self, documents: Sequence[str]):
+    def __init__(self, documents: Sequence[str]) -> None:
         self.number_of: dict[str, int] = {}
         parts = []
         for number, document in enumerate(documents):
             parts += [self.number_of.setdefault(word, len(self.number_of) + 1) for word in words_of(document)]
-            parts.append(-1 - number)  # a mark that no text has
+            parts.append(-1 - number)  # a separator that does not occur in any text
         self.numbers = np.array(parts, dtype="int64")
 
     def copied(self, samples: Sequence["Sample"], length: int) -> list[np.ndarray]:
-        """Whether each run of `length` words that ends behind a prompt stands in a training document: bool (runs,)."""
+        """Return whether each run of `length` words that ends after a prompt is in the training text, bool (runs,)."""
         known, found = np.unique(_runs(self.numbers, length)), []
         for sample in samples:
             numbers = np.array([self.number_of.get(word, 0) for word in sample.words], dtype="int64")
@@ -139,9 +150,9 @@ class TrainingText:
         return found
 
     def longest(self, samples: Sequence["Sample"]) -> int:
-        """Words in the longest run that ends behind a prompt and stands in a training document.
+        """Return the length, in words, of the longest run that ends after a prompt and is in a training document.
 
-        Found by halving, as a copied run without its first word is a copied run.
+        A binary search finds it, because a copied run without its first word is also a copied run.
         """
         low, high = 0, max((len(sample.words) for sample in samples), default=0)
         while low < high:
@@ -153,19 +164,19 @@ class TrainingText:
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A text and how many words of it were given: what is said of it is said of what comes behind them."""
+    """A text and the number of words in its prompt; only the words after the prompt are evaluated."""
 
     words: list[str]
     prompt: int = 0
 
     @classmethod
     def of(cls, written: str, prompt: str = "") -> "Sample":
-        """That of a text that begins with its prompt."""
+        """Make a sample from a text that begins with its prompt."""
         return cls(words_of(written), len(words_of(prompt)))
 
 
 def _runs(numbers: np.ndarray, length: int) -> np.ndarray:
-    """A number of 64 bits for each run of `length` numbers: different runs differ but for a chance of 1 in 2^64."""
+    """Return a 64-bit hash of each run of `length` numbers; two different runs collide with probability 1 in 2^64."""
     if len(numbers) < length:
         return np.zeros(0, dtype="uint64")
     codes = _scrambled(numbers.astype("uint64"))
@@ -176,11 +187,11 @@ def _runs(numbers: np.ndarray, length: int) -> np.ndarray:
 
 
 def copying(samples: Sequence[Sample], training: TrainingText) -> dict:
-    """How much of some texts stands word for word in the training documents.
+    """Measure how much of some texts is copied word for word from the training documents.
 
     Returns:
-        `longest`: words in the longest copied run; `share`: of the runs of eight words those that are copied, None
-        where there is no such run; `runs`: how many there are.
+        `longest`: words in the longest copied run. `runs`: the number of runs of eight words. `share`: the share of
+        these runs that is copied, None if there is no such run.
     """
     flags = training.copied(samples, COPY_LENGTH)
     total = sum(map(len, flags))
@@ -192,7 +203,7 @@ def copying(samples: Sequence[Sample], training: TrainingText) -> dict:
 
 
 def distinct(samples: Sequence[Sample], length: int) -> float | None:
-    """Of the runs of `length` words in some texts the share that are different (Li et al. 2016); None without any."""
+    """Return the share of distinct runs among the runs of `length` words (Li et al. 2016); None if there are none."""
     runs: list[tuple[str, ...]] = []
     for sample in samples:
         written = sample.words[sample.prompt :]
@@ -201,12 +212,12 @@ def distinct(samples: Sequence[Sample], length: int) -> float | None:
 
 
 def of_samples(samples: Sequence[Sample], training: TrainingText) -> dict:
-    """Copying and variety of some texts, ready for JSON."""
+    """Measure copying and variety of some texts, ready for JSON."""
     return copying(samples, training) | {f"distinct_{length}": distinct(samples, length) for length in (1, 2, 3)}
 
 
 def of_written(written: dict[str, list[str]], prompts: Sequence[str], corpus: documents.Corpus) -> dict:
-    """`of_samples` for each list of texts, and for as many test documents, cut to the same length."""
+    """Return `of_samples` for each list of texts, and for as many test documents, cut to the same length."""
     training = TrainingText(corpus.texts_of("train"))
     longest = max(len(one.split()) for texts in written.values() for one in texts)
     people = words.spread([" ".join(document.split()[:longest]) for document in corpus.texts_of("test")], len(prompts))
@@ -216,13 +227,13 @@ def of_written(written: dict[str, list[str]], prompts: Sequence[str], corpus: do
 
 
 def openings(corpus: documents.Corpus, count: int) -> list[str]:
-    """The first words of so many validation documents, evenly chosen."""
+    """Return the first words of `count` evenly spread validation documents."""
     opening = rf"\A(?:\S+\s+){{0,{OPENING - 1}}}\S+"
     return [re.findall(opening, one)[0] for one in words.spread(corpus.texts_of("validation"), count)]
 
 
 def write_samples(path: pathlib.Path, prompts: list[str], written: dict[str, list[str]]) -> list[dict]:
-    """Writes a line of JSON for each prompt with what was written `before` and `after`; returns the rows."""
+    """Write one line of JSON per prompt, with the texts written `before` and `after`; return the rows."""
     rows = [
         {"prompt": prompt, "before": one, "after": other}
         for prompt, one, other in zip(prompts, written["before"], written["after"], strict=True)
@@ -234,7 +245,7 @@ def write_samples(path: pathlib.Path, prompts: list[str], written: dict[str, lis
 
 
 def _scrambled(values: np.ndarray) -> np.ndarray:
-    """Numbers of 64 bits with every bit depending on all others (the finaliser of MurmurHash3)."""
+    """Mix 64-bit numbers so that every bit depends on all others (the finaliser of MurmurHash3)."""
     for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         values = (values ^ (values >> np.uint64(33))) * np.uint64(factor)
     return values ^ (values >> np.uint64(33))

@@ -1,4 +1,4 @@
-"""A finished run's model on new data, beside its own test: the same metrics, and whether a drop is more than chance."""
+"""Comparison of a model's results on new data with those of its run's test: metrics, differences, a verdict."""
 
 import math
 from collections.abc import Sequence
@@ -21,21 +21,21 @@ def evaluate(
     target: dict | None = None,
     seed: int = 0,
 ) -> dict:
-    """Return all numbers about new data, ready for JSON.
+    """Return all results on new data, ready for JSON.
 
     Args:
-        probabilities: (n, k) floats, what the model says.
+        probabilities: (n, k) floats, the output of the model.
         labels: (n,) class indices.
         class_names: k strings.
         units: n strings; items of one unit are resampled together.
-        test: the run's own test result over the same classes, as `same_classes` gives it.
-        trained: class → training items.
-        target: what the run wants to find, its `classes` and `threshold`; None for nothing.
-        seed: of the bootstrap.
+        test: the run's own test result over the same classes, as `same_classes` returns it.
+        trained: class → number of training items.
+        target: the `classes` that the run is meant to find, and their `threshold`; None if there is no target.
+        seed: seed of the bootstrap.
 
     Returns:
         A dict with `result` and `test` (as `classification.scores`), `difference` (metric → [new minus test, low,
-        high]), `baseline` (always the largest training class) and, where there is one, the `target`.
+        high]) and `baseline` (always answering the largest training class). With a target it also has `target`.
     """
     result = classification.scores(probabilities, labels, class_names, units, seed)
     found = {
@@ -52,15 +52,23 @@ def evaluate(
     return found
 
 
-def same_classes(test: dict, probabilities, labels, class_names, groups, present: Sequence[str], seed: int = 0) -> dict:
-    """Return the test result over the classes that the new data has, so that like is compared with like.
+def same_classes(
+    test: dict,
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    groups: Sequence[str],
+    present: Sequence[str],
+    seed: int = 0,
+) -> dict:
+    """Return the test result over the classes of the new data only, so that both results are comparable.
 
     Args:
-        test: over all classes; returned as it is where none is missing.
-        probabilities, labels, groups: of the run's test items.
-        class_names: of the model.
-        present: those of the new data.
-        seed: of the bootstrap.
+        test: the result over all classes; returned unchanged if no class is missing.
+        probabilities, labels, groups: those of the run's test items.
+        class_names: the classes of the model.
+        present: the classes of the new data.
+        seed: seed of the bootstrap.
     """
     here = np.isin(labels, [class_names.index(name) for name in present])
     if here.all() or not here.any():
@@ -72,9 +80,9 @@ def same_classes(test: dict, probabilities, labels, class_names, groups, present
 def difference(new: float, new_limits: Sequence[float], old: float, old_limits: Sequence[float]) -> list[float]:
     """Return the difference of one metric between two independent samples, [new - old, low, high], at 95 %.
 
-    The limits come from those of the two metrics ("square and add": Newcombe 1998, method 10; Zou and Donner 2008): the
-    distances to the limits that lie towards each other add as standard errors do. So the difference respects what
-    each interval respects, groups and the exact interval of a perfect score, where a bootstrap would see no noise.
+    The limits are computed from the two intervals ("square and add": Newcombe 1998, method 10; Zou and Donner 2008).
+    The distances to the limits that lie towards each other are combined as standard errors are. So the difference
+    accounts for groups, and for the exact interval of a perfect score, where a bootstrap would see no noise.
     """
     gain = new - old
     below = math.hypot(max(0.0, new - new_limits[0]), max(0.0, old_limits[1] - old))
@@ -82,8 +90,8 @@ def difference(new: float, new_limits: Sequence[float], old: float, old_limits: 
     return [gain, gain - below, gain + above]
 
 
-def largest_class(labels, class_names: Sequence[str], trained: dict[str, int]) -> dict:
-    """Return what always answering the largest training class would have on the new data."""
+def largest_class(labels: np.ndarray, class_names: Sequence[str], trained: dict[str, int]) -> dict:
+    """Return the scores on the new data of always answering the largest training class."""
     largest = max(class_names, key=lambda name: trained.get(name, 0))
     hits = labels == list(class_names).index(largest)
     return {
@@ -93,12 +101,19 @@ def largest_class(labels, class_names: Sequence[str], trained: dict[str, int]) -
     }
 
 
-def at_threshold(probabilities, labels, class_names: Sequence[str], units, target: dict, seed: int = 0) -> dict:
-    """Return sensitivity and specificity at the run's own threshold, [value, low, high] each; None of nothing.
+def at_threshold(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    units: Sequence[str],
+    target: dict,
+    seed: int = 0,
+) -> dict:
+    """Return sensitivity and specificity at the run's own threshold, [value, low, high] each; None if undefined.
 
     Args:
         probabilities, labels, class_names, units, seed: as for `evaluate`.
-        target: has `classes`, and `threshold` for their probabilities together.
+        target: contains `classes`, and `threshold` for the sum of their probabilities.
     """
     columns = [list(class_names).index(name) for name in target["classes"]]
     positive, called = np.isin(labels, columns), probabilities[:, columns].sum(axis=1) >= target["threshold"]
@@ -114,55 +129,57 @@ def at_threshold(probabilities, labels, class_names: Sequence[str], units, targe
 
 
 def verdict(found: dict, unit: str) -> list[str]:
-    """Return what the numbers mean, in sentences: whether the drop is more than chance, and what limits the comparison.
+    """Return the verdict in sentences: whether the drop is more than chance explains, and the comparison's limits.
 
     Args:
-        found: what `evaluate` returns, with `data` from `labelled.Labelled.summary`.
-        unit: one item: photo.
+        found: the result of `evaluate`, with `data` from `labelled.Labelled.summary`.
+        unit: the name of one item, such as photo.
     """
     result, test, data = found["result"], found["test"], found["data"]
     units = min(each.get("interval_units", intervals.FEW_UNITS) for each in (result, test))
     enough = units >= intervals.FEW_UNITS
     said = [_compared("accuracy", found["difference"]["accuracy"], enough)]
     if _outcome(found["difference"]["accuracy"]) != _outcome(found["difference"]["balanced_accuracy"]):
-        # The mix of classes is another: each alone would mislead.
+        # The mix of classes differs, so one of the two alone would mislead.
         said.append(_compared("balanced accuracy", found["difference"]["balanced_accuracy"], enough))
     if not enough:
         said.append(
             f"With only {units} independent {unit}s or groups on one side, the intervals are far too narrow to tell "
-            "whether that is chance."
+            "whether the difference is due to chance."
         )
     if data["missing"]:
-        said.append(f"It has no {unit} of {words.listed(data['missing'])}; both columns are over the other classes.")
+        said.append(
+            f"The new data has no {unit} of {words.listed(data['missing'])}; both columns cover the other classes only."
+        )
     if data["test_samples_of_the_run"]:
         said.append(
-            f"{words.plural(data['test_samples_of_the_run'], unit)} of it stood in the run's own test too, so the two "
-            "results are not independent."
+            f"{words.plural(data['test_samples_of_the_run'], unit)} of the new data also occurred in the run's own "
+            "test, so the two results are not independent."
         )
     if data["groups_of_the_run"]:
-        said.append("Some of its groups are named like groups that the run has learnt from.")
+        said.append("Some groups of the new data have the names of groups that the run was trained on.")
     if data["files_of_the_run_gone"]:
         said.append(
-            f"{words.plural(data['files_of_the_run_gone'], unit)} of the run cannot be read any more: whether they are "
-            "here too, nobody knows."
+            f"{words.plural(data['files_of_the_run_gone'], unit)} of the run can no longer be read, so it is unknown "
+            "whether the new data contains them."
         )
     baseline, present = found["baseline"], len(result["per_class"]) - len(data["missing"])
     if present > 1 and result["accuracy_interval"][0] <= baseline["accuracy"]:
         said.append(
-            f"Always answering {baseline['class']} would be right for {words.percent(baseline['accuracy'])}: nothing "
-            "shows that the model is better here."
+            f"Always answering {baseline['class']} would be right for {words.percent(baseline['accuracy'])}; the "
+            "results do not show that the model is better."
         )
     return said
 
 
 def _outcome(limits: Sequence[float]) -> int:
-    """Return -1 for worse and 1 for better than chance explains, else 0."""
+    """Return -1 if the metric is worse than chance explains, 1 if it is better, otherwise 0."""
     _, low, high = limits
     return (low > 0) - (high < 0)
 
 
 def _compared(metric: str, limits: Sequence[float], enough: bool) -> str:
-    """Return a sentence on one difference; from too few independent items it draws no conclusion."""
+    """Return a sentence about one difference, without a conclusion if there are too few independent items."""
     gain, low, high = limits
     compared = f"{words.points(gain)} {'lower' if gain < 0 else 'higher'} than in" if gain else "the same as in"
     chance = ", more than chance explains" if _outcome(limits) else "; that may be chance"

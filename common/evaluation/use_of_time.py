@@ -1,4 +1,7 @@
-"""Whether a network for clips uses time: frames in other orders, classes that only time tells apart, single frames."""
+"""Whether a network for clips uses time: reordered frames, classes that only time distinguishes, single frames."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -8,25 +11,31 @@ from common.evaluation import intervals
 from common.models import frames
 
 ORDERS = ("as it is", "reversed", "shuffled")
-CERTAIN = 1e-6  # closer to 0 or 1 a float32 probability says nothing
-MOST_CLIPS = 300  # in the order test, which decodes its clips and computes their frames once more
+CERTAIN = 1e-6  # a float32 probability closer than this to 0 or 1 carries no information
+MOST_CLIPS = 300  # limit for the order test, which decodes its clips and computes their frames once more
 
 
-def order_test(classifier: keras.Model, batches, labels, seed: int = 0) -> dict:
-    """How the answers change when each clip's frames come in another order.
+def order_test(
+    classifier: keras.Model,
+    batches: Iterable[tuple[np.ndarray, Any]],
+    labels: Sequence[int] | np.ndarray,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Measure how the answers change when each clip's frames are reordered.
 
-    A network that does not use time gives the same answers in every order.
+    A network that does not use time gives the same answers for every order.
 
     Args:
-        classifier: takes preprocessed clips, gives probabilities; its layer `each_frame` ends what treats each frame
-            for itself, which runs once and not once an order.
-        batches: of (clips (n, frames, …), anything), in order.
+        classifier: returns the probabilities of preprocessed clips. The part up to its layer `each_frame` treats each
+            frame separately, so it runs only once for all orders.
+        batches: (clips (n, frames, …), anything), in order.
         labels: (n,) class indices of all clips.
-        seed: fixes the shuffled orders; each clip has its own, which is never the one it came in.
+        seed: fixes the shuffled orders; each clip has its own, which is never its original order.
 
     Returns:
-        For each of `ORDERS` the `accuracy`, and the share of answers `changed` and the mean `difference` of the
-        probabilities (half the sum over the classes, 0 to 1) against the clips as they are.
+        `accuracy`, `changed` and `difference` for each of `ORDERS`. `changed` is the share of answers that differ from
+        those for the original clips. `difference` is the mean difference of the probabilities from the original ones
+        (half the sum over the classes, 0 to 1).
     """
     on_frames, joined = frames.frame_parts(classifier)
     random, labels = np.random.default_rng(seed), np.asarray(labels)
@@ -50,8 +59,8 @@ def order_test(classifier: keras.Model, batches, labels, seed: int = 0) -> dict:
     }
 
 
-def other_order(count: int, random) -> np.ndarray:
-    """A random order of `count` things other than 0, 1, 2 …; of one thing there is none."""
+def other_order(count: int, random: np.random.Generator) -> np.ndarray:
+    """Return a random order of `count` items that is not 0, 1, 2 …; with at most one item, the order stays."""
     while count > 1:
         order = random.permutation(count)
         if (order != np.arange(count)).any():
@@ -59,17 +68,19 @@ def other_order(count: int, random) -> np.ndarray:
     return np.arange(count)
 
 
-def within_pair(probabilities, labels, class_names, pair: tuple[str, str]) -> dict:
-    """How well two classes are told from each other, all others left aside; chance is 0.5 where both are as frequent.
+def within_pair(
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], pair: tuple[str, str]
+) -> dict:
+    """Measure how well two classes are distinguished, ignoring all others; chance is 0.5 if they are equally frequent.
 
     Args:
         probabilities: (n, k).
         labels: (n,) class indices.
         class_names: k names.
-        pair: two of them.
+        pair: two of these names.
 
     Returns:
-        `classes`, `n` (the clips of the two), `accuracy` and its exact 95 % `interval`.
+        `classes`, `n` (the number of clips of both classes), `accuracy` and its exact 95 % `interval`.
     """
     columns = [list(class_names).index(name) for name in pair]
     those = np.isin(labels, columns)
@@ -78,10 +89,12 @@ def within_pair(probabilities, labels, class_names, pair: tuple[str, str]) -> di
     return {"classes": list(pair), "n": len(right), "accuracy": float(right.mean()), "interval": list(interval)}
 
 
-def frame_contributions(classifier: keras.Model, clips, class_indices) -> np.ndarray:
-    """What each frame adds to an answer: how far its log-odds fall where the frame's neighbour replaces it.
+def frame_contributions(
+    classifier: keras.Model, clips: np.ndarray, class_indices: Sequence[int] | np.ndarray
+) -> np.ndarray:
+    """Return each frame's contribution to an answer: the fall of its log-odds if a neighbour replaces the frame.
 
-    Log-odds, because the probability of a sure answer hardly moves, whatever one frame does.
+    Log-odds are used because the probability of a confident answer hardly changes with one frame.
 
     Args:
         classifier: as for `order_test`.
@@ -89,12 +102,12 @@ def frame_contributions(classifier: keras.Model, clips, class_indices) -> np.nda
         class_indices: (n,) the answers to explain.
 
     Returns:
-        (n, frames) differences of log(p / (1 - p)); above 0 the frame speaks for the answer.
+        (n, frames) differences of log(p / (1 - p)); above 0 the frame supports the answer.
     """
     on_frames, joined = frames.frame_parts(classifier)
     clips, rows = on_frames.predict(clips, batch_size=4, verbose=0), np.arange(len(clips))
 
-    def log_odds(frames):
+    def log_odds(frames: np.ndarray) -> np.ndarray:
         p = np.clip(joined.predict_on_batch(frames)[rows, class_indices].astype(float), CERTAIN, 1 - CERTAIN)
         return np.log(p / (1 - p))
 
@@ -108,5 +121,5 @@ def frame_contributions(classifier: keras.Model, clips, class_indices) -> np.nda
 
 
 def some_of(count: int) -> list[int]:
-    """The numbers of the clips that the order test takes: all, or `MOST_CLIPS` evenly spread."""
+    """Return the numbers of the clips for the order test: all, or `MOST_CLIPS` evenly spread ones."""
     return sorted(set(np.linspace(0, count - 1, min(count, MOST_CLIPS)).round().astype(int).tolist()))

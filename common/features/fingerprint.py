@@ -1,25 +1,30 @@
-"""What a cached feature depends on, as a hash: another weight, pixel or version gives another key."""
+"""The cache key of features: a hash of everything that they depend on, so other weights or versions change the key."""
+
+from __future__ import annotations
 
 import hashlib
 import importlib.metadata
 import json
+from typing import Any
 
 import keras
 import numpy as np
 
-CACHE_VERSION = 2  # raise it when the same prefix would be stored otherwise
-COMPUTED_BY = ("keras", "tensorflow", "pillow")  # another version of these may decode, resize or compute otherwise
+from common.models import backbones
+
+CACHE_VERSION = 2  # raise it if the same prefix would be stored differently
+COMPUTED_BY = ("keras", "tensorflow", "pillow")  # other versions of these may decode, resize or compute differently
 
 
 # What the cache's key covers ------------------------------------------------------------------------------------
 
 
-def fingerprint(prefix: keras.Model, backbone, cache_dtype: str) -> str:
-    """A hash of everything but the photos that changes what the prefix computes.
+def fingerprint(prefix: keras.Model, backbone: backbones.Backbone, cache_dtype: str) -> str:
+    """Return a hash of everything except the photos that changes what the prefix computes.
 
-    The layers with their settings and precision, their weights, the resizing, the preprocessing (by what it makes
-    of probe pixels), the precision of the cache and the versions of what computes. Names that Keras counts up do not
-    matter.
+    It covers the layers with their settings, precision and weights, the resizing and the preprocessing (its output for
+    probe pixels). It also covers the precision of the cache and the versions of `COMPUTED_BY`. Layer names are ignored,
+    because Keras numbers them.
     """
     digest = hashlib.sha256()
     resizing = {key: value for key, value in backbone.resize.get_config().items() if key != "name"}
@@ -36,17 +41,17 @@ def fingerprint(prefix: keras.Model, backbone, cache_dtype: str) -> str:
 
 
 def _layer_names(config: dict) -> list[str]:
-    """The names of the layers in a model's config, then of those in the models among them."""
+    """Return the names of the layers in a model's config, then those of the layers in nested models."""
     inside = [layer["config"] for layer in config["layers"] if "layers" in layer["config"]]
     return [layer["name"] for layer in config["layers"]] + [name for part in inside for name in _layer_names(part)]
 
 
-def _architecture(model: keras.Model):
-    """The model's config with layer names replaced by numbers and without what does not change its output."""
+def _architecture(model: keras.Model) -> Any:
+    """Return the model's config with layer names replaced by numbers, without entries that do not change its output."""
     config = model.get_config()
     numbers = {name: f"layer {number}" for number, name in enumerate(_layer_names(config))} | {config["name"]: "model"}
 
-    def plain(value):
+    def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items() if key not in ("trainable", "build_config")}
         if isinstance(value, (list, tuple)):

@@ -7,6 +7,8 @@ import shutil
 import sys
 import time
 import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,60 +19,69 @@ from common.features import store
 from common.media import windows
 from common.models import language_model
 
-CACHE_VERSION = 1  # raise it when the same prefix would be stored otherwise
-COMPUTED_BY = ("keras", "keras-hub", "tensorflow")  # another version of these may compute otherwise
+CACHE_VERSION = 1  # raise it if the same prefix would be stored differently
+COMPUTED_BY = ("keras", "keras-hub", "tensorflow")  # other versions of these may compute differently
 
 # Windows through the frozen part ----------------------------------------------------------------------------------
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of windows: (inputs, targets, weights), shuffled anew each epoch, or in order for evaluation.
+    """Batches of windows (inputs, targets, weights), reshuffled each epoch, or in order for evaluation.
 
     Args:
         read: takes row numbers, returns the list of the model's inputs.
-        targets: one row for each window, or one number for each.
-        weights: of the same length.
-        batch_size: windows at a time.
-        seed: of the order; None: as they stand.
-        first_epoch: the number of the epoch that comes first: an interrupted run goes on in the same order.
-        with_targets: give the targets as a last input, as `token_losses` wants them.
+        targets: one row or one number for each window.
+        weights: as many as there are targets.
+        batch_size: windows per batch.
+        seed: seed of the order; None keeps the windows in their order.
+        first_epoch: the number of the first epoch; an interrupted run continues in the same order.
+        with_targets: add the targets as the last input, as `token_losses` needs them.
     """
 
-    def __init__(self, read, targets, weights, batch_size, seed=None, first_epoch=0, with_targets=False):
+    def __init__(
+        self,
+        read: Callable[[np.ndarray], list[np.ndarray]],
+        targets: np.ndarray,
+        weights: np.ndarray,
+        batch_size: int,
+        seed: int | None = None,
+        first_epoch: int = 0,
+        with_targets: bool = False,
+    ) -> None:
         super().__init__()
         self.read, self.targets, self.weights, self.batch_size = read, targets, weights, batch_size
         self.seed, self.epoch, self.with_targets = seed, first_epoch, with_targets
         self._shuffle()
 
-    def _shuffle(self):
+    def _shuffle(self) -> None:
         count = len(self.targets)
         self.order = np.arange(count)
         if self.seed is not None:
             self.order = np.random.default_rng([self.seed, self.epoch]).permutation(count)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return -(-len(self.targets) // self.batch_size)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple:
         rows = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         inputs = [np.asarray(array) for array in self.read(rows)]
         if self.with_targets:
             return (*inputs, self.targets[rows]), self.targets[rows]
         return tuple(inputs), self.targets[rows], self.weights[rows]
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.epoch += 1
         self._shuffle()
 
 
 class FrozenWindows:
-    """Windows of a run behind the frozen part of a model, which is computed once for each and kept in the cache.
+    """A run's windows with the frozen part of a model, which is computed once per window and cached.
 
-    It is to texts what `frozen_prefix.FrozenPrefix` is to photos, and `fitting.fit` takes both.
+    It does for texts what `frozen_prefix.FrozenPrefix` does for photos; `fitting.fit` accepts both.
 
     Attributes:
-        suffix: what to compile and fit: the part that trains, or the whole where nothing is cached.
-        whole: the prefix with it, to be counted.
+        suffix: the model to compile and fit: the part that trains, or the whole model if nothing is cached.
+        whole: prefix and suffix joined, for counting parameters.
         seconds: time spent on computing features.
         cache_bytes: size of the features that this run uses.
     """
@@ -78,25 +89,26 @@ class FrozenWindows:
     def __init__(
         self,
         model: language_model.LanguageModel,
-        prefix,
-        suffix,
+        prefix: keras.Model | None,
+        suffix: keras.Model,
         windows: dict[str, windows.Windows],
-        config,
-        targets=None,
-    ):
-        """Computes what is not in the cache yet, with a progress bar.
+        config: Any,
+        targets: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Compute the features that are not in the cache yet, with a progress bar.
 
         Args:
-            model: whose parts these are, for the cache's key.
-            prefix, suffix: as `halves` makes them.
-            windows: side → windows; `train` and `validation` at least.
+            model: the model that `prefix` and `suffix` are parts of, for the cache's key.
+            prefix, suffix: as `halves` returns them.
+            windows: side → windows; at least `train` and `validation`.
             config: has `batch_size`, `seed` and the flags of the cache.
-            targets: side → one for each row where they are not the next tokens: a classifier's, all of one weight.
+            targets: side → one target for each row, all with weight 1, for a classifier; default: the next tokens.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
-        self.windows, self.config, self.store = windows, config, None
+        self.windows, self.config = windows, config
+        self.store: store.FeatureStore | None = None
         self.losses: keras.Model | None = None
         self.seconds, self.cache_bytes = 0.0, 0
         self.targets = {name: (part.targets, part.weights) for name, part in windows.items()}
@@ -110,29 +122,30 @@ class FrozenWindows:
             self.store = self._filled_store(model, prefix)
             self.seconds = time.perf_counter() - started
 
-    def generators(self, first_epoch: int = 0, balanced: bool = False):
-        """`train_generator, val_generator, test_generator` for `suffix`; the last is None without such a side."""
+    def generators(self, first_epoch: int = 0, balanced: bool = False) -> tuple[Batches, Batches, Batches | None]:
+        """Return the train, validation and test generators for `suffix`; the last is None if there is no test side."""
         train = self.batches("train", seed=self.config.seed, first_epoch=first_epoch)
         return train, self.batches("validation"), self.batches("test") if "test" in self.windows else None
 
-    def batches(self, side: str, **options) -> Batches:
-        """The batches of one side, as they stand unless a seed is given."""
+    def batches(self, side: str, **options: Any) -> Batches:
+        """Return the batches of one side, in order unless a seed is given."""
         targets, weights = self.targets[side]
         return Batches(self._reader(self.windows[side]), targets, weights, self.config.batch_size, **options)
 
     def token_losses(self, side: str) -> np.ndarray:
-        """The loss of every target of one side in nats, float32 (windows, length)."""
+        """Return the loss of every target of one side in nats, float32 (windows, length)."""
         self.losses = self.losses or language_model.token_losses(self.suffix)  # compiled once for all sides
         return self.losses.predict(self.batches(side, with_targets=True), verbose=0)
 
-    def _reader(self, windows: windows.Windows):
-        masks = (np.arange(windows.token_ids.shape[1]) == 0) | (windows.weights > 0)  # nothing would be left of padding
+    def _reader(self, windows: windows.Windows) -> Callable[[np.ndarray], list[np.ndarray]]:
+        # The first token is never masked: a window of padding only would have nothing left.
+        masks = (np.arange(windows.token_ids.shape[1]) == 0) | (windows.weights > 0)
         if self.store is None:
             return lambda rows: [windows.token_ids[rows], masks[rows].astype("int32")]
         read = self.store.reader(_row_names(windows))
         return lambda rows: [read(rows)[0].astype(self.suffix.inputs[0].dtype), masks[rows].astype("int32")]
 
-    def _filled_store(self, model, prefix) -> store.FeatureStore:
+    def _filled_store(self, model: language_model.LanguageModel, prefix: keras.Model) -> store.FeatureStore:
         length = self.windows["train"].token_ids.shape[1]
         shape, dtype = (length, prefix.output.shape[-1]), keras.backend.standardize_dtype(prefix.output.dtype)
         dtype = "float16" if self.config.cache_dtype == "float16" and dtype == "float32" else dtype
@@ -148,15 +161,17 @@ class FrozenWindows:
         if missing:
             self._check_size(stored, len(missing))
             print(
-                f"frozen prefix: once each; {len(missing)} of {len(work)} to do, "
+                f"frozen prefix: once per window; {len(missing)} of {len(work)} to compute, "
                 f"{len(missing) * stored.row_bytes / 1e6:,.0f} MB in {stored.directory}",
                 file=sys.stderr,
             )
             stored.write(self._computed(prefix, missing, work))
         return stored
 
-    def _computed(self, prefix, names, work):
-        """Yields (names, features) batch by batch."""
+    def _computed(
+        self, prefix: keras.Model, names: list[str], work: dict[str, tuple[windows.Windows, int]]
+    ) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+        """Yield (names, features) batch by batch."""
         size = self.config.batch_size
         for start in tqdm.trange(0, len(names), size, desc="frozen prefix", unit="batch", disable=None):
             part = names[start : start + size]
@@ -166,19 +181,20 @@ class FrozenWindows:
             masks[:, 0] = True
             yield part, [prefix.predict_on_batch([ids, masks.astype("int32")])]
 
-    def _check_size(self, store, missing: int) -> None:
-        """Refuses what does not fit, before the work."""
+    def _check_size(self, store: store.FeatureStore, missing: int) -> None:
+        """Raise an error before the computation if the features do not fit."""
         needed, free = missing * store.row_bytes, shutil.disk_usage(store.directory).free
         limit = min(self.config.cache_limit_gb * 1e9, free)
         if needed > limit:
             raise errors.UserError(
-                f"the features need {needed / 1e9:.2f} GB, but --cache-limit-gb or the disk leave {limit / 1e9:.2f}: "
-                "take another --cache, --cache-dtype float16, a higher --cache-limit-gb, or --no-cache"
+                f"the features need {needed / 1e9:.2f} GB, but --cache-limit-gb or the free disk space allows only "
+                f"{limit / 1e9:.2f} GB: use another --cache, --cache-dtype float16, a higher --cache-limit-gb, or "
+                "--no-cache"
             )
 
 
 def _row_names(windows: windows.Windows) -> list[str]:
-    """A name for each window: its tokens and how many of them count."""
+    """Return a name for each window: a hash of its tokens and of the number of those that count."""
     counts = windows.weights.sum(axis=1).astype("int32")
     return [
         hashlib.sha256(tokens.tobytes() + count.tobytes()).hexdigest()
@@ -187,7 +203,7 @@ def _row_names(windows: windows.Windows) -> list[str]:
 
 
 def fingerprint(model: language_model.LanguageModel, prefix: keras.Model, length: int, dtype: str) -> str:
-    """A hash of everything but the windows that changes what the prefix computes."""
+    """Return a hash of everything except the windows that changes what the prefix computes."""
     settings = {key: value for key, value in model.backbone.get_config().items() if key not in ("name", "trainable")}
     versions = [importlib.metadata.version(package) for package in COMPUTED_BY]
     about = [CACHE_VERSION, versions, type(model.backbone).__name__, settings, length, dtype,

@@ -1,9 +1,9 @@
-"""Rows of numbers on disk, by name: written in a stream, read at random, never wrong.
+"""Named rows of numbers on disk: written as a stream, read in any order, verified by checksums.
 
 A store is a folder of shard files. A shard is a line of JSON (the names of its rows, a checksum) and the rows, all
-of one length. Shards get their final name when they are complete, so a killed writer loses a few seconds of work;
-one whose size or checksum is wrong is removed, and its rows count as missing. Rows are read with `pread`, not by
-memory-mapping: the memory in use does not grow with the store, and a truncated file is an error, not a crash.
+of one length. A shard gets its final name when it is complete, so a killed writer loses a few seconds of work. A shard
+with a wrong size or checksum is removed, and its rows count as missing. Rows are read with `pread`, not by
+memory-mapping. Memory use therefore does not grow with the store, and a truncated file is an error, not a crash.
 """
 
 import contextlib
@@ -15,14 +15,18 @@ import sys
 import time
 import uuid
 import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
 from common import errors, files
 
 SHARD_BYTES = 64 * 2**20
-SHARD_SECONDS = 5.0  # what an interruption costs at most
+SHARD_SECONDS = 5.0  # an interruption costs at most this much work
 CHECKED_AT_ONCE = 4 * 2**20
+
+Read = Callable[[Sequence[int] | np.ndarray], list[np.ndarray]]  # row numbers (n,) → arrays (n, …)
 
 
 class FeatureStore:
@@ -31,19 +35,19 @@ class FeatureStore:
     Attributes:
         directory: the folder of the shards.
         specification: (shape, dtype name) of each array in a row.
-        row_bytes: length of a row.
+        row_bytes: length of a row in bytes.
     """
 
-    def __init__(self, directory: pathlib.Path, specification: list[tuple[tuple[int, ...], str]], about: dict):
-        """Opens the folder, made if need be, and checks every shard.
+    def __init__(self, directory: pathlib.Path, specification: list[tuple[tuple[int, ...], str]], about: dict) -> None:
+        """Open the folder, create it if necessary, and check every shard.
 
         Args:
-            directory: where the shards are.
+            directory: the folder of the shards.
             specification: (shape, dtype name) of each array in a row.
-            about: JSON-able; written to `about.json`, for people and to find a cut that another can be computed from.
+            about: JSON-serializable facts for `about.json`, for people and for the search for an earlier cut.
 
         Raises:
-            UserError: the folder cannot be made or written.
+            UserError: the folder cannot be created or written.
         """
         self.directory, self.specification = directory, specification
         self.row_bytes = row_bytes(specification)
@@ -55,10 +59,10 @@ class FeatureStore:
             _remove_old_leftovers(directory)
         except OSError as error:
             raise errors.UserError(
-                f"the cache {directory} cannot be written ({error.strerror}): choose another with --cache DIR, or do "
-                "without by --no-cache"
+                f"the cache {directory} cannot be written ({error.strerror}): choose another with --cache DIR, or use "
+                "--no-cache"
             ) from error
-        for path in sorted(directory.glob("[!.]*.shard")):  # one with a dot in front is being written, by anyone
+        for path in sorted(directory.glob("[!.]*.shard")):  # a process is still writing a file with a leading dot
             self._open(path)
 
     def __contains__(self, name: str) -> bool:
@@ -68,7 +72,7 @@ class FeatureStore:
         return len(self.places)
 
     def _open(self, path: pathlib.Path) -> None:
-        """Takes a shard's rows in, or removes a damaged one; another process may have been quicker."""
+        """Register a shard's rows, or remove a damaged shard; another process may have removed it already."""
         try:
             with open(path, "rb") as file:
                 header = _header_of(file.readline())
@@ -78,19 +82,21 @@ class FeatureStore:
             return
         if not sound:
             count = len(header.get("names", []))
-            print(f"cache: {path} is damaged; its {count} rows are computed again", file=sys.stderr)
+            print(f"cache: {path} is damaged; its {count} rows will be recomputed", file=sys.stderr)
             path.unlink(missing_ok=True)
             return
         for number, name in enumerate(header["names"]):
             self.places[name] = (path, start + number * self.row_bytes)
 
-    def write(self, batches) -> None:
-        """Adds rows from an iterator of (names, arrays); arrays are (n, …) as in `specification`.
+    def write(self, batches: Iterable[tuple[list[str], Sequence[np.ndarray]]]) -> None:
+        """Add rows from an iterable of (names, arrays); arrays are (n, …) as in `specification`.
 
         Raises:
-            OSError: the disk is full; what was complete until then stays.
+            OSError: the disk is full; shards that are already complete are kept.
         """
-        names, rows, size, since = [], [], 0, time.monotonic()
+        names: list[str] = []
+        rows: list[np.ndarray] = []
+        size, since = 0, time.monotonic()
         for batch_names, arrays in batches:
             names += batch_names
             rows.append(self._packed(arrays))
@@ -101,8 +107,8 @@ class FeatureStore:
         if names:
             self._write_shard(names, rows)
 
-    def _packed(self, arrays) -> np.ndarray:
-        """Arrays (n, …) side by side as bytes, uint8 (n, row_bytes)."""
+    def _packed(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        """Return arrays (n, …) side by side as bytes, uint8 (n, row_bytes)."""
         parts = [
             np.ascontiguousarray(np.asarray(array).astype(dtype_of(dtype), copy=False))
             .view("uint8")
@@ -123,11 +129,11 @@ class FeatureStore:
                 file.write(part.data)
         self._open(path)
 
-    def reader(self, names: list[str]):
-        """A function of row numbers (n,) in `names` to the list of their arrays (n, …)."""
+    def reader(self, names: list[str]) -> Read:
+        """Return a function of row numbers (n,) in `names` that returns the list of their arrays (n, …)."""
         places = [self.places[name] for name in names]
 
-        def read(numbers) -> list[np.ndarray]:
+        def read(numbers: Sequence[int] | np.ndarray) -> list[np.ndarray]:
             packed = np.empty((len(numbers), self.row_bytes), "uint8")
             for i, number in enumerate(numbers):
                 path, offset = places[number]
@@ -137,14 +143,14 @@ class FeatureStore:
         return read
 
     def _read_row(self, path: pathlib.Path, offset: int, row: np.ndarray) -> None:
-        """Reads one row; files are opened for each, because a large store has more shards than a process may open."""
+        """Read one row; the file is opened each time, because a large store has more shards than a process may open."""
         try:
             with open(path, "rb", buffering=0) as file:
                 length = os.preadv(file.fileno(), [row.data], offset)
         except FileNotFoundError:
             length = 0
         if length != self.row_bytes:
-            raise errors.UserError(f"{path} was cut off or removed while it was in use; start again with --resume")
+            raise errors.UserError(f"{path} was truncated or removed while it was in use; start again with --resume")
 
     def _unpacked(self, packed: np.ndarray) -> list[np.ndarray]:
         arrays, start = [], 0
@@ -157,7 +163,7 @@ class FeatureStore:
 
 
 def about_of(directory: pathlib.Path) -> dict:
-    """What stands in a store's `about.json`, {} when it is missing or damaged."""
+    """Return the content of a store's `about.json`, {} if it is missing or damaged."""
     try:
         return json.loads((directory / "about.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -165,7 +171,7 @@ def about_of(directory: pathlib.Path) -> dict:
 
 
 def _remove_old_leftovers(directory: pathlib.Path) -> None:
-    """Removes what killed writers have left half-written, a day later: a younger file may still be in the works."""
+    """Remove incomplete files of killed writers after a day; a newer file may still be in use by its writer."""
     for path in directory.glob(".*.shard"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > 86400:
@@ -178,9 +184,9 @@ def row_bytes(specification: list[tuple[tuple[int, ...], str]]) -> int:
 
 
 def dtype_of(name: str) -> np.dtype:
-    """A NumPy dtype by name, `bfloat16` included."""
+    """Return a NumPy dtype by name, including `bfloat16`."""
     if name == "bfloat16":
-        import ml_dtypes  # comes with TensorFlow
+        import ml_dtypes  # a dependency of TensorFlow
 
         return np.dtype(ml_dtypes.bfloat16)
     return np.dtype(name)
@@ -195,12 +201,12 @@ def _header_of(line: bytes) -> dict:
 
 
 def _start_of_checksum(names: list[str]) -> int:
-    """A damaged name would give one photo's features to another, so the names are covered too."""
+    """Return the checksum of the names; a damaged name would give one photo's features to another."""
     return zlib.crc32("\n".join(map(str, names)).encode())
 
 
-def _is_sound(file, header: dict, row_bytes: int) -> bool:
-    """Whether the rest of the file has the length and the checksum that its header says."""
+def _is_sound(file: BinaryIO, header: dict, row_bytes: int) -> bool:
+    """Return whether the rest of the file has the length and the checksum given in its header."""
     if header.get("row_bytes") != row_bytes or not isinstance(header.get("names"), list):
         return False
     length, checksum = 0, _start_of_checksum(header["names"])

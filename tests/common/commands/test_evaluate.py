@@ -119,7 +119,7 @@ def test_what_the_run_has_learnt_from_does_not_count(run, new, capsys):
     assert data["n"] == 42 and data["left_out"]["train"] == 3 and data["test_samples_of_the_run"] == 2
     assert data["files_of_the_run_gone"] == 40  # the made-up run has no validation photos
     assert "leak: 3 photos left out" in said.err and "train_train" in said.err
-    assert "2 photos of it stood in the run's own test too" in said.out
+    assert "2 photos of the new data also occurred in the run's own test" in said.out
     listed = rows_of(run, "skipped.csv")
     assert len(listed) == 3 and all(row["reason"].startswith("leak: in train of the run, as /") for row in listed)
 

@@ -274,5 +274,5 @@ def test_overlay():
 
 
 def test_overlay_refuses_what_does_not_fit():
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(ValueError, match="different sizes"):
         grad_cam.overlay(np.zeros((4, 4, 3), "uint8"), np.zeros((4, 5)))

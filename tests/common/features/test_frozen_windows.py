@@ -55,7 +55,7 @@ def test_the_cache_is_used_again_but_not_for_other_weights(preset, sides, tmp_pa
         model.blocks[0].weights[0].assign_add(change + 0 * model.blocks[0].weights[0])
         prefix, suffix = language_model.halves(model, 2)
         frozen_windows.FrozenWindows(model, prefix, suffix, sides, settings(tmp_path))
-        return "to do" in capsys.readouterr().err
+        return "to compute" in capsys.readouterr().err
 
     assert [computed(), computed(), computed(0.01), computed()] == [True, False, True, False]
     with pytest.raises(errors.UserError, match="--cache-limit"):

@@ -144,7 +144,7 @@ def test_a_shard_cut_off_in_use_is_an_error_and_not_a_wrong_number(tmp_path):
     read = opened.reader(["photo 4"])
     path = next(tmp_path.glob("*.shard"))
     os.truncate(path, path.stat().st_size - 1)
-    with pytest.raises(errors.UserError, match="cut off"):
+    with pytest.raises(errors.UserError, match="truncated"):
         read([0])
     path.unlink()
     with pytest.raises(errors.UserError, match="removed"):
