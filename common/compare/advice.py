@@ -1,4 +1,4 @@
-"""What a comparison says in sentences: which strategy to use, and why."""
+"""The advice of a comparison in sentences: which strategy to use, and why."""
 
 import itertools
 
@@ -7,12 +7,13 @@ import numpy as np
 from common import words
 from common.compare import differences, trial_run
 
-# How many points (0.01) the step to all training photos must have brought, for more photos to be likely to help or not.
+# The gain of the step to all training photos, 0.01 for one point. More photos are likely to help from the first on, and
+# not likely below the second.
 LIKELY_GAIN, UNLIKELY_GAIN = 0.01, 0.005
 
 
 def advice(comparison: dict) -> list[str]:
-    """What to use and why, in plain sentences.
+    """Return what to use and why, in plain sentences.
 
     Args:
         comparison: with `chance`, `rows`, `differences` and `choice`.
@@ -20,7 +21,7 @@ def advice(comparison: dict) -> list[str]:
     row_of = {row["name"]: row for row in comparison["rows"]}
     choice = row_of.get(comparison["choice"])
     if choice is None:
-        sentences = ["Not one trial with all training photos finished, so there is no advice."]
+        sentences = ["No trial with all training photos finished, so there is no advice."]
     else:
         others = [row for row in comparison["rows"] if row["test"] and row is not choice]
         sentences = [
@@ -39,29 +40,28 @@ def _use(comparison: dict, choice: dict) -> list[str]:
     note = f"median and range of {count} seeds" if count > 1 else "one seed"
     accuracy = choice["test"]["accuracy"]
     sentences = [
-        f"Use {said(choice)}: it did best on the validation photos, and has {words.share(accuracy)} of the test photos "
+        f"Use {said(choice)}: it did best on the validation photos and gets {words.share(accuracy)} of the test photos "
         f"right ({note})."
     ]
     if accuracy[0] <= comparison["chance"]:
         sentences.append(
-            "That is no better than naming the largest class every time, which has "
+            "That is no better than always predicting the largest class, which gets "
             f"{words.percent(comparison['chance'])} right."
         )
     return sentences
 
 
 def _rivals(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
-    """Whether the choice is better than the rest by more than noise."""
+    """Say whether the choice is better than the rest by more than noise."""
     if not others:
-        return ["Nothing else finished that it could be compared with."]
+        return ["No other strategy finished, so there is nothing to compare it with."]
     found = {row["name"]: differences.between(comparison, choice["name"], row["name"]) for row in others}
     gains = {name: pair[0] for name, pair in found.items() if pair and pair[1]}  # those that are larger than noise
     better = [row for row in others if gains.get(row["name"], 0) < 0]
     close = [row for row in others if row["name"] not in gains]
     sentences = [
-        f"On the test photos {said(row)} has {words.points(gains[row['name']])} more right, "
-        "which is larger than noise; "
-        "a choice made on test photos would flatter itself, so it stays with the validation photos."
+        f"On the test photos {said(row)} gets {words.points(gains[row['name']])} more right, which is larger than "
+        "noise; a choice made on test photos would be too optimistic, so the choice on validation photos stands."
         for row in better
     ]
     if close:
@@ -69,7 +69,7 @@ def _rivals(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
     elif not better:
         following, gain = said(others[0]), words.points(gains[others[0]["name"]])
         sentences.append(
-            f"It beats {following}, the only other, by more than noise: {gain} on average."
+            f"It beats {following}, the only other strategy, by more than noise: {gain} on average."
             if len(others) == 1
             else f"It beats all {len(others)} others by more than noise; {following}, the next, by {gain} on average."
         )
@@ -77,24 +77,23 @@ def _rivals(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
 
 
 def _not_told_apart(comparison: dict, choice: dict, close: list[dict]) -> str:
-    """The sentence about rows whose difference to the choice is within noise."""
+    """Return the sentence about rows whose difference to the choice is within noise."""
     tied = [row for row in comparison["rows"] if row is choice or row in close]
     pairs = itertools.combinations([row["name"] for row in tied], 2)
     if tied == comparison["rows"][: len(tied)] and not any(
         (differences.between(comparison, *pair) or (0, 0))[1] for pair in pairs
     ):
         names = words.listed([said(row) for row in tied])
-        which = "all" if len(tied) == len(comparison["rows"]) else "the first"
-        return f"Nothing here tells {which} {len(tied)} apart: {names} differ by no more than noise."
+        which = "these" if len(tied) == len(comparison["rows"]) else "the first"
+        return f"The results do not separate {which} {len(tied)}: {names} differ by no more than noise."
     return (
-        f"Nothing here tells {said(choice)} apart from {words.listed([said(row) for row in close])}: "
-        "they differ by no more "
-        "than noise."
+        f"The results do not separate {said(choice)} from {words.listed([said(row) for row in close])}: "
+        "they differ by no more than noise."
     )
 
 
 def _cheaper(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
-    """The best way at a tenth of the cost, or the cheapest at half of it."""
+    """Name the best strategy at a tenth of the cost or less, or else the cheapest at half of it or less."""
     cheaper = [row for row in others if _price(row, choice) < _price(choice, row)]
     if not cheaper:
         return ["Nothing cheaper was tried."] if others else []
@@ -102,63 +101,61 @@ def _cheaper(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
     half = [row for row in cheaper if 2 * _price(row, choice) <= _price(choice, row)]
     cheapest = min(cheaper, key=lambda row: _price(row, choice))
     if not half:
-        return [f"Nothing that was tried costs less than half as much; the cheapest is {said(cheapest)}."]
-    # Chosen as everything is, on the validation photos.
+        return [f"Nothing that was tried costs half as much or less; the cheapest is {said(cheapest)}."]
+    # It is chosen on the validation photos, like everything else.
     row = min(tenth, key=trial_run.by_validation) if tenth else min(half, key=lambda row: _price(row, choice))
     features = choice["cost"]["feature_seconds"] or row["cost"]["feature_seconds"]
     note = ""
     if features:
         shared = _share_features(row, choice)
-        note = (
-            f" (the features, {words.duration(features)}, come on top for both)" if shared else " (features included)"
-        )
+        note = f" (plus {words.duration(features)} for the features of both)" if shared else " (features included)"
     prices = f"{words.duration(_price(row, choice))} instead of {words.duration(_price(choice, row))}"
     return [
-        f"{'A tenth' if tenth else 'Half'} of the cost or less: {said(row)} takes {prices}{note}, and has "
+        f"{'A tenth' if tenth else 'Half'} of the cost or less: {said(row)} takes {prices}{note} and gets "
         f"{words.share(row['test']['accuracy'])} right; {_compared(comparison, row['name'], choice['name'])}."
     ]
 
 
 def _share_features(row: dict, other: dict) -> bool:
-    """Whether two rows need one and the same pass through the frozen network."""
+    """Return whether two rows need the same pass through the frozen network."""
     features = row["cost"]["feature_seconds"] and other["cost"]["feature_seconds"]
     return bool(features) and row["backbone"] == other["backbone"]
 
 
 def _price(row: dict, other: dict) -> float:
-    """Seconds of a run beside another; with the features, unless both need the same."""
+    """Return the seconds of a run when compared with another; features that both need are left out."""
     features = 0.0 if _share_features(row, other) else row["cost"]["feature_seconds"]
     return row["cost"]["seconds"][0] + features
 
 
 def _against_scratch(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
-    """Whether the pretrained weights pay."""
+    """Say whether the pretrained weights help."""
     if trial_run.is_scratch(choice):
         pretrained = [row for row in others if not trial_run.is_scratch(row)]
         if not pretrained:
             return []
         best = min(pretrained, key=trial_run.by_validation)
         return [
-            f"Training from scratch wins here: with pretrained weights the best, {said(best)}, has "
+            f"Training from scratch wins here: {said(best)}, the best with pretrained weights, gets "
             f"{words.share(best['test']['accuracy'])} right; {_compared(comparison, best['name'], choice['name'])}."
         ]
     scratch = trial_run.scratch(comparison["rows"], choice["backbone"])
     if scratch is None:
         return []
     gain, larger = differences.between(comparison, choice["name"], scratch["name"]) or (0.0, False)
-    verdict = "so nothing here shows that pretrained weights pay"
+    verdict = "so the results do not show that pretrained weights help"
     if larger:
-        verdict = "so the pretrained weights pay" if gain > 0 else "so pretrained weights do not pay here"
+        verdict = "so the pretrained weights help" if gain > 0 else "so pretrained weights do not help here"
     return [
-        f"Training from scratch has {words.share(scratch['test']['accuracy'])} right; "
+        f"Training from scratch gets {words.share(scratch['test']['accuracy'])} right; "
         f"{_compared(comparison, scratch['name'], choice['name'])}, {verdict}."
     ]
 
 
 def _more_photos(choice: dict) -> str:
-    """Whether more training photos are likely to help, from the last step of the learning curve."""
+    """Say whether more training photos are likely to help, from the last step of the learning curve."""
     if len(choice["fractions"]) < 2:
-        return "Whether more photos would help is not known: --fractions 0.3 1 would tell."
+        return "It is not known whether more photos would help; --fractions 0.3 1 measures it."
     few, many = choice["fractions"][-2:]
     accuracy = {
         (run["fraction"], run["seed"]): run["accuracy"] for run in choice["runs"] if run["accuracy"] is not None
@@ -169,27 +166,28 @@ def _more_photos(choice: dict) -> str:
         if fraction == many["fraction"] and (few["fraction"], seed) in accuracy
     ]
     if not gains or many["train"] <= few["train"]:
-        return "Whether more photos would help cannot be told: no seed finished with few and with all photos."
+        return "It is unclear whether more photos would help: no seed finished both with few and with all photos."
     gain, low, high = trial_run.spread(gains)
     span = f" ({100 * low:+.1f} to {100 * high:+.1f})" if len(gains) > 1 else ""
-    step = f"from {few['train']:,} to {many['train']:,} training photos it changed by {100 * gain:+.1f} points{span}"
+    photos = f"from {few['train']:,} to {many['train']:,} training photos"
+    step = f"{photos} the test accuracy changed by {100 * gain:+.1f} points{span}"
     if low > 0 and gain >= LIKELY_GAIN - trial_run.ROUNDING:
         doublings = np.log2(many["train"] / few["train"])
         forecast = min(many["accuracy"][0] + gain / doublings, 1.0)
         return (
-            f"More photos are likely to help: {step}; if each doubling goes on to bring as much, twice as many photos "
-            f"would bring it to about {words.percent(forecast, 0)} (an extrapolation, not a measurement)."
+            f"More photos are likely to help: {step}. If each doubling keeps adding as much, twice as many photos "
+            f"would give about {words.percent(forecast, 0)} (an extrapolation, not a measurement)."
         )
     if gain < UNLIKELY_GAIN - trial_run.ROUNDING:
         return f"More photos are not likely to help much: {step}."
-    return f"Whether more photos would help cannot be told: {step}."
+    return f"It is unclear whether more photos would help: {step}."
 
 
 def _few_seeds(choice: dict) -> list[str]:
-    """A warning where luck cannot be told from skill."""
+    """Warn if there is only one seed, so that luck cannot be told from skill."""
     if _full_size_seeds(choice) > 1:
         return []
-    return ["All this rests on one seed, and one seed says little: --seeds 3 would show how much of it is luck."]
+    return ["All this rests on one seed, and one seed says little; --seeds 3 shows how much of it is luck."]
 
 
 def _failures(rows: list[dict]) -> list[str]:
@@ -201,19 +199,19 @@ def _failures(rows: list[dict]) -> list[str]:
 
 
 def said(row: dict) -> str:
-    """A row's name in plain words."""
+    """Return a row's name in plain words."""
     strategy = words.words(row["strategy"])
     return strategy if row["name"] == row["strategy"] else f"{strategy} with {row['backbone']}"
 
 
 def _compared(comparison: dict, name: str, choice: str) -> str:
-    """A row's difference to the choice, as the end of a sentence."""
+    """Return a row's difference to the choice, as the end of a sentence."""
     found = differences.between(comparison, name, choice)
     if found is None:
         return f"it shares no seed with {words.words(choice)}"
     gain, larger = found
     if not round(gain, 4):
-        return "on average just as much"
+        return "on average the same"
     size = f"on average {words.points(gain)} {'more' if gain > 0 else 'less'}"
     return f"{size}, which is larger than noise" if larger else f"{size}, which is within noise"
 

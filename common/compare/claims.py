@@ -1,11 +1,12 @@
-"""Common advice on transfer learning, checked on the data at hand: it holds, it does not, or it cannot be told.
+"""Common claims about transfer learning, checked on the data at hand: each holds, does not hold, or cannot be judged.
 
 Each function finds the runs behind one claim and returns the verdict and its evidence. A claim about accuracy on the
-test photos is judged as the differences of a comparison are: paired over seeds and photos. Others are judged by what
-all seeds agree in, if in the median it is more than a stated noise.
+test photos is judged like the differences of a comparison: paired over seeds and photos. Any other claim is judged by
+whether all seeds agree and the median exceeds a stated noise.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -14,45 +15,47 @@ from common.compare import differences, trial_run
 from common.evaluation import intervals
 
 HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot tell"
-# The roles of the strategies that the claims are about; `variants` are run for a claim alone.
+# The roles of the strategies that the claims are about; `variants` are run only for a claim.
 ROLES = ("head", "gradual", "full", "scratch")
-SECONDS_NOISE = 0.1  # of the slower's time: two equal runs on a busy machine differ by that much
-DIVERGED = "the loss became"  # what `checkpoints.BestEpoch` says of a loss that is not finite
+SECONDS_NOISE = 0.1  # share of the slower run's time: equal runs on a busy machine differ by that much
+DIVERGED = "the loss became"  # how the error of `checkpoints.BestEpoch` about a loss that is not finite begins
 
 
 @dataclasses.dataclass(frozen=True)
 class Trials:
-    """The trials of a comparison, with those that only the claims need; with several backbones the first one counts.
+    """The trials of a comparison and those that only the claims need; of several backbones only the first is used.
 
     Attributes:
-        runs: at least one.
-        names: role (one of `ROLES`) → the strategy that has it in this comparison.
+        runs: at least one trial.
+        names: role (one of `ROLES`) → the name of the strategy with this role in the comparison.
     """
 
     runs: list[trial_run.Run]
     names: dict[str, str]
 
     def find(self, role: str, which: str) -> list[trial_run.Run]:
-        """Those of a role or variant with the "smallest" or the "largest" fraction of the training photos, one for each
-        seed, the failed ones too; none where it was not tried."""
+        """Return the trials of a role or variant, one for each seed, including failed ones; empty if it was not tried.
+
+        `which` is the "smallest" or the "largest" fraction of the training photos.
+        """
         fraction = {"smallest": min, "largest": max}[which](run.fraction for run in self.runs)
         wanted = (self.names.get(role, role), self.runs[0].backbone, fraction)
         return [run for run in self.runs if (run.strategy, run.backbone, run.fraction) == wanted]
 
     def said(self, role: str) -> str:
-        """The strategy's name in words."""
+        """Return the strategy's name in words."""
         return words.words(self.names.get(role, role))
 
 
 def variants(fine_tuning_rate: float) -> dict[str, tuple[str, dict, str]]:
-    """What has to be run for the claims besides the strategies.
+    """Return the variants that must run for the claims, in addition to the strategies.
 
     Args:
-        fine_tuning_rate: the usual one; the rate that is too high is 100 times that.
+        fine_tuning_rate: the usual rate; the rate that is too high is 100 times as large.
 
     Returns:
-        Name → the role of the strategy that it is a variant of, the settings that differ, and whether it trains on the
-        "smallest" or the "largest" fraction of the training photos.
+        Name → the role of the strategy that it varies, the settings that differ, and the fraction of the training
+        photos ("smallest" or "largest").
     """
     moved = {"flip": True, "rotation": 15.0, "zoom": 0.2, "contrast": 0.2}
     still = {"flip": False, "rotation": 0.0, "zoom": 0.0, "contrast": 0.0}
@@ -66,10 +69,10 @@ def variants(fine_tuning_rate: float) -> dict[str, tuple[str, dict, str]]:
 
 
 def check(trials: Trials) -> list[dict]:
-    """The verdict on each claim, ready for JSON.
+    """Return the verdict on each claim, ready for JSON.
 
     Args:
-        trials: of the comparison.
+        trials: the trials of the comparison.
 
     Returns:
         Dicts with `claim`, `verdict` ("holds", "does not hold" or "cannot tell") and `evidence`.
@@ -91,17 +94,17 @@ def check(trials: Trials) -> list[dict]:
 
 
 def transfer_beats_scratch(trials: Trials) -> tuple[str, str]:
-    """With the fewest photos a head on frozen features has more test photos right than the same network untrained."""
+    """Judge: with the fewest photos, a head on frozen features beats the same network trained from scratch."""
     return _by_test_photos(trials, "head", "scratch", "smallest")
 
 
 def augmentation_helps(trials: Trials) -> tuple[str, str]:
-    """With the fewest photos, moved and mirrored copies in training bring more test photos right."""
+    """Judge: with the fewest photos, training on shifted and mirrored copies gets more test photos right."""
     return _by_test_photos(trials, "with_augmentation", "without_augmentation", "smallest")
 
 
 def feature_extraction_is_faster(trials: Trials) -> tuple[str, str]:
-    """The epochs of a head take less time than those of a head and then all layers."""
+    """Judge: training a head takes less time than training a head and then all layers."""
     names = "head", "full"
     pairs, missing = _pairs(trials, *names, "largest")
     if missing:
@@ -109,12 +112,12 @@ def feature_extraction_is_faster(trials: Trials) -> tuple[str, str]:
     seconds = np.array([[_training_seconds(run) for run in pair] for pair in pairs])
     saved = (seconds[:, 1] - seconds[:, 0]) / np.maximum(seconds.max(axis=1), 1e-9)
     parts = [f"{trials.said(name)} {_seconds(column)}" for name, column in zip(names, seconds.T, strict=True)]
-    evidence = f"{' and '.join(parts)} of training, the features apart"
+    evidence = f"{' and '.join(parts)} of training, without the features"
     return _verdict(saved, SECONDS_NOISE), f"{evidence}, with {_setting(pairs)}"
 
 
 def fine_tuning_needs_photos(trials: Trials) -> tuple[str, str]:
-    """What training all layers adds to training the head is more with all photos than with few."""
+    """Judge: training all layers adds more to training the head with all photos than with few."""
     gains, settings = [], []
     for which in ("smallest", "largest"):
         pairs, missing = _pairs(trials, "full", "head", which)
@@ -125,7 +128,7 @@ def fine_tuning_needs_photos(trials: Trials) -> tuple[str, str]:
     few, many = (pairs[0][0] for pairs in settings)
     seeds = sorted(gains[0].keys() & gains[1].keys())
     if few.fraction == many.fraction or not seeds:
-        return UNKNOWN, "not run: two sizes of the training set under one seed are needed, as with --fractions 0.1 1"
+        return UNKNOWN, "not run: two sizes of the training set with the same seed are needed, as in --fractions 0.1 1"
     growth = [gains[1][seed] - gains[0][seed] for seed in seeds]
     noise = intervals.accuracy_noise(many.accuracy, many.results["test"]["n"])
     parts = [
@@ -133,13 +136,13 @@ def fine_tuning_needs_photos(trials: Trials) -> tuple[str, str]:
         for gain, run in zip(gains, (few, many), strict=True)
     ]
     return _verdict(growth, noise), (
-        f"full fine tuning against feature extraction: {parts[0]}, {parts[1]} training photos, test accuracy, "
-        f"{_seeds(seeds)}; grown by {_points(growth)}, noise {_noise(noise)}"
+        f"test accuracy of full fine tuning minus feature extraction: {parts[0]} and {parts[1]} training photos, "
+        f"{_seeds(seeds)}; growth {_points(growth)}, noise {_noise(noise)}"
     )
 
 
 def high_rate_destroys(trials: Trials) -> tuple[str, str]:
-    """At 100 times the rate, training all layers ends below the head that it began with, or in a loss that is none."""
+    """Judge: at 100 times the rate, training all layers ends below the head it began with, or the loss diverges."""
     runs = trials.find("high_rate", "largest")
     diverged = [run for run in runs if not run.finished and _diverged(run)]
     falls = [fall for run in runs if run.finished and (fall := _fall(run))]
@@ -149,20 +152,20 @@ def high_rate_destroys(trials: Trials) -> tuple[str, str]:
     verdict = HOLDS if all(lost) else UNKNOWN if any(lost) else FAILS
     parts = [f"at 100 times the rate {_fell(falls)}"] if falls else []
     if diverged:
-        parts.append(f"at 100 times the rate the loss was no number in {len(diverged)} of {_seeds(runs)}")
+        parts.append(f"at 100 times the rate the loss was not finite in {len(diverged)} of {_seeds(runs)}")
     usual = [fall for run in trials.find("full", "largest") if run.finished and (fall := _fall(run))]
     parts.append(f"at the usual rate {_fell(usual)}" if usual else "the usual rate was not run")
     return verdict, "; ".join(parts)
 
 
 def all_at_once_is_less_stable(trials: Trials) -> tuple[str, str]:
-    """While all layers are trained at once, validation accuracy dips deeper below the head's."""
+    """Judge: while all layers train at once, validation accuracy dips deeper below that of the head."""
     what = "deepest dip of the validation accuracy below the head's"
     return _by_validation(trials, "full", "gradual", _deepest_dip, what)
 
 
 def regularisation_narrows_the_gap(trials: Trials) -> tuple[str, str]:
-    """With dropout and L2 the training accuracy is less far above the validation accuracy."""
+    """Judge: with dropout and L2, training accuracy is less far above validation accuracy."""
     what = "training accuracy above validation accuracy"
     return _by_validation(trials, "unregularised", "regularised", _gap, what)
 
@@ -171,7 +174,7 @@ def regularisation_narrows_the_gap(trials: Trials) -> tuple[str, str]:
 
 
 def _by_test_photos(trials: Trials, better: str, worse: str, which: str) -> tuple[str, str]:
-    """Whether one strategy has more test photos right than another, by more than noise."""
+    """Judge whether one strategy gets more test photos right than another, by more than noise."""
     pairs, missing = _pairs(trials, better, worse, which)
     if missing:
         return UNKNOWN, missing
@@ -190,8 +193,10 @@ def _by_test_photos(trials: Trials, better: str, worse: str, which: str) -> tupl
     )
 
 
-def _by_validation(trials: Trials, more: str, less: str, measure, what: str) -> tuple[str, str]:
-    """Whether something measured in accuracy is more of one strategy than of another, with all training photos."""
+def _by_validation(
+    trials: Trials, more: str, less: str, measure: Callable[[trial_run.Run], float], what: str
+) -> tuple[str, str]:
+    """Judge whether a measure in units of accuracy is larger for one strategy than another, on all training photos."""
     pairs, missing = _pairs(trials, more, less, "largest")
     if missing:
         return UNKNOWN, missing
@@ -203,8 +208,8 @@ def _by_validation(trials: Trials, more: str, less: str, measure, what: str) -> 
     )
 
 
-def _verdict(values, noise: float) -> str:
-    """What the claim's size under each seed says: above 0 it speaks for the claim; one seed says nothing."""
+def _verdict(values: Iterable[float], noise: float) -> str:
+    """Return the verdict on an effect's size under each seed: above 0 supports the claim; one seed is not enough."""
     values = [float(value) for value in values]
     if len(values) < 2 or not differences.seeds_agree(values) or abs(np.median(values)) <= noise:
         return UNKNOWN
@@ -212,7 +217,7 @@ def _verdict(values, noise: float) -> str:
 
 
 def _pairs(trials: Trials, first: str, second: str, which: str) -> tuple[list, str | None]:
-    """The finished runs of two strategies under the same seeds, and where there are none the reason."""
+    """Return the finished runs of two strategies under the same seeds, and the reason if there are none."""
     found = {trials.said(name): trials.find(name, which) for name in (first, second)}
     pairs = trial_run.paired(*found.values())
     if pairs:
@@ -234,24 +239,24 @@ def _training_seconds(run: trial_run.Run) -> float:
 
 
 def _head_accuracy(run: trial_run.Run) -> float:
-    """On the validation photos, after the head was trained alone."""
+    """Return the accuracy on the validation photos after the head was trained alone."""
     return [stage for stage in run.results["stages"] if stage["stage"] == "head"][-1]["validation_accuracy"]
 
 
 def _fall(run: trial_run.Run) -> tuple[float, float, float] | None:
-    """Validation accuracy of the head and after the last epoch of fine-tuning, and its noise; None without one."""
+    """Return validation accuracy of the head, after the last epoch of fine-tuning, and its noise; None without one."""
     last = [epoch["val_accuracy"] for epoch in run.history if epoch["stage"] == "fine_tuning"][-1:]
     head = _head_accuracy(run)
     return (head, last[0], intervals.accuracy_noise(head, run.results["validation"]["n"])) if last else None
 
 
 def _diverged(run: trial_run.Run) -> bool:
-    """Whether it failed in a loss that is not finite, once the pretrained weights trained."""
+    """Return whether the run failed with a loss that is not finite, after the pretrained weights began to train."""
     return run.error is not None and DIVERGED in run.error and "stage head" not in run.error
 
 
 def _deepest_dip(run: trial_run.Run) -> float:
-    """How far validation accuracy fell below the head's while more than the head trained; 0 where it did not."""
+    """Return how far validation accuracy fell below the head's while more than the head trained; 0 if it did not."""
     head = _head_accuracy(run)
     return max([head - epoch["val_accuracy"] for epoch in run.history if epoch["stage"] != "head"] + [0.0])
 
@@ -260,8 +265,8 @@ def _gap(run: trial_run.Run) -> float:
     return run.results["train"]["accuracy"] - run.results["validation"]["accuracy"]
 
 
-def _validation_noise(trials) -> float:
-    """How far a validation accuracy may be off by chance, in the median over runs."""
+def _validation_noise(trials: Iterable[trial_run.Run]) -> float:
+    """Return how far a validation accuracy may be off by chance, as the median over runs."""
     sides = [run.results["validation"] for run in trials]
     return float(np.median([intervals.accuracy_noise(side["accuracy"], side["n"]) for side in sides]))
 
@@ -270,7 +275,7 @@ def _validation_noise(trials) -> float:
 
 
 def _setting(pairs: list) -> str:
-    """On how many photos and seeds it was looked at."""
+    """Return the number of training photos and seeds in words."""
     return f"{words.plural(pairs[0][0].results['data']['train'], 'training photo')}, {_seeds(pairs)}"
 
 
@@ -290,12 +295,12 @@ def _fell(falls: list[tuple[float, float, float]]) -> str:
     )
 
 
-def _seconds(values) -> str:
+def _seconds(values: Iterable[float]) -> str:
     median, low, high = trial_run.spread(values)
     return f"{words.duration(median)} ({low:.3g}–{high:.3g})"
 
 
-def _points(values) -> str:
+def _points(values: Iterable[float]) -> str:
     median, low, high = (100 * value for value in trial_run.spread(values))
     return f"{median:+.1f} points ({low:+.1f} to {high:+.1f})"
 

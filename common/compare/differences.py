@@ -13,10 +13,10 @@ from common.evaluation import intervals
 
 
 def differences(full_size: dict[str, list[trial_run.Run]]) -> list[dict]:
-    """Each pair of rows, the more accurate one first, and whether they differ by more than noise.
+    """Return each pair of rows, the more accurate one first, and whether they differ by more than noise.
 
-    `q` is `p` after Benjamini and Hochberg (1995): of the differences with q up to 0.05 at most about 5 % are chance,
-    however many pairs are looked at.
+    `q` is `p` adjusted after Benjamini and Hochberg (1995). Of the differences with q up to 0.05, at most about 5 %
+    are chance, however many pairs are compared.
 
     Args:
         full_size: name of the row → its runs with all training photos.
@@ -38,18 +38,18 @@ def differences(full_size: dict[str, list[trial_run.Run]]) -> list[dict]:
 
 
 def difference(first: list[trial_run.Run], second: list[trial_run.Run]) -> dict | None:
-    """How many more test photos one strategy has right than another, paired over seeds and photos.
+    """Return the difference in test accuracy of two strategies, paired over seeds and photos.
 
-    A photo that is a test photo under several seeds is one unit, and so are the photos of a group: their answers are
-    no independent evidence.
+    A photo that is a test photo under several seeds is one unit, and so are the photos of a group. Their answers are
+    not independent evidence.
 
     Args:
         first, second: the runs of two strategies, one for each seed; only seeds that both finished count.
 
     Returns:
-        A dict with `difference` (the first's accuracy minus the second's, over photos and seeds), `interval`
-        ([low, high], 95 %), `p` (two-sided), `seeds_agree` and `by_seed` (the difference under each seed); None
-        without a common seed.
+        None without a common seed, else a dict. `difference` is the first's accuracy minus the second's, over photos
+        and seeds; `by_seed` has it for each seed. `interval` ([low, high], 95 %), `p` (two-sided) and `seeds_agree`
+        belong to it.
 
     Raises:
         UserError: under one seed the two have different test photos.
@@ -60,8 +60,8 @@ def difference(first: list[trial_run.Run], second: list[trial_run.Run]) -> dict 
     for one, other in pairs:
         if one.answers.paths != other.answers.paths:
             raise errors.UserError(
-                f"{one.strategy} and {other.strategy}: seed {one.seed} has other test photos in one than in the "
-                "other, so the data changed between them: start the comparison again in another --out"
+                f"{one.strategy} and {other.strategy} have different test photos with seed {one.seed}, so the data "
+                "changed between the two runs; start the comparison again with another --out"
             )
     steps = [one.answers.right - other.answers.right for one, other in pairs]
     units, numbers = np.unique(np.concatenate([one.answers.units for one, _ in pairs]), return_inverse=True)
@@ -78,16 +78,16 @@ def difference(first: list[trial_run.Run], second: list[trial_run.Run]) -> dict 
 
 
 def permutation_p(gains: np.ndarray) -> float:
-    """The two-sided p of a sum of paired differences, where by chance each might as well have the other sign.
+    """Return the two-sided p of a sum of paired differences, whose signs are random under the null hypothesis.
 
-    This is what `scipy.stats.permutation_test` with `permutation_type="samples"` estimates from random swaps, here
-    exact: k units that differ by v add v(2B - k), with B binomial (k, 1/2), and the sums of all v convolve. With one
-    photo a unit and one seed it is the exact McNemar test.
+    It is the exact value of what `scipy.stats.permutation_test` with `permutation_type="samples"` estimates from
+    random swaps. The k units that differ by v add v(2B - k), with B binomial (k, 1/2); the sums of all v are convolved.
+    With one photo per unit and one seed it is the exact McNemar test.
 
     Args:
-        gains: (units,) integers, how many more answers the first has right than the second.
+        gains: (units,) integers, the first's number of right answers minus the second's.
     """
-    chances = np.ones(1)  # of each number of answers that went to the first, out of all that differ
+    chances = np.ones(1)  # the probability of each number of wins of the first, among all answers that differ
     for size, count in zip(*np.unique(np.abs(gains[gains != 0]), return_counts=True), strict=True):
         steps = np.zeros(size * count + 1)
         steps[::size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
@@ -98,15 +98,15 @@ def permutation_p(gains: np.ndarray) -> float:
 
 
 def bootstrap_interval(gains: np.ndarray, answers: np.ndarray, seed: int = 0) -> list[float]:
-    """The 95 % percentile bootstrap interval of the gain for each answer, over units.
+    """Return the 95 % percentile bootstrap interval of the gain per answer, resampling units.
 
-    What `scipy.stats.bootstrap` does with `paired=True`, but units that are alike are drawn together, as a
-    multinomial count: thousands of units are of a few kinds, which makes it about 30 times faster.
+    It does what `scipy.stats.bootstrap` does with `paired=True`, but draws equal units together, as a multinomial
+    count. Thousands of units are of a few kinds, so it is about 30 times faster.
 
     Args:
-        gains: (units,) integers, how many more answers the first has right than the second.
-        answers: (units,) integers, how many answers each gave.
-        seed: of the resamples.
+        gains: (units,) integers, the first's number of right answers minus the second's.
+        answers: (units,) integers, the number of answers of each strategy.
+        seed: the seed of the resamples.
     """
     kinds, counts = np.unique(np.stack([gains, answers], axis=1), axis=0, return_counts=True)
     drawn = np.random.default_rng(seed).multinomial(len(gains), counts / counts.sum(), size=trial_run.RESAMPLES)
@@ -115,10 +115,10 @@ def bootstrap_interval(gains: np.ndarray, answers: np.ndarray, seed: int = 0) ->
 
 
 def seeds_agree(values: list[float]) -> bool:
-    """Whether the differences under several seeds are no luck of single ones.
+    """Return whether the seeds agree that there is a difference.
 
-    With five and more Student's t-test decides. With fewer it would hardly ever find anything, so there the sign has to
-    be the same under each; some may be 0, not all.
+    With five or more seeds Student's t-test decides. With fewer it would hardly ever find anything, so all differences
+    must have the same sign; some may be 0, but not all.
     """
     if len(values) < trial_run.SEEDS_FOR_T_TEST or np.ptp(values) == 0:
         return any(values) and (min(values) >= 0 or max(values) <= 0)
@@ -126,17 +126,19 @@ def seeds_agree(values: list[float]) -> bool:
 
 
 def larger_than_noise(p: float, agree: bool) -> bool:
-    """Whether a difference is more than chance among the test photos, and no luck of single seeds.
+    """Return whether a difference is neither chance among the test photos nor luck of single seeds.
 
-    The p knows only the photos. That training itself may turn out better or worse is left to the seeds: three agree by
-    chance one time in four, so where an accuracy moves much from seed to seed, five or more of them tell more.
+    The p covers only the choice of photos; the randomness of training shows in the seeds. Three seeds agree by chance
+    one time in four, so use five or more where the accuracy varies much between seeds.
     """
     return bool(p <= trial_run.SIGNIFICANCE and agree)
 
 
 def between(comparison: dict, first: str, second: str) -> tuple[float, bool] | None:
-    """How much more accurate one row is than another, and whether that is larger than noise; None without a common
-    seed."""
+    """Return how much more accurate one row is than another, and whether that is larger than noise.
+
+    It is None if the two have no common seed.
+    """
     for pair in comparison["differences"]:
         if {pair["first"], pair["second"]} == {first, second}:
             return pair["difference"] * (1 if pair["first"] == first else -1), pair["larger_than_noise"]

@@ -1,6 +1,14 @@
 """The figures of a comparison: accuracy against seconds and photos, convergence, tables of shares."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib.axes
 import matplotlib.colors
+import matplotlib.figure
+import matplotlib.text
 import matplotlib.ticker
 import matplotlib.transforms
 import numpy as np
@@ -8,31 +16,31 @@ import scipy.optimize
 
 from common.report import figures
 
-LONGEST_STRATEGY = 40  # a strategy's name ends with its backbone, so it is cut in the middle
+LONGEST_STRATEGY = 40  # longer names are cut in the middle, since they end with the backbone
 
 LINE_STYLES = ("-", (0, (5, 2)), (0, (1, 1.5)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-# Round lengths of time, for an axis that is read in minutes and hours, too; where they stand too close, powers of ten.
+# Round durations, in seconds, minutes and hours; `ROUNDER_SECONDS` are used where these are too close to each other.
 ROUND_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 18000,
                  36000, 86400, 172800, 432000)  # fmt: skip
 ROUNDER_SECONDS = (0.01, 0.1, 1, 10, 60, 600, 3600, 36000, 432000)
-# Accuracies to mark on an axis that is stretched towards 100 %, the roundest first; of a narrow one every percent.
+# Accuracies to mark on an axis that is stretched towards 100 %, the roundest first; a narrow axis marks every percent.
 ROUND_SHARES = (0, 1, 0.5, 0.8, 0.9, 0.95, 0.2, 0.6, 0.7, 0.4, 0.3, 0.1, 0.98, 0.85, 0.75)
-STRETCH = 1.05  # the axis is the logarithm of what is missing to this accuracy
+STRETCH = 1.05  # the axis is the logarithm of the distance to this accuracy
 
 
 @figures.png(colours=256)
-def cost_front(points, *, theme):
+def cost_front(points: list[dict], *, theme: figures.Theme) -> matplotlib.figure.Figure:
     """Draw accuracy against seconds: a named dot for each strategy, and a line along those that nothing cheaper beats.
 
     Args:
-        points: non-empty list of dicts with `name`, `seconds`, `accuracy` as [value, low, high], limits None where
-            there is no range, `on_front` and `is_choice`.
+        points: non-empty list of dicts with `name`, `seconds`, `accuracy` as [value, low, high] with None for limits
+            that are not known, `on_front` and `is_choice`.
         theme: a `Theme`.
     """
     figure, axes = figures.new_figure(7.4, 4.3 + 0.12 * max(0, len(points) - 8))
     seconds = np.maximum([point["seconds"] for point in points], ROUND_SECONDS[0])
-    ends = _set_seconds_axis(axes, seconds.min() / 1.4, seconds.max() * 2.2, 10)  # names stand right of the dots
+    ends = _set_seconds_axis(axes, seconds.min() / 1.4, seconds.max() * 2.2, 10)  # room for names right of the dots
     _set_accuracy_axis(axes, [limit for point in points for limit in point["accuracy"] if limit is not None])
     places = list(zip(seconds, (point["accuracy"][0] for point in points), strict=True))
     front = sorted(place for place, point in zip(places, points, strict=True) if point["on_front"])
@@ -48,25 +56,25 @@ def cost_front(points, *, theme):
         if point["is_choice"]:
             axes.plot(second, value, marker="o", markersize=12, markerfacecolor="none", markeredgewidth=2,
                       color=theme.validation, linestyle="", zorder=5, label="what to use")  # fmt: skip
-    axes.set(xlabel="seconds of training, the pass through the frozen network included", ylabel="test accuracy")
+    axes.set(xlabel="seconds of training, including the pass through the frozen network", ylabel="test accuracy")
     figure.legend(loc="outside upper left", ncols=2, fontsize=8)
     _label_points(axes, places, points, steps, theme)
     return figure
 
 
 @figures.png(colours=256)
-def data_curves(curves, *, theme):
+def data_curves(curves: list[dict], *, theme: figures.Theme) -> matplotlib.figure.Figure:
     """Draw test accuracy against the number of training photos, a line for each strategy with its name at the end.
 
     Args:
-        curves: non-empty list of dicts with `name`, `photos` (ascending), `accuracy` as many [value, low, high], limits
-            None where there is no range, and `is_choice`.
+        curves: non-empty list of dicts with `name`, `photos` (ascending), `accuracy` and `is_choice`. `accuracy` is a
+            [value, low, high] for each number of photos, with None for limits that are not known.
         theme: a `Theme`.
     """
     figure, axes = figures.new_figure(7.4, max(3.8, 0.24 * len(curves) + 1.2))
     photos = sorted({count for curve in curves for count in curve["photos"]})
     width = np.log(photos[-1] / photos[0]) or 1
-    shifts = np.exp(0.008 * width * (np.arange(len(curves)) - (len(curves) - 1) / 2))  # ranges stand side by side
+    shifts = np.exp(0.008 * width * (np.arange(len(curves)) - (len(curves) - 1) / 2))  # ranges are side by side
     axes.set_xscale("log")
     axes.set_xlim(photos[0] * np.exp(-0.07 * width), photos[-1] * np.exp(0.07 * width))
     everything = [limit for curve in curves for values in curve["accuracy"] for limit in values if limit is not None]
@@ -90,12 +98,12 @@ def data_curves(curves, *, theme):
 
 
 @figures.png(colours=256)
-def convergence_panels(curves, *, theme):
+def convergence_panels(curves: list[dict], *, theme: figures.Theme) -> matplotlib.figure.Figure:
     """Draw validation accuracy against seconds, a panel for each strategy with the others pale behind it.
 
     Args:
-        curves: non-empty list of dicts with `name`, `runs` (non-empty, each a `seconds` and an `accuracy`, lists of the
-            same length, the run to show behind the others first) and `is_choice`.
+        curves: non-empty list of dicts with `name`, `runs` and `is_choice`. Each run has `seconds` and `accuracy`,
+            lists of the same length. The first run is the pale line in the other panels.
         theme: a `Theme`.
     """
     columns = min(3, len(curves))
@@ -125,20 +133,22 @@ def convergence_panels(curves, *, theme):
     return figure
 
 
-def _draw_run(axes, run, **style):
-    """A run's line, or its only epoch as a dot."""
+def _draw_run(axes: matplotlib.axes.Axes, run: dict, **style: Any) -> None:
+    """Draw a run as a line, or as a dot if it has only one epoch."""
     places = np.maximum(run["seconds"], ROUND_SECONDS[0])
     axes.plot(places, run["accuracy"], marker="o" if len(places) == 1 else "", markersize=4, **style)
 
 
 @figures.png(colours=256)
-def share_table(shares, row_names, column_names, label, *, theme):
-    """Draw a table of shares: the darker the higher, with the percentage written in each cell.
+def share_table(
+    shares: np.ndarray, row_names: Sequence[str], column_names: Sequence[str], label: str, *, theme: figures.Theme
+) -> matplotlib.figure.Figure:
+    """Draw a table of shares: the higher the share, the darker the cell; each contains its percentage.
 
     Args:
         shares: (rows, columns) floats in 0..1, NaN where not known.
-        row_names: as many strings as rows.
-        column_names: as many strings as columns.
+        row_names: one string per row.
+        column_names: one string per column.
         label: what the shares are.
         theme: a `Theme`.
     """
@@ -176,16 +186,16 @@ def share_table(shares, row_names, column_names, label, *, theme):
     return figure
 
 
-def _contrast(one, other):
-    """Contrast of two colours, 1 to 21 (https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio)."""
+def _contrast(one: Any, other: Any) -> float:
+    """Return the contrast of two colours, 1 to 21 (https://www.w3.org/TR/WCAG21/#dfn-contrast-ratio)."""
     channels = np.array([matplotlib.colors.to_rgb(one), matplotlib.colors.to_rgb(other)])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
     low, high = sorted(linear @ (0.2126, 0.7152, 0.0722))
     return (high + 0.05) / (low + 0.05)
 
 
-def _set_seconds_axis(axes, low, high, most_ticks):
-    """A logarithmic axis of seconds that spans a factor of ten at least; returns its ends."""
+def _set_seconds_axis(axes: matplotlib.axes.Axes, low: float, high: float, most_ticks: int) -> tuple[float, float]:
+    """Set a logarithmic axis of seconds that spans at least a factor of ten, and return its ends."""
     missing = np.sqrt(max(1, 10 * low / high))
     low, high = low / missing, high * missing
     axes.set_xscale("log")
@@ -199,18 +209,18 @@ def _set_seconds_axis(axes, low, high, most_ticks):
     return low, high
 
 
-def _round_duration(seconds):
-    """60 as 1 min."""
+def _round_duration(seconds: float) -> str:
+    """Return a duration in words: 60 as 1 min."""
     for unit, scale in (("h", 3600), ("min", 60)):
         if seconds >= scale:
             return f"{seconds / scale:g}\N{THIN SPACE}{unit}"
     return f"{seconds:g}\N{THIN SPACE}s"
 
 
-def _set_accuracy_axis(axes, values):
-    """An upright axis around shares, stretched towards 100 %: from 90 to 95 % is as far as from 60 to 75 %.
+def _set_accuracy_axis(axes: matplotlib.axes.Axes, values: list[float]) -> None:
+    """Set a vertical axis of shares that is stretched towards 100 %: 90 to 95 % is as long as 60 to 75 %.
 
-    Good strategies differ by little where training from scratch is far below.
+    Without it the small differences of good strategies would not show when training from scratch is far below them.
     """
     low, high = _stretched(min(values)), _stretched(max(values))
     room = max(0.08 * (high - low), 0.2 - (high - low) / 2)
@@ -224,9 +234,9 @@ def _set_accuracy_axis(axes, values):
     axes.yaxis.set_major_formatter(figures.PERCENT)
 
 
-def _spaced(shares, low, high):
-    """Those of the shares that lie on a stretched axis and do not touch one that stands before them in the list."""
-    kept = []
+def _spaced(shares: Iterable[float], low: float, high: float) -> list[float]:
+    """Return the shares that lie on a stretched axis and are not too close to an earlier one of the list."""
+    kept: list[float] = []
     for share in shares:
         distances = [abs(_stretched(share) - _stretched(other)) for other in kept]
         if low <= _stretched(share) <= high and min(distances, default=high - low) >= 0.07 * (high - low):
@@ -234,18 +244,18 @@ def _spaced(shares, low, high):
     return kept
 
 
-def _stretched(share):
+def _stretched(share: Any) -> Any:
     return -np.log(np.maximum(STRETCH - np.asarray(share), 1e-3))
 
 
-def _unstretched(height):
+def _unstretched(height: Any) -> Any:
     return STRETCH - np.exp(-np.asarray(height))
 
 
-def _set_photo_ticks(axes, photos):
-    """A tick at each number of training photos, the smaller ones left out where the numbers would touch."""
+def _set_photo_ticks(axes: matplotlib.axes.Axes, photos: list[int]) -> None:
+    """Set a tick at each number of training photos; where labels would touch, the smaller number has none."""
     low, high = np.log(axes.get_xlim())
-    kept = []
+    kept: list[int] = []
     for count in reversed(photos):
         if not kept or np.log(kept[-1] / count) > 0.09 * (high - low):
             kept.append(count)
@@ -256,14 +266,15 @@ def _set_photo_ticks(axes, photos):
 # Labels beside dots and lines ---------------------------------------------------------------------
 
 
-def _label_ends(axes, styles, curves, theme):
-    """Write each curve's name right of the axes, at the height where it ends, moved up or down where names would touch.
+def _label_ends(axes: matplotlib.axes.Axes, styles: list[dict], curves: list[dict], theme: figures.Theme) -> None:
+    """Write each curve's name right of the axes, at the height where the curve ends; move names that would touch.
 
-    The names keep their order and are moved as little as possible, in the least squares sense.
+    The names keep their order and are moved as little as possible, in the least-squares sense.
     """
-    axes.figure.draw_without_rendering()
-    points_high = axes.get_window_extent().height * 72 / axes.figure.dpi
-    gap = 11 / points_high  # of the axes' height between two names
+    figure: Any = axes.figure
+    figure.draw_without_rendering()
+    points_high = axes.get_window_extent().height * 72 / figure.dpi
+    gap = 11 / points_high  # between two names, as a share of the axes' height
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = to_axes.transform([style["end"] for style in styles])[:, 1]
     order = np.argsort(heights, kind="stable")
@@ -280,30 +291,32 @@ def _label_ends(axes, styles, curves, theme):
         )  # fmt: skip
 
 
-def _label_points(axes, places, points, line, theme):
+def _label_points(
+    axes: matplotlib.axes.Axes, places: list[tuple], points: list[dict], line: list[tuple], theme: figures.Theme
+) -> None:
     """Write each point's name near it, where it covers neither another name nor a dot, a range or the line.
 
-    Each name takes the cheapest of some places around its dot; three rounds, in which names make room for each other.
+    Each name takes the cheapest of several places around its dot. In three rounds the names make room for each other.
 
     Args:
-        axes: the axes, complete; its figure's layout is fixed here.
+        axes: the complete axes; this function fixes the layout of their figure.
         places: (x, y) of each point, in data coordinates.
-        points: as `cost_front` takes them.
+        points: the points of `cost_front`.
         line: (x, y) of the corners of a stepped line.
         theme: a `Theme`.
     """
-    figure = axes.figure
+    figure: Any = axes.figure
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     pixels = figure.dpi / 72  # per point
     dots = axes.transData.transform(places)
     texts = [_label(axes, point, theme) for point in points]
-    sizes = [text.get_window_extent().size + (2 * pixels, 0) for text in texts]
+    sizes = [np.add(text.get_window_extent().size, (2 * pixels, 0)) for text in texts]
     limits = [[limit for limit in point["accuracy"] if limit is not None] for point in points]
     marks = np.concatenate([_around(dots, 6 * pixels), _range_boxes(axes, places, limits, pixels),
                             _step_boxes(axes, line, pixels)])  # fmt: skip
-    inside = axes.get_window_extent().extents
-    taken = [None] * len(points)
+    inside = np.asarray(axes.get_window_extent().extents)
+    taken: list[Any] = [None] * len(points)
     for _ in range(3):
         for index, (dot, size) in enumerate(zip(dots, sizes, strict=True)):
             others = [box for number, box in enumerate(taken) if box is not None and number != index]
@@ -315,8 +328,8 @@ def _label_points(axes, places, points, line, theme):
         _draw_leader(axes, dot, box, theme.train if point["on_front"] else theme.muted, pixels)
 
 
-def _label(axes, point, theme):
-    """A name in pixel coordinates, without a place yet; a rim keeps it readable on lines."""
+def _label(axes: matplotlib.axes.Axes, point: dict, theme: figures.Theme) -> matplotlib.text.Text:
+    """Write a name in pixel coordinates, not yet at its place; an outline keeps it readable on lines."""
     rim = matplotlib.patheffects.withStroke(linewidth=2.5, foreground=theme.background)
     return axes.text(
         0, 0, _cut(point["name"]), transform=matplotlib.transforms.IdentityTransform(), ha="center", va="center",
@@ -325,22 +338,24 @@ def _label(axes, point, theme):
     )  # fmt: skip
 
 
-def _around(centres, radius):
-    """Boxes [left, bottom, right, top] around centres (n, 2)."""
+def _around(centres: np.ndarray, radius: float) -> np.ndarray:
+    """Return boxes [left, bottom, right, top] around centres (n, 2)."""
     return np.concatenate([centres - radius, centres + radius], axis=1)
 
 
-def _range_boxes(axes, places, limits, pixels):
-    """Boxes around the upright lines from the lowest to the highest of each place's limits."""
+def _range_boxes(
+    axes: matplotlib.axes.Axes, places: list[tuple], limits: list[list[float]], pixels: float
+) -> np.ndarray:
+    """Return boxes around the vertical lines from the lowest to the highest of each place's limits."""
     ends = [axes.transData.transform([(x, min(around)), (x, max(around))])
             for (x, _), around in zip(places, limits, strict=True)]  # fmt: skip
     return np.array([[low[0] - pixels, low[1], high[0] + pixels, high[1]] for low, high in ends])
 
 
-def _step_boxes(axes, line, pixels):
-    """Boxes around the level and the upright parts of a stepped line."""
+def _step_boxes(axes: matplotlib.axes.Axes, line: list[tuple], pixels: float) -> np.ndarray:
+    """Return boxes around the horizontal and vertical parts of a stepped line."""
     corners = axes.transData.transform(line)
-    half = 0.3 * pixels  # thin, so that a name rather crosses the line than goes far away
+    half = 0.3 * pixels  # thin, so that crossing the line costs a name less than a place far away
     boxes = []
     for left, right in zip(corners, corners[1:], strict=False):
         boxes.append([left[0], left[1] - half, right[0], left[1] + half])
@@ -348,8 +363,8 @@ def _step_boxes(axes, line, pixels):
     return np.array(boxes)
 
 
-def _boxes_near(dot, size, pixels):
-    """Places for a name of a size around a dot, each (how far from the best, box), everything in pixels."""
+def _boxes_near(dot: np.ndarray, size: np.ndarray, pixels: float) -> list[tuple[float, np.ndarray]]:
+    """Return places for a name around a dot, each (distance from the best place, box), with boxes in pixels."""
     width, height = size
     away = 9 * pixels
     places = []
@@ -363,8 +378,8 @@ def _boxes_near(dot, size, pixels):
     return places
 
 
-def _cost(choice, obstacles, inside):
-    """How bad a place is: far from the dot, on top of something, or out of the axes."""
+def _cost(choice: tuple[float, np.ndarray], obstacles: np.ndarray, inside: np.ndarray) -> float:
+    """Return how bad a place is: far from the dot, on top of something, or outside the axes."""
     far, box = choice
     width = np.minimum(box[2], obstacles[:, 2]) - np.maximum(box[0], obstacles[:, 0])
     height = np.minimum(box[3], obstacles[:, 3]) - np.maximum(box[1], obstacles[:, 1])
@@ -373,8 +388,8 @@ def _cost(choice, obstacles, inside):
     return far + 60 * covered + 5 * outside
 
 
-def _draw_leader(axes, dot, box, colour, pixels):
-    """A thin line from a dot to a name that does not stand beside it."""
+def _draw_leader(axes: matplotlib.axes.Axes, dot: np.ndarray, box: np.ndarray, colour: str, pixels: float) -> None:
+    """Draw a thin line from a dot to its name, unless the name is beside the dot."""
     end = np.clip(dot, box[:2], box[2:])
     if np.linalg.norm(end - dot) > 9.5 * pixels:
         start = dot + (end - dot) * 5 * pixels / np.linalg.norm(end - dot)
@@ -382,8 +397,8 @@ def _draw_leader(axes, dot, box, colour, pixels):
                   linewidth=0.7, alpha=0.8, zorder=1.5, scalex=False, scaley=False)  # fmt: skip
 
 
-def _cut(name):
-    """A strategy's name, too long ones without their middle."""
+def _cut(name: str) -> str:
+    """Return a strategy's name, with the middle cut out if it is too long."""
     if len(name) <= LONGEST_STRATEGY:
         return name
     half = (LONGEST_STRATEGY - 1) // 2

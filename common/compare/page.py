@@ -1,4 +1,6 @@
-"""The page of a comparison of strategies: which one to use, with evidence; it opens without a network."""
+"""The page of a comparison of strategies: which one to use, with evidence; it needs no internet connection."""
+
+from __future__ import annotations
 
 import base64
 import collections
@@ -6,6 +8,7 @@ import dataclasses
 import hashlib
 import pathlib
 import urllib.parse
+from typing import Any
 
 import numpy as np
 
@@ -21,15 +24,15 @@ MOST_CLASSES = 20  # in the figure of recall per class
 TRIAL_COLUMNS = ("name", "strategy", "backbone", "seed", "fraction", "accuracy", "seconds", "report", "error")
 SYMBOLS = {"holds": "✓", "does not hold": "✗", "cannot tell": "?"}
 SPELLINGS = {"l2_sp": "L2-SP"}
-NOT_WORSE = "≈"  # beside what is not worse than the best beyond noise
+NOT_WORSE = "≈"  # marks strategies that are not worse than the best by more than noise
 
 
-def write(directory, comparison):
+def write(directory: pathlib.Path | str, comparison: dict[str, Any]) -> pathlib.Path:
     """Write `compare.html`, `compare.csv`, `compare.json` and `figures/*.png` into a directory.
 
     Args:
-        directory: of the comparison; links to the runs' reports are relative to it.
-        comparison: the results of a comparison; nothing else is read.
+        directory: the comparison's directory; links to the runs' reports are relative to it.
+        comparison: the results of a comparison; no other files are read.
 
     Returns:
         The path of compare.html.
@@ -70,22 +73,22 @@ def write(directory, comparison):
     )
     path = view.directory / "compare.html"
     with files.replacing(path) as temporary:
-        # The browser computes the script's hash with "\n" as line ends, so no system writes others.
+        # The browser computes the script's hash with "\n" as line ends, so they are the same on every system.
         temporary.write_text(html, encoding="utf-8", errors="replace", newline="\n")
     return path
 
 
-def script_hash(script):
-    """What a Content-Security-Policy says to allow this one inline script (https://www.w3.org/TR/CSP3/)."""
+def script_hash(script: str) -> str:
+    """Return the source expression that allows this inline script in a CSP (https://www.w3.org/TR/CSP3/)."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
-def _write_trials(path, rows):
-    """A line for each trial of each row; what is not known is empty."""
+def _write_trials(path: pathlib.Path, rows: list[dict]) -> None:
+    """Write one line for each trial of each row; unknown values are empty."""
     trials = [
         {name: row[name] for name in ("name", "strategy", "backbone")} | run for row in rows for run in row["runs"]
     ]
-    files.write_csv(path, TRIAL_COLUMNS, ([trial[column] for column in TRIAL_COLUMNS] for trial in trials))
+    files.write_csv(path, list(TRIAL_COLUMNS), ([trial[column] for column in TRIAL_COLUMNS] for trial in trials))
 
 
 # The rows, ready to be shown ----------------------------------------------------------------------
@@ -95,17 +98,17 @@ def _write_trials(path, rows):
 class Comparison:
     """A comparison as the page shows it.
 
-    `rows` are those of the comparison with ranges removed where a single run stands behind them, and with `title`,
-    `errors`, `finished` (the runs on all training photos), `is_choice` and `not_worse`.
+    `rows` are those of the comparison, without the ranges that rest on a single run. Each also has `title`, `errors`,
+    `finished` (the finished runs on all training photos), `is_choice` and `not_worse`.
     """
 
     directory: pathlib.Path
-    content: dict
+    content: dict[str, Any]
     rows: list[dict]
 
     @classmethod
-    def of(cls, directory, comparison):
-        """Make it from what a comparison wrote."""
+    def of(cls, directory: pathlib.Path, comparison: dict[str, Any]) -> Comparison:
+        """Return the view of a comparison's results."""
         full = max(comparison["plan"]["fractions"])
         not_worse = _not_worse(comparison)
         rows = [
@@ -123,39 +126,39 @@ class Comparison:
         return cls(directory, comparison, rows)
 
     @property
-    def choice(self):
-        """The row to use, or None where no trial finished."""
+    def choice(self) -> dict | None:
+        """The row to use, or None if no trial finished."""
         return next((row for row in self.rows if row["is_choice"]), None)
 
     @property
-    def best(self):
-        """The row with the best median test accuracy, or None where no full-size trial finished."""
+    def best(self) -> dict | None:
+        """The row with the best median test accuracy, or None if no trial with all training photos finished."""
         return next((row for row in self.rows if row["test"]), None)
 
-    def titled(self, name):
-        """The title of the row of that name."""
+    def titled(self, name: str) -> str:
+        """Return the title of the row with this name."""
         return next(row["title"] for row in self.rows if row["name"] == name)
 
 
-def title(name):
-    """partial_unfreezing, MobileNetV2 as partial unfreezing, MobileNetV2."""
+def title(name: str) -> str:
+    """Return a row's name in words: `partial_unfreezing, MobileNetV2` as `partial unfreezing, MobileNetV2`."""
     strategy, comma, backbone = name.partition(", ")
     return SPELLINGS.get(strategy, words.words(strategy)) + comma + backbone
 
 
-def points(difference):
-    """A difference of shares in percentage points: 0.012 as +1.2, −0.012 as −1.2."""
+def points(difference: float) -> str:
+    """Return a difference of shares in percentage points: 0.012 as +1.2, −0.012 as −1.2."""
     written = f"{100 * difference:+.1f}"
     return written[1:] if float(written) == 0 else written.replace("-", "\N{MINUS SIGN}")
 
 
-def seconds(value):
-    """Seconds without their unit, for a column of them: three digits, no fractions from 100 on."""
+def seconds(value: float) -> str:
+    """Return seconds without a unit, for a column: three significant digits, from 100 on no decimals."""
     return f"{value:#.3g}" if value < 99.5 else f"{value:,.0f}"
 
 
-def _not_worse(comparison):
-    """Names of the rows whose difference to the first row may be noise."""
+def _not_worse(comparison: dict[str, Any]) -> set[str]:
+    """Return the names of the rows whose difference to the first row may be noise."""
     if not comparison["rows"]:
         return set()
     best = comparison["rows"][0]["name"]
@@ -165,8 +168,8 @@ def _not_worse(comparison):
     }
 
 
-def _without_false_ranges(row, full):
-    """The row with the limits of [median, low, high] as None wherever fewer than two runs finished."""
+def _without_false_ranges(row: dict, full: float) -> dict:
+    """Return the row with None as the limits of [median, low, high] wherever fewer than two runs finished."""
     finished = collections.Counter(run["fraction"] for run in row["runs"] if run["accuracy"] is not None)
     if finished[full] < 2:
         row = row | {name: _without_range(row[name]) for name in ("test", "validation", "cost", "to_95")}
@@ -174,14 +177,14 @@ def _without_false_ranges(row, full):
     return row | {"fractions": fractions}
 
 
-def _without_range(section):
+def _without_range(section: dict | None) -> dict | None:
     if section is None:
         return None
     return {name: [value[0], None, None] if isinstance(value, list) else value for name, value in section.items()}
 
 
-def _errors(runs):
-    """Each error once: its line and the runs that ended in it."""
+def _errors(runs: list[dict]) -> list[dict]:
+    """Return each error once: its line, and how many of the runs failed with it."""
     by_line = collections.defaultdict(list)
     for run in runs:
         if run["error"]:
@@ -189,16 +192,16 @@ def _errors(runs):
     return [{"line": line, "count": len(failed), "of": len(runs)} for line, failed in by_line.items()]
 
 
-def _linked(run):
-    """The run with `link`, its report's address from the page, or None."""
+def _linked(run: dict) -> dict:
+    """Return the run with `link`: the address of its report relative to the page, or None."""
     return run | {"link": run["report"] and urllib.parse.quote(run["report"])}
 
 
 # What the sections show ---------------------------------------------------------------------------
 
 
-def _ladder(view):
-    """The choice, training from scratch and guessing as bars: (title, [value, low, high], whether it is the choice)."""
+def _ladder(view: Comparison) -> list[tuple[str, list, bool]]:
+    """Return the bars of the choice, training from scratch and guessing: (title, [value, low, high], is_choice)."""
     choice = view.choice
     if choice is None or not choice["test"]:
         return []
@@ -212,8 +215,8 @@ def _ladder(view):
     return steps
 
 
-def _pair(view, difference):
-    """A difference with titles and its verdict in words."""
+def _pair(view: Comparison, difference: dict) -> dict:
+    """Return a difference with the rows' titles and a verdict in words."""
     verdict = "larger than noise"
     if not difference["larger_than_noise"]:
         verdict = "may be noise" if difference["seeds_agree"] else "may be noise: the seeds disagree"
@@ -221,8 +224,8 @@ def _pair(view, difference):
     return difference | titles | {"verdict": verdict}
 
 
-def _against_best(view):
-    """The best row's differences to each other row, in the order of the rows."""
+def _against_best(view: Comparison) -> list[dict]:
+    """Return the differences of the best row to each other row, in the order of the rows."""
     if view.best is None:
         return []
     best, found = view.best["name"], {}
@@ -237,13 +240,13 @@ def _against_best(view):
     return [found[row["name"]] for row in view.rows if row["name"] in found]
 
 
-def _fractions(view):
-    """The fractions that any row has, smallest first, each with its number of training photos."""
+def _fractions(view: Comparison) -> list[dict]:
+    """Return all fractions of the rows, smallest first, each with its number of training photos."""
     found = {point["fraction"]: point["train"] for row in view.rows for point in row["fractions"]}
     return [{"fraction": fraction, "train": found[fraction]} for fraction in sorted(found)]
 
 
-def _front_figure(view):
+def _front_figure(view: Comparison) -> page.Figure | None:
     points = [
         {"name": row["title"], "seconds": total_seconds(row), "accuracy": row["test"]["accuracy"],
          "is_choice": row["is_choice"]}
@@ -257,13 +260,13 @@ def _front_figure(view):
     return page.figure(view, "accuracy_against_seconds", alt, figures.cost_front, points)
 
 
-def total_seconds(row):
-    """Median seconds of a run with what the strategy needs of the frozen network's features."""
+def total_seconds(row: dict) -> float:
+    """Return the median seconds of a run plus those of the frozen network's features, if the strategy needs them."""
     return row["cost"]["seconds"][0] + row["cost"]["feature_seconds"]
 
 
-def is_on_front(point, points):
-    """Whether no other point is at least as good in accuracy and seconds and better in one of them."""
+def is_on_front(point: dict, points: list[dict]) -> bool:
+    """Return whether no other point is at least as good in accuracy and seconds and better in one of them."""
     accuracy, seconds = point["accuracy"][0], point["seconds"]
     return not any(
         other["accuracy"][0] >= accuracy
@@ -273,15 +276,15 @@ def is_on_front(point, points):
     )
 
 
-def _few(rows):
-    """The best rows, as many as a figure has room for; training from scratch and the choice are always among them."""
+def _few(rows: list[dict]) -> list[dict]:
+    """Return the best rows, as many as fit in a figure; training from scratch and the choice are always included."""
     needed = [row for row in rows if row["is_choice"] or trial_run.is_scratch(row)]
     others = [row for row in rows if row not in needed]
     kept = [row["name"] for row in needed + others[: max(0, MOST_LINES - len(needed))]]
     return [row for row in rows if row["name"] in kept]
 
 
-def _data_figure(view):
+def _data_figure(view: Comparison) -> page.Figure | None:
     if len(_fractions(view)) < 2:
         return None
     curves = [
@@ -293,7 +296,7 @@ def _data_figure(view):
     return page.figure(view, "accuracy_against_photos", alt, figures.data_curves, curves)
 
 
-def _convergence_figure(view):
+def _convergence_figure(view: Comparison) -> page.Figure | None:
     curves = [
         {"name": row["title"], "is_choice": row["is_choice"], "runs": _median_first(row)}
         for row in _few([row for row in view.rows if row["convergence"]])
@@ -304,14 +307,14 @@ def _convergence_figure(view):
     return page.figure(view, "convergence", alt, figures.convergence_panels, curves)
 
 
-def _median_first(row):
-    """The curves of a row's seeds, first the one that ends in the middle."""
+def _median_first(row: dict) -> list[dict]:
+    """Return the curves of a row's seeds; the one with the median best accuracy comes first."""
     runs = sorted(row["convergence"], key=lambda run: max(run["accuracy"]))
     middle = runs.pop((len(runs) - 1) // 2)
     return [middle, *runs]
 
 
-def _recall_figure(view):
+def _recall_figure(view: Comparison) -> page.Figure | None:
     rows = [row for row in view.rows if row["test"] and row["per_class"]]
     if not rows:
         return None
@@ -324,8 +327,8 @@ def _recall_figure(view):
                        recalls[:, shown], [row["title"] for row in rows], names, "recall")  # fmt: skip
 
 
-def telling_classes(recalls):
-    """Indices of the classes to show: all, or those on which the strategies differ most, the largest difference first.
+def telling_classes(recalls: np.ndarray) -> list[int]:
+    """Return the indices of the classes to show: all, or those on which the strategies differ most, in that order.
 
     Args:
         recalls: (strategies, classes) floats, NaN where a class has no test photo.
@@ -335,4 +338,4 @@ def telling_classes(recalls):
     known = np.isfinite(recalls)
     highest = np.where(known, recalls, -np.inf).max(axis=0)
     lowest = np.where(known, recalls, np.inf).min(axis=0)
-    return np.argsort(lowest - highest, kind="stable")[:MOST_CLASSES].tolist()  # nothing known: inf, the last
+    return np.argsort(lowest - highest, kind="stable")[:MOST_CLASSES].tolist()  # without any recall: inf, so last

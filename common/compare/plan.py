@@ -1,9 +1,10 @@
-"""What the trials of a comparison are given: a split for each seed, its training side thinned out."""
+"""The data of a comparison's trials: a split for each seed, with fractions of its training side."""
 
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,16 @@ from common.media import medium as media
 
 
 def splits_of_seeds(
-    config, medium: media.Medium, seeds: int, fractions, folder: pathlib.Path
+    config: Any, medium: media.Medium, seeds: int, fractions: Sequence[float], folder: pathlib.Path
 ) -> dict[tuple[int, float], pathlib.Path]:
-    """Splits the samples once for each seed and thins out the training side: what the trials of a comparison read.
+    """Split the samples once for each seed, and write a CSV for each fraction of the training side.
 
     Args:
-        config: of a recipe; its `seed` is the first.
+        config: the Config of a recipe; its `seed` is the first seed.
         medium: what the samples are.
-        seeds: how many.
-        fractions: of the training side, above 0 and up to 1; each holds the smaller ones.
-        folder: where the splits are written; those that are there stay.
+        seeds: the number of seeds.
+        fractions: fractions of the training side, above 0 and up to 1; each contains the smaller ones.
+        folder: where the splits are written; existing ones are kept.
 
     Returns:
         (seed, fraction) → a CSV with the samples of every side.
@@ -40,14 +41,14 @@ def splits_of_seeds(
 
 
 def part_of_training(whole: splits.Splits, fraction: float, seed: int) -> list[sample_list.Sample]:
-    """A fraction of the training photos of every class, by whole groups, and all validation and test photos.
+    """Return a fraction of the training photos of every class, in whole groups, and all validation and test photos.
 
-    Nested: with the same seed a larger fraction holds all of a smaller one.
+    Fractions are nested: with the same seed a larger one contains all of a smaller one.
 
     Args:
-        whole: whose training side is thinned out.
-        fraction: above 0, up to 1; of every class at least one photo stays.
-        seed: fixes which.
+        whole: the splits to take the fraction from.
+        fraction: above 0, up to 1; at least one photo of every class is kept.
+        seed: determines which photos are kept.
     """
     members, strata = collections.defaultdict(list), whole.targets.strata
     units = splits.units_of(whole.train, whole.content_of)
@@ -65,6 +66,6 @@ def part_of_training(whole: splits.Splits, fraction: float, seed: int) -> list[s
 
 
 def count_sides(samples: Iterable[sample_list.Sample]) -> dict[str, int]:
-    """Side → how many of the samples are on it."""
+    """Return the number of samples on each side of the split."""
     counts = collections.Counter(sample.split for sample in samples)
     return {side: counts[side] for side in sample_list.SPLIT_NAMES}

@@ -1,7 +1,7 @@
-"""From the finished runs of several strategies to a table.
+"""The table of a comparison, made from the finished runs of several strategies.
 
-Nothing here trains or draws: `compare` reads run directories and returns what compare.json holds, `table` is what the
-terminal shows of it. The choice between strategies is made on the validation photos, the test photos only judge it.
+This module neither trains nor draws. `compare` reads run directories and returns the content of compare.json; `table`
+formats it for the terminal. The choice between strategies is made on validation photos; test photos only judge it.
 """
 
 import collections
@@ -16,7 +16,7 @@ from common.compare import advice, differences, trial_run
 TABLE_WIDTH = 100
 NOTES = (
     "> the choice, made on the validation photos; ≈ best: not worse than the best by more than noise.",
-    "Median and range over seeds. Seconds: of a run + of the features, once for all; trained: parameters.",
+    "Median and range over seeds. Seconds: one run + the features (computed once); trained: parameters.",
 )
 
 
@@ -24,16 +24,16 @@ NOTES = (
 
 
 def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: dict[str, float]) -> dict:
-    """What the trials show, ready for JSON.
+    """Return the results of all trials, ready for JSON.
 
     Args:
-        trials: all of them, the failed too; at least one.
-        root: the comparison's directory, which the paths of reports start at.
+        trials: all trials, including the failed ones; at least one.
+        root: the comparison's directory; the paths of reports are relative to it.
         feature_seconds: backbone → seconds that the pass through its frozen network took.
 
     Returns:
         A dict with `chance`, `rows`, `differences`, `choice` and `advice`. Three numbers in a list are the median,
-        lowest and highest over seeds. `chance` is None, and so is `choice`, where nothing finished.
+        lowest and highest over seeds. `chance` and `choice` are None if nothing finished.
 
     Raises:
         UserError: under one seed two trials have different test photos.
@@ -60,7 +60,7 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
 
 
 def _row(name: str, trials: list[trial_run.Run], full: float, root: pathlib.Path, feature_seconds: dict) -> dict:
-    """The row of a strategy with a backbone; `beats_scratch_from`, which needs the other rows, is still missing."""
+    """Return the row of a strategy with a backbone, without `beats_scratch_from`, which needs the other rows."""
     first, full_size = trials[0], list(trial_run.by_seed([run for run in trials if run.fraction == full]).values())
     return {
         "name": name,
@@ -92,8 +92,10 @@ def _scores(full_size: list[trial_run.Run], split: str, metrics: tuple[str, ...]
 
 
 def _cost(full_size: list[trial_run.Run], feature_seconds: float) -> dict | None:
-    """The cost of a trial: of the memory the most, of the parameters the median over seeds, which may differ in what
-    they kept unfrozen."""
+    """Return the cost of a trial: the maximum of the memory, and the median of the trainable parameters.
+
+    Seeds may differ in the parameters, since each keeps its own best stage.
+    """
     if not full_size:
         return None
     costs = [run.results["cost"] for run in full_size]
@@ -116,7 +118,7 @@ def _to_95(full_size: list[trial_run.Run]) -> dict | None:
 
 
 def _fractions(trials: list[trial_run.Run]) -> list[dict]:
-    """The learning curve, from the smallest fraction on."""
+    """Return the learning curve, from the smallest fraction to the largest."""
     found = collections.defaultdict(list)
     for run in sorted(trials, key=lambda run: run.fraction):
         if run.finished:
@@ -133,7 +135,7 @@ def _fractions(trials: list[trial_run.Run]) -> list[dict]:
 
 
 def _per_class(full_size: list[trial_run.Run]) -> dict:
-    """Class → median recall on the test photos over the seeds that have photos of it."""
+    """Return class → median recall on the test photos, over the seeds with test photos of the class."""
     recalls = {}
     for name in full_size[0].results["data"]["class_names"] if full_size else []:
         values = [run.results["test"]["per_class"][name]["recall"] for run in full_size]
@@ -165,7 +167,7 @@ def _convergence(run: trial_run.Run) -> dict:
 
 
 def _chance(trials: list[trial_run.Run]) -> float | None:
-    """The share of the largest class among the test photos of the first seed that finished."""
+    """Return the share of the largest class among the test photos of the first seed that finished."""
     first = min((run for run in trials if run.finished), key=lambda run: run.seed, default=None)
     if first is None:
         return None
@@ -174,13 +176,13 @@ def _chance(trials: list[trial_run.Run]) -> float | None:
 
 
 def _choice(rows: list[dict]) -> str | None:
-    """The row that validates best with all training photos; of equal ones the quickest."""
+    """Return the name of the row with the best validation accuracy on all training photos; ties go to the fastest."""
     finished = [row for row in rows if row["test"]]
     return min(finished, key=trial_run.by_validation)["name"] if finished else None
 
 
 def model_of(comparison: dict) -> str | None:
-    """The run directory, relative to the comparison's, of what to use: its first seed with all training photos."""
+    """Return the run directory of the choice's first seed with all training photos, relative to the comparison's."""
     runs = [
         run for row in comparison["rows"] if row["name"] == comparison["choice"] for run in row["runs"] if run["report"]
     ]
@@ -192,7 +194,7 @@ def model_of(comparison: dict) -> str | None:
 
 
 def _beats_scratch_from(row: dict, rows: list[dict]) -> float | None:
-    """The smallest fraction with more test photos right than training from scratch on all photos, in the median."""
+    """Return the smallest fraction whose median test accuracy is above that of training from scratch on all photos."""
     scratch = trial_run.scratch(rows, row["backbone"])
     if trial_run.is_scratch(row) or scratch is None:
         return None
@@ -204,7 +206,7 @@ def _beats_scratch_from(row: dict, rows: list[dict]) -> float | None:
 
 
 def table(comparison: dict) -> str:
-    """The rows for the terminal, at most 100 columns wide."""
+    """Return the rows as text for the terminal, at most 100 columns wide."""
     header = ("  strategy", "test accuracy", "seconds", "trained", "the best?", "failed")
     lines = [header, *(_cells(row, comparison) for row in comparison["rows"])]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
@@ -235,7 +237,7 @@ def _digits(seconds: float) -> str:
 
 
 def _mark(row: dict, comparison: dict) -> str:
-    """How a row stands to the first one."""
+    """Return how a row compares with the first one."""
     best = comparison["rows"][0]["name"]
     if row["name"] == best:
         return "best"
@@ -247,7 +249,7 @@ def _mark(row: dict, comparison: dict) -> str:
 
 
 def _shortened(name: str, width: int) -> str:
-    """A name cut in its middle: a strategy at its start and a backbone at its end tell rows apart."""
+    """Cut a name in the middle: the strategy at its start and the backbone at its end distinguish the rows."""
     if len(name) <= width:
         return name
     end = width // 2

@@ -1,4 +1,4 @@
-"""How long training will take on this machine, from a few measured steps."""
+"""Estimates of the training time on this machine, from a few measured steps."""
 
 import dataclasses
 
@@ -10,19 +10,19 @@ from common.data import pipeline
 from common.models import backbones, cut, freezing
 from common.runs import speed
 
-FINISHING_SECONDS = 3.0  # evaluation, saved model and report of a trial, besides what grows with the network
+FINISHING_SECONDS = 3.0  # the part of evaluation, saving and report of a trial that does not grow with the network
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """What a network costs on this machine, in seconds.
+    """The cost of a network on this machine, in seconds.
 
     Attributes:
-        build: to build it and load its weights.
-        forward: a photo through all of it.
-        start: number of the first layer that trains → until its first training step is done (tracing, compiling).
-        step: likewise → a training step on a batch of cached features.
-        stages: name of a strategy → what it trains, one after the other: (number of the first layer, epochs).
+        build: the time to build the network and load its weights.
+        forward: the time of one photo through the whole network.
+        start: index of the first layer that trains → the time of the first training step (with tracing, compiling).
+        step: index of the first layer that trains → the time of a training step on a batch of cached features.
+        stages: name of a strategy → its training stages in order, each as (index of the first layer, epochs).
     """
 
     build: float
@@ -32,15 +32,15 @@ class Speed:
     stages: dict[str, list[tuple[int, int]]]
 
     def of_trial(self, strategy: str, counts: dict[str, int], batch_size: int) -> float:
-        """The estimated seconds of a trial, its features in the cache.
+        """Return the estimated seconds of a trial whose features are in the cache.
 
         Args:
-            strategy: its name.
-            counts: side → its photos.
-            batch_size: photos in a step.
+            strategy: the strategy's name.
+            counts: side of the split → its number of photos.
+            batch_size: photos per step.
         """
         steps, validated = (pipeline.steps(counts[side], batch_size) for side in ("train", "validation"))
-        training = sum(  # a step without the way back takes about a third
+        training = sum(  # a step without the backward pass takes about a third of the time
             self.start[first] + epochs * self.step[first] * (steps + validated / 3)
             for first, epochs in self.stages[strategy]
         )
@@ -50,15 +50,15 @@ class Speed:
 def measure(
     backbone: backbones.Backbone, build: float, model: keras.Model, stages: dict[str, list], batch_size: int
 ) -> Speed:
-    """Takes a few steps on random pixels and features.
+    """Measure a few steps on random pixels and features.
 
     Args:
         backbone: the network.
-        build: the seconds that it took to build.
+        build: the seconds that building it took.
         model: a classifier built on the network; it is trained on noise here.
-        stages: name of a strategy → (number of the first layer that trains, epochs) of each of its stages;
+        stages: name of a strategy → (index of the first layer that trains, epochs) of each of its stages;
             `len(backbone.model.layers)` is the head alone.
-        batch_size: photos in a step.
+        batch_size: photos per step.
     """
     pixels = np.random.default_rng(0).normal(size=(batch_size, *backbone.model.input_shape[1:])).astype("float32")
     labels = np.eye(model.output_shape[-1], dtype="float32")[np.zeros(batch_size, int)]
@@ -73,15 +73,15 @@ def measure(
 
 
 def table(seconds: dict[str, list[float]], features: float, total: float) -> str:
-    """A plan with its estimated times.
+    """Return the plan with its estimated times, as text.
 
     Args:
-        seconds: name → those of each of its trials.
-        features: those of the pass through the frozen network.
-        total: those of all, several at a time where it is so planned.
+        seconds: name of a strategy → the seconds of each of its trials.
+        features: the seconds of the pass through the frozen network.
+        total: the seconds of the whole plan, in which trials may run in parallel.
     """
     rows = [(name, str(len(each)), sum(each)) for name, each in seconds.items()]
-    rows += [("the frozen network, once for all", "", features)]
+    rows += [("the frozen network, computed once", "", features)]
     rows += [("all", str(sum(map(len, seconds.values()))), total)]
     width = max(len(name) for name, *_ in rows)
     lines = [f"{name:<{width}}{count:>9}{words.duration(round(each)):>16}" for name, count, each in rows]

@@ -1,10 +1,11 @@
-"""One trial of a comparison: what it was, what it scored, and its answers on the test samples."""
+"""One trial of a comparison: its settings, its scores, and its answers on the test samples."""
 
 import dataclasses
 import functools
 import json
 import pathlib
 import statistics
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -14,7 +15,7 @@ SCRATCH = "scratch"  # the role of the strategy that uses no pretrained weights
 SIGNIFICANCE = 0.05
 RESAMPLES = 9_999
 SEEDS_FOR_T_TEST = 5
-TO_95 = 0.95  # of the best validation accuracy: where convergence is measured
+TO_95 = 0.95  # convergence is measured at this share of the best validation accuracy
 ROUNDING = 1e-6  # Keras's accuracies are float32: 0.95 is 0.94999999
 
 
@@ -23,12 +24,12 @@ ROUNDING = 1e-6  # Keras's accuracies are float32: 0.95 is 0.94999999
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What a run said of its test photos, in the order of their paths.
+    """The answers of a run on its test photos, in the order of their paths.
 
     Attributes:
         paths: n paths.
-        units: (n,) names of what counts as one piece of evidence: a photo's group, or itself where it has none.
-        right: (n,) integers, 1 where the answer is right.
+        units: (n,) names of the independent units: a photo's group, or the photo itself if it has no group.
+        right: (n,) integers, 1 where the answer is right, else 0.
     """
 
     paths: list[str]
@@ -38,17 +39,17 @@ class Answers:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A trial and what became of it.
+    """A trial and its outcome.
 
     Attributes:
         strategy, backbone, seed: which trial it is.
-        fraction: of the training photos, above 0 to 1.
-        what: one line for people.
+        fraction: the fraction of the training photos, above 0 and up to 1.
+        what: a description of the strategy, one line.
         needs_features: whether it uses the pass through the frozen network that trials of a backbone share.
-        command: that runs it alone.
-        directory: the run directory, None where the trial failed.
-        error: one line, None where it did not.
-        role: what the claims and the advice know the strategy by: `head`, `gradual`, `full`, `scratch`, or nothing.
+        command: the command that runs it alone.
+        directory: the run directory; None if the trial failed.
+        error: one line; None if the trial finished.
+        role: the strategy's role in the claims and the advice: `head`, `gradual`, `full`, `scratch`, or "".
     """
 
     strategy: str
@@ -81,7 +82,7 @@ class Run:
 
     @functools.cached_property
     def history(self) -> list[dict]:
-        """The epochs of all stages, none where the strategy has no epochs."""
+        """The epochs of all stages; empty if the strategy has no epochs."""
         return finished_run.read_history(self._folder)
 
     @functools.cached_property
@@ -96,17 +97,17 @@ class Run:
 
     @property
     def accuracy(self) -> float:
-        """On the test photos."""
+        """The accuracy on the test photos."""
         return self.results["test"]["accuracy"]
 
     @property
     def seconds(self) -> float:
-        """Of the run, without those that its frozen prefix took: trials share the features."""
+        """The seconds of the run without those of its frozen prefix, since trials share the features."""
         cost = self.results["cost"]
         return round(max(cost["seconds"] - cost["prefix_seconds"], 0.0), 2)
 
     def to_95(self) -> tuple[int, float] | None:
-        """Epochs and seconds until 95 % of the best validation accuracy of the run, None without epochs."""
+        """Return the epochs and seconds until 95 % of the run's best validation accuracy; None without epochs."""
         if not self.history:
             return None
         accuracies = [epoch["val_accuracy"] for epoch in self.history]
@@ -116,34 +117,34 @@ class Run:
 
 
 def by_seed(trials: list[Run]) -> dict[int, Run]:
-    """The finished ones of the trials of one strategy and fraction, seed → run, in the seeds' order."""
+    """Return seed → run for the finished trials of one strategy and fraction, in the order of the seeds."""
     return {run.seed: run for run in sorted(trials, key=lambda run: run.seed) if run.finished}
 
 
 def paired(first: list[Run], second: list[Run]) -> list[tuple[Run, Run]]:
-    """The runs of two strategies under the seeds that both finished."""
+    """Return the pairs of runs of two strategies, for the seeds that both finished."""
     others = by_seed(second)
     return [(run, others[seed]) for seed, run in by_seed(first).items() if seed in others]
 
 
-def spread(values) -> list[float]:
-    """[median, lowest, highest]."""
+def spread(values: Iterable[float]) -> list[float]:
+    """Return [median, lowest, highest]."""
     values = [float(value) for value in values]
     return [statistics.median(values), min(values), max(values)]
 
 
 def by_validation(row: dict) -> tuple[float, float]:
-    """A key that sorts rows by their validation accuracy, the best first; of equal ones the cheapest."""
+    """Return a key that sorts rows by validation accuracy, the best first; ties are sorted by cost."""
     return -row["validation"]["accuracy"][0], row["cost"]["seconds"][0]
 
 
 def is_scratch(row: dict) -> bool:
-    """Whether the row's strategy uses no pretrained weights."""
+    """Return whether the row's strategy uses no pretrained weights."""
     # The rows of comparisons that older versions wrote have no role, only the name `from_scratch`.
     return row.get("role", row["strategy"].rpartition("_")[2]) == SCRATCH
 
 
 def scratch(rows: list[dict], backbone: str) -> dict | None:
-    """The row of training from scratch with a backbone, None where none has finished."""
+    """Return the row of training from scratch with a backbone; None if none has finished."""
     found = [row for row in rows if is_scratch(row) and row["backbone"] == backbone and row["test"]]
     return found[0] if found else None

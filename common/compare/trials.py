@@ -1,11 +1,11 @@
-"""Trials: runs of recipes one after the other, side by side, or on a Ray cluster; each in a process of its own.
+"""Trials: runs of recipes one after the other, in parallel, or on a Ray cluster; each in its own process.
 
-So the memory of a trial comes back, and one that the system kills is an outcome and not the end of the others. The
-processes are forked from a server that has imported the recipes once: 0.02 seconds instead of 4 to 6. That server has
-one thread and has computed nothing; TensorFlow's own threads start in the trials.
+So the memory of a trial is freed, and a trial that the system kills does not end the others. The processes are forked
+from a server that has imported the recipes once: 0.02 seconds instead of 4 to 6. That server has one thread and has
+computed nothing; TensorFlow's own threads start in the trials.
 
-`<folder>/<trial's name>/` holds the run directory, log.txt (all that the run said) and at the end outcome.json, its
-mark of being over: what was killed goes on with the trials that have no mark, or one of a failure.
+`<folder>/<trial's name>/` contains the run directory, log.txt (all output of the run) and outcome.json, which is
+written at the end. After an interruption, the trials without an outcome.json, or with a failure in it, are run again.
 """
 
 import collections
@@ -31,7 +31,7 @@ import time
 import traceback
 import types
 import zipfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import tqdm
@@ -40,8 +40,8 @@ from common import startup  # noqa: F401, isort: skip  (first: trials' processes
 
 from common import devices, errors, files, flags
 
-SECONDS_TO_END = 10  # of a process that has sent its answer
-ATTEMPTS = 3  # further ones of a trial whose Ray node died
+SECONDS_TO_END = 10  # the time that a process has to end after it has sent its answer
+ATTEMPTS = 3  # further attempts of a trial whose Ray node died
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Trial:
     """One run of a recipe.
 
     Attributes:
-        name: unique, and a relative folder: `partial_unfreezing/MobileNetV2/seed0`.
-        recipe: the module's name, `recipes.partial_unfreezing`; it has a `run(config)`.
+        name: a unique name that is also a relative folder, such as `partial_unfreezing/MobileNetV2/seed0`.
+        recipe: the name of a module with a `run(config)`, such as `recipes.partial_unfreezing`.
         config: the recipe's Config; its `out` becomes the trial's folder.
     """
 
@@ -61,12 +61,12 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a trial.
+    """The outcome of a trial.
 
     Attributes:
         directory: the run directory; None after an error.
         error: one line; None after a success.
-        seconds: wall time of the process.
+        seconds: the wall time of the process.
     """
 
     directory: pathlib.Path | None
@@ -78,25 +78,25 @@ def run_all(
     trials: Sequence[Trial], folder: pathlib.Path, jobs: int = 1, ray_address: str | None = None,
     preload: Sequence[str] = (),
 ) -> dict[str, Outcome]:  # fmt: skip
-    """Runs what has not succeeded yet; a bar and a line for each trial on stderr.
+    """Run the trials that have not succeeded yet, with a progress bar and a line for each trial on stderr.
 
-    The results do not depend on where the trials run, nor how many at a time. TensorFlow sums in an order that follows
-    from the number of its threads: one instead of two moved the probabilities of a network trained from scratch by up
-    to 0.04. So each trial has as many as one that runs alone here. On two cores, two trials of two threads each took
-    9 % more processor time than two of one, and two of 16 threads 25 % more.
+    The results depend neither on where the trials run nor on how many run at a time. TensorFlow's order of summation
+    depends on its number of threads. One thread instead of two changed the probabilities of a network trained from
+    scratch by up to 0.04. So each trial uses as many threads as one that runs alone here. On two cores, two trials with
+    two threads each took 9 % more processor time than with one thread each; 16 threads each took 25 % more.
 
-    On Ray, the cluster's scheduler places the trials: one CPU each, one GPU too where the cluster has GPUs; `jobs` says
-    nothing there, and a trial whose node dies is started on another one. This machine must be one of the nodes. Every
-    node needs the same version of these recipes installed, and the photos and weights at the same paths as here. Run
-    directories come back through Ray, so `folder` need not be shared. Nor need the cache be: `config.cache` is a folder
-    of the node, or a shared one, where features are computed once instead of once a node.
+    On Ray, the cluster's scheduler places the trials: one CPU each, and one GPU if the cluster has GPUs. `jobs` is
+    ignored there, and a trial whose node dies is started again on another node. This machine must be one of the nodes.
+    Every node needs the same version of these recipes installed, and the photos and weights at the same paths as here.
+    Run directories are sent back through Ray, so `folder` need not be shared. The cache need not be shared either:
+    `config.cache` is a folder of each node, or a shared one, where features are computed once instead of once per node.
 
     Args:
-        trials: no name twice, none that is a folder of another.
-        folder: where the trials' folders are, made if need be; those with an outcome from before are not run again.
-        jobs: trials at a time on this machine.
+        trials: trials with unique names; no name is a folder of another.
+        folder: contains the trials' folders, and is created if needed; trials that have succeeded are not run again.
+        jobs: the number of trials that run at a time on this machine.
         ray_address: `host:port` of a Ray cluster, or `auto` for the one that this machine belongs to.
-        preload: modules that the server imports besides the recipes.
+        preload: modules that the server imports in addition to the recipes.
 
     Returns:
         Trial's name → outcome, in the order of the trials.
@@ -125,15 +125,15 @@ def run_all(
     return {name: found[name] for name in names}
 
 
-def call(function: Callable, *arguments) -> Any:
-    """`function(*arguments)` in a process of its own, so that its memory comes back; it speaks on our stderr.
+def call(function: Callable, *arguments: Any) -> Any:
+    """Return `function(*arguments)`, computed in its own process, so that its memory is freed; it shares our stderr.
 
     Args:
-        function: of a module that can be imported by its name. Arguments and result can be pickled.
+        function: a function of an importable module. Its arguments and result must be picklable.
 
     Raises:
         UserError: the function raised it, or the system killed the process.
-        RuntimeError: another exception, in one line; its traceback is on stderr.
+        RuntimeError: the function raised another exception: in one line; its traceback is on stderr.
     """
     process = _Process([function.__module__], None, function, *arguments)
     return process.result()
@@ -143,8 +143,8 @@ def call(function: Callable, *arguments) -> Any:
 
 
 @contextlib.contextmanager
-def _in_use(folder: pathlib.Path):
-    """Makes the folder and keeps others from running trials there; the lock ends with this process, however it ends."""
+def _in_use(folder: pathlib.Path) -> Iterator[None]:
+    """Create the folder and lock it against other processes; the lock ends with this process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(folder / ".lock", "w")
@@ -154,12 +154,14 @@ def _in_use(folder: pathlib.Path):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise errors.UserError(f"{folder}: another process runs these trials now; wait for its end") from None
+            raise errors.UserError(
+                f"{folder}: another process is running these trials; wait until it has finished"
+            ) from None
         yield
 
 
 def _success(place: pathlib.Path) -> Outcome | None:
-    """The outcome of a trial that has succeeded, None of any other."""
+    """Return the outcome of a trial that has succeeded, else None."""
     try:
         stored = json.loads((place / "outcome.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -170,25 +172,25 @@ def _success(place: pathlib.Path) -> Outcome | None:
 
 
 def _emptied(place: pathlib.Path) -> pathlib.Path:
-    """A trial's folder without what an earlier attempt left there."""
+    """Return a trial's folder, emptied of what an earlier attempt left there."""
     discarded = place.with_name(f".{place.name}-discarded")
     shutil.rmtree(discarded, ignore_errors=True)
     if place.exists():
-        place.replace(discarded)  # first out of the way: a process that was just killed may still write there
+        place.replace(discarded)  # move it away first: a process that was just killed may still write there
         shutil.rmtree(discarded, ignore_errors=True)
     place.mkdir(parents=True)
     return place
 
 
 def _recorded(place: pathlib.Path, directory: str | None, error: str | None, seconds: float) -> Outcome:
-    """Writes a trial's outcome.json."""
+    """Write a trial's outcome.json, and return the outcome."""
     seconds = round(seconds, 2)
     files.write_json(place / "outcome.json", {"directory": directory, "error": error, "seconds": seconds})
     return Outcome(place / directory if directory else None, error, seconds)
 
 
 def _line(name: str, outcome: Outcome, folder: pathlib.Path) -> str:
-    """What is said of a trial when it is over."""
+    """Return the line that is printed when a trial has ended."""
     if outcome.directory is None:
         log = folder / name / "log.txt"
         where = f" (see {log})" if log.is_file() else ""
@@ -200,15 +202,21 @@ def _line(name: str, outcome: Outcome, folder: pathlib.Path) -> str:
 # On this machine ----------------------------------------------------------------------------------------------
 
 
-def _ended(trials, folder, jobs, ray_address, preload, bar) -> Generator[tuple[Trial, Outcome]]:
-    """Each trial with its outcome, as soon as it is over."""
+def _ended(
+    trials: Sequence[Trial], folder: pathlib.Path, jobs: int, ray_address: str | None, preload: Sequence[str],
+    bar: tqdm.tqdm,
+) -> Generator[tuple[Trial, Outcome]]:  # fmt: skip
+    """Yield each trial with its outcome, as soon as it has ended."""
     if ray_address and trials:
         return _on_ray(trials, folder, ray_address, bar)
     return _in_processes(trials, folder, jobs, preload, bar)
 
 
-def _in_processes(trials, folder, jobs, preload, bar):
-    waiting, running = collections.deque(trials), {}
+def _in_processes(
+    trials: Sequence[Trial], folder: pathlib.Path, jobs: int, preload: Sequence[str], bar: tqdm.tqdm
+) -> Generator[tuple[Trial, Outcome]]:
+    waiting = collections.deque(trials)
+    running: dict[Any, tuple[Trial, _Process]] = {}
     modules = [*preload, *sorted({trial.recipe for trial in trials})]
     try:
         while waiting or running:
@@ -231,7 +239,7 @@ def _started(trial: Trial, place: pathlib.Path, working_directory: str, preload:
 
 
 def _outcome(process: "_Process") -> tuple[str | None, str | None, float]:
-    """Waits for a trial: its run directory, its error, its seconds."""
+    """Wait for a trial, and return its run directory, its error and its seconds."""
     try:
         directory, error = process.result(), None
     except (errors.UserError, RuntimeError) as raised:
@@ -239,9 +247,9 @@ def _outcome(process: "_Process") -> tuple[str | None, str | None, float]:
     return directory, error, process.seconds
 
 
-def _run_recipe(recipe: str, config, working_directory: str) -> str:
-    """Runs a recipe as from its own command line, and returns the run directory relative to the trial's folder."""
-    with contextlib.suppress(FileNotFoundError):  # a Ray node may lack it; relative paths are missing there, too
+def _run_recipe(recipe: str, config: Any, working_directory: str) -> str:
+    """Run a recipe as its own command line does, and return the run directory relative to the trial's folder."""
+    with contextlib.suppress(FileNotFoundError):  # a Ray node may lack it; then relative paths do not exist there
         os.chdir(working_directory)
     alone = dataclasses.replace(config, out=flags.RunConfig.out)
     sys.argv = ["-m", recipe, *flags.arguments(alone)]  # goes into config.json
@@ -250,17 +258,17 @@ def _run_recipe(recipe: str, config, working_directory: str) -> str:
 
 
 class _Process:
-    """A function in a process of its own, which ends with this one, however this one ends.
+    """A function in its own process, which ends with this one, however this one ends.
 
     Attributes:
-        receiver: ready for `multiprocessing.connection.wait` when the function is over.
-        seconds: wall time, known after `result`.
+        receiver: ready for `multiprocessing.connection.wait` when the function has ended.
+        seconds: the wall time, known after `result`.
     """
 
-    def __init__(self, preload: Sequence[str], log: pathlib.Path | None, function: Callable, *arguments):
+    def __init__(self, preload: Sequence[str], log: pathlib.Path | None, function: Callable, *arguments: Any) -> None:
         context = multiprocessing.get_context("forkserver")
-        # TensorFlow looks for GPUs while it is imported, and what CUDA sets up does not survive a fork: with a GPU each
-        # process imports for itself.
+        # TensorFlow looks for GPUs while it is imported, and the state of CUDA does not survive a fork. So with a GPU
+        # each process does its own imports.
         context.set_forkserver_preload([] if devices.has_gpu() else [__name__, *preload])
         self.receiver, sender = context.Pipe(duplex=False)
         self.process = context.Process(target=_in_child, args=(sender, log, function, arguments))
@@ -270,11 +278,11 @@ class _Process:
         sender.close()
 
     def result(self) -> Any:
-        """Waits for the function's value, or raises what `call` says."""
+        """Wait for the function's value and return it, or raise what `call` raises."""
         try:
             succeeded, value = self.receiver.recv()
-            self.process.join(SECONDS_TO_END)  # what joblib has opened it closes itself
-        except EOFError:  # it ended without a word
+            self.process.join(SECONDS_TO_END)  # joblib needs the time to close what it has opened
+        except EOFError:  # it ended without an answer
             self.process.join()
             succeeded, value = False, errors.UserError(_cause_of_death(self.process.exitcode or 0))
         finally:
@@ -284,7 +292,7 @@ class _Process:
         return value
 
     def stop(self) -> None:
-        """Ends the process, at once."""
+        """Kill the process."""
         self.process.kill()
         self.process.join()
         self.receiver.close()
@@ -292,8 +300,8 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _no_main_module():
-    """Hides `__main__`: multiprocessing would have every process run the script again, and one without a guard anew."""
+def _no_main_module() -> Iterator[None]:
+    """Hide `__main__`: else multiprocessing runs the script again in every process, with all that has no guard."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
@@ -308,15 +316,17 @@ def _cause_of_death(exit_code: int) -> str:
     return f"was killed by signal {-exit_code}{' (out of memory?)' if exit_code == -signal.SIGKILL else ''}"
 
 
-def _in_child(sender, log: pathlib.Path | None, function: Callable, arguments: tuple) -> None:
-    """Sends (True, the function's value) or (False, an exception that says in one line what went wrong)."""
+def _in_child(
+    sender: multiprocessing.connection.Connection, log: pathlib.Path | None, function: Callable, arguments: tuple
+) -> None:
+    """Send (True, the function's value) or (False, an exception that says in one line what went wrong)."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent stops the others
     if log:
         _speak_into(log)
     try:
         value = function(*arguments)
-        sys.stdout.flush()  # after the value the parent ends this process
+        sys.stdout.flush()  # the parent ends this process after it has received the value
         sender.send((True, value))
     except BaseException as error:
         told = _in_one_line(error)
@@ -326,7 +336,7 @@ def _in_child(sender, log: pathlib.Path | None, function: Callable, arguments: t
 
 
 def _in_one_line(error: BaseException) -> Exception:
-    """A UserError, if the error is one or was one in a tf.data pipeline, which passes on only words; a RuntimeError."""
+    """Return a UserError if the error is one or was one in a tf.data pipeline (only its text), else a RuntimeError."""
     words = str(error).strip().splitlines() or [""]
     if isinstance(error, errors.UserError):
         return errors.UserError(" ".join(words))
@@ -336,16 +346,16 @@ def _in_one_line(error: BaseException) -> Exception:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()  # type: ignore[union-attr]  # it has one: this runs only in children
+    multiprocessing.parent_process().join()  # type: ignore[union-attr]  # not None: this runs only in children
     os._exit(1)
 
 
 def _speak_into(log: pathlib.Path) -> None:
-    """Sends stdout and stderr to a file, those of TensorFlow's C++ too."""
+    """Send stdout and stderr to a file, including those of TensorFlow's C++ code."""
     with open(log, "a") as file:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(file.fileno(), stream.fileno())
-            # In a process of its own nothing has replaced them.
+            # In a child process nothing has replaced these two streams.
             stream.reconfigure(  # type: ignore[union-attr]
                 encoding="utf-8", errors="backslashreplace", line_buffering=True
             )
@@ -354,7 +364,9 @@ def _speak_into(log: pathlib.Path) -> None:
 # On a Ray cluster ---------------------------------------------------------------------------------------------
 
 
-def _on_ray(trials, folder, address, bar):
+def _on_ray(
+    trials: Sequence[Trial], folder: pathlib.Path, address: str, bar: tqdm.tqdm
+) -> Generator[tuple[Trial, Outcome]]:
     ray = _connected(address)
     try:
         gpus = min(1, ray.cluster_resources().get("GPU", 0))
@@ -374,11 +386,11 @@ def _on_ray(trials, folder, address, bar):
                 zipfile.ZipFile(io.BytesIO(content)).extractall(place)
             yield trial, _recorded(place, *outcome)
     finally:
-        ray.shutdown()  # ends what still runs
+        ray.shutdown()  # ends the tasks that are still running
 
 
-def _connected(address: str):
-    """The module `ray`, connected to a cluster."""
+def _connected(address: str) -> Any:
+    """Return the module `ray`, connected to a cluster."""
     try:
         import ray
     except ImportError:
@@ -386,7 +398,7 @@ def _connected(address: str):
     known = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
     host, _, port = known.rpartition(":")
     try:
-        if host:  # Ray itself would try for minutes to reach a port where nobody listens
+        if host:  # Ray itself would try for minutes to reach a port on which nothing listens
             socket.create_connection((host, int(port)), timeout=5).close()
         ray.init(address, log_to_driver=False, logging_level=logging.WARNING)
     except (OSError, ValueError, RuntimeError, SystemExit) as error:
@@ -398,18 +410,18 @@ def _connected(address: str):
 
 
 def _threads() -> int:
-    """How many threads TensorFlow computes an operation with on this machine."""
+    """Return the number of threads that TensorFlow uses for one operation on this machine."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return int(os.environ.get("TF_NUM_INTRAOP_THREADS") or cores or 1)
 
 
 def _run_on_node(trial: Trial, working_directory: str, threads: int) -> tuple:
-    """A Ray task: the trial's folder as a zip archive, and what `_outcome` says.
+    """Run a trial as a Ray task, and return its folder as a zip archive, followed by the values of `_outcome`.
 
-    The trial runs in a process of its own here too: a crash is told from the death of a node, which Ray sees to, and
-    the next trial on this worker needs no imports.
+    The trial runs in its own process here too. So a crash differs from the death of a node, which Ray handles, and the
+    next trial on this worker needs no imports.
     """
-    # Ray gives a task of one CPU one thread; the server that the trial is forked from reads both when it starts.
+    # Ray gives a task with one CPU one thread; the server that the trial is forked from reads both when it starts.
     os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryDirectory(prefix="trial-") as name:
         place = pathlib.Path(name)

@@ -1,5 +1,5 @@
-// Sorts a table by the column whose button is pressed; what has no value stays at the end. Each row is a tbody, in
-// which a second line may follow.
+// Sorts a table by the column whose button is clicked; rows without a value stay at the end. Each row is a tbody, which
+// may contain a second line.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
 

@@ -55,8 +55,8 @@ GOOD, FAIR = [0.86, 0.87, 0.88], [0.83, 0.84, 0.85]
 def test_advice_says_what_to_use_and_that_it_is_better():
     text = advised([row("partial_unfreezing", GOOD), row("head", FAIR)], [("partial_unfreezing", "head")])
     assert text.startswith(
-        "Use partial unfreezing: it did best on the validation photos, and has 87.0 % (86.0–88.0) of the test photos "
-        "right (median and range of 3 seeds). It beats head, the only other, by more than noise: 3.0 points "
+        "Use partial unfreezing: it did best on the validation photos and gets 87.0 % (86.0–88.0) of the test photos "
+        "right (median and range of 3 seeds). It beats head, the only other strategy, by more than noise: 3.0 points "
         "on average."
     )
     three = [row("a", GOOD), row("b", FAIR), row("c", FAIR)]
@@ -67,25 +67,25 @@ def test_advice_says_what_to_use_and_that_it_is_better():
 
 def test_advice_names_what_cannot_be_told_apart():
     three = [row("a", GOOD), row("b", FAIR), row("c", FAIR)]
-    assert "Nothing here tells all 3 apart: a, b and c differ by no more than noise." in advised(three)
-    assert "Nothing here tells the first 2 apart: a and b differ" in advised(three, [("a", "c")])
-    assert "Nothing here tells a apart from c: they differ by no more than noise." in advised(three, [("a", "b")])
-    assert "Nothing here tells a apart from b and c: they" in advised(three, [("b", "c")])
+    assert "The results do not separate these 3: a, b and c differ by no more than noise." in advised(three)
+    assert "The results do not separate the first 2: a and b differ" in advised(three, [("a", "c")])
+    assert "The results do not separate a from c: they differ by no more than noise." in advised(three, [("a", "b")])
+    assert "The results do not separate a from b and c: they" in advised(three, [("b", "c")])
 
 
 def test_advice_stays_with_the_validation_photos_where_the_test_photos_say_otherwise():
     rows = [row("flattered", GOOD, validation=0.7), row("solid", FAIR, validation=0.9)]
     text = advised(rows, [("flattered", "solid")])
     assert text.startswith("Use solid:")
-    assert "On the test photos flattered has 3.0 points more right, which is larger than noise;" in text
-    assert "beats" not in text and "apart" not in text
+    assert "On the test photos flattered gets 3.0 points more right, which is larger than noise;" in text
+    assert "beats" not in text and "separate" not in text
 
 
 def test_advice_on_one_strategy_that_is_no_better_than_guessing():
     text = advised([row("a", [0.5, 0.5])], chance=0.5)
-    assert "no better than naming the largest class every time, which has 50.0 % right." in text
-    assert "Nothing else finished that it could be compared with." in text
-    assert "no better than naming" not in advised([row("a", [0.5, 0.6])], chance=0.5)
+    assert "no better than always predicting the largest class, which gets 50.0 % right." in text
+    assert "No other strategy finished, so there is nothing to compare it with." in text
+    assert "no better than always" not in advised([row("a", [0.5, 0.6])], chance=0.5)
 
 
 def test_advice_on_what_is_cheaper():
@@ -93,12 +93,12 @@ def test_advice_on_what_is_cheaper():
     tenth, better_tenth = row("x", [0.8] * 3, 1.0, 5.0), row("y", FAIR, 3.0, 5.0)
     half, dear = row("h", FAIR, 15.0, 5.0), row("d", FAIR, 20.0, 5.0)
     assert (
-        "A tenth of the cost or less: y takes 3 s instead of 30 s (the features, 5 s, come on top for both), and has "
+        "A tenth of the cost or less: y takes 3 s instead of 30 s (plus 5 s for the features of both) and gets "
         "84.0 % (83.0–85.0) right; on average 3.0 points less, which is larger than noise."
     ) in advised([choice, better_tenth, half, tenth], [("best", "y")])
     assert "Half of the cost or less: h takes 15 s instead of 30 s" in advised([choice, half, dear])
     assert "3.0 points less, which is within noise." in advised([choice, half])
-    assert "Nothing that was tried costs less than half as much; the cheapest is d." in advised([choice, dear])
+    assert "Nothing that was tried costs half as much or less; the cheapest is d." in advised([choice, dear])
     assert "Nothing cheaper was tried." in advised([choice, row("slow", FAIR, 99.0)])
     # Where only one of the two needs features, its price has them in it.
     assert "Half of the cost or less: x takes 13 s instead of 30 s (features included)" in advised(
@@ -109,17 +109,17 @@ def test_advice_on_what_is_cheaper():
 def test_advice_on_training_from_scratch():
     head, scratch = row("head", GOOD), row("from_scratch", [0.4, 0.5, 0.6])
     assert (
-        "Training from scratch has 50.0 % (40.0–60.0) right; on average 37.0 points less, which is larger than noise, "
-        "so the pretrained weights pay."
+        "Training from scratch gets 50.0 % (40.0–60.0) right; on average 37.0 points less, which is larger than noise, "
+        "so the pretrained weights help."
     ) in advised([head, scratch], [("head", "from_scratch")])
-    assert "which is within noise, so nothing here shows that pretrained weights pay." in advised([head, scratch])
+    assert "which is within noise, so the results do not show that pretrained weights help." in advised([head, scratch])
     winner = row("from_scratch", [0.9, 0.9, 0.9])
     assert (
-        "Training from scratch wins here: with pretrained weights the best, head, has 87.0 % (86.0–88.0) right; on "
+        "Training from scratch wins here: head, the best with pretrained weights, gets 87.0 % (86.0–88.0) right; on "
         "average 3.0 points less, which is within noise."
     ) in advised([winner, head])
     flattered = advised([winner, head], [("from_scratch", "head")], choice="head")
-    assert "3.0 points more, which is larger than noise, so pretrained weights do not pay here." in flattered
+    assert "3.0 points more, which is larger than noise, so pretrained weights do not help here." in flattered
     assert "from scratch" not in advised([head, row("other", FAIR)])
 
 
@@ -129,26 +129,27 @@ def test_advice_on_more_photos():
 
     likely = text([0.76, 0.78, 0.80])
     assert (
-        "More photos are likely to help: from 200 to 800 training photos it changed by +4.0 points (+4.0 to +4.0); if "
-        "each doubling goes on to bring as much, twice as many photos would bring it to about 84 % (an extrapolation, "
-        "not a measurement)."
+        "More photos are likely to help: from 200 to 800 training photos the test accuracy changed by +4.0 points "
+        "(+4.0 to +4.0). If each doubling keeps adding as much, twice as many photos would give about 84 % "
+        "(an extrapolation, not a measurement)."
     ) in likely
-    assert "bring it to about 100 %" in text([0.5, 0.5, 0.5], [0.99, 0.99, 0.99])
+    assert "would give about 100 %" in text([0.5, 0.5, 0.5], [0.99, 0.99, 0.99])
     assert "More photos are not likely to help much: from 200" in text([0.80, 0.82, 0.84])
-    assert "cannot be told: from 200 to 800 training photos it changed by +3.0 points (-1.0 to +4.0)." in text(
-        [0.81, 0.79, 0.80]
+    assert "from 200 to 800 training photos the test accuracy changed by +3.0 points (-1.0 to +4.0)." in (
+        unclear := text([0.81, 0.79, 0.80])
     )
-    assert "cannot be told: from" in text([0.793, 0.813, 0.833])  # 0.7 points
-    assert "is not known: --fractions 0.3 1 would tell." in advised([row("a", GOOD)])
+    assert "It is unclear whether more photos would help: from" in unclear
+    assert "It is unclear whether more photos would help: from" in text([0.793, 0.813, 0.833])  # 0.7 points
+    assert "It is not known whether more photos would help; --fractions 0.3 1 measures it." in advised([row("a", GOOD)])
     apart = row("a", GOOD, curve={0.25: [0.5]})
     apart["runs"][0]["seed"] = 7  # the only seed with few photos is none of those with all
-    assert "no seed finished with few and with all photos" in advised([apart])
+    assert "no seed finished both with few and with all photos" in advised([apart])
 
 
 def test_advice_on_one_seed_and_on_failures():
     one = advised([row("a", [0.8], curve={0.5: [0.7]}), row("full_fine_tuning", [0.7, 0.7], failed=1)])
-    assert "has 80.0 % of the test photos right (one seed)." in one
-    assert "one seed says little" in one and "changed by +10.0 points; if" in one
+    assert "gets 80.0 % of the test photos right (one seed)." in one
+    assert "one seed says little" in one and "changed by +10.0 points. If" in one
     assert one.endswith("Full fine tuning failed in 1 of 3 trials: see its row.")
     assert "little" not in advised([row("a", GOOD)])
 

@@ -120,5 +120,5 @@ def test_looking_at_many_pairs_is_paid_for(tmp_path):
 
 def test_other_test_photos_under_the_same_seed_are_refused(tmp_path):
     trials = [trial(tmp_path, "one", 0, right(5, 10)), trial(tmp_path, "two", 0, right(5, 11))]
-    with pytest.raises(errors.UserError, match="one and two: seed 0 has other test photos"):
+    with pytest.raises(errors.UserError, match="one and two have different test photos with seed 0"):
         compare_table.compare(trials, tmp_path, {})

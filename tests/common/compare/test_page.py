@@ -165,7 +165,7 @@ def test_the_top_says_what_to_use_how_good_it_is_and_what_others_are(tmp_path):
     median, low, high = (100 * value for value in rows["feature_extraction"]["test"]["accuracy"])
     assert "Use feature extraction Only a new head on frozen features." in top
     assert f"{median:.1f} % of the test photos right" in top.replace("\u202f", " ")
-    assert f"range from {low:.1f} % to {high:.1f} %" in top.replace("\u202f", " ")
+    assert f"range {low:.1f} % to {high:.1f} %" in top.replace("\u202f", " ")
     scratch, _, _ = (100 * value for value in rows["from_scratch"]["test"]["accuracy"])
     assert f"from scratch {scratch:.1f} %" in top.replace("\u202f", " ")
     assert "always the largest class 20.0 %" in top.replace("\u202f", " ")
@@ -235,7 +235,7 @@ def test_rows_that_are_not_worse_beyond_noise_are_marked(usual):
     expected = {pair["second"] for pair in comparison["differences"]
                 if pair["first"] == best and not pair["larger_than_noise"]}  # fmt: skip
     assert marked == expected and len(expected) in range(1, 8)
-    assert usual[1].count('title="not worse than the best beyond noise"') == len(expected)
+    assert usual[1].count('title="not worse than the best by more than noise"') == len(expected)
 
 
 def test_differences_are_told_from_the_best_one_s_side(tmp_path):
@@ -298,7 +298,7 @@ def test_names_are_escaped_and_links_quoted(tmp_path):
 def test_many_strategies_backbones_and_classes(tmp_path):
     names = [f"{name}, {backbone}" for backbone in ("VGG16", "MobileNetV2:0.35") for name in STRATEGIES]
     page = page_of(tmp_path, make_comparison(names, classes=102))
-    assert "Of 102 classes the 20 on which the strategies differ most" in page.text
+    assert "The figure shows the 20 of 102 classes on which the strategies differ most" in page.text
     assert "shows 12 of 18 strategies" in page.text
     assert (tmp_path / "compare.html").stat().st_size < 3e6
     assert Image.open(tmp_path / "figures" / "recall_per_class.png").width < 3000

@@ -81,7 +81,7 @@ def test_when_nothing_finished_it_says_so(tmp_path):
     found = compared([failed("one", 0), failed("one", 1), failed("two", 0)], tmp_path)
     assert found["choice"] is None and found["chance"] is None and found["differences"] == []
     assert found["advice"] == [
-        "Not one trial with all training photos finished, so there is no advice.",
+        "No trial with all training photos finished, so there is no advice.",
         "One failed in 2 of 2 trials: see its row.",
         "Two failed in 1 of 1 trial: see its row.",
     ]
