@@ -90,11 +90,16 @@ def language_loss() -> keras.losses.Loss:
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
 
 
+def prepare(strategy: str, packed: dict[str, windows.Windows], record):
+    """Cut the preset in front of what a strategy trains; the cut model, and its windows behind the frozen part."""
+    cut, config = tuning.begin(strategy, record.config.preset, record), record.config
+    network = build_model(cut.model, cut.suffix)
+    return cut, frozen_windows.FrozenWindows(cut.model, cut.prefix, network, packed, config, fill=not config.dry_run)
+
+
 def tune(strategy: str, packed: dict[str, windows.Windows], corpus: documents.Corpus, baseline: float, record):
     """Tunes the preset by one strategy; the model, its windows behind the frozen part, and its row of the table."""
-    cut = tuning.begin(strategy, record.config.preset, record)
-    network = build_model(cut.model, cut.suffix)
-    part = frozen_windows.FrozenWindows(cut.model, cut.prefix, network, packed, record.config)
+    cut, part = prepare(strategy, packed, record)
     to_beat = None if strategy == "scratch" else baseline
     row = tuning.train(record, part, strategy, cut.width, language_loss(), baseline=to_beat)
     return cut.model, part, row | language.of_windows(part, corpus)
@@ -122,6 +127,9 @@ def run(config: Config) -> finished_run.Result:
     config = record.config
     packed = {side: windows.pack(ids, window, model.end_token) for side, ids in encoded.items()}
     print(documents.count_table(packed, window, len(corpus.duplicates)), file=sys.stderr)
+    if config.dry_run:
+        parts = ((name, prepare(name, packed, record)[1], language_loss(), config.epochs) for name in config.strategies)
+        record.print_plan(tuning.plan(record, parts, corpus))
 
     # Before: what the pretrained network makes of the texts.
     whole = language_model.whole(model)

@@ -87,18 +87,27 @@ def build_model(model: language_model.LanguageModel, suffix: keras.Model, num_cl
     return language_model.with_class_head(model, suffix, head)
 
 
-def adapt(encoded: dict[str, list], record) -> tuple[str, list[dict]]:
-    """Tunes the language model itself on the training documents; the path of its preset, and a row on this stage."""
+def language_loss() -> keras.losses.Loss:
+    """The mean cross-entropy of the targets that count; Keras's default would divide by those on padding, too."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+
+def prepare_adaptation(preset: str, encoded: dict[str, list], record):
+    """Load the language model as a whole, and pack the training and validation documents into windows."""
     config = record.config
-    cut = tuning.begin("full", config.preset, record)
+    cut = tuning.begin("full", preset, record)
     packed = {
         side: windows.pack(encoded[side], config.sequence_length, cut.model.end_token)
         for side in ("train", "validation")
     }
-    part = frozen_windows.FrozenWindows(cut.model, None, language_model.whole(cut.model), packed, config)
-    # Keras's default would divide by the targets on padding, too.
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
-    row = tuning.train(record, part, "full", cut.width, loss, stage="adapt", epochs=config.adapt_epochs)
+    return cut, frozen_windows.FrozenWindows(cut.model, None, language_model.whole(cut.model), packed, config)
+
+
+def adapt(encoded: dict[str, list], record) -> tuple[str, list[dict]]:
+    """Tunes the language model itself on the training documents; the path of its preset, and a row on this stage."""
+    config = record.config
+    cut, part = prepare_adaptation(config.preset, encoded, record)
+    row = tuning.train(record, part, "full", cut.width, language_loss(), stage="adapt", epochs=config.adapt_epochs)
     folder = record.directory / "preset"
     language_model.save(cut.model, folder)
     return str(folder), [{name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")}]
@@ -121,8 +130,8 @@ def check_preset(corpus: documents.Corpus, record) -> None:
         ) from error
 
 
-def tune(strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus, record):
-    """Tunes a preset by one strategy: the cut model and its head, its documents, its row of the table, its answers."""
+def prepare(strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus, record):
+    """Cut a preset in front of what a strategy trains; return it, its head, and the documents behind the frozen part."""
     config = record.config
     cut = tuning.begin(strategy, preset, record)
     length = config.sequence_length * config.windows_per_document
@@ -132,11 +141,30 @@ def tune(strategy: str, preset: str, beginnings: dict[str, windows.Windows], cor
     network = build_model(cut.model, suffix, len(corpus.class_names))
     targets = {side: corpus.labels(side) for side in beginnings}
     in_documents = dataclasses.replace(config, batch_size=max(1, config.batch_size // config.windows_per_document))
-    part = frozen_windows.FrozenWindows(cut.model, prefix, network, beginnings, in_documents, targets)
+    part = frozen_windows.FrozenWindows(
+        cut.model, prefix, network, beginnings, in_documents, targets, fill=not config.dry_run
+    )
+    return cut, network.get_layer("class_head"), part
+
+
+def planned(preset: str, encoded: dict[str, list], beginnings: dict[str, windows.Windows], corpus, record):
+    """Yield what a dry run measures: name, documents, loss and epochs of each stage."""
+    config = record.config
+    if config.adapt_epochs:
+        yield "adapt", prepare_adaptation(preset, encoded, record)[1], language_loss(), config.adapt_epochs
+    for name in config.strategies:
+        loss = keras.losses.SparseCategoricalCrossentropy()
+        yield name, prepare(name, preset, beginnings, corpus, record)[2], loss, config.epochs
+
+
+def tune(strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus, record):
+    """Tunes a preset by one strategy: the cut model and its head, its documents, its row of the table, its answers."""
+    config = record.config
+    cut, head, part = prepare(strategy, preset, beginnings, corpus, record)
     row = tuning.train(record, part, strategy, cut.width, keras.losses.SparseCategoricalCrossentropy())
     answers = {side: part.suffix.predict(part.batches(side), verbose=0) for side in ("validation", "test")}
     row |= {side: classification.evaluate(given, corpus, side, config.seed) for side, given in answers.items()}
-    return (cut, network.get_layer("class_head")), part, row, answers["test"]
+    return (cut, head), part, row, answers["test"]
 
 
 def run(config: Config) -> finished_run.Result:
@@ -160,6 +188,8 @@ def run(config: Config) -> finished_run.Result:
     beginnings = {side: windows.pack_each(ids, window * most, model.end_token) for side, ids in encoded.items()}
     summary = corpus.summary() | {"read": windows.share_read(beginnings, encoded)}
     print(documents.documents_line(summary, config), file=sys.stderr)
+    if config.dry_run:
+        record.print_plan(tuning.plan(record, planned(model.preset, encoded, beginnings, corpus, record), corpus))
 
     # Before the classifier the language model, if asked for.
     preset, stages = adapt(encoded, record) if config.adapt_epochs else (model.preset, [])

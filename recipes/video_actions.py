@@ -237,7 +237,7 @@ def run(config: Config) -> finished_run.Result:
         freezing.unfreeze(after, 0, config.batch_norm)
     record.begin(
         backbone, model, splits, stages(after, first, config),
-        network=after, at=[behind["head"], behind["fine_tuning"]],
+        network=after, at={len(after.layers): behind["head"], 0: behind["fine_tuning"]},
         unfreeze_from=None if first is None else backbone.model.layers[first].name,
     )  # fmt: skip
 

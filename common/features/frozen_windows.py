@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import pathlib
 import shutil
 import sys
 import time
@@ -84,6 +85,7 @@ class FrozenWindows:
         whole: prefix and suffix joined, for counting parameters.
         seconds: time spent on computing features.
         cache_bytes: size of the features that this run uses.
+        missing, missing_bytes: the rows that are not in the cache yet and their size; 0 once they are computed.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class FrozenWindows:
         windows: dict[str, windows.Windows],
         config: Any,
         targets: Mapping[str, np.ndarray] | None = None,
+        fill: bool = True,
     ) -> None:
         """Compute the features that are not in the cache yet, with a progress bar.
 
@@ -103,14 +106,15 @@ class FrozenWindows:
             windows: side → windows; at least `train` and `validation`.
             config: has `batch_size`, `seed` and the flags of the cache.
             targets: side → one target for each row, all with weight 1, for a classifier; default: the next tokens.
+            fill: False only counts what is missing, for a plan; nothing is written.
 
         Raises:
             UserError: the cache cannot be written, or would be larger than its limit or the free space.
         """
-        self.windows, self.config = windows, config
+        self.windows, self.config, self.prefix = windows, config, prefix
         self.store: store.FeatureStore | None = None
         self.losses: keras.Model | None = None
-        self.seconds, self.cache_bytes = 0.0, 0
+        self.seconds, self.cache_bytes, self.missing, self.missing_bytes = 0.0, 0, 0, 0
         self.targets = {name: (part.targets, part.weights) for name, part in windows.items()}
         if targets:
             self.targets = {name: (every, np.ones(len(every), "float32")) for name, every in targets.items()}
@@ -118,6 +122,9 @@ class FrozenWindows:
         self.suffix = self.whole = language_model.joined(prefix, suffix)
         if prefix is not None and not config.no_cache:
             self.suffix = suffix
+            if not fill:
+                self._count_missing(model, prefix)
+                return
             started = time.perf_counter()
             self.store = self._filled_store(model, prefix)
             self.seconds = time.perf_counter() - started
@@ -145,17 +152,38 @@ class FrozenWindows:
         read = self.store.reader(_row_names(windows))
         return lambda rows: [read(rows)[0].astype(self.suffix.inputs[0].dtype), masks[rows].astype("int32")]
 
-    def _filled_store(self, model: language_model.LanguageModel, prefix: keras.Model) -> store.FeatureStore:
-        length = self.windows["train"].token_ids.shape[1]
-        shape, dtype = (length, prefix.output.shape[-1]), keras.backend.standardize_dtype(prefix.output.dtype)
-        dtype = "float16" if self.config.cache_dtype == "float16" and dtype == "float32" else dtype
-        about = {"what": f"{model.preset}, {' x '.join(map(str, shape))} for a row of tokens"}
-        key = fingerprint(model, prefix, length, dtype)
-        stored = store.FeatureStore(self.config.cache_directory / "features" / key, [(shape, dtype)], about)
-        work = {
+    def _work(self) -> dict[str, tuple[windows.Windows, int]]:
+        """Return, for each row name, the windows and the row's number in them."""
+        return {
             name: (windows, row)
             for windows in self.windows.values() for row, name in enumerate(_row_names(windows))
         }  # fmt: skip
+
+    def _place(
+        self, model: language_model.LanguageModel, prefix: keras.Model
+    ) -> tuple[pathlib.Path, tuple[int, ...], str]:
+        """Return the folder of the prefix's features, and the shape and dtype of a row."""
+        length = self.windows["train"].token_ids.shape[1]
+        shape, dtype = (length, prefix.output.shape[-1]), keras.backend.standardize_dtype(prefix.output.dtype)
+        dtype = "float16" if self.config.cache_dtype == "float16" and dtype == "float32" else dtype
+        return self.config.cache_directory / "features" / fingerprint(model, prefix, length, dtype), shape, dtype
+
+    def _count_missing(self, model: language_model.LanguageModel, prefix: keras.Model) -> None:
+        """Count the rows that are not in the cache, without making a folder for them."""
+        names, (directory, shape, dtype) = self._work(), self._place(model, prefix)
+        stored = self._open(model, directory, shape, dtype) if directory.is_dir() else ()
+        row_bytes = store.row_bytes([(shape, dtype)])
+        self.missing = sum(name not in stored for name in names)
+        self.missing_bytes, self.cache_bytes = self.missing * row_bytes, len(names) * row_bytes
+
+    def _open(
+        self, model: language_model.LanguageModel, directory: pathlib.Path, shape: tuple[int, ...], dtype: str
+    ) -> store.FeatureStore:
+        about = {"what": f"{model.preset}, {' x '.join(map(str, shape))} for a row of tokens"}
+        return store.FeatureStore(directory, [(shape, dtype)], about)
+
+    def _filled_store(self, model: language_model.LanguageModel, prefix: keras.Model) -> store.FeatureStore:
+        stored, work = self._open(model, *self._place(model, prefix)), self._work()
         missing = [name for name in work if name not in stored]
         self.cache_bytes = len(work) * stored.row_bytes
         if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import pathlib
@@ -73,7 +74,8 @@ class Plan:
             "memory": f"about {words.size(self.memory)} at the peak",
             "disk": f"{space}; up to {words.size(self.run)} in {out}",
         }
-        return "\n".join([*(f"{name:<9}{told}" for name, told in facts.items()), "", *table])
+        lines = [*(f"{name:<9}{told}" for name, told in facts.items()), "", *table]
+        return "\n".join([*lines, "Where early stopping decides, the number of epochs is a usual one."])
 
 
 def of_items(
@@ -84,7 +86,7 @@ def of_items(
     stages: list[tuple[int, int]],
     network: keras.Model | None = None,
     turns: int = 1,
-    at: list | None = None,
+    at: dict[int, list] | None = None,
 ) -> Plan:
     """Plan a run on photos or clips. The model is trained on noise for this and is of no further use.
 
@@ -95,7 +97,8 @@ def of_items(
         config: a `settings.PhotoConfig`.
         stages: of each stage the number of the first layer that trains, and its likely epochs.
         network: whose layers are counted; default: the backbone's.
-        turns, at: as for `frozen_prefix.FrozenPrefix`; of `at` one entry for each stage.
+        turns: as for `frozen_prefix.FrozenPrefix`.
+        at: the stage's first layer → tensors to cut at, as for `frozen_prefix.FrozenPrefix`.
     """
     network = network or backbone.model
     counts = {side: len(getattr(data, side)) for side in sample_list.SPLIT_NAMES}
@@ -106,11 +109,11 @@ def of_items(
     targets = np.array(data.targets.encoded(data.labels("train")[: len(paths)]))
 
     parts, steps, forward = [], [], 0.0
-    for number, (first, epochs) in enumerate(stages or [(len(network.layers), 0)]):
-        freezing.unfreeze(network, first, getattr(config, "batch_norm", "frozen"))
-        part = frozen_prefix.FrozenPrefix(model, backbone, data, config, turns, at[number] if at else None, fill=False)
+    for (first, epochs), times in collections.Counter(stages or [(len(network.layers), 0)]).items():
+        freezing.unfreeze(network, first, getattr(config, "batch_norm", "adapt"))
+        part = frozen_prefix.FrozenPrefix(model, backbone, data, config, turns, (at or {}).get(first), fill=False)
         parts.append(part)
-        if part.tensors and not forward:
+        if part.cut and part.cut.prefix and not forward:
             forward = speed.usual_seconds(functools.partial(part.cut.prefix.predict_on_batch, batch)) / len(paths)
         if epochs:
             zeros = [np.zeros((len(paths), *tensor.shape[1:]), "float32") for tensor in part.tensors] or [batch]
@@ -120,7 +123,8 @@ def of_items(
             if not part.tensors:
                 epoch += reading * (counts["train"] + counts["validation"])
             trains, _ = freezing.count_parameters(model)
-            steps.append(Step(_name(network, first), trains, epochs, begin + epochs * epoch))
+            name = _name(network, first, backbone) + (f", {times} times" if times > 1 else "")
+            steps.append(Step(name, trains, epochs, times * (begin + epochs * epoch)))
     missing = max(part.missing for part in parts)
     if missing:
         steps.insert(0, Step(f"frozen network, {missing:,} times", 0, 0, missing * (reading + forward)))
@@ -154,10 +158,13 @@ def _read(paths: list[str], data: splits.Splits, backbone: backbones.Backbone, c
     return next(iter(batches)).numpy()
 
 
-def _name(network: keras.Model, first: int) -> str:
+def _name(network: keras.Model, first: int, backbone: backbones.Backbone) -> str:
+    """Return what trains: the head, all layers, or those from a named one on."""
     if first >= len(network.layers):
         return "head"
-    return f"from {network.layers[first].name}" if first > 1 else "all layers"
+    if first <= 1 and network is backbone.model:
+        return "all layers"
+    return f"from {next(each.name for each in network.layers[first:] if each.weights)}"
 
 
 def _about(seconds: float) -> str:

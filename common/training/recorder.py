@@ -119,7 +119,7 @@ class Recorder(Generic[ConfigType]):
         *,
         network: keras.Model | None = None,
         turns: int = 1,
-        at: list | None = None,
+        at: dict[int, list] | None = None,
         **resolved: Any,
     ) -> None:
         """Write config.json, with defaults that are now known; with `--dry-run` print the plan and stop the program.
@@ -159,8 +159,10 @@ class Recorder(Generic[ConfigType]):
             )
 
     def write_config(self, **resolved: Any) -> None:
-        """Write config.json: the settings with `resolved` filled in, the versions, the command."""
+        """Write config.json: the settings with `resolved` filled in, the versions, the command; not in a dry run."""
         self.config = dataclasses.replace(self.config, **resolved)
+        if self.config.dry_run:
+            return
         files.write_json(self.directory / "config.json", {
             "recipe": self.recipe,
             "command": self.command,

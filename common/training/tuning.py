@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import sys
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import keras
 from annotated_types import Ge, Gt, Lt
 
 from common import errors, flags
-from common.models import language_model
-from common.runs import cost
+from common.features import frozen_windows
+from common.models import freezing, language_model
+from common.runs import cost, speed
 from common.training import fitting, loss_scale, schedules
+from common.training import plan as plans
 
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
@@ -181,6 +185,46 @@ def train(
     row = record.stage(stage, part.suffix, fitted.score)
     row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
     return row | {"peak_memory_bytes": cost.peak_memory(), "cache_bytes": part.cache_bytes}
+
+
+def plan(
+    record, parts: Iterable[tuple[str, frozen_windows.FrozenWindows, keras.losses.Loss, int]], corpus
+) -> plans.Plan:
+    """Plan a run. The models are trained on noise for this and are of no further use.
+
+    Args:
+        record: the `recorder.Recorder` of the run.
+        parts: for each stage its name, its windows, not filled, its loss and its epochs; each is measured before the
+            next is made.
+        corpus: the documents, a `documents.Corpus`.
+    """
+    steps: list[plans.Step] = []
+    memory, features, parameters, most, passes = 0, 0, 0, 0, 0.0
+    for name, part, loss, epochs in parts:
+        train_steps, val_steps = (len(part.batches(side)) for side in ("train", "validation"))
+        inputs, targets, _ = part.batches("train")[0]
+        if part.prefix is not None and part.suffix is not part.whole:
+            ids, masks = inputs
+            look = functools.partial(part.prefix.predict_on_batch, [ids, masks])
+            if part.missing:
+                seconds = part.missing * speed.usual_seconds(look) / len(ids)
+                steps.append(plans.Step(f"{name}, frozen part", 0, 0, seconds))
+            inputs = (look(), masks)
+        begin, step = speed.of_training(part.suffix, list(inputs), targets, loss)
+        # A validation step, without the way back, takes about a third of a training step.
+        seconds = begin + epochs * step * (train_steps + val_steps / 3)
+        trains, _ = freezing.count_parameters(part.suffix)
+        steps.append(plans.Step(name, trains, epochs, seconds))
+        memory, features = max(memory, cost.peak_memory()), features + part.missing_bytes
+        parameters, most = part.whole.count_params(), max(most, trains)
+        passes += step * val_steps
+    steps.append(plans.Step("evaluation, report", 0, 0, plans.FINISHING_SECONDS + 2 * passes))
+    sides = ", ".join(f"{len(getattr(corpus, side)):,} {side}" for side in corpus.sides)
+    about = {
+        "data": f"{corpus.source}: documents: {sides}",
+        "network": f"{record.config.preset}, {parameters:,} parameters",
+    }
+    return plans.Plan(about, steps, memory, features, plans.space(parameters, most))
 
 
 def results(record, rows: list[dict], kept: dict, part) -> dict:
