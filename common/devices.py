@@ -1,22 +1,29 @@
-"""Seeds, determinism, precision, GPU memory and the distribution strategy, set in one call."""
+"""Setup of seeds, determinism, precision, GPU memory and the distribution strategy, in one call."""
+
+from __future__ import annotations
 
 import os
 import sys
+from typing import TypeAlias
 
 import keras
 import tensorflow as tf
 
+from common import flags
 
-def set_up(config) -> tf.distribute.Strategy:
-    """Prepares this process for one run and says on stderr what was found.
+Strategy: TypeAlias = tf.distribute.Strategy
+
+
+def set_up(config: flags.RunConfig) -> Strategy:
+    """Prepare this process for one run, and print on stderr which devices it uses.
 
     Args:
-        config: a `flags.RunConfig`. Its `seed` is that of Python, NumPy and Keras (`keras.utils.set_random_seed`), its
-            `precision` a Keras dtype policy; where it is `deterministic`, only operations that give the same bits every
-            time are used (https://www.tensorflow.org/api_docs/python/tf/config/experimental/enable_op_determinism).
+        config: the settings. `seed` seeds Python, NumPy and Keras (`keras.utils.set_random_seed`), and `precision` is
+            a Keras dtype policy. With `deterministic`, only operations run that give the same bits every time
+            (https://www.tensorflow.org/api_docs/python/tf/config/experimental/enable_op_determinism).
 
     Returns:
-        The strategy whose `scope()` the model is built in: one replica for each GPU, one for no GPU.
+        The strategy in whose `scope()` the model is built: one replica for each GPU, or one without a GPU.
     """
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
@@ -27,25 +34,25 @@ def set_up(config) -> tf.distribute.Strategy:
         tf.config.experimental.enable_op_determinism()
     print(f"device: {description()}", file=sys.stderr)
     if config.precision != "float32" and not gpus:
-        print(f"device: {config.precision} brings no speed without a GPU", file=sys.stderr)
+        print(f"device: {config.precision} is not faster without a GPU", file=sys.stderr)
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow computes on a GPU."""
+    """Return whether TensorFlow computes on a GPU."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def _grow_memory(gpu) -> None:
-    """Takes GPU memory as needed; TensorFlow allows the setting only before the GPU's first use."""
+def _grow_memory(gpu: tf.config.PhysicalDevice) -> None:
+    """Let TensorFlow take GPU memory as needed, which it allows only before the GPU's first use."""
     try:
         tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError:
-        print(f"device: {gpu.name} is in use already, its memory setting stays", file=sys.stderr)
+        print(f"device: {gpu.name} is already in use, so its memory setting does not change", file=sys.stderr)
 
 
 def description() -> str:
-    """What computes, in words: `2 CPU cores, no GPU, float32`."""
+    """Return the devices and the precision in words: `2 CPU cores, no GPU, float32`."""
     gpus = [
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
         for gpu in tf.config.list_physical_devices("GPU")

@@ -1,4 +1,4 @@
-"""Writing files so that a half-written one never stands under its final name."""
+"""Atomic writing of files: an incomplete file never has its final name."""
 
 import contextlib
 import csv
@@ -7,15 +7,16 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from common import errors
 
 
 @contextlib.contextmanager
-def replacing(path: pathlib.Path):
-    """Gives a temporary path beside `path` and renames it to `path` when the block ends without an error."""
-    # The suffix stays: Keras chooses its format by it.
+def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield a temporary path beside `path`, and rename it to `path` when the block ends without an error."""
+    # The suffix does not change, because Keras chooses the format by it.
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield temporary
@@ -24,15 +25,15 @@ def replacing(path: pathlib.Path):
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: pathlib.Path, value) -> None:
-    """Writes JSON, indented; NaN and infinity are refused (`ValueError`)."""
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Write indented JSON; NaN and infinity raise a `ValueError`."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_csv(path: pathlib.Path, columns: list[str], rows: Iterable[Iterable]) -> None:
-    """Writes a CSV file with a first line of column names."""
-    # File names are bytes to Linux; "surrogateescape" writes those back that are not UTF-8.
+    """Write a CSV file with the column names in its first line."""
+    # File names are bytes on Linux; "surrogateescape" writes names that are not UTF-8 unchanged.
     with (
         replacing(path) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
@@ -45,39 +46,39 @@ def write_csv(path: pathlib.Path, columns: list[str], rows: Iterable[Iterable]) 
 def complete_folder(
     folder: pathlib.Path, is_complete: Callable[[pathlib.Path], bool], write: Callable[[pathlib.Path], None], what: str
 ) -> pathlib.Path:
-    """Makes a folder with all its files at once, or finds it as it should be.
+    """Make a folder with all its files at once, unless it already exists and is complete.
 
-    The files are written to a temporary folder beside it, which is renamed at the end: a run that dies leaves nothing
-    under the final name.
+    The files are written to a temporary folder beside it, which is renamed at the end. A run that is killed therefore
+    leaves nothing under the final name.
 
     Args:
-        folder: where to; made if it does not exist.
-        is_complete: whether the folder that is there is the one that is wanted.
-        write: writes the files into the empty folder that it is given.
+        folder: the folder to make.
+        is_complete: returns whether an existing folder is the wanted one.
+        write: writes the files into an empty folder.
         what: the files, in words.
 
     Returns:
         The folder's path.
 
     Raises:
-        UserError: something else is in the folder, or it cannot be written.
+        UserError: the folder contains something else, or cannot be written.
     """
     folder = pathlib.Path(folder)
     if folder.is_dir() and is_complete(folder):
         return folder
     if folder.exists() and not (folder.is_dir() and next(folder.iterdir(), None) is None):
-        raise errors.UserError(f"{folder} holds something other than {what}; name another folder")
+        raise errors.UserError(f"{folder} contains something other than {what}; choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         unfinished = pathlib.Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             write(unfinished)
-            unfinished.chmod(0o755)  # mkdtemp's own mode shuts everybody else out
+            unfinished.chmod(0o755)  # mkdtemp's own mode denies access to all other users
             unfinished.replace(folder)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
-        if folder.is_dir() and is_complete(folder):  # another process was quicker
+        if folder.is_dir() and is_complete(folder):  # another process was faster
             return folder
         raise errors.UserError(f"cannot write {what} to {folder}: {error.strerror or error}") from error
     return folder

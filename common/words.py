@@ -1,56 +1,60 @@
-"""Words for numbers and names: what the terminal, the pages and the error messages say alike."""
+"""Words for numbers and names, shared by the terminal, the pages and the error messages."""
 
 import re
 import shlex
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import markupsafe
 
 WARNING = "generated text is not legal advice: have a lawyer read it, and check every name, sum and reference"
 
-# What Markdown would take for markup in a name; a newline would end a table's row.
+# Characters of a name that Markdown would read as markup; a newline would end the row of a table.
 MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]<>|&~#$"} | {"\n": " ", "\r": " "})
+
+Item = TypeVar("Item")
 
 
 def share(values: list[float]) -> str:
-    """An accuracy over seeds in percent; without its range where there is none."""
+    """Format an accuracy over seeds, [value, low, high], in percent; without the range if all values are equal."""
     return percent(values[0]) if values[1] == values[2] else estimate(values)
 
 
 def points(gain: float) -> str:
-    """-0.034 as 3.4 points."""
+    """Format -0.034 as 3.4 points."""
     return f"{abs(100 * gain):.1f} points"
 
 
 def listed(names: list[str]) -> str:
-    """The names with commas and an "and"."""
+    """Join the names with commas and an "and"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def upper(text: str) -> str:
-    """The text with a capital first letter; the others stay."""
+    """Capitalise the first letter of a text and leave the others."""
     return text[0].upper() + text[1:]
 
 
-def spread(items, count):
-    """At most `count` of the items, evenly spaced."""
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """Return at most `count` of the items, evenly spaced."""
     count = min(count, len(items))
     return [items[index * len(items) // count] for index in range(count)]
 
 
-def percent(share, digits=1):
-    """0.5 as 50.0 %."""
+def percent(share: float | None, digits: int = 1) -> str:
+    """Format 0.5 as 50.0 %."""
     return "–" if share is None else f"{100 * share:.{digits}f}\N{NARROW NO-BREAK SPACE}%"
 
 
-def decimal(value, digits=3):
-    """0.5 as 0.500, and what diverged as 1.01e+304."""
+def decimal(value: float | None, digits: int = 3) -> str:
+    """Format 0.5 as 0.500, and a value that diverged as 1.01e+304."""
     if value is None:
         return "–"
     return f"{value:.{digits}f}" if abs(value) < 1e15 else f"{value:.3g}"
 
 
-def estimate(values, is_share=True):
-    """[value, low, high] as 50.0 % (40.0–60.0), or as decimals; a dash where there is no value."""
+def estimate(values: Sequence[Any], is_share: bool = True) -> str:
+    """Format [value, low, high] as 50.0 % (40.0–60.0), or as decimals; a missing value is a dash."""
     value, *limits = values
     shown = percent(value) if is_share else decimal(value)
     if value is None or None in limits:
@@ -59,13 +63,13 @@ def estimate(values, is_share=True):
     return f"{shown} ({low}–{high})"
 
 
-def grouped(value):
-    """6424069 as 6,424,069."""
+def grouped(value: float | None) -> str:
+    """Format 6424069 as 6,424,069."""
     return "–" if value is None else f"{value:,}"
 
 
-def duration(seconds):
-    """93.4 as 1 min 33 s."""
+def duration(seconds: float | None) -> str:
+    """Format 93.4 as 1 min 33 s."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -75,8 +79,8 @@ def duration(seconds):
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def size(count):
-    """1500000000 bytes as 1.5 GB."""
+def size(count: float | None) -> str:
+    """Format 1500000000 bytes as 1.5 GB."""
     if count is None:
         return "–"
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -85,52 +89,52 @@ def size(count):
     return f"{count}\N{NO-BREAK SPACE}bytes"
 
 
-def setting(value):
-    """A value of the configuration, as one would say it."""
+def setting(value: Any) -> Any:
+    """Return a value of the configuration in words: yes, no or not set; other values stay as they are."""
     if value is None or value == "":
         return "not set"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
 
-def words(name):
-    """balanced_accuracy as balanced accuracy."""
+def words(name: object) -> str:
+    """Format balanced_accuracy as balanced accuracy."""
     return str(name).replace("_", " ")
 
 
-def plural(count, word):
-    """A number and what it counts: 1 photo, 2,000 photos."""
+def plural(count: float, word: str) -> str:
+    """Format a number with a noun: 1 photo, 2,000 photos."""
     return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
 
 
-def command_lines(command):
-    """A command with a line for each flag, which can be copied into a shell as it is."""
+def command_lines(command: str) -> str:
+    """Format a command with a line for each flag; it can be copied into a shell."""
     try:
         arguments = shlex.split(command)
-    except ValueError:  # an unbalanced quote: not written by us
+    except ValueError:  # an unbalanced quote, so the recipes did not write it
         return command
     breaks = [index for index, argument in enumerate(arguments) if argument.startswith("--")]
     parts = [arguments[start:end] for start, end in zip([0, *breaks], [*breaks, None], strict=True)]
     return " \\\n    ".join(shlex.join(part) for part in parts)
 
 
-def breakable(text):
-    """Let a long path or name break after its punctuation."""
+def breakable(text: object) -> markupsafe.Markup:
+    """Escape a long path or name for HTML, and let it break after / and _."""
     escaped = str(markupsafe.escape(text))
     return markupsafe.Markup(escaped.replace("/", "/<wbr>").replace("_", "_<wbr>"))
 
 
-def markdown_text(text):
-    """A name or a value as Markdown that shows just that, also in a table."""
+def markdown_text(text: object) -> str:
+    """Escape a name or a value for Markdown, also for a table."""
     return str(text).translate(MARKDOWN)
 
 
 def printable(path: str) -> str:
-    """Returns a path fit for one line of a terminal: a newline in a name shows as \\n."""
+    """Escape a path for one line of a terminal: a newline in a name shows as \\n."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in path
     )
 
 
 def without_advice(error: Exception) -> str:
-    """What is wrong with a file, for whoever asks about it alone: removing it is advice for a data set."""
+    """Return what is wrong with a file, without the advice to remove it, which suits only files of a data set."""
     return re.sub(r"(; | or )remove (it|the entry)$", "", str(error))

@@ -1,4 +1,4 @@
-"""`python -m recipes`: what there is, and what can be done with a finished run."""
+"""`python -m recipes`: the list of recipes, and the commands for finished runs."""
 
 import pathlib
 

@@ -1,7 +1,7 @@
-"""Compare strategies side by side: which one for your photos, at what price, and is the difference more than noise?
+"""Compare strategies side by side: which one suits your photos, at what cost, and is the difference more than noise?
 
-When to use it: before you settle on a recipe, and whenever somebody says "just fine-tune everything". Every strategy
-gets the same splits, the same limits and the same choice on validation photos; several seeds say what is noise.
+When to use it: before you choose a recipe, or when somebody says "just fine-tune everything". All strategies use the
+same splits, the same limits and the same choice on validation photos. Several seeds show how large the noise is.
 
 Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
 
@@ -14,12 +14,12 @@ Command:
     python recipes/compare_strategies.py --data photos/ --backbones MobileNetV2 EfficientNetB0
     python recipes/compare_strategies.py --strategies feature_extraction "hot=feature_extraction --learning-rate 0.1"
 
-Each trial is a run of a recipe, in a process of its own, with its own report; a fraction below 1 leaves out training
-photos only. The frozen layers are computed once for all trials. A comparison that was interrupted goes on with
-`--resume` and repeats nothing that is finished.
+Each trial is a run of a recipe in its own process, with its own report. A fraction below 1 leaves out training photos
+only. The frozen layers are computed once for all trials. `--resume` continues an interrupted comparison without
+repeating finished trials.
 
-Expected: on the demo, five strategies with three seeds and short trainings (four to five minutes on two CPU cores)
-have four that use pretrained weights at 0.81 to 0.85, hardly to be told apart, and training from scratch near chance.
+Expected: on the demo, five strategies with three seeds and short trainings take four to five minutes on two CPU cores.
+The four that use pretrained weights have 0.81 to 0.85 and hardly differ; training from scratch is near chance.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ import sys
 import tempfile
 import time
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import keras
 import tyro
 from annotated_types import Gt
 
@@ -53,7 +54,7 @@ from recipes import feature_extraction, from_scratch, gradual_unfreezing, linear
 
 @dataclasses.dataclass(frozen=True)
 class Strategy:
-    """A recipe with some settings that differ from its defaults, and what it does in words."""
+    """A recipe with some settings that differ from its defaults, and a description in words."""
 
     what: str
     recipe: ModuleType
@@ -64,9 +65,9 @@ RECIPES = (linear_probe, feature_extraction, partial_unfreezing, gradual_unfreez
 STRATEGIES = {
     name: Strategy(what, recipe, changes) for recipe in RECIPES for name, (what, changes) in recipe.STRATEGIES.items()
 }
-# They train all layers, which takes most of a comparison's time: these are asked for by name.
+# They train all layers, which takes most of a comparison's time, so they run only if --strategies names them.
 SLOW = ("full_fine_tuning", "layerwise_rates", "l2_sp", "from_scratch")
-# The claims' role → the strategy that has it.
+# Role in the claims → the strategy in that role.
 ROLES = {
     "head": "feature_extraction",
     "gradual": "gradual_unfreezing",
@@ -77,70 +78,72 @@ ROLES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(fine_tuning.FineTuningConfig):
-    """Strategies x backbones x seeds x fractions of the training photos, side by side."""
+    """Compare strategies x backbones x seeds x fractions of the training photos."""
 
-    backbone: tyro.conf.Suppress[str | None] = None  # here it is --backbones
-    # Names, or NAME=STRATEGY with flags of its recipe, "hot=feature_extraction --learning-rate 0.1"; there are
-    # nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing (the default),
-    # and of those that train all layers full_fine_tuning, layerwise_rates, l2_sp, from_scratch
+    backbone: tyro.conf.Suppress[str | None] = None  # replaced by --backbones
+    # Names, or NAME=STRATEGY with flags of its recipe, "hot=feature_extraction --learning-rate 0.1". The default ones
+    # are nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing. Others,
+    # which train all layers: full_fine_tuning, layerwise_rates, l2_sp, from_scratch
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
-    backbones: tuple[str, ...] = ()  # names in keras.applications; default MobileNetV2, on demo data demo
-    # From --seed on, each with a split of its own unless --split-seed is given.
+    backbones: tuple[str, ...] = ()  # names in keras.applications; default: MobileNetV2 (demo on demo data)
+    # Number of seeds, counted from --seed; each has its own split unless --split-seed is given.
     seeds: Annotated[int, Gt(0)] = 3
-    fractions: tuple[float, ...] = (1.0,)  # of the training photos, nested: 0.1 0.3 1 shows what more photos bring
-    claims: bool = False  # check the articles' claims too, with the further trials that this takes
-    dry_run: bool = False  # print the plan and its estimated time, and stop
-    # Trials at a time on this machine; more only where one leaves cores or GPUs idle.
+    fractions: tuple[float, ...] = (1.0,)  # of the training photos, nested; 0.1 0.3 1 shows the gain from more photos
+    claims: bool = False  # also check the articles' claims, which needs further trials
+    dry_run: bool = False  # print the plan and its estimated time, then stop
+    # Trials to run at the same time on this machine; more than 1 only if one leaves cores or GPUs idle.
     jobs: Annotated[int, Gt(0)] = 1
-    ray: str | None = None  # address of a Ray cluster that runs the trials; auto: the one of this machine
-    # What follows, and the head's settings, goes to every strategy that has it.
-    head: Literal["flatten", "gap"] = "gap"  # gap has far fewer weights: better with few photos
-    unfreeze_from: str | None = None  # of partial_unfreezing: number, name or block; default: the last block
-    max_blocks: Annotated[int, Gt(0)] = 3  # of gradual_unfreezing: the most that it unfreezes
+    ray: str | None = None  # address of a Ray cluster that runs the trials; auto for that of this machine
+    # The settings below and those of the head go to every strategy that has them.
+    head: Literal["flatten", "gap"] = "gap"  # gap has far fewer weights, which is better with few photos
+    unfreeze_from: str | None = None  # for partial_unfreezing: number, name or block; default: the last block
+    max_blocks: Annotated[int, Gt(0)] = 3  # for gradual_unfreezing: most blocks to unfreeze
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of a head; from_scratch tries several and chooses on validation
-    # Of a head, or from scratch; an upper limit: early stopping ends the training.
+    # Of a head, or from scratch; an upper limit, since early stopping ends the training.
     epochs: Annotated[int, Gt(0)] = 200
-    # Epochs without a better validation loss before a head stops; from scratch that takes 20.
+    # Epochs without a lower validation loss before a head stops; from_scratch waits 20 epochs.
     patience: Annotated[int, Gt(0)] = 10
 
-    def __post_init__(self):
-        settings.HeadConfig.__post_init__(self)  # what fine-tuning demands, the strategies that do it check
+    def __post_init__(self) -> None:
+        settings.HeadConfig.__post_init__(self)  # strategies that fine-tune check the settings of fine-tuning
         for name in ("strategies", "fractions"):
             values = getattr(self, name)
-            flags.check(0 < len(values) == len(set(values)), name, "must be one or several, each once")
+            flags.check(0 < len(values) == len(set(values)), name, "must contain at least one value, each only once")
         sound = all(0 < fraction <= 1 for fraction in self.fractions)
-        flags.check(sound, "fractions", "must be above 0, up to 1")
+        flags.check(sound, "fractions", "must be above 0 and at most 1")
         for name in self.backbones:
             backbones.check_name(name)
         for strategy in compared(self).values():
-            with_settings(self, strategy)  # a mistake in a setting shows now, not after the first trials
+            with_settings(self, strategy)  # report a mistake in a setting now, not after the first trials
 
 
 def compared(config: Config) -> dict[str, Strategy]:
-    """Name → strategy: what `--strategies` names and, with `--claims`, what the claims are about.
+    """Return name → strategy: those in `--strategies` and, with `--claims`, those that the claims are about.
 
     Raises:
-        UserError: an unknown name or flag, or one name twice.
+        UserError: a name or flag is unknown or not valid, or a name is listed twice.
     """
     found = {}
     for given in config.strategies:
         name, is_defined, definition = given.partition("=")
-        if name in found or not name.replace("_", "").replace("-", "").isalnum():
-            raise errors.UserError(f"--strategies: {name!r} is no name, or stands there twice")
+        if name in found:
+            raise errors.UserError(f"--strategies: {name!r} is listed twice")
+        if not name.replace("_", "").replace("-", "").isalnum():
+            raise errors.UserError(f"--strategies: {name!r} is not a valid name (letters, digits, - and _)")
         found[name] = defined(definition) if is_defined else known(name)
     return found | {name: STRATEGIES[name] for name in ROLES.values() if config.claims and name not in found}
 
 
 def known(name: str) -> Strategy:
-    """The strategy of that name."""
+    """Return the strategy with this name."""
     if name not in STRATEGIES:
-        hint = flags.suggestion(name, list(STRATEGIES)) or f"; there are {', '.join(STRATEGIES)}"
+        hint = flags.suggestion(name, list(STRATEGIES)) or f"; the strategies are {', '.join(STRATEGIES)}"
         raise errors.UserError(f"--strategies: unknown strategy {name!r}{hint}")
     return STRATEGIES[name]
 
 
 def defined(definition: str) -> Strategy:
-    """What `STRATEGY --flag value …` stands for: a strategy with other settings."""
+    """Return the strategy that `STRATEGY --flag value …` defines: a strategy with other settings."""
     name, *given = shlex.split(definition) or [""]
     base = known(name)
     try:
@@ -151,8 +154,8 @@ def defined(definition: str) -> Strategy:
     return Strategy(what, base.recipe, base.settings | changed)
 
 
-def with_settings(config: Config, strategy: Strategy, **settings):
-    """The recipe's Config of a trial: those of our flags that it has too, then the strategy's own settings."""
+def with_settings(config: Config, strategy: Strategy, **settings: Any) -> Any:
+    """Return the recipe's Config for a trial: our flags that the recipe has too, then the strategy's own settings."""
     ours, its = map(flags.flag_names, (Config, strategy.recipe.Config))
     passed = {name: getattr(config, name) for name in ours & its - {"backbone", "resume", "out", "debug"}}
     return strategy.recipe.Config(**passed | strategy.settings | settings)
@@ -163,7 +166,7 @@ def with_settings(config: Config, strategy: Strategy, **settings):
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-    """A trial and its place in the comparison; `is_row` is False where only a claim needs it."""
+    """A trial and its place in the comparison; `is_row` is False if only a claim needs it."""
 
     trial: trials.Trial
     name: str
@@ -174,8 +177,8 @@ class Planned:
     is_row: bool
 
 
-def plan(config: Config, names: tuple[str, ...], sources: dict) -> list[Planned]:
-    """All trials on all networks, seed by seed: what stands there after an interruption can be compared already."""
+def plan(config: Config, names: tuple[str, ...], sources: dict[tuple[int, float], pathlib.Path]) -> list[Planned]:
+    """Plan all trials on all networks, seed by seed, so that an interruption leaves complete seeds to compare."""
     rows = [(name, strategy, True, config.fractions) for name, strategy in compared(config).items()]
     places = {"smallest": min(config.fractions), "largest": max(config.fractions)}
     for name, (role, changes, place) in claims.variants(config.fine_tuning_rate).items() if config.claims else ():
@@ -197,17 +200,17 @@ def plan(config: Config, names: tuple[str, ...], sources: dict) -> list[Planned]
 
 
 def weights_of(config: Config, backbone: str) -> str:
-    """The pretrained weights of a network."""
+    """Return the name of a network's pretrained weights."""
     return config.weights or ("demo" if backbone == "demo" else "imagenet")
 
 
-def stages(base_model, trial: trials.Trial) -> list[tuple[int, int]]:
-    """What a trial trains, as far as one can know: of each stage (number of the first layer that trains, epochs)."""
+def stages(base_model: keras.Model, trial: trials.Trial) -> list[tuple[int, int]]:
+    """Return, for each stage of a trial, the number of its first trainable layer and its likely number of epochs."""
     return sys.modules[trial.recipe].stages(base_model, trial.config)
 
 
 def measure(config: Config, planned: list[Planned]) -> time_estimate.Speed:
-    """How fast the network of these trials is on this machine."""
+    """Measure how fast the network of these trials is on this machine."""
     devices.set_up(config)
     began = time.perf_counter()
     backbone = backbones.load(planned[0].backbone, weights_of(config, planned[0].backbone), config.image_size)
@@ -218,9 +221,9 @@ def measure(config: Config, planned: list[Planned]) -> time_estimate.Speed:
 
 
 def compute_features(config: Config, planned: list[Planned]) -> float:
-    """Puts into the cache what these trials need of the frozen network, in one pass; returns its seconds.
+    """Compute all features that these trials need in one pass, put them into the cache, and return the seconds.
 
-    The largest fraction holds the others; the cut furthest from the head comes first, the others are computed from it.
+    The largest fraction contains the others. The features furthest from the head come first; the others use them.
     """
     devices.set_up(config)
     name = planned[0].backbone
@@ -231,7 +234,7 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     for each in sorted(planned, key=lambda each: -each.fraction):
         own = each.trial.config
         if own.weights != backbone.weights or any(getattr(own, field) != getattr(config, field) for field in same):
-            continue  # a network of its own, which this trial alone will run
+            continue  # this trial needs other features than the rest, and computes them itself
         for first in {whole, *(first for first, _ in stages(backbone.model, each.trial))} - {1}:
             wanted.setdefault((first, getattr(own, "head", "gap"), each.seed, own.augmentation), own)
     seconds = 0.0
@@ -246,7 +249,7 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
 
 
 def as_run(each: Planned, outcome: trials.Outcome) -> trial_run.Run:
-    """What became of a planned trial."""
+    """Return a planned trial with its outcome."""
     settings = dataclasses.replace(each.trial.config, out=flags.RunConfig.out)
     command = shlex.join(["python", "-m", each.trial.recipe, *flags.arguments(settings)])
     role = next((role for role, name in ROLES.items() if name == each.name), "")
@@ -258,19 +261,19 @@ def as_run(each: Planned, outcome: trials.Outcome) -> trial_run.Run:
 
 
 def run(config: Config) -> finished_run.Result:
-    """Plans, runs what is not finished yet, compares, and says what to use."""
+    """Plan the trials, run those that are not finished, compare them and print advice."""
     record = recorder.Recorder("compare_strategies", config)
-    config = record.config  # that of the interrupted comparison when --resume is given
+    config = record.config  # with --resume, the settings of the interrupted comparison
     names = config.backbones or ("demo" if config.data == "demo" else "MobileNetV2",)
 
-    # Data: a split for each seed, its training side thinned out for the smaller fractions.
+    # Data: a split for each seed; smaller fractions leave out training photos.
     sources = plans.splits_of_seeds(
         config, photos.Photos(), config.seeds, config.fractions, record.directory / "splits"
     )
     planned = plan(config, names, sources)
     of_backbone = {name: [each for each in planned if each.backbone == name] for name in names}
 
-    # The plan and its price, before anything runs.
+    # The plan and its time, before anything runs.
     print("plan: measuring a few training steps", file=sys.stderr)
     sides = {key: plans.count_sides(sample_list.read_csv(path)) for key, path in sources.items()}
     most = max(sum(counts.values()) for counts in sides.values())
@@ -285,22 +288,22 @@ def run(config: Config) -> finished_run.Result:
     print(time_estimate.table(seconds, sum(feature_seconds.values()), expected))
     if missing := [name for name in SLOW if name not in compared(config)]:
         print(
-            f"not planned, since they train all layers: {', '.join(missing)}; --strategies names them", file=sys.stderr
+            f"not planned, since they train all layers: {', '.join(missing)}; add them by --strategies", file=sys.stderr
         )
     if config.dry_run:
         record.discard()
         sys.exit()
     record.write_config(backbones=names)
 
-    # The frozen network, once for all trials; then the trials, each in a process of its own.
-    if not config.no_cache and (config.cache or not config.ray):  # the default cache is no folder that nodes share
+    # The frozen network runs once for all trials; then each trial runs in its own process.
+    if not config.no_cache and (config.cache or not config.ray):  # nodes do not share the default cache
         for name, ours in of_backbone.items():
             feature_seconds[name] = max(feature_seconds[name], trials.call(compute_features, config, ours))
     outcomes = trials.run_all(
         [each.trial for each in planned], record.directory / "trials", config.jobs, config.ray, preload=[__name__]
     )
 
-    # What came of it.
+    # The results.
     found = [as_run(each, outcomes[each.trial.name]) for each in planned]
     rows = [each for each, of in zip(found, planned, strict=True) if of.is_row]
     results = table.compare(rows, record.directory, feature_seconds)
@@ -330,7 +333,7 @@ def run(config: Config) -> finished_run.Result:
 
 
 if __name__ == "__main__":
-    # The trials' processes import this file by its name, so its classes must be those of that module.
+    # The trials' processes import this file by its name, so its classes must come from that module.
     from recipes import compare_strategies
 
     startup.main(compare_strategies.Config, compare_strategies.run, __doc__)

@@ -1,7 +1,7 @@
 """Feature extraction: a new head on a frozen, pretrained network.
 
-When to use it: as the usual start. With a few hundred photos it is often the best, and cheap; whatever comes later
-(fine-tuning) starts from this head and has to beat it.
+When to use it: as the usual first step. With a few hundred photos it is often the best method, and it is cheap.
+Fine-tuning starts from this head and has to beat it.
 
 Data: a folder with one folder of photos for each class (or a CSV with path,label[,group], or tfds:NAME):
 
@@ -14,13 +14,14 @@ Command:
     python recipes/feature_extraction.py --data photos/                       # VGG16, ImageNet weights
     python recipes/feature_extraction.py --data photos/ --backbone MobileNetV2 --head gap
 
-It mirrors two examples: VGG16 with Flatten, Dense 256 and softmax (`--head flatten`), and VGG16 with
-GlobalAveragePooling2D and softmax (`--head gap`), both frozen, with Adam and categorical cross-entropy. One thing is
-added: dropout of 0.3 on the pooled features, since Adam soon fits a few hundred photos to the last one.
-`--head gap --dropout 0` is the example to the letter.
+It follows two examples: VGG16 with Flatten, Dense 256 and softmax (`--head flatten`), and VGG16 with
+GlobalAveragePooling2D and softmax (`--head gap`). In both, VGG16 is frozen, and Adam minimises the categorical
+cross-entropy. Dropout of 0.3 on the pooled features is added, because Adam soon overfits a few hundred photos.
+`--head gap --dropout 0` is exactly the example.
 
-Expected: on 800 flowers (560 train) with MobileNetV2 a test accuracy of 0.867 (0.825 – 0.925, ten seeds), in 4
-seconds on two CPU cores and 10 to 20 more the first time; on the demo 0.783 (0.739 – 0.836, five seeds), in 2 (1 – 9).
+Expected: with MobileNetV2 on 800 flowers (560 train), a test accuracy of 0.867 (0.825 – 0.925, ten seeds). It takes 4
+seconds on two CPU cores, and 10 to 20 more the first time. On the demo, 0.783 (0.739 – 0.836, five seeds) in 2 seconds
+(1 – 9).
 """
 
 from __future__ import annotations
@@ -49,11 +50,11 @@ STRATEGIES: dict[str, tuple[str, dict]] = {"feature_extraction": ("a new head on
 class Config(settings.HeadConfig):
     """A new head on a frozen, pretrained network."""
 
-    class_weights: bool = False  # rare classes count as much as common ones; for unbalanced data
+    class_weights: bool = False  # give rare classes as much weight as common ones; for unbalanced data
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
-    """The documentation's model: the base, Flatten (or global average pooling), Dense, softmax."""
+    """Build the example's model: the base, Flatten (or global average pooling), Dense, softmax."""
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
     l2 = keras.regularizers.L2(config.l2)
@@ -61,7 +62,7 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
         x = keras.layers.Dropout(config.dropout_rate)(x)
         x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=l2)(x)
     x = keras.layers.Dropout(config.dropout_rate)(x)
-    # float32 also under mixed precision: the softmax and the loss need the digits.
+    # float32 even under mixed precision, since the softmax and the loss need its digits.
     output = keras.layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
     )(x)
@@ -69,20 +70,20 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
 
 
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
-    """What trains, as far as one can know: of each stage the number of its first layer, and its epochs."""
+    """Return, for each stage, the number of its first trainable layer and its likely number of epochs."""
     return [(len(base_model.layers), config.likely_epochs)]
 
 
 def run(config: Config) -> finished_run.Result:
-    """Trains the head, chooses the best epoch on validation, reads the test photos once, writes the report."""
+    """Train the head, choose the best epoch on validation, read the test photos once and write the report."""
     record = recorder.Recorder("feature_extraction", config)
-    config = record.config  # under --resume the settings of the interrupted run
+    config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
 
-    # Data: who trains, who chooses, who judges.
+    # Data: photos for training, for choices (validation) and for the final evaluation (test).
     splits = dataset.load(config, record.directory, photos.Photos())
 
-    # Model: the pretrained base, frozen, with the preprocessing and image size that belong to it, and a new head.
+    # Model: the frozen, pretrained base with its own preprocessing and image size, and a new head.
     with device.scope():
         backbone = backbones.choose(config, default="VGG16")
         freezing.freeze(backbone.model)
@@ -90,7 +91,7 @@ def run(config: Config) -> finished_run.Result:
     record.begin(backbone, model, splits, stages(backbone.model, config))
     print(freezing.trainable_table(model), file=sys.stderr)
 
-    # The frozen layers run once per photo, into a cache. The suffix is what trains: it shares its layers with `model`.
+    # The frozen layers run once per photo, and a cache keeps the result. The suffix trains; `model` shares its layers.
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
     with device.scope():
         prefix.suffix.compile(
@@ -99,11 +100,11 @@ def run(config: Config) -> finished_run.Result:
             metrics=["accuracy"],
         )
 
-    # Training: stops early on the validation loss and puts the best epoch's weights back.
+    # Training: stop early on the validation loss, and restore the weights of the best epoch.
     weights = splits.class_weights() if config.class_weights else None
     fitting.fit(record, prefix, "head", config.epochs, patience=config.patience, class_weight=weights)
 
-    # Evaluation: here, and nowhere else, the test photos are compared with their labels.
+    # Evaluation: here and nowhere else, the test photos are compared with their labels.
     return record.finish(prefix, "feature_extraction", task=classification, sections=[classes], frozen=prefix)
 
 

@@ -1,7 +1,7 @@
-"""Gradual unfreezing: block by block from the top, for as long as it pays.
+"""Gradual unfreezing: fine-tune block by block from the top, as long as it pays.
 
-When to use it: when you do not know how much of the network to fine-tune. It starts from a converged head, unfreezes
-the last block, then the one before, watches the validation photos, and stops where the next block gains too little.
+When to use it: when you do not know how much of the network to fine-tune. It starts from a converged head, and
+unfreezes the last block, then the block before it. It stops when a block gains too little on the validation photos.
 
 Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
 
@@ -11,15 +11,15 @@ Command:
     python recipes/gradual_unfreezing.py --data photos/                    # VGG16: block5, block4, block3
     python recipes/gradual_unfreezing.py --data photos/ --backbone MobileNetV2 --head gap --max-blocks 4
 
-It follows the articles' advice ("start by unfreezing only the final layer and gradually unfreeze earlier ones, monitor
-a validation set to identify the point of diminishing returns") and Howard and Ruder (2018), who named it. Every stage
-goes on from the weights of the one before; those of a stage that harms are thrown away. The frozen layers before each
-cut run once per photo, all stages together in one pass through the network.
+It follows Howard and Ruder (2018), who named it, and the articles' advice: "start by unfreezing only the final layer
+and gradually unfreeze earlier ones, monitor a validation set to identify the point of diminishing returns". Every stage
+continues from the weights of the previous one; the weights of a stage that harms are discarded. The frozen layers
+before each cut run once per photo, for all stages in one pass through the network.
 
-Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 a mean test accuracy of 0.854 (0.805 – 0.880,
-five splits; the head alone 0.838), with 330 0.883 (0.857 – 0.913; 0.867), in half a minute
-(`python benchmarks/sample_size.py`); on the demo 0.825 (0.764 – 0.836, five seeds; the head alone 0.783), in 5 to 15
-seconds, the first run in 40.
+Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2, a mean test accuracy of 0.854 (0.805 – 0.880,
+five splits; the head alone 0.838). With 330, 0.883 (0.857 – 0.913; the head alone 0.867), in half a minute
+(`python benchmarks/sample_size.py`). On the demo, 0.825 (0.764 – 0.836, five seeds; the head alone 0.783), in 5 to 15
+seconds, the first time in 40.
 """
 
 from __future__ import annotations
@@ -48,23 +48,23 @@ STRATEGIES: dict[str, tuple[str, dict]] = {"gradual_unfreezing": ("the head, the
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(fine_tuning.FineTuningConfig):
-    """Unfreeze block by block from the top, for as long as it pays."""
+    """Unfreeze block by block from the top, as long as it pays."""
 
-    # The most that are unfrozen; further down the features to cache grow, 1.6 MB a photo in VGG16.
+    # Most blocks to unfreeze; further down, the features to cache grow, to 1.6 MB per photo in VGG16.
     max_blocks: Annotated[int, Gt(0)] = 3
-    # How many more train from stage to stage; 2 or 3 where blocks are many and small.
+    # Blocks that each stage adds; 2 or 3 if blocks are many and small.
     blocks_per_stage: Annotated[int, Gt(0)] = 1
-    # Of the error or loss, relative: a stage that gains less is the last; 0: none is.
+    # Relative gain in error or loss that each stage needs; a stage below it is the last; 0 tries all blocks.
     min_improvement: Annotated[float, Ge(0)] = 0.01
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(self.blocks_per_stage <= self.max_blocks, "blocks_per_stage", "must be at most --max-blocks")
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One step: its name, how many blocks train, and the number of the first layer that does."""
+    """A stage: its name, the number of blocks that train, and the number of the first layer that trains."""
 
     name: str
     blocks: int
@@ -72,7 +72,7 @@ class Stage:
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
-    """The base, Flatten (or global average pooling), Dense, softmax."""
+    """Build the model: the base, Flatten (or global average pooling), Dense, softmax."""
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
     l2 = keras.regularizers.L2(config.l2)
@@ -80,7 +80,7 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
         x = keras.layers.Dropout(config.dropout_rate)(x)
         x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=l2)(x)
     x = keras.layers.Dropout(config.dropout_rate)(x)
-    # float32 also under mixed precision: the softmax and the loss need the digits.
+    # float32 even under mixed precision, since the softmax and the loss need its digits.
     output = keras.layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
     )(x)
@@ -88,7 +88,7 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
 
 
 def plan(base_model: keras.Model, config: Config) -> list[Stage]:
-    """The head alone, then one stage for every `blocks_per_stage` blocks from the top, the last with `max_blocks`."""
+    """Return the stages: the head, then one per `blocks_per_stage` blocks from the top, up to `max_blocks`."""
     stages = [Stage("head", 0, len(base_model.layers))]
     found = blocks.last_blocks(base_model, config.max_blocks)
     for count, (name, first) in enumerate(found, start=1):
@@ -98,8 +98,10 @@ def plan(base_model: keras.Model, config: Config) -> list[Stage]:
 
 
 def optimizer(stage: Stage, steps: int, config: Config) -> keras.optimizers.Optimizer:
-    """Adam at the head's rate; for further stages at the low one, which rises over `warmup_epochs` and then falls to 0
-    along a cosine."""
+    """Return Adam at the head's rate, or for further stages at the low rate.
+
+    The low rate rises over `warmup_epochs` and then falls to 0 along a cosine.
+    """
     if stage.blocks == 0:
         return keras.optimizers.Adam(config.learning_rate)
     total, warm_up = config.fine_tuning_epochs * steps, config.warmup_epochs * steps
@@ -107,26 +109,26 @@ def optimizer(stage: Stage, steps: int, config: Config) -> keras.optimizers.Opti
 
 
 def error(score: dict, config: Config) -> float:
-    """What is watched on the validation photos: the share of wrong answers, or the loss."""
+    """Return the monitored error on the validation photos: the share of wrong answers, or the loss."""
     return score["loss"] if config.monitor == "loss" else 1 - score["accuracy"]
 
 
 def pays(before: dict, after: dict, config: Config) -> bool:
-    """Whether the error fell by more than `min_improvement` of what it was, so that it pays to unfreeze more."""
+    """Return whether the error fell by more than `min_improvement` of its value before, so that the next stage pays."""
     was, became = error(before, config), error(after, config)
     return config.min_improvement == 0 or was - became > config.min_improvement * was
 
 
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
-    """What trains, as far as one can know: of each stage the number of its first layer, and its epochs."""
+    """Return, for each stage, the number of its first trainable layer and its likely number of epochs."""
     whole, *further = plan(base_model, config)
     return [(whole.first, config.likely_epochs), *((stage.first, config.fine_tuning_epochs) for stage in further)]
 
 
 def run(config: Config) -> finished_run.Result:
-    """Trains stage after stage while validation improves, drops what harms, reads the test photos once."""
+    """Train stage after stage while validation improves, discard what harms, and read the test photos once."""
     record = recorder.Recorder("gradual_unfreezing", config)
-    config = record.config  # under --resume the settings of the interrupted run
+    config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
 
     # Data and model.
@@ -138,16 +140,16 @@ def run(config: Config) -> finished_run.Result:
     freezing.unfreeze(backbone.model, planned[-1].first, config.batch_norm)
     record.begin(backbone, model, splits, stages(backbone.model, config))
 
-    # The layers before each stage's cut run once per photo. The cut furthest from the head comes first, so that
-    # every other is computed from the one before: all of them together cost one pass through the network.
+    # The layers before each stage's cut run once per photo. The features furthest from the head are computed first and
+    # all others from the ones before them. All stages together thus need one pass through the network.
     prefixes = {}
     for stage in reversed(planned):
         freezing.unfreeze(backbone.model, stage.first, config.batch_norm)
         prefixes[stage] = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
 
-    # Training: each stage goes on from the one before, and the one that gains too little is the last. The rate
-    # of a stage falls to 0, so it is its last epoch that counts; the weights that it started from come back where that
-    # validates worse, in accuracy by more than chance allows (on 30 photos one more wrong answer says nothing).
+    # Training: each stage continues from the one before, and a stage that gains too little is the last. The rate falls
+    # to 0 in each stage, so its last epoch counts. If that validates worse, the weights from before the stage are
+    # restored. An accuracy must fall by more than chance allows (on 30 photos one more wrong answer says nothing).
     steps = pipeline.steps(len(splits.train), config.batch_size)
     rows, kept = [], planned[0]
     score: dict | None = None
@@ -161,7 +163,7 @@ def run(config: Config) -> finished_run.Result:
         if best is None:
             fitted = fitting.fit(record, prefixes[stage], "head", config.epochs, patience=config.patience)
         else:
-            # Before any weight moves, the model with more unfrozen must score as the one before it did.
+            # Before any weight changes, the model with more unfrozen layers must have the same score as before.
             noise = intervals.accuracy_noise(best["accuracy"], len(splits.validation))
             fitted = fitting.fit(
                 record, prefixes[stage], stage.name, config.fine_tuning_epochs, monitor=config.monitor, before=score,
@@ -175,7 +177,7 @@ def run(config: Config) -> finished_run.Result:
         best = score if best is None else min(best, score, key=lambda s: error(s, config))
     freezing.unfreeze(backbone.model, kept.first, config.batch_norm)
 
-    # Evaluation: here, and nowhere else, the test photos are compared with their labels.
+    # Evaluation: here and nowhere else, the test photos are compared with their labels.
     part = prefixes[stage]
     return record.finish(
         part, f"kept {kept.name}", task=classification, sections=[classes], stages=rows, kept_stage=kept.name,

@@ -1,10 +1,10 @@
-"""Legal text: fine-tune GPT-2 on contracts, and see what it writes, copies and forgets.
+"""Legal text: fine-tune GPT-2 on contracts, and measure what it writes, copies and forgets.
 
-When to use it: to make a language model write as your documents do, and to know what that costs, what it copies from
-them and what it forgets. Generated text is not legal advice.
+When to use it: to make a language model write in the style of your documents. The report shows the cost, what the model
+copies from them and what it forgets. Generated text is not legal advice.
 
-Data: a folder of .txt files, one document each, in a sub-folder for each type if there are types; or a .jsonl with
-`text` and, where known, `type` and `group` in each line. Documents of one company must stay on one side of the split:
+Data: a folder of .txt files, one document each, with a sub-folder for each type if there are types. Or a .jsonl file
+with `text` and, if known, `type` and `group` in each line. Documents of one company must stay on one side of the split:
 `--group-pattern` finds the company in the file's name.
 
     contracts/lease/1010775_2009-11-06_LEASE.txt
@@ -18,13 +18,13 @@ Command:
     python recipes/legal_text.py --data contracts/ --compare            # five strategies side by side
     python -m recipes generate runs/legal_text/… --prompt "This Agreement"
 
-The example that it mirrors never trains: `model.train(input_ids)` only sets a mode in PyTorch. Here the documents are
-packed into windows, every next token is predicted, and what trains is `--strategy`: `head` (the last layer norm, on a
-frozen network), `last_blocks`, `lora` (Hu et al. 2021), `full`, or `scratch` (the same network from random weights).
-With the first blocks frozen they run once for each window and not once an epoch.
+The example that it follows never trains: `model.train(input_ids)` only sets a mode in PyTorch. Here the documents are
+packed into windows, and the model learns to predict every next token. `--strategy` selects what trains: `head` (the
+last layer norm, on a frozen network), `last_blocks`, `lora` (Hu et al. 2021), `full`, or `scratch` (the same network
+from random weights). Frozen first blocks run once for each window instead of once per epoch.
 
-Expected: on the drawn contracts a test perplexity of 2.55 (2.47 – 2.58, three seeds) where the pretrained network has
-2,686 (it has never seen a contract) and one from scratch 160, in three minutes on two CPU cores, all five strategies.
+Expected: on the drawn contracts, a test perplexity of 2.55 (2.47 – 2.58, three seeds). The pretrained network, which
+has never seen a contract, has 2,686, and one from scratch 160. All five strategies take three minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from common import startup  # isort: skip  (first: it imports TensorFlow quietly
 import dataclasses
 import pathlib
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import keras
 from annotated_types import Gt
@@ -50,18 +50,18 @@ from common.runs import finished_run
 from common.training import recorder, tuning
 
 STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
-ELSEWHERE = "no longer exists: the recipe text_classification tells types of documents apart"
+ELSEWHERE = "no longer exists: use the recipe text_classification to classify documents"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(tuning.TextConfig):
     """Tune a language model on legal texts."""
 
-    compare: bool = False  # all five strategies, the best on validation is kept; on demo data that is the default
-    general: pathlib.Path | None = None  # a folder of general texts: how much of them is forgotten?
-    samples: Annotated[int, Gt(0)] = 8  # texts written before and after, from the first words of validation documents
-    sample_tokens: Annotated[int, Gt(0)] = 80  # of each; at most half of what the network sees
-    temperature: Annotated[float, Gt(0)] = 0.7  # of them; below 1 plainer, above 1 wilder
+    compare: bool = False  # try all five strategies and keep the best on validation; the default on demo data
+    general: pathlib.Path | None = None  # a folder of general texts, to measure how much is forgotten
+    samples: Annotated[int, Gt(0)] = 8  # texts to write before and after; prompts: first words of validation documents
+    sample_tokens: Annotated[int, Gt(0)] = 80  # tokens of each text; at most half of the network's context
+    temperature: Annotated[float, Gt(0)] = 0.7  # of sampling; below 1 is plainer, above 1 wilder
 
     REMOVED = tuning.TextConfig.REMOVED | {
         "task": flags.Removed("generate", ELSEWHERE),
@@ -71,42 +71,42 @@ class Config(tuning.TextConfig):
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """Those that this run tries."""
+        """The strategies that this run tries."""
         compares = self.compare or (self.data == "demo" and self.strategy is None)
         return STRATEGIES if compares else (self.strategy or "full",)
 
 
 def build_model(model: language_model.LanguageModel, suffix: keras.Model) -> keras.Model:
-    """The last part of the network with the tied output layer: logits of the next token, (batch, length, vocabulary).
+    """Add the tied output layer to the last part of the network: logits of the next token, (batch, length, vocabulary).
 
-    float32 also under mixed precision: the softmax and the loss need the digits.
+    The logits are float32 even under mixed precision, since the softmax and the loss need its digits.
     """
     embedding = model.backbone.token_embedding
     return language_model.with_head(suffix, lambda x, inputs: keras.ops.cast(embedding(x, reverse=True), "float32"))
 
 
-def language_loss() -> keras.losses.Loss:
-    """The mean cross-entropy of the targets that count; Keras's default would divide by those on padding, too."""
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
-
-
-def prepare(strategy: str, packed: dict[str, windows.Windows], record):
-    """Cut the preset in front of what a strategy trains; the cut model, and its windows behind the frozen part."""
+def prepare(
+    strategy: str, packed: dict[str, windows.Windows], record: recorder.Recorder
+) -> tuple[tuning.Cut, frozen_windows.FrozenWindows]:
+    """Cut the preset in front of the part that a strategy trains; return the cut model and its `FrozenWindows`."""
     cut, config = tuning.begin(strategy, record.config.preset, record), record.config
     network = build_model(cut.model, cut.suffix)
     return cut, frozen_windows.FrozenWindows(cut.model, cut.prefix, network, packed, config, fill=not config.dry_run)
 
 
-def tune(strategy: str, packed: dict[str, windows.Windows], corpus: documents.Corpus, baseline: float, record):
-    """Tunes the preset by one strategy; the model, its windows behind the frozen part, and its row of the table."""
+def tune(
+    strategy: str, packed: dict[str, windows.Windows], corpus: documents.Corpus, baseline: float,
+    record: recorder.Recorder,
+) -> tuple[language_model.LanguageModel, frozen_windows.FrozenWindows, dict[str, Any]]:  # fmt: skip
+    """Tune the preset by one strategy; return the model, its `FrozenWindows`, and its row of the table."""
     cut, part = prepare(strategy, packed, record)
     to_beat = None if strategy == "scratch" else baseline
-    row = tuning.train(record, part, strategy, cut.width, language_loss(), baseline=to_beat)
+    row = tuning.train(record, part, strategy, cut.width, tuning.language_loss(), baseline=to_beat)
     return cut.model, part, row | language.of_windows(part, corpus)
 
 
 def write_on(model: language_model.LanguageModel, prompts: list[str], config: Config) -> list[str]:
-    """What the model makes of each prompt, before and after with the same random numbers."""
+    """Return the model's continuation of each prompt, with the same random numbers before and after tuning."""
     tokens = min(config.sample_tokens, model.context // 2)
     return generation.generate(
         model, prompts, generation.Sampling(tokens, temperature=config.temperature, seed=config.seed)
@@ -114,12 +114,12 @@ def write_on(model: language_model.LanguageModel, prompts: list[str], config: Co
 
 
 def run(config: Config) -> finished_run.Result:
-    """Tunes by each strategy, keeps the one that validates best, and says what it writes, copies and forgets."""
+    """Tune by each strategy, keep the best on validation, and measure what it writes, copies and forgets."""
     record = recorder.Recorder("legal_text", config)
-    config = record.config  # under --resume the settings of the interrupted run
+    config = record.config  # with --resume, the settings of the interrupted run
     devices.set_up(config)
 
-    # Data: the texts first, since a wrong path should not cost the download of a network.
+    # Data: the texts are read first, so that a wrong path does not cost the download of a network.
     corpus = documents.load(config, record.directory)
     model, window = tuning.open_preset(config)
     encoded = {side: model.encode(corpus.texts_of(side)) for side in corpus.sides}
@@ -128,20 +128,23 @@ def run(config: Config) -> finished_run.Result:
     packed = {side: windows.pack(ids, window, model.end_token) for side, ids in encoded.items()}
     print(documents.count_table(packed, window, len(corpus.duplicates)), file=sys.stderr)
     if config.dry_run:
-        parts = ((name, prepare(name, packed, record)[1], language_loss(), config.epochs) for name in config.strategies)
+        parts = (
+            (name, prepare(name, packed, record)[1], tuning.language_loss(), config.epochs)
+            for name in config.strategies
+        )
         record.print_plan(tuning.plan(record, parts, corpus))
 
-    # Before: what the pretrained network makes of the texts.
+    # Before: the scores and the texts of the pretrained network.
     whole = language_model.whole(model)
     part = frozen_windows.FrozenWindows(model, None, whole, packed, config)
-    whole.compile(loss=language_loss())
+    whole.compile(loss=tuning.language_loss())
     baseline = whole.evaluate(part.batches("validation"), verbose=0)
     before = language.of_windows(part, corpus)
     openings = model.encode(language.openings(corpus, config.samples))
     prompts = [model.decode(ids[: model.context // 3]) for ids in openings]
     written = {"before": write_on(model, prompts, config)}
 
-    # Training: every strategy starts from the same preset; the validation documents choose.
+    # Training: every strategy starts from the same preset, and the validation documents choose one.
     rows: list[dict] = []
     best: tuple = ()
     for strategy in config.strategies:
@@ -151,12 +154,12 @@ def run(config: Config) -> finished_run.Result:
             best = tuned, row, part
     model, kept, part = best
 
-    # After: what it writes now, and how much of that it has by heart.
+    # After: the texts of the tuned network, and how much of them it has memorised.
     written["after"] = write_on(model, prompts, config)
     copying = language.of_written(written, prompts, corpus)
     samples = language.write_samples(record.directory / "samples.jsonl", prompts, written)
 
-    # What stays: a preset that KerasHub loads by itself, LoRA's weights alone, the numbers, the page.
+    # Files: a preset that KerasHub can load, LoRA's weights alone, the numbers, the page.
     language_model.save(model, record.directory / "preset")
     if kept["strategy"] == "lora":
         model.backbone.save_lora_weights(str(record.directory / "adapter.lora.h5"))

@@ -1,7 +1,7 @@
 """Linear probe: logistic regression, or the nearest class centroid, on the features of a frozen network.
 
-When to use it: as the first number of all. It costs one look at every photo and a second of fitting, has nothing to
-tune, and what comes later has to beat it. The nearest centroid is good with a handful of photos a class.
+When to use it: as the very first baseline. It needs one pass over the photos, a second of fitting and no tuning. Every
+later method has to beat it. The nearest centroid is good with a handful of photos per class.
 
 Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
 
@@ -11,13 +11,13 @@ Command:
     python recipes/linear_probe.py --data photos/ --backbone MobileNetV2
     python recipes/linear_probe.py --data photos/ --backbone MobileNetV2 --classifier nearest_centroid
 
-Linear probes are how pretrained networks are compared (Kornblith et al. 2019, https://arxiv.org/abs/1805.08974); the
-nearest centroid of features is the classifier of prototypical networks (Snell et al. 2017,
-https://arxiv.org/abs/1703.05175). Both are linear in the pooled features, so what was found is put into the softmax
-layer of the same model that feature extraction trains, and saved, explained and used like it.
+Linear probes are the usual comparison of pretrained networks (Kornblith et al. 2019, https://arxiv.org/abs/1805.08974).
+The nearest centroid of features is the classifier of prototypical networks (Snell et al. 2017,
+https://arxiv.org/abs/1703.05175). Both are linear in the pooled features. Their weights therefore become the softmax
+layer of the model that feature extraction trains, which is saved, explained and used in the same way.
 
-Expected, on two CPU cores: on the demo a test accuracy of 0.847 (0.800 – 0.872, three seeds) in a second, four the
-first time; the nearest centroid has 0.836 (0.797 – 0.842) there.
+Expected, on two CPU cores: on the demo, a test accuracy of 0.847 (0.800 – 0.872, three seeds) in one second, four the
+first time. The nearest centroid reaches 0.836 (0.797 – 0.842).
 """
 
 from __future__ import annotations
@@ -50,30 +50,30 @@ STRATEGIES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(settings.PhotoConfig):
-    """A linear classifier of scikit-learn on the pooled features of a frozen network."""
+    """Fit a linear classifier of scikit-learn on the pooled features of a frozen network."""
 
-    backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
+    backbone: str | None = None  # keras.applications name, e.g. MobileNetV2:0.35; default: VGG16 (demo on demo data)
     classifier: Literal["logistic_regression", "nearest_centroid"] = "logistic_regression"  # centroid: very few photos
-    # Augmented views of each training photo.
-    views: Annotated[int, Gt(0), doc("a probe has no epochs that could draw new ones")] = 8
+    # Number of augmented views of each training photo.
+    views: Annotated[int, Gt(0), doc("a probe has no epochs in which to draw new ones")] = 8
 
 
 def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:
-    """The base, global average pooling, softmax: a linear classifier on the pooled features."""
+    """Build a linear classifier on pooled features: the base, global average pooling, softmax."""
     x = keras.layers.GlobalAveragePooling2D()(base_model.output)
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(base_model.input, output, name="classifier")
 
 
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
-    """What trains: nothing does, so no stage takes a number of epochs."""
+    """Return no stages: a probe trains no layer in epochs."""
     return []
 
 
 def run(config: Config) -> finished_run.Result:
-    """Fits the classifier, puts it into the model, reads the test photos once, writes the report."""
+    """Fit the classifier, put it into the model, read the test photos once and write the report."""
     record = recorder.Recorder("linear_probe", config)
-    config = record.config  # under --resume the settings of the interrupted run
+    config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
 
     # Data and model.
@@ -86,7 +86,7 @@ def run(config: Config) -> finished_run.Result:
     record.begin(backbone, model, splits, stages(backbone.model, config))
     print(freezing.trainable_table(model), file=sys.stderr)
 
-    # The network runs once per photo; the classifier is fitted on what it makes of them. Augmented views are further
+    # The network runs once per photo, and the classifier is fitted on its features. Augmented views count as further
     # training photos.
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
     views = {side: prefix.features(side) for side in ("train", "validation")}
@@ -95,7 +95,7 @@ def run(config: Config) -> finished_run.Result:
     kernel, bias, chosen = linear_heads.CLASSIFIERS[config.classifier](features, labels, num_classes)
     model.get_layer("probabilities").set_weights([kernel, bias])
 
-    # Evaluation: here, and nowhere else, the test photos are compared with their labels.
+    # Evaluation: here and nowhere else, the test photos are compared with their labels.
     return record.finish(
         prefix, config.classifier, task=classification, sections=[classes], frozen=prefix, chosen=chosen
     )

@@ -1,7 +1,7 @@
 """Partial unfreezing: train the head, then fine-tune the last block with it.
 
-When to use it: when feature extraction has converged and there are enough photos to move more than a head (some
-hundred), or when the photos look unlike the ones that the network was pretrained on.
+When to use it: when feature extraction has converged and you have enough photos (some hundred) to train more than a
+head. Also when the photos look unlike those of the pretraining.
 
 Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
 
@@ -12,14 +12,14 @@ Command:
     python recipes/partial_unfreezing.py --data photos/ --backbone MobileNetV2 --head gap --unfreeze-from block_16
     python recipes/partial_unfreezing.py --backbone ResNet50 --list-layers # what --unfreeze-from may name
 
-It mirrors the example that freezes VGG16's layers up to 15 and trains the rest. Stage 1 trains the head to
-convergence; stage 2 unfreezes, at a learning rate 10 to 100 times lower. The frozen layers before the cut run once
-per photo, for both stages.
+It follows the example that freezes VGG16's layers up to 15 and trains the rest. Stage 1 trains the head to
+convergence. Stage 2 also trains the unfrozen layers, at a learning rate 10 to 100 times lower. The frozen layers before
+the cut run once per photo, for both stages.
 
-Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 from block_16 on a mean test accuracy of 0.851
-(0.805 – 0.880, five splits; the head alone 0.838), with 330 0.883 (0.857 – 0.909; 0.867), in half a minute
-(`python benchmarks/sample_size.py`); on the demo 0.800 (0.764 – 0.836, five seeds; the head alone 0.783), in 5 to 15
-seconds.
+Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 from block_16 on, a mean test accuracy of 0.851
+(0.805 – 0.880, five splits; the head alone 0.838). With 330, 0.883 (0.857 – 0.909; the head alone 0.867), in half a
+minute (`python benchmarks/sample_size.py`). On the demo, 0.800 (0.764 – 0.836, five seeds; the head alone 0.783), in 5
+to 15 seconds.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from common.training import fine_tuning, fitting, penalties, recorder, schedules
 
 ALL_LAYERS = {"unfreeze_from": "1"}  # layer 0 is the input
 STRATEGIES = {
-    "partial_unfreezing": ("the head, then the last block too, slowly", {}),
-    "full_fine_tuning": ("the head, then all layers, slowly", ALL_LAYERS),
-    "layerwise_rates": ("the head, then all layers, the deeper the slower", ALL_LAYERS | {"layer_decay": 0.7}),
+    "partial_unfreezing": ("the head, then the last block too, at a low rate", {}),
+    "full_fine_tuning": ("the head, then all layers, at a low rate", ALL_LAYERS),
+    "layerwise_rates": ("the head, then all layers, at lower rates in lower blocks", ALL_LAYERS | {"layer_decay": 0.7}),
     "l2_sp": ("the head, then all layers, held near the pretrained weights", ALL_LAYERS | {"l2_sp": 0.01}),
 }
 
@@ -56,17 +56,17 @@ STRATEGIES = {
 class Config(fine_tuning.FineTuningConfig):
     """Train the head, then fine-tune the network from a layer on."""
 
-    unfreeze_from: str | None = None  # number, name or block of the first layer that trains; default: last block
-    # Each block learns this many times as fast as the one above it; 0.4 in ULMFiT, 1 is off.
+    unfreeze_from: str | None = None  # number, name or block of the first layer that trains; default: the last block
+    # Learning rate of each block as a multiple of that of the block above; 0.4 in ULMFiT, 1 is off.
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
-    # Holds unfrozen weights near the pretrained ones (L2-SP); 1e-3 to 1e-1 where photos are few.
+    # Penalty that holds unfrozen weights near the pretrained ones (L2-SP); 1e-3 to 1e-1 with few photos.
     l2_sp: Annotated[float, Ge(0)] = 0.0
-    keep_worse: bool = False  # keep fine-tuned layers that validate worse than the head, to see what a rate does
-    list_layers: bool = False  # print the backbone's layers and blocks, which --unfreeze-from takes, and stop
+    keep_worse: bool = False  # keep fine-tuned layers that validate worse than the head, to study a rate
+    list_layers: bool = False  # print the layers and blocks that --unfreeze-from takes, and stop
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
-    """The base, Flatten (or global average pooling), Dense, softmax."""
+    """Build the model: the base, Flatten (or global average pooling), Dense, softmax."""
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
     l2 = keras.regularizers.L2(config.l2)
@@ -74,7 +74,7 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
         x = keras.layers.Dropout(config.dropout_rate)(x)
         x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=l2)(x)
     x = keras.layers.Dropout(config.dropout_rate)(x)
-    # float32 also under mixed precision: the softmax and the loss need the digits.
+    # float32 even under mixed precision, since the softmax and the loss need its digits.
     output = keras.layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
     )(x)
@@ -82,14 +82,14 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
 
 
 def optimizer(base_model: keras.Model, steps: int, config: Config) -> keras.optimizers.Optimizer:
-    """Adam for stage 2: the rate rises over `warmup_epochs`, then falls to 0 along a cosine.
+    """Return Adam for stage 2: the rate rises over `warmup_epochs`, then falls to 0 along a cosine.
 
-    With `layer_decay` below 1 the head learns at `fine_tuning_rate`, the last block at that times `layer_decay`, the
-    block before it at that times its square … (discriminative rates, Howard and Ruder 2018,
-    https://arxiv.org/abs/1801.06146); each has an Adam of its own.
+    With `layer_decay` below 1, each block has its own Adam (discriminative rates, Howard and Ruder 2018,
+    https://arxiv.org/abs/1801.06146). The head learns at `fine_tuning_rate`. The last block learns at that rate times
+    `layer_decay`, the block before it at that rate times `layer_decay` squared, and so on.
     """
 
-    def adam(rate):
+    def adam(rate: float) -> keras.optimizers.Adam:
         schedule = schedules.warmup_cosine(rate, config.fine_tuning_epochs * steps, config.warmup_epochs * steps)
         return keras.optimizers.Adam(schedule)
 
@@ -102,7 +102,7 @@ def optimizer(base_model: keras.Model, steps: int, config: Config) -> keras.opti
 
 
 def first_unfrozen(base_model: keras.Model, config: Config) -> int:
-    """The number of the layer that fine-tuning starts at; without a flag the last block's first."""
+    """Return the number of the first layer to fine-tune; without a flag, the first layer of the last block."""
     if config.unfreeze_from:
         return blocks.layer_number(base_model, config.unfreeze_from)
     ((_, first),) = blocks.last_blocks(base_model, 1)
@@ -110,7 +110,7 @@ def first_unfrozen(base_model: keras.Model, config: Config) -> int:
 
 
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
-    """What trains, as far as one can know: of each stage the number of its first layer, and its epochs."""
+    """Return, for each stage, the number of its first trainable layer and its likely number of epochs."""
     return [
         (len(base_model.layers), config.likely_epochs),
         (first_unfrozen(base_model, config), config.fine_tuning_epochs),
@@ -118,13 +118,13 @@ def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
 
 
 def run(config: Config) -> finished_run.Result:
-    """Trains the head, then the last layers too, unless that harms; reads the test photos once."""
+    """Train the head, then the last layers too, unless that harms, and read the test photos once."""
     if config.list_layers:
         name = config.backbone or ("demo" if config.data == "demo" else "VGG16")
         print(blocks.layer_table(backbones.load(name, "none").model))
         sys.exit()
     record = recorder.Recorder("partial_unfreezing", config)
-    config = record.config  # under --resume the settings of the interrupted run
+    config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
 
     # Data and model.
@@ -135,15 +135,15 @@ def run(config: Config) -> finished_run.Result:
     first = first_unfrozen(backbone.model, config)
     first_name = backbone.model.layers[first].name
 
-    # The layers that never train run once per photo, up to the cut; the rest of the base, frozen in stage 1, is
-    # computed from there.
+    # The layers that never train, up to the cut, run once per photo. The features of stage 1, behind the whole frozen
+    # base, are computed from those at the cut.
     freezing.unfreeze(backbone.model, first, config.batch_norm)
     record.begin(backbone, model, splits, stages(backbone.model, config), unfreeze_from=first_name)
     unfrozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
     freezing.freeze(backbone.model)
     frozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
 
-    # Stage 1: the head, on the frozen base, to convergence.
+    # Stage 1: train the head to convergence, on the frozen base.
     print(freezing.trainable_table(model), file=sys.stderr)
     with device.scope():
         adam = keras.optimizers.Adam(config.learning_rate)
@@ -151,9 +151,9 @@ def run(config: Config) -> finished_run.Result:
     head = fitting.fit(record, frozen, "head", config.epochs, patience=config.patience)
     rows = [record.stage("head", model, head.score)]
 
-    # Stage 2: the head and the last layers, slowly. Before any weight moves the joined model must score as the
-    # head did. The rate falls to 0, so it is the last epoch that counts; the head comes back where that validates
-    # worse, in accuracy by more than chance allows (on 30 photos one more wrong answer says nothing).
+    # Stage 2: train the head and the last layers, at a low rate. Before any weight changes, the joined model must have
+    # the head's score. The rate falls to 0, so the last epoch counts. If that validates worse, the head is restored.
+    # An accuracy must fall by more than chance allows (on 30 photos one more wrong answer says nothing).
     freezing.unfreeze(backbone.model, first, config.batch_norm)
     penalties.hold_near(backbone.model, config.l2_sp)
     print(freezing.trainable_table(model), file=sys.stderr)
@@ -169,7 +169,7 @@ def run(config: Config) -> finished_run.Result:
     if not tuned.improved:
         freezing.freeze(backbone.model)
 
-    # Evaluation: here, and nowhere else, the test photos are compared with their labels.
+    # Evaluation: here and nowhere else, the test photos are compared with their labels.
     return record.finish(
         unfrozen, f"head, then from {first_name}", task=classification, sections=[classes], frozen=frozen,
         others=(frozen,), stages=rows, kept_stage="fine_tuning" if tuned.improved else "head",

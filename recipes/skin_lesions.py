@@ -1,10 +1,10 @@
-"""Skin lesions: a medical recipe that does not fool itself.
+"""Skin lesions: a medical recipe with an honest evaluation.
 
-When to use it: for dermatoscopic pictures (HAM10000, ISIC), or any medical photos of which several show the same
-patient or finding, with rare classes and one that must not be missed. It is no medical device.
+When to use it: for dermatoscopic pictures (HAM10000, ISIC). It also suits other medical photos if several show the same
+patient or finding, some classes are rare, and one must not be missed. It is not a medical device.
 
-Data: a folder with images and `metadata.csv` with HAM10000's columns (`data/ham10000/prepare.py` makes one), other
-names by flags; or class folders, or a CSV with path,label,group, where a group is a lesion:
+Data: a folder with images and a `metadata.csv` with HAM10000's columns (`data/ham10000/prepare.py` makes one); flags
+set other column names. Or class folders, or a CSV with path,label,group, where a group is a lesion:
 
     lesions/images/ISIC_0027419.jpg …
     lesions/metadata.csv                    lesion_id,image_id,dx,dx_type,age,sex,localization
@@ -15,15 +15,15 @@ Command:
     python recipes/skin_lesions.py --data lesions/ --backbone MobileNetV2 --image-size 192
     python recipes/skin_lesions.py --data lesions/ --show-leak                          # what a careless split claims
 
-It mirrors the example with VGG16, GlobalAveragePooling2D, Dense 128 and softmax, and adds what the example lacks: a
-split by lesion, rare classes that count, a second stage that fine-tunes the last blocks, and an evaluation for a
-clinic. Only the picture reaches the network; age, sex and site of the table only tell whom a result holds for, and
-`dx_type` (how the diagnosis was made) is not read, since it gives the diagnosis away.
+It follows the example with VGG16, GlobalAveragePooling2D, Dense 128 and softmax. It adds what the example lacks: a
+split by lesion, a correction for rare classes, a second stage that fine-tunes the last blocks, and an evaluation for a
+clinic. Only the picture reaches the network. Age, sex and site in the table only show for whom a result holds. The
+column `dx_type` (how the diagnosis was made) is not read, because it gives the diagnosis away.
 
-Expected, on two CPU cores, median of three seeds: on the drawn lesions a balanced accuracy of 0.573 (0.571 – 0.617),
-where a split by picture claims 0.701, in 45 seconds (31 – 53); on HAM10000 at 192 pixels with MobileNetV2 from block_15
-0.600 (0.593 – 0.609) and a macro AUC of 0.917 (0.917 – 0.921), in 3 to 7 minutes, and 18 for the features beside other
-work.
+Expected, on two CPU cores, median of three seeds: on the drawn lesions, a balanced accuracy of 0.573 (0.571 – 0.617) in
+45 seconds (31 – 53), while a split by picture claims 0.701. On HAM10000 at 192 pixels with MobileNetV2 from block_15,
+0.600 (0.593 – 0.609) and a macro AUC of 0.917 (0.917 – 0.921). That takes 3 to 7 minutes, and 18 for the features
+beside other work.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from __future__ import annotations
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
+import pathlib
 import sys
 from typing import Annotated, Any, Literal
 
 import keras
+import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import devices, errors, flags
@@ -50,93 +52,100 @@ from common.training import fine_tuning, fitting, imbalance, recorder, schedules
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(fine_tuning.TwoStageConfig):
-    """Classify dermatoscopic pictures; splits by lesion, evaluates for a clinic."""
+    """Classify dermatoscopic pictures, with a split by lesion and an evaluation for a clinic."""
 
     FORMS_OF_DATA = "a folder with images and a metadata.csv, a folder of class folders, a CSV, tfds:NAME or demo"
 
     data: str = "demo"  # demo, a folder with metadata.csv, class folders, or a CSV with path,label,group
-    backbone: str | None = None  # a name in keras.applications, MobileNetV2:0.35; default VGG16, on demo data demo
+    backbone: str | None = None  # keras.applications name, e.g. MobileNetV2:0.35; default: VGG16 (demo on demo data)
     validation_fraction: Annotated[float, Gt(0), Lt(1)] = 0.15  # of the lesions of each diagnosis
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.2  # of the lesions of each diagnosis
-    split: Literal["lesion", "random"] = "lesion"  # random leaks: one lesion's pictures on both sides
-    show_leak: bool = False  # train once more on a random split, both results side by side; the demo always does
-    # What is done about rare diagnoses; none is the example. posthoc: the prior is divided out after the training.
+    split: Literal["lesion", "random"] = "lesion"  # random leaks: pictures of one lesion are on both sides
+    show_leak: bool = False  # also train on a random split and compare the results; always on demo data
+    # Correction for rare diagnoses; none is the example; posthoc divides by the prior after the training.
     imbalance: Literal["none", "weights", "effective_number", "sampling", "focal", "logit_adjust", "posthoc"] = (
         "posthoc"
     )
-    compare_imbalance: bool = False  # a head under every choice, on validation pictures; the demo always does
+    compare_imbalance: bool = False  # compare heads for all choices on validation pictures; always on demo data
     target_class: tuple[str, ...] = ("mel",)  # the diagnosis (or several) that must not be missed
-    # Wanted for the target; the threshold for it is chosen on validation.
+    # Sensitivity wanted for the target; the threshold is chosen on validation to reach it.
     target_sensitivity: Annotated[float, Gt(0), Le(1)] = 0.95
     hidden_units: Annotated[int, Ge(0)] = 128  # Dense units before the softmax
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.3  # before each Dense
-    epochs: Annotated[int, Gt(0)] = 20  # of the head; its rate falls to nothing in the last
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.3  # before each Dense layer
+    epochs: Annotated[int, Gt(0)] = 20  # of the head; its rate falls to 0 by the last epoch
     learning_rate: Annotated[float, Gt(0)] = 3e-3  # of the head
     fine_tuning_rate: Annotated[float, Gt(0)] = 3e-4  # 10 to 100 times below the head's
-    flip: bool = True  # with any rotation that is both flips: a lesion has no upside
-    rotation: Annotated[float, Ge(0), Le(180), doc("in degrees")] = 180.0  # turn by up to so many degrees
-    zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction closer or further
-    contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction more or less contrast
-    # Up to this fraction more or less red, green and blue; more would change the diagnosis.
+    flip: bool = True  # mirror training pictures; with any rotation this gives both flips, as a lesion has no top
+    rotation: Annotated[float, Ge(0), Le(180), doc("in degrees")] = 180.0  # rotate by up to this many degrees
+    zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # zoom in or out by up to this fraction
+    contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # raise or lower it by up to this fraction
+    # Scale red, green and blue by up to this fraction more or less; more would change the diagnosis.
     colour: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.05
-    test_time_views: Literal[1, 4, 8] = 8  # orientations of a picture that an answer is the mean of; 1 just looks at it
-    image_column: str = "image_id"  # metadata.csv: name of the image file, with or without its ending
+    test_time_views: Literal[1, 4, 8] = 8  # average over this many orientations of a picture; 1 uses only its own
+    image_column: str = "image_id"  # metadata.csv: name of the image file, with or without its suffix
     label_column: str = "dx"  # metadata.csv: the diagnosis
     group_column: str = "lesion_id"  # metadata.csv: the lesion, or the patient
     age_column: str = "age"  # metadata.csv: in years; may be missing
     sex_column: str = "sex"  # metadata.csv: may be missing
-    site_column: str = "localization"  # metadata.csv: where on the body; may be missing
-    diagnoses: tuple[str, ...] = ()  # those that may occur; default: HAM10000's seven if the column is dx, else any
+    site_column: str = "localization"  # metadata.csv: site on the body; may be missing
+    diagnoses: tuple[str, ...] = ()  # valid diagnoses; default: HAM10000's seven if the column is dx, else any
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(len(self.target_class) > 0, "target_class", "must name at least one diagnosis")
         flags.check(not (self.show_leak and self.split == "random"), "show_leak", "needs --split lesion")
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
-    """The documentation's model: the base, GlobalAveragePooling2D, Dense 128, softmax; and dropout."""
+    """Build the example's model with dropout: the base, GlobalAveragePooling2D, Dense 128, softmax."""
     x = keras.layers.GlobalAveragePooling2D()(base_model.output)
     if config.hidden_units:
         x = keras.layers.Dropout(config.dropout)(x)
         x = keras.layers.Dense(config.hidden_units, activation="relu")(x)
     x = keras.layers.Dropout(config.dropout)(x)
-    # float32 also under mixed precision: the softmax and the loss need the digits.
+    # float32 even under mixed precision, since the softmax and the loss need its digits.
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(base_model.input, output, name="classifier")
 
 
 def read_table(config: Config) -> metadata_table.Table:
-    """The pictures and what is known of them; for a split by picture the splitter is not told the lesions."""
+    """Read the pictures and their table; for a split by picture, the lesions are removed from the samples."""
     columns = metadata_table.Columns(
         config.image_column, config.label_column, config.group_column, config.age_column, config.sex_column,
         config.site_column,
     )  # fmt: skip
     table = metadata_table.load(config.data, config.cache_directory, columns, config.diagnoses)
     diagnoses = sorted({sample.label for sample in table.samples})
-    for name in config.target_class if len(diagnoses) > 1 else ():  # one alone is refused later
+    for name in config.target_class if len(diagnoses) > 1 else ():  # a single class is refused later
         if name not in diagnoses:
             raise errors.UserError(
-                f"--target-class {name}: no such diagnosis in the data; name one (or several) of {', '.join(diagnoses)}"
+                f"--target-class {name}: no such diagnosis in the data; choose one or several of {', '.join(diagnoses)}"
             )
     if config.split == "lesion":
         return table
-    print("data: --split random puts pictures of one lesion on both sides: its result is too good", file=sys.stderr)
+    print("data: --split random puts pictures of one lesion on both sides, so its result is too good", file=sys.stderr)
     if any(sample.split for sample in table.samples):
-        raise errors.UserError("--split random: the data has a split of its own, which --split lesion keeps")
+        raise errors.UserError("--split random: the data already contains a split; use --split lesion, which keeps it")
     return dataclasses.replace(table, samples=[dataclasses.replace(sample, group="") for sample in table.samples])
 
 
-def train(prefix, record, device, stage, choice, epochs, rate, warm_up=0, baseline=None) -> fitting.Fitted:
-    """Fits what lies behind a frozen prefix; its rate falls to 0 along a cosine, and its last epoch counts.
+def train(
+    prefix: frozen_prefix.FrozenPrefix, record: recorder.Recorder[Config], device: devices.Strategy, stage: str,
+    choice: imbalance.Choice, epochs: int, rate: float, warm_up: int = 0, baseline: dict[str, float] | None = None,
+) -> fitting.Fitted:  # fmt: skip
+    """Train the part behind a frozen prefix; the rate falls to 0 along a cosine, and the last epoch counts.
 
     Args:
-        prefix: the `FrozenPrefix`; its suffix is trained, and so the model that it was cut from.
-        stage: name of the stage in history.csv.
-        choice: what is done about rare diagnoses.
-        rate: Adam's, which rises over the first `warm_up` epochs.
-        baseline: the validation score of the weights before; they come back where the stage validates worse by more
-            than chance allows (on a dozen pictures of a rare class one more wrong answer says little).
+        prefix: the frozen prefix; its suffix is trained, which shares its layers with the whole model.
+        record: the run.
+        device: the strategy in whose scope the model is compiled.
+        stage: the name of the stage in history.csv.
+        choice: the correction for rare diagnoses.
+        epochs: number of epochs.
+        rate: the learning rate of Adam, which rises over the first `warm_up` epochs.
+        warm_up: number of epochs.
+        baseline: the validation score before the stage. If the stage scores worse by more than chance allows, the
+            earlier weights are restored. On a dozen pictures of a rare class, one more wrong answer says little.
     """
     counts = prefix.splits.counts()
     steps = pipeline.steps(counts.sum(), record.config.batch_size)
@@ -159,11 +168,17 @@ def train(prefix, record, device, stage, choice, epochs, rate, warm_up=0, baseli
     )  # fmt: skip
 
 
-def compare_choices(prefix, record, device, backbone) -> dict:
-    """A head under every choice against imbalance, on the cached features: how each does on the validation pictures.
+def compare_choices(
+    prefix: frozen_prefix.FrozenPrefix, record: recorder.Recorder[Config], device: devices.Strategy,
+    backbone: backbones.Backbone,
+) -> dict[str, Any]:  # fmt: skip
+    """Train a head with every correction for imbalance on the cached features, and score each on validation pictures.
 
     Args:
-        prefix: that of the head already trained under `config.imbalance`.
+        prefix: the frozen prefix of the head already trained with `config.imbalance`.
+        record: the run.
+        device: the strategy in whose scope the models are built.
+        backbone: the frozen network.
     """
     config, splits, rows = record.config, prefix.splits, []
     labels, rarest = splits.labels("validation"), splits.class_names[splits.counts().argmin()]
@@ -183,8 +198,8 @@ def compare_choices(prefix, record, device, backbone) -> dict:
     return {"used": config.imbalance, "choices": rows}
 
 
-def train_with_leak(config: Config, directory) -> finished_run.Result:
-    """The same recipe on a split by picture: a run of its own, in `leak/` below the run's directory."""
+def train_with_leak(config: Config, directory: pathlib.Path) -> finished_run.Result:
+    """Run this recipe on a split by picture, as a separate run in `leak/` of the run's directory."""
     for earlier in sorted((directory / "leak" / "skin_lesions").glob("*/config.json")):
         if (earlier.parent / "results.json").is_file():
             return finished_run.Result.read(earlier.parent)
@@ -203,12 +218,12 @@ def stages(base_model: keras.Model, first: int, config: Config) -> list[tuple[in
 
 
 def run(config: Config) -> finished_run.Result:
-    """Trains the head, then the last layers too, unless that harms; reads the test pictures once."""
+    """Train the head, then the last layers too, unless that harms, and read the test pictures once."""
     record = recorder.Recorder("skin_lesions", config)
-    config = record.config  # under --resume the settings of the interrupted run
+    config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
 
-    # Data: the pictures alone go on; what else is known of them waits for the evaluation.
+    # Data: only the pictures are used for training; the rest of the table is for the evaluation.
     table = read_table(config)
     splits = dataset.load(
         config, record.directory, photos.Photos(), samples=table.samples, problems=table.problems, by_group=True
@@ -240,7 +255,7 @@ def run(config: Config) -> finished_run.Result:
     if config.compare_imbalance or config.data == "demo" and config.split == "lesion":
         compared["imbalance"] = compare_choices(frozen, record, device, backbone)
 
-    # Stage 2: the head and the last layers, slowly; the head comes back where that validates worse.
+    # Stage 2: train the head and the last layers, at a low rate; if that validates worse, the head is restored.
     if config.fine_tuning_epochs:
         freezing.unfreeze(backbone.model, first, config.batch_norm)
         print(freezing.trainable_table(model), file=sys.stderr)
@@ -254,9 +269,9 @@ def run(config: Config) -> finished_run.Result:
         if kept == "head":
             freezing.freeze(backbone.model)
 
-    # Evaluation: here, and nowhere else, the test pictures are compared with their labels. The temperature is fitted
-    # on validation; dividing the last layer's weights by it puts it into the model. Then the prior goes, if it is to:
-    # what is divided by the prior must be probabilities that can be believed.
+    # Evaluation: here and nowhere else, the test pictures are compared with their labels. The temperature is fitted on
+    # validation; the last layer's weights are divided by it, so that the model contains it. With posthoc, the prior is
+    # divided out afterwards, since that needs calibrated probabilities.
     looks = {side: part.predict(side) for side in ("validation", "test")}
     temperature = clinic.fit_temperature(looks["validation"], splits.labels("validation"))
     output, counts = model.get_layer("probabilities"), splits.counts()
@@ -267,7 +282,7 @@ def run(config: Config) -> finished_run.Result:
         imbalance.take_prior_out(output, counts)
         answers = {side: imbalance.without_prior(scaled[side], counts) for side in scaled}
 
-    def judged(side, answers):
+    def judged(side: str, answers: np.ndarray) -> clinic.Side:
         about = [table.about[path] for path in splits.paths(side)]
         return clinic.Side(answers.mean(axis=0), splits.labels(side), about)
 
@@ -280,7 +295,7 @@ def run(config: Config) -> finished_run.Result:
         test = clinic.evaluate(final["test"].probabilities, splits, "test", config.seed, final["test"].lesions)
         found["leak"] = clinic.leak(test, train_with_leak(config, record.directory), table.about)
 
-    # What stays: a model that takes raw pixels, the numbers, the pictures, the model card.
+    # Files: a model that takes raw pixels, the numbers, the pictures, the model card.
     about = final["test"].about
     names = ("lesion", "sex", "age", "site")
     return record.finish(

@@ -1,11 +1,11 @@
-"""Text classification: tell types of documents, or their sentiment, apart with a tuned language model.
+"""Text classification: classify documents by type or sentiment with a tuned language model.
 
-When to use it: to sort documents that people have sorted before: contracts by type, reviews by sentiment, letters by
-who should answer. Logistic regression on counted words (TF-IDF) is trained beside the network and is often as good:
-where it is, use it. To make a model write as your documents do, use legal_text.
+When to use it: to sort documents if you have examples that people sorted: contracts by type, reviews by sentiment,
+letters by who should answer. Logistic regression on counted words (TF-IDF) is trained for comparison and is often as
+good; then use it. To make a model write in the style of your documents, use legal_text.
 
-Data: a folder of .txt files, one document each, in a sub-folder for each class; or a .jsonl with `text`, `type` and,
-where known, `group` in each line. Documents of one company or author must stay on one side of the split:
+Data: a folder of .txt files, one document each, with a sub-folder for each class. Or a .jsonl file with `text`, `type`
+and, if known, `group` in each line. Documents of one company or author must stay on one side of the split:
 `--group-pattern` finds the company in the file's name.
 
     contracts/lease/1010775_2009-11-06_LEASE.txt
@@ -19,15 +19,16 @@ Command:
     python recipes/text_classification.py --data contracts/ --compare   # five strategies side by side
     python -m recipes predict runs/text_classification/… contract.txt
 
-It mirrors ULMFiT (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146) on GPT-2: the language model is tuned on
-the documents first if they are many (`--adapt-epochs`), then a classifier is put on the mean and the maximum over all
-of a document's tokens, and what trains below it is `--strategy`: `head` (the last layer norm, on a frozen network),
+It follows ULMFiT (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146) on GPT-2. With many documents, the language
+model is first tuned on them (`--adapt-epochs`). Then a classifier is added on the mean and the maximum over all of a
+document's tokens. `--strategy` selects what trains below it: `head` (the last layer norm, on a frozen network),
 `last_blocks`, `lora` (Hu et al. 2021), `full`, or `scratch` (the same network from random weights). A document is read
-in windows, each by itself, and has one answer; with the first blocks frozen they run once and not once an epoch.
+in separate windows and has one answer. Frozen first blocks run once instead of once per epoch.
 
 Expected: on 240 real contracts of six types (156 / 36 / 48, split by company), with a narrow GPT-2 that was not
-pretrained, a test accuracy of 0.938 (0.938 – 0.979, ten seeds) in 64 seconds (56 – 93) on two CPU cores, where logistic
-regression on TF-IDF has 0.979 (0.917 – 1.000) (`python benchmarks/legal_text.py --recipe text_classification`).
+pretrained, a test accuracy of 0.938 (0.938 – 0.979, ten seeds). It takes 64 seconds (56 – 93) on two CPU cores.
+Logistic regression on TF-IDF reaches 0.979 (0.917 – 1.000)
+(`python benchmarks/legal_text.py --recipe text_classification`).
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ import dataclasses
 import pathlib
 import sys
 import tempfile
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import keras
+import numpy as np
 from annotated_types import Ge, Gt
 
 from common import devices, errors, flags
@@ -58,42 +61,39 @@ STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(tuning.TextConfig):
-    """Tune a language model to tell classes of documents apart."""
+    """Tune a language model to classify documents."""
 
-    batch_size: Annotated[int, Gt(0)] = 8  # windows: as many documents as have so many, at least one
-    epochs: Annotated[int, Gt(0)] = 10  # an upper limit: early stopping ends the training
-    patience: Annotated[int, Gt(0)] = 4  # epochs without a better validation loss before it stops
-    windows_per_document: Annotated[int, Gt(0)] = 4  # how far it reads; more need more memory and time
-    # First tune the language model on the training documents, if they are many.
+    batch_size: Annotated[int, Gt(0)] = 8  # windows; a batch has as many documents as contain this many, at least one
+    epochs: Annotated[int, Gt(0)] = 10  # an upper limit, since early stopping ends the training
+    patience: Annotated[int, Gt(0)] = 4  # epochs without a lower validation loss before the training stops
+    windows_per_document: Annotated[int, Gt(0)] = 4  # windows read from its start; more need more memory and time
+    # Epochs in which to tune the language model on the training documents first, if they are many.
     adapt_epochs: Annotated[int, Ge(0)] = 0
 
     REMOVED = tuning.TextConfig.REMOVED | {
-        "task": flags.Removed("classify", "no longer exists: this recipe classifies; leave it out")
+        "task": flags.Removed("classify", "no longer exists: this recipe always classifies; remove the flag")
     }
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """Those that this run tries."""
+        """The strategies that this run tries."""
         return STRATEGIES if self.compare else (self.strategy or "full",)
 
 
 def build_model(model: language_model.LanguageModel, suffix: keras.Model, num_classes: int) -> keras.Model:
-    """The last part of the network with a classifier behind it: probabilities of each document, (batch, classes).
+    """Add a classifier to the last part of the network, for the probabilities of each document, (batch, classes).
 
-    The head sees all of a document's tokens, what enters the blocks and what leaves them: mean and maximum over the
-    tokens, layer norm, Dropout, softmax.
+    The head sees the input and the output of the blocks for all of a document's tokens. It consists of mean and maximum
+    over the tokens, layer norm, Dropout and softmax.
     """
     head = text_classifier.build_head(model.backbone.hidden_dim, num_classes)
     return language_model.with_class_head(model, suffix, head)
 
 
-def language_loss() -> keras.losses.Loss:
-    """The mean cross-entropy of the targets that count; Keras's default would divide by those on padding, too."""
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
-
-
-def prepare_adaptation(preset: str, encoded: dict[str, list], record):
-    """Load the language model as a whole, and pack the training and validation documents into windows."""
+def prepare_adaptation(
+    preset: str, encoded: dict[str, list], record: recorder.Recorder
+) -> tuple[tuning.Cut, frozen_windows.FrozenWindows]:
+    """Load the whole language model and pack the training and validation documents into windows; return both."""
     config = record.config
     cut = tuning.begin("full", preset, record)
     packed = {
@@ -103,18 +103,20 @@ def prepare_adaptation(preset: str, encoded: dict[str, list], record):
     return cut, frozen_windows.FrozenWindows(cut.model, None, language_model.whole(cut.model), packed, config)
 
 
-def adapt(encoded: dict[str, list], record) -> tuple[str, list[dict]]:
-    """Tunes the language model itself on the training documents; the path of its preset, and a row on this stage."""
+def adapt(encoded: dict[str, list], record: recorder.Recorder) -> tuple[str, list[dict]]:
+    """Tune the language model itself on the training documents; return the path of its preset, and this stage's row."""
     config = record.config
     cut, part = prepare_adaptation(config.preset, encoded, record)
-    row = tuning.train(record, part, "full", cut.width, language_loss(), stage="adapt", epochs=config.adapt_epochs)
+    row = tuning.train(
+        record, part, "full", cut.width, tuning.language_loss(), stage="adapt", epochs=config.adapt_epochs
+    )
     folder = record.directory / "preset"
     language_model.save(cut.model, folder)
     return str(folder), [{name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")}]
 
 
-def check_preset(corpus: documents.Corpus, record) -> None:
-    """Refuses a network that cannot be saved behind a classifier, before anything is trained."""
+def check_preset(corpus: documents.Corpus, record: recorder.Recorder) -> None:
+    """Refuse a network that cannot be saved with a classifier, before anything is trained."""
     config = record.config
     cut = tuning.begin("full", config.preset, record)
     suffix = language_model.for_documents(cut.suffix, config.sequence_length, config.sequence_length)
@@ -123,15 +125,18 @@ def check_preset(corpus: documents.Corpus, record) -> None:
         with tempfile.TemporaryDirectory() as folder:
             one = dataclasses.replace(config, windows_per_document=1)
             saved_text_model.save(pathlib.Path(folder), cut.model, cut.first, head, corpus.class_names, one)
-    except Exception as error:  # KerasHub and Keras throw whatever their own code runs into
+    except Exception as error:  # KerasHub and Keras raise errors of any kind
         name = type(cut.model.backbone).__name__
         raise errors.UserError(
-            f"--preset {config.preset}: a classifier on a {name} cannot be saved ({error}); take a preset of GPT-2"
+            f"--preset {config.preset}: a classifier on a {name} cannot be saved ({error}); use a preset of GPT-2"
         ) from error
 
 
-def prepare(strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus, record):
-    """Cut a preset in front of what a strategy trains; return it, its head, and the documents behind the frozen part."""
+def prepare(
+    strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus,
+    record: recorder.Recorder,
+) -> tuple[tuning.Cut, keras.Model, frozen_windows.FrozenWindows]:  # fmt: skip
+    """Cut a preset in front of the part that a strategy trains; return it, its head, and its `FrozenWindows`."""
     config = record.config
     cut = tuning.begin(strategy, preset, record)
     length = config.sequence_length * config.windows_per_document
@@ -147,18 +152,24 @@ def prepare(strategy: str, preset: str, beginnings: dict[str, windows.Windows], 
     return cut, network.get_layer("class_head"), part
 
 
-def planned(preset: str, encoded: dict[str, list], beginnings: dict[str, windows.Windows], corpus, record):
-    """Yield what a dry run measures: name, documents, loss and epochs of each stage."""
+def planned(
+    preset: str, encoded: dict[str, list], beginnings: dict[str, windows.Windows], corpus: documents.Corpus,
+    record: recorder.Recorder,
+) -> Iterator[tuning.Stage]:  # fmt: skip
+    """Yield the stages that a dry run measures."""
     config = record.config
     if config.adapt_epochs:
-        yield "adapt", prepare_adaptation(preset, encoded, record)[1], language_loss(), config.adapt_epochs
+        yield "adapt", prepare_adaptation(preset, encoded, record)[1], tuning.language_loss(), config.adapt_epochs
     for name in config.strategies:
         loss = keras.losses.SparseCategoricalCrossentropy()
         yield name, prepare(name, preset, beginnings, corpus, record)[2], loss, config.epochs
 
 
-def tune(strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus, record):
-    """Tunes a preset by one strategy: the cut model and its head, its documents, its row of the table, its answers."""
+def tune(
+    strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus,
+    record: recorder.Recorder,
+) -> tuple[tuple[tuning.Cut, keras.Model], frozen_windows.FrozenWindows, dict[str, Any], np.ndarray]:  # fmt: skip
+    """Tune a preset by one strategy; return the cut model and its head, its `FrozenWindows`, its row, its answers."""
     config = record.config
     cut, head, part = prepare(strategy, preset, beginnings, corpus, record)
     row = tuning.train(record, part, strategy, cut.width, keras.losses.SparseCategoricalCrossentropy())
@@ -168,12 +179,12 @@ def tune(strategy: str, preset: str, beginnings: dict[str, windows.Windows], cor
 
 
 def run(config: Config) -> finished_run.Result:
-    """Tunes a classifier by each strategy, keeps the one that validates best, and sets counted words beside it."""
+    """Tune a classifier by each strategy, keep the best on validation, and compare it with counted words."""
     record = recorder.Recorder("text_classification", config)
-    config = record.config  # under --resume the settings of the interrupted run
+    config = record.config  # with --resume, the settings of the interrupted run
     devices.set_up(config)
 
-    # Data: the texts first, since a wrong path should not cost the download of a network.
+    # Data: the texts are read first, so that a wrong path does not cost the download of a network.
     corpus = documents.load(config, record.directory, least_types=2)
     model, window = tuning.open_preset(config)
     encoded = {side: model.encode(corpus.texts_of(side)) for side in sample_list.SPLIT_NAMES}
@@ -181,20 +192,20 @@ def run(config: Config) -> finished_run.Result:
     most = min(config.windows_per_document, -(-longest // window))
     record.write_config(preset=model.preset, sequence_length=window, windows_per_document=most)
     config = record.config
-    if type(model.backbone).__name__ != "GPT2Backbone":  # of which it is known that it can be saved
+    if type(model.backbone).__name__ != "GPT2Backbone":  # which is known to be savable
         check_preset(corpus, record)
 
-    # A document is one row of its first windows: its type stands in all of them together, not in each.
+    # A document is one row of its first windows: all of them together show its type, not each of them.
     beginnings = {side: windows.pack_each(ids, window * most, model.end_token) for side, ids in encoded.items()}
     summary = corpus.summary() | {"read": windows.share_read(beginnings, encoded)}
     print(documents.documents_line(summary, config), file=sys.stderr)
     if config.dry_run:
         record.print_plan(tuning.plan(record, planned(model.preset, encoded, beginnings, corpus, record), corpus))
 
-    # Before the classifier the language model, if asked for.
+    # First tune the language model itself, if --adapt-epochs is given.
     preset, stages = adapt(encoded, record) if config.adapt_epochs else (model.preset, [])
 
-    # Training: every strategy starts from the same preset; the validation documents choose.
+    # Training: every strategy starts from the same preset, and the validation documents choose one.
     rows: list[dict] = []
     best: tuple = ()
     for strategy in config.strategies:
@@ -204,7 +215,7 @@ def run(config: Config) -> finished_run.Result:
             best = tuned, part, row, answers
     (cut, head), part, kept, answers = best
 
-    # What stays: the answers, a classifier of whole documents, the numbers beside those of counted words, the page.
+    # Files: the answers, a classifier of whole documents, the numbers and those of counted words, the page.
     recorder.write_predictions(record.directory, corpus, answers)
     saved_text_model.save(record.directory, cut.model, cut.first, head, corpus.class_names, config)
     found = tuning.results(record, rows, kept, part) | {

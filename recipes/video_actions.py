@@ -1,10 +1,10 @@
-"""Video actions: 3D pooling over the frames of clips, on a network that was pretrained on photos.
+"""Video actions: 3D pooling over the frames of clips, on a network pretrained on photos.
 
-When to use it: for a few hundred short clips, each of one action. Start with `--temporal difference`; compare it with
-`frames`, which looks at frames without their order: where that is as good, motion does not matter to your classes.
+When to use it: for a few hundred short clips, each of one action. Start with `--temporal difference` and compare it
+with `frames`, which ignores the order of frames. If that is as good, motion does not matter for your classes.
 
-Data: a folder with one folder of clips for each class (or a CSV with path,label,group); a clip is a video file or a
-folder of frames. Clips that were cut from one video, or show the same people, must stay on one side of the split: their
+Data: a folder with one folder of clips for each class (or a CSV with path,label,group). A clip is a video file or a
+folder of frames. Clips that were cut from one video, or show the same people, must stay on one side of the split. Their
 group is read from the name (`v_Punch_g01_c02.avi`, `set1_seq03_….avi`) or found by `--group-pattern`:
 
     clips/punch/v_Punch_g01_c01.avi
@@ -16,15 +16,16 @@ Command:
     python recipes/video_actions.py --data clips/                                    # InceptionV3, ImageNet weights
     python recipes/video_actions.py --data clips/ --backbone MobileNetV2 --temporal frames
 
-It mirrors the example with clips of 16 frames of 112 x 112 pixels, InceptionV3, GlobalAveragePooling3D, Dense 256 and
-softmax. As printed the example cannot run: InceptionV3 takes photos and refuses `input_shape=(16, 112, 112, 3)`. Here
-the network runs on each frame (`frames`), what changes from frame to frame is pooled too (`difference`), or its layers
-become three-dimensional (`inflated`, as in I3D, https://arxiv.org/abs/1705.07750).
+It follows the example with clips of 16 frames of 112 x 112 pixels, InceptionV3, GlobalAveragePooling3D, Dense 256 and
+softmax. As printed, the example cannot run: InceptionV3 takes photos and refuses `input_shape=(16, 112, 112, 3)`. Here
+the network runs on each frame (`frames`). `difference` also pools the changes from frame to frame. In `inflated`, the
+layers become three-dimensional, as in I3D (https://arxiv.org/abs/1705.07750).
 
-Expected, on two CPU cores, median of three seeds: on the drawn clips `difference` has an accuracy of 0.938 (0.896 –
-0.958), `frames` 0.646 and `inflated` 0.625, in half a minute, the first time in one; within the pairs that only time
-tells apart (open and close, throw and catch) 1.000 and 0.500. On 120 real clips, whole sequences held out, `difference`
-has 0.859 and `frames` 0.816 (InceptionV3 to mixed8, 160 pixels, five folds, mirrored).
+Expected, on two CPU cores, median of three seeds: on the drawn clips, `difference` has an accuracy of 0.938 (0.896 –
+0.958), `frames` 0.646 and `inflated` 0.625, in half a minute, or one minute the first time. Within the pairs that
+differ only in time (open and close, throw and catch), `difference` has 1.000 and `frames` 0.500. On 120 real clips,
+with whole sequences held out, `difference` has 0.859 and `frames` 0.816 (InceptionV3 to mixed8, 160 pixels, five folds,
+mirrored).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from common import startup  # isort: skip  (first: it imports TensorFlow quietly
 import dataclasses
 import functools
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import keras
@@ -42,6 +44,7 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import devices, errors, flags
 from common.data import clip_groups, dataset, pipeline
+from common.data import splits as splitting
 from common.demo import drawn_clips
 from common.evaluation import classification, intervals, use_of_time
 from common.features import frozen_prefix
@@ -59,47 +62,47 @@ class Config(fine_tuning.TwoStageConfig):
     FORMS_OF_DATA = "a folder of class folders with clips, a CSV or demo"
 
     data: str = "demo"  # demo, a folder of class folders with clips, or a CSV with path,label[,group][,split]
-    # A name in keras.applications, MobileNetV2:0.35; default InceptionV3, on demo data demo.
+    # A name in keras.applications, such as MobileNetV2:0.35; default: InceptionV3 (demo on demo data).
     backbone: str | None = None
-    last_layer: str | None = None  # cut the backbone off after this layer; a --weights file is that of what is left
-    # Pixels a side; default 112 as in the example, on demo data 96.
+    last_layer: str | None = None  # cut off the backbone after this layer; --weights must match the remaining network
+    # Side length in pixels; default: 112 as in the example (96 on demo data).
     image_size: Annotated[int, Gt(0)] | None = None
-    # What joins the frames; frames cannot tell the direction of time, inflated can once its kernels are trained.
+    # How frames are combined; frames cannot see the direction of time, inflated can once its kernels are trained.
     temporal: Literal["frames", "difference", "inflated"] = "difference"
-    frames: Annotated[int, Gt(0)] = 16  # of each clip; more for long actions
-    sampling: Literal["whole", "window"] = "whole"  # frames from all over the clip, or close together
+    frames: Annotated[int, Gt(0)] = 16  # number of frames of each clip; more for long actions
+    sampling: Literal["whole", "window"] = "whole"  # frames from the whole clip, or close together
     stride: Annotated[int, Gt(0)] = 2  # frames from one to the next in a window
-    # Windows of a validation or test clip, their probabilities averaged; only for windows.
+    # Windows of a validation or test clip, whose probabilities are averaged; only for --sampling window.
     test_time_views: Annotated[int, Gt(0)] = 3
-    # Regular expression that finds a clip's group in its name; default: those of UCF101 and UT-Interaction.
+    # Regular expression for the group in a clip's name; default: the names of UCF101 and UT-Interaction.
     group_pattern: str | None = None
-    official_split: Literal[1, 2, 3] | None = None  # of UCF101: its own training and test clips
-    time_pairs: tuple[str, ...] = ()  # classes that only the direction of time tells apart: open close throw catch
-    # Penalty on the head's weights; a hundred clips and thousands of features need one.
+    official_split: Literal[1, 2, 3] | None = None  # the official training and test clips of UCF101
+    time_pairs: tuple[str, ...] = ()  # pairs of classes that differ only in time: open close throw catch
+    # L2 penalty on the head's weights; a hundred clips with thousands of features need one.
     l2: Annotated[float, Ge(0)] = 1e-2
     batch_size: Annotated[int, Gt(0)] = 16  # clips
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head
     validation_fraction: Annotated[float, Gt(0), Lt(1)] = 0.15  # of the clips of each class, by whole groups
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.25  # of the clips of each class, by whole groups
-    # Number, name or block (mixed8) to fine-tune, and inflate, from; default: the head alone, inflated the last block.
+    # First layer to fine-tune and inflate: number, name or block (mixed8); default: none, inflated: the last block.
     unfreeze_from: str | None = None
-    fine_tuning_epochs: Annotated[int, Gt(0)] = 10  # of the second stage, where there is one
+    fine_tuning_epochs: Annotated[int, Gt(0)] = 10  # of the second stage, if there is one
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-5  # 10 to 100 times below the head's
-    zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction closer or further
-    contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # up to this fraction more or less contrast
-    # Augmented views cached of each training clip; 0 draws new ones each epoch, uncached, slow.
+    zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.1  # zoom in or out by up to this fraction
+    contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.1  # raise or lower it by up to this fraction
+    # Augmented views to cache for each training clip; 0 draws new ones each epoch, without a cache, slowly.
     views: Annotated[int, Ge(0)] = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
-        flags.check(len(self.time_pairs) % 2 == 0, "time_pairs", "must name classes two by two: open close throw catch")
+        flags.check(len(self.time_pairs) % 2 == 0, "time_pairs", "must list classes in pairs: open close throw catch")
 
 
 def first_unfrozen(network: keras.Model, config: Config) -> int | None:
-    """The number of the layer that fine-tuning starts at; None where the head alone is trained.
+    """Return the number of the first layer to fine-tune, or None if only the head is trained.
 
-    Inflated kernels know nothing of motion before they are trained, so there it is by default the last block's first.
+    Inflated kernels know nothing of motion before they are trained, so their default is the last block's first layer.
     """
     if config.unfreeze_from:
         return blocks.layer_number(network, config.unfreeze_from)
@@ -109,21 +112,24 @@ def first_unfrozen(network: keras.Model, config: Config) -> int | None:
     return first
 
 
-def build_model(before: keras.Model | None, after: keras.Model, num_classes: int, config: Config):
-    """The example's model: the network under clips, GlobalAveragePooling3D, Dense 256, softmax; and a penalty.
+def build_model(
+    before: keras.Model | None, after: keras.Model, num_classes: int, config: Config
+) -> tuple[keras.Model, dict[str, list[keras.KerasTensor]]]:
+    """Build the example's model with an L2 penalty: the network, GlobalAveragePooling3D, Dense 256, softmax.
 
     Args:
-        before: the layers that never train, for photos; None where there are none.
-        after: the others, for photos, or inflated for clips.
+        before: the layers that never train, for photos; None if there are none.
+        after: the other layers, for photos, or inflated for clips.
         num_classes: length of the output.
+        config: the settings.
 
     Returns:
-        The model, (batch, frames, size, size, 3) to (batch, num_classes), and the tensors in it behind which each
-        stage trains: `fine_tuning` and `head`.
+        The model, (batch, frames, size, size, 3) to (batch, num_classes), and the tensors after which each stage
+        trains: `fine_tuning` and `head`.
     """
     inputs = keras.Input((config.frames, *(before or after).input_shape[-3:]), name="clips")
     crossing = frames.on_each_frame(before, [inputs]) if before else [inputs]
-    each_frame = keras.layers.Identity(name="each_frame")  # behind it frames are joined; the order test cuts here
+    each_frame = keras.layers.Identity(name="each_frame")  # after it, frames are combined; the order test cuts here
     if config.temporal == "inflated":
         maps = after(each_frame(crossing[0]))
     else:
@@ -131,18 +137,18 @@ def build_model(before: keras.Model | None, after: keras.Model, num_classes: int
 
     pooled = keras.layers.GlobalAveragePooling3D()(maps)
     if config.temporal == "difference":
-        # What appears and what vanishes from one frame to the next, apart: backwards in time they change places.
+        # What appears and what vanishes from frame to frame is kept apart: backwards in time they swap.
         change = maps[:, 1:] - maps[:, :-1]
         appearing, vanishing = keras.ops.relu(change), keras.ops.relu(-change)
         pool = keras.layers.GlobalAveragePooling3D
         pooled = keras.layers.Concatenate()([pooled, pool()(appearing), pool()(vanishing)])
-    # Changes are far smaller than what is there: `set_scale` brings all to one scale.
+    # Changes are far smaller than the features themselves: `set_scale` brings both to one scale.
     x = keras.layers.BatchNormalization(epsilon=1e-5, trainable=False, dtype="float32", name="one_scale")(pooled)
     l2 = keras.regularizers.L2(config.l2)
     if config.hidden_units:
         x = keras.layers.Dense(config.hidden_units, activation="relu", kernel_regularizer=l2)(x)
     x = keras.layers.Dropout(config.dropout)(x)
-    # float32 also under mixed precision: the softmax and the loss need the digits.
+    # float32 even under mixed precision, since the softmax and the loss need its digits.
     output = keras.layers.Dense(
         num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
     )(x)
@@ -150,22 +156,29 @@ def build_model(before: keras.Model | None, after: keras.Model, num_classes: int
 
 
 def set_scale(model: keras.Model, prefix: frozen_prefix.FrozenPrefix) -> None:
-    """Gives `one_scale` the mean and variance of the pooled features of the training clips, in all their views."""
+    """Set `one_scale` to the mean and variance of the training clips' pooled features, over all views."""
     features = np.concatenate(prefix.features("train"))
     layer = model.get_layer("one_scale")
     layer.moving_mean.assign(features.mean(axis=0))
     layer.moving_variance.assign(features.var(axis=0))
 
 
-def train(prefix, record, device, stage, epochs, rate, warm_up=0, baseline=None) -> fitting.Fitted:
-    """Fits what lies behind a frozen prefix; its rate falls to 0 along a cosine, and its last epoch counts.
+def train(
+    prefix: frozen_prefix.FrozenPrefix, record: recorder.Recorder[Config], device: devices.Strategy, stage: str,
+    epochs: int, rate: float, warm_up: int = 0, baseline: dict[str, float] | None = None,
+) -> fitting.Fitted:  # fmt: skip
+    """Train the part behind a frozen prefix; the rate falls to 0 along a cosine, and the last epoch counts.
 
     Args:
-        prefix: the `FrozenPrefix`; its suffix is trained, and so the model that it was cut from.
-        stage: name of the stage in history.csv.
-        rate: Adam's, which rises over the first `warm_up` epochs.
-        baseline: the validation score of the weights before; they come back where the stage validates worse by more
-            than chance allows.
+        prefix: the frozen prefix; its suffix is trained, which shares its layers with the whole model.
+        record: the run.
+        device: the strategy in whose scope the model is compiled.
+        stage: the name of the stage in history.csv.
+        epochs: number of epochs.
+        rate: the learning rate of Adam, which rises over the first `warm_up` epochs.
+        warm_up: number of epochs.
+        baseline: the validation score before the stage. If the stage scores worse by more than chance allows, the
+            earlier weights are restored.
     """
     steps = pipeline.steps(len(prefix.splits.train), record.config.batch_size)
     adam = keras.optimizers.Adam(schedules.warmup_cosine(rate, epochs * steps, warm_up * steps))
@@ -177,18 +190,21 @@ def train(prefix, record, device, stage, epochs, rate, warm_up=0, baseline=None)
     )
 
 
-def time_pairs(config: Config, class_names) -> list[tuple[str, str]]:
-    """The pairs of classes that only the direction of time tells apart; those of the drawn clips are known."""
+def time_pairs(config: Config, class_names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the pairs of classes that differ only in the direction of time; those of the drawn clips are known."""
     if config.data == "demo" and not config.time_pairs:
         return list(drawn_clips.PAIRS)
     for name in config.time_pairs:
         if name not in class_names:
-            raise errors.UserError(f"--time-pairs {name}: no such class; there are {', '.join(class_names)}")
+            raise errors.UserError(f"--time-pairs {name}: no such class; the classes are {', '.join(class_names)}")
     return list(zip(config.time_pairs[::2], config.time_pairs[1::2], strict=True))
 
 
-def order_and_pairs(model, backbone, splits, probabilities, config: Config) -> dict:
-    """Whether time is used: the test clips with their frames in other orders, and pairs of classes."""
+def order_and_pairs(
+    model: keras.Model, backbone: backbones.Backbone, splits: splitting.Splits, probabilities: np.ndarray,
+    config: Config,
+) -> dict[str, Any]:  # fmt: skip
+    """Test whether the model uses time, by test clips with frames in other orders and by pairs of classes."""
     chosen = use_of_time.some_of(len(splits.test))
     labels = splits.labels("test")[chosen]
     batches = pipeline.evaluation_batches(
@@ -212,18 +228,18 @@ def stages(after: keras.Model, first: int | None, config: Config) -> list[tuple[
 
 
 def run(config: Config) -> finished_run.Result:
-    """Trains the head, then, if asked to, the last layers too; reads the test clips once."""
+    """Train the head, then the last layers too if wanted, and read the test clips once."""
     record = recorder.Recorder("video_actions", config)
-    config = record.config  # under --resume the settings of the interrupted run
+    config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
 
     # Data: clips, and which of them belong together.
     samples = clip_groups.load(config.data, config.cache_directory, config.group_pattern, config.official_split)
     looking = clips.Clips(config.frames, config.sampling, config.stride, config.test_time_views)
     splits = dataset.load(config, record.directory, looking, samples=samples)
-    time_pairs(config, splits.class_names)  # a mistake there shows now, not after the training
+    time_pairs(config, splits.class_names)  # report a mistake now, not after the training
 
-    # Model: the pretrained network, in two parts where it will be fine-tuned, under clips.
+    # Model: the pretrained network, applied to clips, in two parts if it will be fine-tuned.
     with device.scope():
         size = config.image_size or (None if config.data == "demo" else 112)
         backbone = backbones.choose(dataclasses.replace(config, image_size=size), default="InceptionV3")
@@ -241,7 +257,7 @@ def run(config: Config) -> finished_run.Result:
         unfreeze_from=None if first is None else backbone.model.layers[first].name,
     )  # fmt: skip
 
-    # The layers that never train run once for each clip and each of its augmented views.
+    # The layers that never train run once for each augmented view of each clip.
     cut_at = functools.partial(frozen_prefix.FrozenPrefix, model, backbone, splits, config)
     prefixes = {}
     if first is not None:
@@ -250,12 +266,12 @@ def run(config: Config) -> finished_run.Result:
     prefixes["head"] = cut_at(at=behind["head"])
     set_scale(model, prefixes["head"])
 
-    # Stage 1: the head, on the frozen network.
+    # Stage 1: train the head, on the frozen network.
     print(freezing.trainable_table(model), file=sys.stderr)
     head = train(prefixes["head"], record, device, "head", config.epochs, config.learning_rate)
     rows, trained, kept = [record.stage("head", model, head.score)], "head", "head"
 
-    # Stage 2: the head and the last layers, slowly; the head comes back where that validates worse.
+    # Stage 2: train the head and the last layers, at a low rate; if that validates worse, the head is restored.
     if first is not None:
         freezing.unfreeze(after, 0, config.batch_norm)
         print(freezing.trainable_table(model), file=sys.stderr)
@@ -269,8 +285,8 @@ def run(config: Config) -> finished_run.Result:
         if kept == "head":
             freezing.freeze(after)
 
-    # Evaluation: here, and nowhere else, the test clips are compared with their labels. A clip's answer is the mean
-    # over its windows.
+    # Evaluation: here and nowhere else, the test clips are compared with their labels. A clip's answer is the mean over
+    # its windows.
     part = prefixes.pop(trained)
     windows = {side: part.predict(side) for side in ("validation", "test")}
     answers = {side: each.mean(axis=0) for side, each in windows.items()}
@@ -285,7 +301,7 @@ def run(config: Config) -> finished_run.Result:
         "time": order_and_pairs(model, backbone, splits, answers["test"], config),
     }
 
-    # What stays: a model that takes raw clips, the numbers, the pictures.
+    # Files: a model that takes raw clips, the numbers, the pictures.
     last: dict[str, Any] = {} if first is None else {"kept_stage": kept}
     return record.finish(
         part, f"{config.temporal}, {kept.replace('_', ' ')}", task=classification, sections=[classes, motion],

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-PENALTIES = tuple(10.0**power for power in range(-5, 3))  # C of logistic regression: small is strong
+PENALTIES = tuple(10.0**power for power in range(-5, 3))  # C of logistic regression: a small C is a strong penalty
 SHARPNESS = tuple(10.0 ** (power / 4) for power in range(-16, 9))  # of the softmax over distances
 
 Head = tuple[np.ndarray, np.ndarray, dict[str, float]]
@@ -27,29 +27,28 @@ def logistic_regression(features: dict[str, np.ndarray], labels: dict[str, np.nd
     Returns:
         Kernel (channels, num_classes) and bias (num_classes,) of a softmax layer, and what was chosen: `C`.
     """
-    from sklearn import linear_model, metrics, preprocessing  # here: it takes a second, which --help has no use for
+    from sklearn import linear_model, metrics, preprocessing  # here: the import takes a second, too long for --help
 
     scaler = preprocessing.StandardScaler().fit(features["train"])
     train, validation = (scaler.transform(features[split]) for split in ("train", "validation"))
     found, model = [], linear_model.LogisticRegression(max_iter=1000, warm_start=True)
-    for penalty in PENALTIES:  # from strong to weak, each starting at the one before
+    for penalty in PENALTIES:  # from strong to weak; each fit starts from the result of the one before
         model.set_params(C=penalty).fit(train, labels["train"])
         score = metrics.log_loss(labels["validation"], model.predict_proba(validation), labels=range(num_classes))
         found.append((score, penalty, model.coef_.T.copy(), model.intercept_.copy()))
     _, penalty, kernel, bias = min(found, key=lambda each: each[0])
-    if num_classes == 2:  # scikit-learn gives the second class's logit alone
+    if num_classes == 2:  # scikit-learn returns the logit of the second class only
         kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])
     kernel = kernel / scaler.scale_[:, None]
     return kernel, bias - scaler.mean_ @ kernel, {"C": penalty}
 
 
 def nearest_centroid(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], num_classes: int) -> Head:
-    """Find the mean training feature of each class; the class whose mean is nearest is the answer.
+    """Fit the classifier that picks the nearest mean of training features.
 
-    Probabilities are a softmax over minus the squared distances, as sharp as gives the lowest validation log loss.
-    Arguments are those of `logistic_regression`; what was chosen is `sharpness`.
-
-    Minus the squared distance |x - m|² is 2 m·x - |m|² and a part that is the same for all classes: linear in x.
+    The probabilities are a softmax over minus the squared distances; its sharpness is chosen on the validation samples.
+    Minus the squared distance |x - m|² is 2 m·x - |m|² plus a term that is the same for all classes: linear in x.
+    Arguments and results are as for `logistic_regression`; what was chosen is `sharpness`.
     """
     from sklearn import preprocessing
 

@@ -32,8 +32,8 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
     Args:
         run: the run to report.
         saved: the run's model; None leaves out the pictures that explain answers.
-        parts: what further sections return, in their order. Each is a dict with the `template` that shows it, its
-            entries in the `contents` (anchor, title), and the anchors of sections of this page that it `covers` itself.
+        parts: what further sections return, in their order. Each is a dict with the `template` that shows it and its
+            entries in the `contents` (anchor, title). It also has the anchors of the page's sections that it `covers`.
             Optional keys are its `name` in templates, the template `top` above the result, the `headline` metric,
             what is `resampled`, and whether the split `leaks`.
     """

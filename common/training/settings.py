@@ -50,7 +50,7 @@ class PhotoConfig(flags.RunConfig):
 class HeadConfig(PhotoConfig):
     """Flags of a new head on a network for photos, trained with early stopping on validation photos."""
 
-    backbone: str | None = None  # keras.applications name, such as MobileNetV2:0.35; default: VGG16 (demo on demo data)
+    backbone: str | None = None  # keras.applications name, e.g. MobileNetV2:0.35; default: VGG16 (demo on demo data)
     head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights, which is better with few photos
     # Units of a Dense layer before the softmax; default: 256 after flatten, none (0) after gap.
     hidden_units: Annotated[int, Ge(0)] | None = None

@@ -13,10 +13,11 @@ import keras
 from annotated_types import Ge, Gt, Lt
 
 from common import errors, flags
+from common.data import documents
 from common.features import frozen_windows
 from common.models import freezing, language_model
 from common.runs import cost, speed
-from common.training import fitting, loss_scale, schedules
+from common.training import fitting, loss_scale, recorder, schedules
 from common.training import plan as plans
 
 # Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
@@ -187,20 +188,26 @@ def train(
     return row | {"peak_memory_bytes": cost.peak_memory(), "cache_bytes": part.cache_bytes}
 
 
-def plan(
-    record, parts: Iterable[tuple[str, frozen_windows.FrozenWindows, keras.losses.Loss, int]], corpus
-) -> plans.Plan:
+# A stage of a plan: its name, its windows, not filled, its loss and its epochs.
+Stage = tuple[str, "frozen_windows.FrozenWindows", "keras.losses.Loss", int]
+
+
+def language_loss() -> keras.losses.Loss:
+    """Return the mean cross-entropy over real tokens; Keras's default would also divide by those on padding."""
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="mean_with_sample_weight")
+
+
+def plan(record: recorder.Recorder, stages: Iterable[Stage], corpus: documents.Corpus) -> plans.Plan:
     """Plan a run. The models are trained on noise for this and are of no further use.
 
     Args:
         record: the `recorder.Recorder` of the run.
-        parts: for each stage its name, its windows, not filled, its loss and its epochs; each is measured before the
-            next is made.
-        corpus: the documents, a `documents.Corpus`.
+        stages: each is measured before the next is made.
+        corpus: the documents.
     """
     steps: list[plans.Step] = []
     memory, features, parameters, most, passes = 0, 0, 0, 0, 0.0
-    for name, part, loss, epochs in parts:
+    for name, part, loss, epochs in stages:
         train_steps, val_steps = (len(part.batches(side)) for side in ("train", "validation"))
         inputs, targets, _ = part.batches("train")[0]
         if part.prefix is not None and part.suffix is not part.whole:

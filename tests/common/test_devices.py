@@ -28,7 +28,7 @@ def test_precision_is_set_and_said(capsys):
     printed = capsys.readouterr().err
     assert "mixed_bfloat16" in printed
     if not tf.config.list_physical_devices("GPU"):
-        assert "no GPU" in printed and "no speed without a GPU" in printed
+        assert "no GPU" in printed and "is not faster without a GPU" in printed
 
 
 def test_one_replica_without_several_gpus():

@@ -168,14 +168,14 @@ def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_ever
     ("changes", "message"),
     [
         ({"strategies": ("feature_extracton",)}, "did you mean feature_extraction"),
-        ({"strategies": ("a=feature_extraction", "a=partial_unfreezing")}, "stands there twice"),
+        ({"strategies": ("a=feature_extraction", "a=partial_unfreezing")}, "is listed twice"),
         ({"strategies": ("a=feature_extraction --rate 3",)}, "unknown argument --rate"),
         ({"strategies": ("a=",)}, "unknown strategy ''"),
-        ({"strategies": ("../a=feature_extraction",)}, "is no name"),
+        ({"strategies": ("../a=feature_extraction",)}, "is not a valid name"),
         ({"strategies": ("a=partial_unfreezing --fine-tuning-rate 1",)}, "10 times below"),
         ({"backbones": ("MobilNetV2",)}, "did you mean MobileNetV2"),
         ({"fractions": (0.0, 1.0)}, "--fractions must be above 0"),
-        ({"fractions": ()}, "--fractions must be one or several"),
+        ({"fractions": ()}, "--fractions must contain at least one value"),
         ({"seeds": 0}, "--seeds must be above 0"),
     ],
 )

@@ -96,5 +96,5 @@ def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("rates", [(), (1e-3, 0.0), (float("inf"),)])
 def test_rates_are_checked(rates):
-    with pytest.raises(errors.UserError, match="--learning-rates must be one or several, each above 0"):
+    with pytest.raises(errors.UserError, match="--learning-rates must contain at least one rate, each above 0"):
         from_scratch.Config(learning_rates=rates)

@@ -148,7 +148,7 @@ def test_choices_are_compared_on_validation_pictures(lesions, tmp_path):
 def test_a_split_by_picture_leaks_and_says_so(lesions, tmp_path, capsys):
     result = skin_lesions.run(settings(lesions, tmp_path, split="random", fine_tuning_epochs=0))
     assert result.results["clinic"]["split"] == "random"
-    assert "both sides: its result is too good" in capsys.readouterr().err
+    assert "both sides, so its result is too good" in capsys.readouterr().err
     lesion_of = {path.stem: path.stem[:-2] for path in (lesions / "images").iterdir()}
     sides = collections.defaultdict(set)
     for sample in sample_list.read_csv(result.directory / "split.csv"):
@@ -253,7 +253,7 @@ def test_the_shell_gets_one_line_and_exit_code_2(lesions):
     [
         (
             {"target_class": ("melanoma",)},
-            "--target-class melanoma: no such diagnosis in the data; name one .or several. of bkl, mel, nv",
+            "--target-class melanoma: no such diagnosis in the data; choose one or several of bkl, mel, nv",
         ),
         ({"unfreeze_from": "block9"}, "no layer or block"),
         ({"diagnoses": ("nv", "mel")}, "unknown diagnosis 'bkl'"),

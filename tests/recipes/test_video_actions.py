@@ -180,7 +180,7 @@ def test_cached_and_uncached_runs_agree(moving, tmp_path):
     "changes, message",
     [
         ({"frames": 1}, "--frames must be above 1"),
-        ({"time_pairs": ("left",)}, "--time-pairs must name classes two by two"),
+        ({"time_pairs": ("left",)}, "--time-pairs must list classes in pairs"),
         ({"fine_tuning_rate": 1e-3}, "--fine-tuning-rate must be 10 times below"),
         ({"dropout": 1.0}, "--dropout must be from 0"),
         ({"test_time_views": 0}, "--test-time-views must be above 0"),
@@ -194,7 +194,7 @@ def test_settings_that_make_no_sense_are_refused(moving, tmp_path, changes, mess
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"time_pairs": ("left", "rihgt")}, "--time-pairs rihgt: no such class; there are left, right, stays"),
+        ({"time_pairs": ("left", "rihgt")}, "--time-pairs rihgt: no such class; the classes are left, right, stays"),
         ({"unfreeze_from": "block9"}, "no layer or block 'block9'"),
         ({"last_layer": "block5_pol"}, "--last-layer block5_pol.*did you mean block5_pool"),
         ({"group_pattern": "("}, "--group-pattern"),
