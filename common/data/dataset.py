@@ -1,25 +1,26 @@
-"""From `--data` to splits that cannot leak, in one call."""
+"""Reading `--data` into splits without leaks, in one call."""
 
 import functools
 import pathlib
 import re
 import sys
 from collections.abc import Callable, Collection
+from typing import Any
 
 from common import errors
 from common.data import file_checks, sample_list, sources, splits
 from common.data import targets as kinds
 from common.media import medium as media
 
-# Words for sides in the names of classes.
+# Words for left and right in the names of classes.
 SIDES = re.compile(
     r"(?<![a-z])(left|right|links|rechts|gauche|droite|izquierda|derecha|(anti)?clockwise)(?![a-z])", re.I
 )
-FEW_TO_CHOOSE_BY = 15  # validation photos; of 15 one more right is 7 points
+FEW_TO_CHOOSE_BY = 15  # validation photos; with 15, one more correct answer is 7 points
 
 
 def load(
-    config,
+    config: Any,
     directory: pathlib.Path,
     medium: media.Medium,
     targets: kinds.Targets = kinds.CLASSES,
@@ -28,19 +29,19 @@ def load(
     by_group: bool = False,
     stratify: Callable | None = None,
 ) -> splits.Splits:
-    """Reads the source, scans every file, splits, checks and writes `split.csv` into `directory`.
+    """Read the source, scan every file, split and check the items, and write `split.csv` into `directory`.
 
-    A `split.csv` that is there already (a resumed run) is used as it stands.
+    An existing `split.csv` (a resumed run) is used unchanged.
 
     Args:
         config: a `common.training.settings.PhotoConfig`.
-        directory: the run directory; `skipped.csv` is written there too where items are left out.
-        medium: what the items are.
-        targets: what is learnt from them.
-        samples: the items, where the recipe has read `config.data` itself.
-        problems: what the recipe has found then, to be treated like what the scan finds.
-        by_group: the fractions are those of the groups of each class, not of its items.
-        stratify: of the samples and their units, gives what a sample is stratified by; default: what the targets say.
+        directory: the run directory; `skipped.csv` is also written there if items are left out.
+        medium: the medium of the items.
+        targets: what is learnt from the items.
+        samples: the items, if the recipe has read `config.data` itself.
+        problems: problems that the recipe found while reading; they are treated like those of the scan.
+        by_group: the fractions count the groups of each class, not its items.
+        stratify: a function of the samples and their units that returns the strata; default: those of the targets.
 
     Raises:
         UserError: nothing usable at `--data`, unusable items without `--skip-bad`, or a leak.
@@ -56,7 +57,7 @@ def load(
     cache = None if config.no_cache else config.cache_directory
     facts = file_checks.scan([sample.path for sample in samples], medium, cache)
     judge = functools.partial(file_checks.apply, samples, facts, unit=medium.unit, targets=targets)
-    # Of a resumed run those that were left out are; one more would change what the first epochs were trained on.
+    # A resumed run keeps the items that it left out; another one would change the data of the first epochs.
     usable = judge() if resumed else judge(config.skip_bad, skipped_csv, known=problems)
     total = len(samples) + len(problems)
     left_out = total - len(usable)
@@ -78,14 +79,14 @@ def load(
     sided = [name for name in found.class_names if SIDES.search(name)] if config.flip else []
     if sided:
         print(
-            f"data: --flip mirrors left and right, and the name of class {sided[0]!r} contains a side; a "
-            "mirrored item would belong to another class; leave --flip out",
+            f"data: --flip mirrors left and right, and the name of class {sided[0]!r} contains a side, so a mirrored "
+            "item may belong to another class; if so, remove --flip",
             file=sys.stderr,
         )
     if len(found.validation) < FEW_TO_CHOOSE_BY:
         print(
-            f"data: only {len(found.validation)} {medium.unit}s validate; what is chosen by so few is mostly chance: "
-            "raise --validation-fraction",
+            f"data: there are only {len(found.validation)} validation {medium.unit}s, so choices based on them are "
+            "mostly chance; raise --validation-fraction",
             file=sys.stderr,
         )
     return found

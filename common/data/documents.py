@@ -1,8 +1,7 @@
-"""Texts: from `--data` to documents that are split without leaks.
+"""Reading documents from `--data` into splits without leaks.
 
-A document stands on one side of the split together with all of its group (the company that filed it) and with every
-document that says nearly the same: contracts are filled-in forms, and a form in training and test is a test passed by
-heart.
+A document is on the same side of the split as its group (the company that filed it) and all of its near-duplicates.
+Contracts are filled-in forms; with one form in both training and test, memorizing it would pass the test.
 """
 
 import collections
@@ -13,7 +12,8 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from common import errors, words
 from common.data import file_checks, near_duplicates, parts, sample_list, sources, splits
@@ -25,17 +25,18 @@ from common.media import windows
 
 LISTED = 5  # bad files named in one message
 DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.2}
-DEMO_GROUPS = r"^(\d+)_"  # of the demo's file names: the company
+DEMO_GROUPS = r"^(\d+)_"  # the company in the demo's file names
+Read = Iterator[tuple[sample_list.Sample, str | None, str]]  # (sample, text, reason why the text cannot be read)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Corpus(splits.Splits):
-    """Documents on their sides; their types are the classes, one alone called "" where there are none.
+    """Splits of documents; their types are the classes, or one class "" if there are no types.
 
     Attributes:
         texts: path → text.
-        duplicates: pairs of near-duplicates, the most alike first.
-        general: samples of general texts, which are of no type and nobody trains on; empty where there are none.
+        duplicates: pairs of near-duplicates, the most similar first.
+        general: samples of general texts, which have no type and are never trained on; may be empty.
     """
 
     texts: dict[str, str] = dataclasses.field(repr=False)
@@ -44,15 +45,15 @@ class Corpus(splits.Splits):
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """The names of the splits, and `general` where there are general texts."""
+        """The names of the splits, and `general` if there are general texts."""
         return (*sample_list.SPLIT_NAMES, *(("general",) if self.general else ()))
 
     def texts_of(self, split: str) -> list[str]:
-        """The texts of a split's documents."""
+        """Return the texts of a split's documents."""
         return [self.texts[sample.path] for sample in getattr(self, split)]
 
     def summary(self) -> dict:
-        """The `data` section of results.json."""
+        """Return the `data` section of results.json."""
         sides = {name: getattr(self, name) for name in sample_list.SPLIT_NAMES}
         return super().summary() | {
             "bytes": {name: sum(map(media_texts.byte_count, self.texts_of(name))) for name in sides},
@@ -61,16 +62,16 @@ class Corpus(splits.Splits):
         }
 
 
-def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
-    """Reads the documents, finds near-duplicates, splits, checks, and writes `split.csv` into `directory`.
+def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
+    """Read the documents, find near-duplicates, split and check, and write `split.csv` into `directory`.
 
-    A `split.csv` that is there already (a resumed run) is used as it stands.
+    An existing `split.csv` (a resumed run) is used unchanged.
 
     Args:
         config: has `data, encoding, keep_layout, document_characters, group_pattern, duplicate_threshold` and the flags
-            of every recipe; `general` where there may be general texts.
-        directory: the run directory; `skipped.csv` is written there too where documents are left out.
-        least_types: refuse data with fewer types of documents: 2 for a classifier.
+            of every recipe, and `general` if there can be general texts.
+        directory: the run directory; `skipped.csv` is also written there if documents are left out.
+        least_types: the least number of document types; 2 for a classifier.
 
     Raises:
         UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, or a leak.
@@ -83,7 +84,7 @@ def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     samples = [sample for sample in samples if sample.path not in bad]
     texts = {sample.path: texts[sample.path] for sample in samples}
     undecoded = any(problem.reason.startswith(f"not {config.encoding}") for problem in problems)
-    advice = {"advice": "put them right, name their --encoding"} if undecoded else {}
+    advice = {"advice": "correct them, give their --encoding"} if undecoded else {}
     file_checks.leave_out(problems, total, config.skip_bad, directory / "skipped.csv", "document", **advice)
     if problems:
         print(f"data: {len(problems)} documents left out, see {directory / 'skipped.csv'}", file=sys.stderr)
@@ -93,8 +94,8 @@ def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         raise errors.UserError(f"--data {config.data}: a classifier needs at least two types: one sub-folder for each")
     if not any(sample.group for sample in samples):
         print(
-            "data: which documents are of one company is not known, so a company may be on both sides; --group-pattern "
-            "finds it in the file's name", file=sys.stderr,
+            "data: it is unknown which documents belong to one company, so a company may be on both sides; "
+            "--group-pattern finds the company in the file's name", file=sys.stderr,
         )  # fmt: skip
     general = read_general(config) if least_types == 0 else {}
     duplicates = near_duplicates.near_duplicates(texts, config.duplicate_threshold)
@@ -114,39 +115,38 @@ def load(config, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     )  # fmt: skip
 
 
-def medium_of(config) -> media_texts.Texts:
-    """How the flags want documents to be read."""
+def medium_of(config: Any) -> media_texts.Texts:
+    """Return the medium that reads documents as the flags say."""
     return media_texts.Texts(config.encoding, config.keep_layout, config.document_characters)
 
 
 def _facts(texts: dict[str, str]) -> dict[str, media.Facts]:
-    """Path → what is known of a text that can be read."""
+    """Return path → facts of each readable text."""
     return {
         path: media.Facts(path=path, sha256=hashlib.sha256(text.encode()).hexdigest()) for path, text in texts.items()
     }
 
 
 def _check_duplicates(samples: list[sample_list.Sample], duplicates: list[near_duplicates.Pair]) -> None:
-    """Refuses sides that were given and have near-duplicates across them; the splits made here have none."""
+    """Raise an error for near-duplicates on two given sides; the splits made here have none."""
     side_of = {sample.path: sample.split for sample in samples}
     for pair in duplicates:
         if side_of[pair.first] != side_of[pair.second]:
             raise errors.UserError(
                 f"leak: {pair.first} ({side_of[pair.first]}) and {pair.second} ({side_of[pair.second]}) share "
-                f"{pair.similarity:.0%} of their runs of {near_duplicates.RUN} words: put both on one side, "
-                "remove one, or raise "
-                "--duplicate-threshold"
+                f"{pair.similarity:.0%} of their runs of {near_duplicates.RUN} words; put both on one side, "
+                "remove one, or raise --duplicate-threshold"
             )
 
 
 # Sources ------------------------------------------------------------------------------------------------------
 
 
-def read_source(config) -> tuple[list[sample_list.Sample], dict[str, str], list[file_checks.Problem]]:
-    """The documents behind `--data`: samples, path → text, and those that cannot be used.
+def read_source(config: Any) -> tuple[list[sample_list.Sample], dict[str, str], list[file_checks.Problem]]:
+    """Read the documents of `--data`: samples, path → text, and problems of documents that cannot be used.
 
     Raises:
-        UserError: nothing there, or not laid out as expected.
+        UserError: there are no documents, or the layout is not as expected.
     """
     pattern = config.group_pattern
     if config.data == "demo":
@@ -162,7 +162,9 @@ def read_source(config) -> tuple[list[sample_list.Sample], dict[str, str], list[
         raise errors.UserError(f"--data {config.data}: neither a folder of .txt files nor a .jsonl file")
     else:
         raise errors.UserError(f"--data {config.data}: no such file or folder; give a folder of .txt files or a .jsonl")
-    samples, texts, problems, medium = [], {}, [], medium_of(config)
+    samples: list[sample_list.Sample] = []
+    texts: dict[str, str] = {}
+    problems, medium = [], medium_of(config)
     for sample, text, reason in found:
         try:
             texts[sample.path] = medium.tidied(text or "")
@@ -172,11 +174,11 @@ def read_source(config) -> tuple[list[sample_list.Sample], dict[str, str], list[
     return (with_groups(samples, pattern) if pattern else samples), texts, problems
 
 
-def read_general(config) -> dict[str, str]:
-    """Path → text of what forgetting is measured on: the drawn prose of the demo, --general, or nothing.
+def read_general(config: Any) -> dict[str, str]:
+    """Return path → text for measuring what a model forgets: the demo's drawn prose, --general, or nothing.
 
     Raises:
-        UserError: nothing there, or a text that cannot be read.
+        UserError: there are no texts, or a text cannot be read.
     """
     if not config.general:
         drawn = drawn_texts.general_texts() if config.data == "demo" else []
@@ -188,22 +190,22 @@ def read_general(config) -> dict[str, str]:
     bad = [f"{sample.path}: {reason}" for sample, _, reason in found if reason]
     if bad:
         raise errors.UserError(f"--general {config.general}: {len(bad)} unusable texts: {'; '.join(bad[:LISTED])}")
-    texts = {sample.path: text for sample, raw, _ in found if (text := media_texts.tidy(raw, config.keep_layout))}
+    texts = {sample.path: text for sample, raw, _ in found if (text := media_texts.tidy(raw or "", config.keep_layout))}
     if not texts:
-        raise errors.UserError(f"--general {config.general}: its texts are all empty")
+        raise errors.UserError(f"--general {config.general}: all texts are empty")
     return texts
 
 
-def _read_folder(folder: pathlib.Path, encoding: str):
-    """Yields (sample, text, reason) for the .txt files of a folder; the first sub-folder is the type."""
+def _read_folder(folder: pathlib.Path, encoding: str) -> Read:
+    """Yield (sample, text, reason) for the .txt files of a folder; the first sub-folder is the type."""
     paths = media_texts.text_files(folder)
     every = {path for path in folder.rglob("*") if path.is_file() and not media_texts.hidden(path.relative_to(folder))}
     others = collections.Counter(path.suffix.lower() or "none" for path in every - set(paths))
     if paths and others:
         told = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
-        print(f"data: only .txt files are read; left alone by their ending: {told}", file=sys.stderr)
+        print(f"data: only .txt files are read; ignored files by extension: {told}", file=sys.stderr)
     if not paths:
-        raise errors.UserError(f"{folder}: no .txt files there; give one document per file, in a sub-folder per type")
+        raise errors.UserError(f"{folder}: no .txt files; give one document per file, in a sub-folder per type")
     tops = {path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
     sides = {name for name in tops if name.lower() in sample_list.FOLDER_SPLITS}
     stray = [path for path in paths if path.relative_to(folder).parts[0] not in sides]
@@ -217,15 +219,15 @@ def _read_folder(folder: pathlib.Path, encoding: str):
         yield sample_list.Sample(str(path), folders[0] if folders else "", split=side), text, reason
 
 
-def _read_lines(path: pathlib.Path, encoding: str):
-    """Yields (sample, text, reason) for the lines of a .jsonl: `text`, and where known `label` or `type`, `group`."""
+def _read_lines(path: pathlib.Path, encoding: str) -> Read:
+    """Yield (sample, text, reason) for the lines of a .jsonl: `text`, and if known `label` or `type`, `group`."""
     for number, (raw, reason) in enumerate(media_texts.decoded_lines(path.read_bytes(), encoding), start=1):
         if raw is not None and not raw.strip():
             continue
         try:
             row = json.loads(raw, parse_constant=lambda name: None) if raw is not None else {}
         except ValueError as error:
-            row, reason = {}, f"no JSON ({error})"
+            row, reason = {}, f"not valid JSON ({error})"
         if not reason and not (isinstance(row, dict) and isinstance(row.get("text"), str)):
             row, reason = {}, 'no text: a line must look like {"text": "…", "type": "…", "group": "…"}'
         label, group = (
@@ -234,23 +236,23 @@ def _read_lines(path: pathlib.Path, encoding: str):
         )
         try:
             "".join((row.get("text", ""), label, group)).encode()
-        except UnicodeEncodeError as error:  # "\ud83d" alone: an emoji that was cut in two
+        except UnicodeEncodeError as error:  # such as "\ud83d", half of an emoji
             row, reason = {}, f"half a character ({error.object[error.start]!r})"
         yield sample_list.Sample(f"{path}:{number}", label, group), row.get("text"), reason
 
 
 def with_groups(samples: Iterable[sample_list.Sample], pattern: str) -> list[sample_list.Sample]:
-    """The samples with the group that a pattern finds in their file's name, what is in its parentheses or all of it.
+    """Return the samples with the group in their file's name: what the pattern captures, or its whole match.
 
     Raises:
-        UserError: no regular expression, or it finds nothing in some name.
+        UserError: the pattern is not a valid regular expression, or finds no group in some names.
     """
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise errors.UserError(f"--group-pattern '{pattern}': no regular expression ({error})") from error
+        raise errors.UserError(f"--group-pattern '{pattern}': not a valid regular expression ({error})") from error
     if compiled.groups > 1:
-        raise errors.UserError(f"--group-pattern '{pattern}': one pair of parentheses must say what the group is")
+        raise errors.UserError(f"--group-pattern '{pattern}': only one pair of parentheses can mark the group")
     grouped: list[sample_list.Sample] = []
     without: list[sample_list.Sample] = []
     for sample in samples:
@@ -258,7 +260,7 @@ def with_groups(samples: Iterable[sample_list.Sample], pattern: str) -> list[sam
         group = match[compiled.groups] if match else ""
         (grouped if group else without).append(dataclasses.replace(sample, group=group))
     if without:
-        advice = '; in a .jsonl each line names its own, "group": "…"' if ".jsonl:" in without[0].path else ""
+        advice = '; in a .jsonl, give each line its own "group": "…"' if ".jsonl:" in without[0].path else ""
         raise errors.UserError(
             f"--group-pattern '{pattern}': finds no group in {len(without)} names, such as "
             f"{pathlib.Path(without[0].path).name}{advice}"
@@ -270,16 +272,16 @@ def with_groups(samples: Iterable[sample_list.Sample], pattern: str) -> list[sam
 
 
 def split(
-    samples: list[sample_list.Sample], content_of: dict[str, str], config, stratify_all: bool
+    samples: list[sample_list.Sample], content_of: dict[str, str], config: Any, stratify_all: bool
 ) -> list[sample_list.Sample]:
-    """Gives every document a side: by type, whole groups and clusters of near-duplicates together.
+    """Assign every document a side, stratified by type; groups and clusters of near-duplicates are not divided.
 
     Args:
         samples: the documents.
-        content_of: as `clusters` makes it.
+        content_of: as `near_duplicates.clusters` returns it.
         config: has the fractions and the seeds.
-        stratify_all: every type must be on every side, as a classifier needs it; else types with fewer than three
-            groups are dealt out together.
+        stratify_all: every type must be on every side, as a classifier needs it. Otherwise, types with fewer than
+            three groups are stratified together.
     """
     units = splits.units_of(samples, content_of)
     strata: splits.Strata = splits.by_label
@@ -291,7 +293,7 @@ def split(
     except errors.UserError as error:
         alike, companies = len(samples) - len(set(content_of.values())), {sample.group for sample in samples} - {""}
         hints = [
-            f"{alike} documents are near-duplicates of others and count with them (--duplicate-threshold)"
+            f"{alike} documents are near-duplicates of others and count as one with them (--duplicate-threshold)"
             if alike
             else "",
             f"--group-pattern finds {len(companies)} companies in {len(samples)} documents" if companies else "",
@@ -300,7 +302,7 @@ def split(
 
 
 def _as_split_before(samples: list[sample_list.Sample], split_csv: pathlib.Path) -> list[sample_list.Sample]:
-    """The documents on the sides that split.csv names.
+    """Return the documents on the sides given in split.csv.
 
     Raises:
         UserError: the documents are no longer those of the split.
@@ -310,25 +312,25 @@ def _as_split_before(samples: list[sample_list.Sample], split_csv: pathlib.Path)
     here = {sample.path for sample in samples}
     changed = sorted(here ^ set(rows))
     if changed:
-        raise errors.UserError(f"{changed[0]}: has come or gone since the run began; start a new run")
+        raise errors.UserError(f"{changed[0]}: was added or removed after the run began; start a new run")
     return [rows[sample.path] for sample in samples]
 
 
 def count_table(windows: dict[str, windows.Windows], length: int, duplicates: int) -> str:
-    """What there is to train on, for the terminal."""
+    """Return a line for the terminal with the number of tokens, windows and near-duplicates."""
     counts = ", ".join(f"{part.tokens:,} tokens in {len(part):,} for {side}" for side, part in windows.items())
     pairs = "no pair of documents is" if duplicates == 0 else words.plural(duplicates, "pair") + " of documents are"
     return f"data: windows of {length}: {counts}; {pairs} nearly the same"
 
 
-def documents_line(summary: dict, config) -> str:
-    """What there is for a classifier, for the terminal; `summary` is the `data` section of results.json."""
+def documents_line(summary: dict, config: Any) -> str:
+    """Return lines for the terminal about a classifier's data; `summary` is the `data` section of results.json."""
     counts = " / ".join(f"{summary[side]:,}" for side in sample_list.SPLIT_NAMES)
     companies, pairs = sum(summary["groups"].values()), len(summary["near_duplicates"])
     known = f", {companies:,} companies" if companies else ""
     alike = f"; {words.plural(pairs, 'pair')} of documents share much of their text" if pairs else ""
     return (
         f"data: {counts} documents to train, validate and test, {len(summary['class_names'])} types{known}{alike}\n"
-        f"data: the network reads {summary['read']:.0%} of their text: of each the first {config.windows_per_document} "
-        f"windows of {config.sequence_length} tokens (--windows-per-document)"
+        f"data: the network reads {summary['read']:.0%} of the text: the first {config.windows_per_document} windows "
+        f"of {config.sequence_length} tokens of each document (--windows-per-document)"
     )

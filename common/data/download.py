@@ -1,4 +1,4 @@
-"""Downloads of large files that go on where they stopped, and say in one line what to do without a network."""
+"""Resumable downloads of large files, with errors that say in one line what to do without a network."""
 
 import contextlib
 import http
@@ -8,6 +8,7 @@ import pathlib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import tqdm
 
@@ -15,18 +16,18 @@ from common import errors
 
 CHUNK = 1 << 20  # bytes read from the network at a time.
 TIMEOUT = 60  # seconds without a byte after which a connection counts as broken.
-# Some servers answer 403 to the names under which Python's libraries introduce themselves.
+# Some servers answer 403 to the default user agents of Python's libraries.
 USER_AGENT = "keras-recipes"
 
 
 def fetch(url: str, path: pathlib.Path, advice: str, user_agent: str = USER_AGENT) -> None:
-    """Downloads a file under the name `<path>.part`, going on with it where it exists, and renames it.
+    """Download a file as `<path>.part`, resuming an existing part, and rename it when it is complete.
 
     Args:
         url: the address.
-        path: the file; its folder exists.
-        advice: what to do where the address cannot be reached; ends the error's line.
-        user_agent: the name under which the server is asked.
+        path: the file; its folder must exist.
+        advice: what to do if the address cannot be reached; it is appended to the error message.
+        user_agent: the User-Agent header of the request.
 
     Raises:
         UserError: no network, the server refuses, or the download broke off.
@@ -37,7 +38,7 @@ def fetch(url: str, path: pathlib.Path, advice: str, user_agent: str = USER_AGEN
 
 
 def append(url: str, part: pathlib.Path, advice: str, user_agent: str = USER_AGENT) -> None:
-    """Downloads the rest of the file `part`, or the whole where the server cannot give a rest.
+    """Download the rest of the file `part`, or the whole file if the server cannot resume.
 
     Raises:
         UserError: no network, the server refuses, or the download broke off.
@@ -62,7 +63,7 @@ def append(url: str, part: pathlib.Path, advice: str, user_agent: str = USER_AGE
 
 
 def read(url: str, name: str, advice: str, user_agent: str = USER_AGENT) -> bytes:
-    """Downloads something small; `name` is what messages call it.
+    """Download a small file and return its content; `name` is its name in messages.
 
     Raises:
         UserError: no network, the server refuses, or the download broke off.
@@ -71,10 +72,12 @@ def read(url: str, name: str, advice: str, user_agent: str = USER_AGENT) -> byte
         return b"".join(chunks(response, name))
 
 
-def open_url(url: str, advice: str, user_agent: str = USER_AGENT, start: int = 0):
-    """Opens an address as a context, from the byte `start` on if the server can do that.
+def open_url(
+    url: str, advice: str, user_agent: str = USER_AGENT, start: int = 0
+) -> contextlib.AbstractContextManager[Any]:
+    """Open an address as a context manager, from the byte `start` on if the server supports it.
 
-    The context gives None where nothing is left after `start`.
+    The context manager returns None if nothing is left after `start`.
 
     Raises:
         UserError: no network, or the server refuses.
@@ -86,15 +89,15 @@ def open_url(url: str, advice: str, user_agent: str = USER_AGENT, start: int = 0
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the connection
+            error.close()  # the error holds the connection
         if start and getattr(error, "code", None) == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             return contextlib.nullcontext()
         reason = getattr(error, "reason", error) if not isinstance(error, urllib.error.HTTPError) else error
         raise errors.UserError(f"cannot download {url} ({reason}); {advice}") from error
 
 
-def chunks(response, name: str) -> Iterator[bytes]:
-    """The content piece by piece.
+def chunks(response: http.client.HTTPResponse, name: str) -> Iterator[bytes]:
+    """Yield the content in chunks.
 
     Raises:
         UserError: the connection broke.
@@ -107,5 +110,5 @@ def chunks(response, name: str) -> Iterator[bytes]:
 
 
 def broken_off(name: str, reason: str) -> errors.UserError:
-    """The error of a download that ended early."""
-    return errors.UserError(f"the download of {name} broke off ({reason}); start again, it goes on from there")
+    """Return the error for a download that ended early."""
+    return errors.UserError(f"the download of {name} broke off ({reason}); start again, and it resumes there")

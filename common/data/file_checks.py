@@ -1,8 +1,7 @@
-"""Every file is opened once before the training, so that no run dies of a photo or a clip hours later.
+"""Checks that open every file once before the training, so that a bad photo or clip cannot stop a run hours later.
 
-`scan` finds the facts (and remembers them), `find_problems` judges them, `apply` stops the run or
-leaves the bad files out. A sample is any object with the strings `.path`, `.label`, `.group` ("" for
-none) and `.split` ("" unless the data source itself gives it). How a file is read, its medium says.
+`scan` collects the facts (and caches them), `find_problems` judges them, and `apply` stops the run or leaves the bad
+files out. The medium defines how a file is read.
 """
 
 import collections
@@ -16,17 +15,18 @@ import stat
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent import futures
 
 import tqdm
 
 from common import errors, files, words
+from common.data import sample_list
 from common.data import targets as kinds
 from common.media import medium as media
 
-# To be raised whenever a medium judges or notes differently, so that no old verdict is kept. The decoder's
-# version belongs to it, because the decoder decides what can be read.
+# Raise it whenever a medium judges or notes differently, so that no old result is reused. `_version` adds the
+# decoder's version, because the decoder decides what can be read.
 SCANNER_VERSION = "1"
 
 MINIMUM_PER_CLASS = 3  # one each for training, validation and test
@@ -34,10 +34,13 @@ MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 _LISTED_IN_MESSAGE = 3
 _LISTED_ON_STDERR = 20
 
+Stamp = list[str | int] | None  # changes if a file changes; None if the file cannot be read
+Reasons = dict[int, list[str]]  # position of a sample → why it cannot be used
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A file that cannot take part, and why."""
+    """A file that cannot be used, and the reason."""
 
     path: str
     label: str
@@ -53,14 +56,13 @@ def scan(
     cache_directory: str | os.PathLike | None = None,
     workers: int | None = None,
 ) -> dict:
-    """Opens every file once and returns its facts, taken from the cache if it has not changed.
+    """Open every file once and return its facts, from the cache if the file has not changed.
 
     Args:
-        paths: the files; each is opened once, however often it is named.
-        medium: what a file is.
-        cache_directory: facts are kept in one file per data set below its folder `scan`; None keeps
-            none.
-        workers: threads that read and decode; by default one per CPU core.
+        paths: the files; each is opened once, even if it is listed several times.
+        medium: the medium of the files.
+        cache_directory: facts are stored in its folder `scan`, in one file per data set; None stores nothing.
+        workers: threads that read and decode; default: one per CPU core.
 
     Returns:
         A dict from each path, as given, to its `medium.Facts`, in the order of `paths`.
@@ -68,21 +70,21 @@ def scan(
     Raises:
         errors.UserError: the cache directory cannot be written.
     """
-    paths = list(dict.fromkeys(os.fspath(path) for path in paths))
-    if cache_directory is None or not paths:
-        return dict(_inspect_all(paths, workers, medium))
-    cache_file = _cache_file(cache_directory, paths, medium)
+    names = list(dict.fromkeys(os.fspath(path) for path in paths))
+    if cache_directory is None or not names:
+        return dict(_inspect_all(names, workers, medium))
+    cache_file = _cache_file(cache_directory, names, medium)
     known = _load(cache_file, medium)
-    stamps = {path: _stamp(path) for path in paths}
-    facts = {path: _recall(known, path, stamps[path], medium) for path in paths}
-    unknown = [path for path in paths if facts[path] is None]
+    stamps = {path: _stamp(path) for path in names}
+    facts = {path: _recall(known, path, stamps[path], medium) for path in names}
+    unknown = [path for path in names if facts[path] is None]
     if unknown:
         facts |= _inspect_and_keep(unknown, stamps, cache_file, workers, medium)
     return facts
 
 
-def _inspect_all(paths, workers, medium):
-    """Yields each path with its facts, in order; a progress bar appears after a second."""
+def _inspect_all(paths: list[str], workers: int | None, medium: media.Medium) -> Iterator[tuple[str, media.Facts]]:
+    """Yield each path with its facts, in order; a progress bar appears after a second."""
     pool = futures.ThreadPoolExecutor(workers or os.cpu_count())
     try:
         found = pool.map(medium.inspect, paths)
@@ -94,15 +96,17 @@ def _inspect_all(paths, workers, medium):
         pool.shutdown(cancel_futures=True)
 
 
-def _inspect_and_keep(paths, stamps, cache_file, workers, medium):
-    """Inspects the files and adds them to the cache, also what was done before an interruption."""
+def _inspect_and_keep(
+    paths: list[str], stamps: dict[str, Stamp], cache_file: pathlib.Path, workers: int | None, medium: media.Medium
+) -> dict[str, media.Facts]:
+    """Inspect the files and add them to the cache; an interruption keeps what was done before it."""
     _check_writable(cache_file)  # before the work, not after it
-    facts = {}
+    facts: dict[str, media.Facts] = {}
     try:
         for path, found in _inspect_all(paths, workers, medium):
             facts[path] = found
     finally:
-        # A file that could not be read is asked again: its permissions may change, and its stamp not.
+        # A file that could not be read is inspected again next time: new permissions do not change its stamp.
         read = {path: found for path, found in facts.items() if found.sha256}
         _save(cache_file, {os.path.abspath(path): _entry(stamps[path], read[path]) for path in read}, medium)
     return facts
@@ -111,23 +115,23 @@ def _inspect_and_keep(paths, stamps, cache_file, workers, medium):
 # The cache --------------------------------------------------------------------------------------------------
 #
 # One text file per data set: a line with the SHA-256 of the rest, then JSON. It is always replaced as a
-# whole, so a reader sees the old one or the new one; of two processes that finish at the same moment,
-# one may lose its entries, which costs a second look at those photos and nothing else.
+# whole, so a reader sees either the old or the new file. If two processes finish at the same moment,
+# one may lose its entries; the only cost is that those photos are inspected again.
 
 
-def _cache_file(cache_directory, paths, medium):
-    """Returns the file for the data set, which is known by its kind and the folder that all its files share."""
+def _cache_file(cache_directory: str | os.PathLike, paths: list[str], medium: media.Medium) -> pathlib.Path:
+    """Return the cache file of the data set, which is identified by its medium and the files' common folder."""
     root = os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
     key = hashlib.sha256(medium.unit.encode() + b" " + os.fsencode(root)).hexdigest()[:16]
     return pathlib.Path(cache_directory) / "scan" / f"{key}.json"
 
 
-def _version(medium):
+def _version(medium: media.Medium) -> str:
     return f"{SCANNER_VERSION}, {medium.decoder}"
 
 
-def _stamp(path):
-    """Returns what changes when a file changes: its size and its time of change, in ns; of a folder, its files'."""
+def _stamp(path: str) -> Stamp:
+    """Return the size and modification time (ns) of a file, or a hash of those of a folder's files."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -139,14 +143,14 @@ def _stamp(path):
     return [status.st_size, status.st_mtime_ns]
 
 
-def _entry(stamp, facts):
+def _entry(stamp: Stamp, facts: media.Facts) -> dict:
     fields = dataclasses.asdict(facts)
     del fields["path"]
     return {"stamp": stamp, "facts": fields}
 
 
-def _recall(known, path, stamp, medium):
-    """Returns the facts in the cache, or None for a file that is new, changed or gone."""
+def _recall(known: dict[str, dict], path: str, stamp: Stamp, medium: media.Medium) -> media.Facts | None:
+    """Return the facts in the cache, or None for a file that is new, changed or removed."""
     entry = known.get(os.path.abspath(path))
     if stamp is None or entry is None or entry["stamp"] != stamp:
         return None
@@ -154,16 +158,16 @@ def _recall(known, path, stamp, medium):
     return medium.facts(path=path, **(fields | {"notes": tuple(fields["notes"])}))
 
 
-def _load(cache_file, medium):
-    """Returns the entries in the cache by absolute path; none if it is absent, old or damaged."""
+def _load(cache_file: pathlib.Path, medium: media.Medium) -> dict[str, dict]:
+    """Return the entries in the cache by absolute path; none if it is absent, old or damaged."""
     entries = _parse(cache_file, medium)
     if entries is None:
-        print(f"The scan cache {cache_file} is damaged; it is built again.", file=sys.stderr)
+        print(f"The scan cache {cache_file} is damaged and will be rebuilt.", file=sys.stderr)
     return entries or {}
 
 
-def _parse(cache_file, medium):
-    """Returns the entries in the cache, or None if it is damaged."""
+def _parse(cache_file: pathlib.Path, medium: media.Medium) -> dict[str, dict] | None:
+    """Return the entries in the cache, or None if it is damaged."""
     try:
         digest, _, body = cache_file.read_bytes().partition(b"\n")
     except FileNotFoundError:
@@ -176,11 +180,11 @@ def _parse(cache_file, medium):
     return content["files"] if content["version"] == _version(medium) else {}
 
 
-def _digest(body):
+def _digest(body: bytes) -> bytes:
     return hashlib.sha256(body).hexdigest().encode()
 
 
-def _check_writable(cache_file):
+def _check_writable(cache_file: pathlib.Path) -> None:
     try:
         cache_file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache_file.parent):
@@ -189,8 +193,8 @@ def _check_writable(cache_file):
         raise _unusable(cache_file, error) from error
 
 
-def _save(cache_file, entries, medium):
-    """Adds entries to the cache on the disk, which another process may have changed meanwhile."""
+def _save(cache_file: pathlib.Path, entries: dict[str, dict], medium: media.Medium) -> None:
+    """Add entries to the cache on disk, which another process may have changed in the meantime."""
     known = _parse(cache_file, medium) or {}
     others = {path: entry for path, entry in known.items() if os.path.exists(path)}
     body = json.dumps({"version": _version(medium), "files": others | entries}).encode()
@@ -201,11 +205,10 @@ def _save(cache_file, entries, medium):
         raise _unusable(cache_file, error) from error
 
 
-def _unusable(cache_file, error):
+def _unusable(cache_file: pathlib.Path, error: OSError) -> errors.UserError:
     directory = cache_file.parent.parent
     return errors.UserError(
-        f"the cache {directory} cannot be used ({error.strerror}); choose another with --cache DIR, "
-        "or do without by --no-cache"
+        f"the cache {directory} cannot be used ({error.strerror}); choose another with --cache DIR, or use --no-cache"
     )
 
 
@@ -213,28 +216,28 @@ def _unusable(cache_file, error):
 
 
 def find_problems(
-    samples: Iterable,
-    facts: dict,
+    samples: Iterable[sample_list.Sample],
+    facts: dict[str, media.Facts],
     minimum_per_class: int = MINIMUM_PER_CLASS,
     unit: str = "photo",
     targets: kinds.Targets = kinds.CLASSES,
 ) -> list[Problem]:
-    """Returns a `Problem` for every sample that cannot take part, in the order of the samples.
+    """Return a `Problem` for every sample that cannot be used, in the order of the samples.
 
-    These are the files that cannot be read, all copies of a content that stands in two classes or in
-    two given splits, and all that is left of a class with fewer than `minimum_per_class` usable
-    photos (copies count once). Without them, `find_problems` finds nothing more. The same content
-    twice in one class and one split is no problem, as the splits keep copies together.
+    Problems are files that cannot be read, and all copies of a content that is in two classes or in two given splits.
+    If a class then has fewer than `minimum_per_class` usable photos (copies count once), its remaining items are
+    problems too. Without all these samples, `find_problems` finds nothing more. Copies in one class and one split are
+    not a problem, because the splits keep them together.
 
     Args:
-        samples: objects with `.path`, `.label`, `.group` and `.split`.
-        facts: what `scan` returned for their paths.
-        minimum_per_class: photos that a class needs.
-        unit: what is counted.
-        targets: what is learnt, which says what a class is.
+        samples: the samples.
+        facts: the result of `scan` for their paths.
+        minimum_per_class: the number of photos that a class needs.
+        unit: the name of one item in messages.
+        targets: what is learnt; they define what a class is.
     """
     samples = list(samples)
-    reasons = collections.defaultdict(list)
+    reasons: Reasons = collections.defaultdict(list)
     for index, sample in enumerate(samples):
         if facts[sample.path].problem:
             reasons[index].append(facts[sample.path].problem)
@@ -244,8 +247,8 @@ def find_problems(
     return [Problem(samples[index].path, samples[index].label, " | ".join(reasons[index])) for index in sorted(reasons)]
 
 
-def _copies(samples, facts):
-    """Returns the positions of the usable samples with the same content, for each such content."""
+def _copies(samples: list[sample_list.Sample], facts: dict[str, media.Facts]) -> list[list[int]]:
+    """Return, for each content of several usable samples, the positions of these samples."""
     by_content = collections.defaultdict(list)
     for index, sample in enumerate(samples):
         if not facts[sample.path].problem:
@@ -253,8 +256,8 @@ def _copies(samples, facts):
     return [copies for copies in by_content.values() if len(copies) > 1]
 
 
-def _judge_copies(samples, copies, reasons):
-    """Adds to the reasons of each copy another one in another class or another given split."""
+def _judge_copies(samples: list[sample_list.Sample], copies: list[int], reasons: Reasons) -> None:
+    """Add a reason to each copy that has another copy in another class or another given split."""
     by_label = {samples[index].label: samples[index] for index in copies}
     by_split = {samples[index].split: samples[index] for index in copies if samples[index].split}
     for index in copies:
@@ -271,10 +274,17 @@ def _judge_copies(samples, copies, reasons):
                 break
 
 
-def _judge_classes(samples, facts, minimum_per_class, reasons, unit, targets):
-    """Adds a reason to what is left of each class that is too small, or to all of an unusable one."""
+def _judge_classes(
+    samples: list[sample_list.Sample],
+    facts: dict[str, media.Facts],
+    minimum_per_class: int,
+    reasons: Reasons,
+    unit: str,
+    targets: kinds.Targets,
+) -> None:
+    """Add a reason to the remaining samples of each class that is too small, or to all of a class without any."""
     bad = set(reasons)
-    contents = collections.defaultdict(set)  # copies count once, for no split can separate them
+    contents = collections.defaultdict(set)  # copies count once, because they stay on one side of a split
     for index, sample in enumerate(samples):
         if index not in bad:
             contents[targets.strata(sample)].add(facts[sample.path].sha256)
@@ -285,7 +295,7 @@ def _judge_classes(samples, facts, minimum_per_class, reasons, unit, targets):
             reasons[index].append(_too_few(name, count, minimum_per_class, unit))
 
 
-def _too_few(name, count, minimum_per_class, unit):
+def _too_few(name: str, count: int, minimum_per_class: int, unit: str) -> str:
     few = f"only {count} usable {unit}{'s' if count > 1 else ''}" if count else f"no usable {unit}"
     what = f"class '{words.printable(name)}' has {few}" if name else f"{few} without a class"
     return f"{what}, needs at least {minimum_per_class}"
@@ -295,30 +305,30 @@ def _too_few(name, count, minimum_per_class, unit):
 
 
 def apply(
-    samples: Iterable,
-    facts: dict,
+    samples: Iterable[sample_list.Sample],
+    facts: dict[str, media.Facts],
     skip_bad: bool = False,
     skipped_csv: str | os.PathLike | None = None,
     minimum_per_class: int = MINIMUM_PER_CLASS,
     known: Iterable[Problem] = (),
     unit: str = "photo",
     targets: kinds.Targets = kinds.CLASSES,
-) -> list:
-    """Stops the run because of bad files, or leaves them out.
+) -> list[sample_list.Sample]:
+    """Stop the run because of bad files, or leave them out.
 
     Args:
         samples, facts, minimum_per_class, unit, targets: as for `find_problems`.
         skip_bad: leave bad files out instead of stopping.
-        skipped_csv: where to write the full list, with the columns path, label, reason. Without it,
-            a run that stops prints the first of them to stderr. Nothing is written when all is well.
+        skipped_csv: the file for the full list, with the columns path, label, reason. Without it, a run that stops
+            prints the first bad files to stderr. Nothing is written if there are no bad files.
         known: problems found before, of files that are not among the samples.
 
     Returns:
-        The samples that take part, as a list in the same order.
+        The usable samples, as a list in the same order.
 
     Raises:
-        errors.UserError: there are bad files, and `skip_bad` is not set or nothing could be learnt from
-            what would be left.
+        errors.UserError: there are bad files, and `skip_bad` is not set or the remaining samples are too few to learn
+            from.
     """
     samples = list(samples)
     problems = [*known, *find_problems(samples, facts, minimum_per_class, unit, targets)]
@@ -340,17 +350,17 @@ def leave_out(
     too_little: str = "",
     advice: str = "remove or replace them",
 ) -> None:
-    """Lists bad files, and stops unless they may be left out.
+    """List bad files, and stop unless they may be left out.
 
     Args:
-        problems: what is wrong; nothing happens where nothing is.
-        total: how many files there are, the bad ones too.
+        problems: the bad files; nothing happens if there are none.
+        total: the number of files, including the bad ones.
         skip_bad, skipped_csv, unit: as for `apply`.
-        too_little: why they cannot be left out, "" if they can.
+        too_little: why the bad files cannot be left out, "" if they can.
         advice: what to do about them.
 
     Raises:
-        errors.UserError: they may not.
+        errors.UserError: the bad files may not be left out.
     """
     if not problems:
         return
@@ -363,12 +373,12 @@ def leave_out(
     if not too_little:
         advice += ", or leave them out with --skip-bad"
     elif skip_bad:
-        advice += f", for without them {too_little} left"
+        advice += f", because without them {too_little} left"
     raise errors.UserError(_message(problems, total, skipped_csv, advice, unit))
 
 
-def _message(problems, total, skipped_csv, advice, name):
-    """Returns one line that says enough about 1 bad file and about 500."""
+def _message(problems: list[Problem], total: int, skipped_csv: str | os.PathLike | None, advice: str, name: str) -> str:
+    """Return a one-line message that suits 1 bad file as well as 500."""
     shown = [f"{words.printable(problem.path)} ({problem.reason})" for problem in problems[:_LISTED_IN_MESSAGE]]
     if len(problems) > len(shown):
         shown.append(f"and {len(problems) - len(shown)} more")
@@ -376,7 +386,7 @@ def _message(problems, total, skipped_csv, advice, name):
     return f"{len(problems)} of {total} {name}s cannot be used: {', '.join(shown)}{listed}; {advice}"
 
 
-def _print_list(problems):
+def _print_list(problems: list[Problem]) -> None:
     for problem in problems[:_LISTED_ON_STDERR]:
         print(f"{words.printable(problem.path)}: {problem.reason}", file=sys.stderr)
     if len(problems) > _LISTED_ON_STDERR:
@@ -384,14 +394,14 @@ def _print_list(problems):
 
 
 def read_problems(path: str | os.PathLike) -> list[Problem]:
-    """What stands in a skipped.csv; nothing where there is none."""
+    """Return the problems in a skipped.csv; an empty list if the file does not exist."""
     if not os.path.exists(path):
         return []
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
         return [Problem(**row) for row in csv.DictReader(file)]
 
 
-def _write_csv(problems, path):
+def _write_csv(problems: list[Problem], path: pathlib.Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_csv(path, ["path", "label", "reason"], map(dataclasses.astuple, problems))
@@ -400,16 +410,16 @@ def _write_csv(problems, path):
         raise errors.UserError(message) from error
 
 
-def summarise(facts: dict) -> dict:
-    """Returns counts for the report, ready for JSON.
+def summarise(facts: dict[str, media.Facts]) -> dict:
+    """Return counts for the report, ready for JSON.
 
     Args:
-        facts: what `scan` returned.
+        facts: the result of `scan`.
 
     Returns:
-        A dict of `files` and `usable` (counts), `bytes` (all files), `smallest`, `median` and
-        `largest` ([width, height] in pixels; by area, the median of each side; None without a usable
-        photo), and `formats`, `notes`, `problems` (the kind alone) with their counts, most frequent first.
+        A dict of `files` and `usable` (counts) and `bytes` (of all files). `smallest` and `largest` (by area) and
+        `median` (of each side) are [width, height] in pixels, None without a usable photo. `formats`, `notes` and
+        `problems` (their kind only) have counts, the most frequent first.
     """
     usable = [found for found in facts.values() if not found.problem]
     sizes = sorted(((found.width, found.height) for found in usable), key=lambda size: size[0] * size[1])
@@ -427,5 +437,5 @@ def summarise(facts: dict) -> dict:
     }
 
 
-def _counts(values):
+def _counts(values: Iterable[str]) -> dict[str, int]:
     return dict(collections.Counter(values).most_common())

@@ -1,7 +1,7 @@
-"""New labelled data for a finished run: read as its recipe read its own, and free of what the run has learnt from.
+"""New labelled data for a finished run: read as its recipe reads data, without items that the run has learnt from.
 
-What the model could only get wrong, or has seen, does not count: unusable files and unknown classes are refused or left
-out, and so is every item whose content was in the run's training or validation data.
+Unusable files and unknown classes are refused or left out. Every item whose content was in the run's training or
+validation data is left out.
 """
 
 import collections
@@ -12,7 +12,8 @@ import io
 import pathlib
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from common import errors, flags, startup, words
 from common.data import file_checks, sample_list, sources, splits
@@ -21,22 +22,26 @@ from common.media import medium as media
 LEARNT_FROM = ("train", "validation")
 NAMED = 3  # files in one message
 
+Samples = list[sample_list.Sample]
+Found = tuple[Samples, dict[str, str], list[file_checks.Problem]]  # samples, path → text of documents, problems
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """What a run's model is asked about.
+    """New data that a run's model is evaluated on.
 
     Attributes:
-        samples: usable, of classes that the model knows, and new to it.
-        texts: path → text, of documents; empty for what lies in files of its own.
-        units: of each sample what is resampled together: its group, and copies of one file.
-        left_out: how many were `unusable`, of `unknown` classes (class → number), in `train` and in `validation`.
-        tested: how many of the samples are test samples of the run.
-        shared_groups: groups of the samples that the run has learnt from by name.
-        gone: how many files of the run are no longer there, so that nobody knows whether they are among the samples.
+        samples: usable samples of classes that the model knows, with contents that it has not learnt from.
+        texts: path → text of documents; empty for other media.
+        units: the unit of each sample that is resampled together: its group, and copies of one file.
+        left_out: numbers of items that are `unusable`, of `unknown` classes (class → number), in `train` and in
+            `validation`.
+        tested: the number of samples that are test samples of the run.
+        shared_groups: groups of the samples with the name of a group that the run has learnt from.
+        gone: the number of files of the run that no longer exist; the samples may include their contents.
     """
 
-    samples: list[sample_list.Sample]
+    samples: Samples
     texts: dict[str, str] = dataclasses.field(repr=False)
     units: list[str]
     left_out: dict
@@ -68,25 +73,25 @@ def load(
     skip_bad: bool,
     skipped_csv: pathlib.Path,
 ) -> Labelled:
-    """Read labelled data, check it, and say on stderr what is left out.
+    """Read labelled data, check it, and print to stderr what is left out.
 
     Args:
-        data: a folder of class folders or a CSV with the columns `path,label[,group]`; of documents a folder with a
+        data: a folder of class folders or a CSV with the columns `path,label[,group]`. For documents: a folder with a
             sub-folder for each type, or a .jsonl.
-        medium: of the run.
-        class_names: those that its model knows.
+        medium: the medium of the run.
+        class_names: the classes that its model knows.
         split: the rows of the run's split.csv.
-        settings: of the run, from its config.json.
+        settings: the settings of the run, from its config.json.
         skip_bad: leave out unusable items and unknown classes instead of refusing them.
-        skipped_csv: where all that is left out is listed.
+        skipped_csv: the file that lists everything that is left out.
 
     Raises:
-        UserError: nothing there, or something that is refused, or nothing is left.
+        UserError: there is no data, some of it is refused, or nothing is left.
     """
     if not data.exists():
         raise errors.UserError(f"{data}: no such file or folder; give labelled {medium.unit}s")
     samples, texts, problems = READERS.get(medium.name, _files)(data, medium, settings)
-    samples = [dataclasses.replace(sample, split="") for sample in samples]  # all of them judge here
+    samples = [dataclasses.replace(sample, split="") for sample in samples]  # all of them are test samples here
     total = len(samples) + len(problems)
     known, unknown = _by_class(samples, class_names)
     if unknown and not skip_bad:
@@ -103,7 +108,7 @@ def load(
     nothing = "" if known else f"no {medium.unit} is"
     file_checks.leave_out([*problems, *strangers], total, skip_bad, skipped_csv, medium.unit, nothing)
     if not known:
-        raise errors.UserError(f"{data}: no {medium.unit}s there")
+        raise errors.UserError(f"{data}: no {medium.unit}s found")
 
     ours, contents, gone = _contents(known, facts, texts, split, medium, settings)
     seen = {sample.path: ours.get(contents[sample.path], {}) for sample in known}
@@ -139,18 +144,18 @@ def load(
     return found
 
 
-def _by_class(samples, class_names):
-    """Return the samples of classes that the model knows, and class → samples of the others."""
+def _by_class(samples: Samples, class_names: Sequence[str]) -> tuple[Samples, dict[str, Samples]]:
+    """Return the samples of classes that the model knows, and class → samples of the other classes."""
     known = [sample for sample in samples if sample.label in class_names]
-    unknown: dict[str, list] = {}
+    unknown: dict[str, Samples] = {}
     for sample in samples:
         if sample.label not in class_names:
             unknown.setdefault(sample.label, []).append(sample)
     return known, unknown
 
 
-def _unknown_classes(unknown, class_names, medium):
-    """Return one line that names all of them."""
+def _unknown_classes(unknown: dict[str, Samples], class_names: Sequence[str], medium: media.Medium) -> str:
+    """Return the one-line message about all unknown classes."""
     counts = [
         f"{name!r} ({words.plural(len(samples), medium.unit)}{flags.suggestion(name, list(class_names))})"
         if name
@@ -160,13 +165,19 @@ def _unknown_classes(unknown, class_names, medium):
     listed = ", ".join(class_names[:20]) + (f" and {len(class_names) - 20} more" if len(class_names) > 20 else "")
     what = "class" if len(unknown) == 1 else "classes"
     return (
-        f"the model does not know the {what} {', '.join(counts)}; it knows {listed}: rename the {what}, or leave such "
+        f"the model does not know the {what} {', '.join(counts)}; it knows {listed}. Rename the {what}, or leave such "
         f"{medium.unit}s out with --skip-bad"
     )
 
 
-def _say(found: Labelled, leaks, class_names, medium, skipped_csv):
-    """Print what is left out and what is doubtful on stderr."""
+def _say(
+    found: Labelled,
+    leaks: list[file_checks.Problem],
+    class_names: Sequence[str],
+    medium: media.Medium,
+    skipped_csv: pathlib.Path,
+) -> None:
+    """Print to stderr what is left out and what is doubtful."""
     left_out, unit = found.left_out, medium.unit
     notes = []
     if count := left_out["unusable"] + sum(left_out["unknown"].values()):
@@ -176,19 +187,24 @@ def _say(found: Labelled, leaks, class_names, medium, skipped_csv):
         some = ", ".join(words.printable(leak.path) for leak in leaks[:NAMED])
         more = f" and {len(leaks) - NAMED} more" if len(leaks) > NAMED else ""
         notes.append(
-            f"leak: {words.plural(len(leaks), unit)} left out that the run has trained or chosen with: {some}{more}, "
-            f"see {skipped_csv}"
+            f"leak: {words.plural(len(leaks), unit)} left out because the run used them for training or validation: "
+            f"{some}{more}, see {skipped_csv}"
         )
     if found.tested:
-        notes.append(f"{words.plural(found.tested, unit)} of the run's own test data among them: not independent of it")
+        notes.append(
+            f"{words.plural(found.tested, unit)} of the new data also in the run's test data, so the two results are "
+            "not independent"
+        )
     if found.shared_groups:
         some = ", ".join(found.shared_groups[:NAMED])
-        notes.append(f"groups {some} also name training data: if they are the same, the result is too good")
+        notes.append(f"training data also has groups named {some}; if they are the same groups, the result is too good")
     if found.gone:
-        notes.append(f"{words.plural(found.gone, unit)} of the run cannot be read any more; they could be among these")
+        notes.append(
+            f"{words.plural(found.gone, unit)} of the run can no longer be read; the new data may contain them"
+        )
     if missing := found.summary(class_names)["missing"]:
         some = ", ".join(missing[:20])
-        notes.append(f"no {unit} of {some}: the metrics are over the other classes")
+        notes.append(f"no {unit} of {some}; the metrics cover the other classes only")
     for note in notes:
         print(f"data: {note}", file=sys.stderr)
 
@@ -196,11 +212,17 @@ def _say(found: Labelled, leaks, class_names, medium, skipped_csv):
 # What the run has learnt from -----------------------------------------------------------------------------------------
 
 
-def _contents(samples, facts, texts, split, medium, settings):
-    """Return content → side → file of the run, path → content of the samples, and how many files of the run are gone.
+def _contents(
+    samples: Samples,
+    facts: dict[str, media.Facts],
+    texts: dict[str, str],
+    split: list[dict],
+    medium: media.Medium,
+    settings: dict,
+) -> tuple[dict[str, dict[str, str]], dict[str, str], int]:
+    """Return content → side → file of the run, path → content of the samples, and the number of missing files.
 
-    The content of a file is its bytes; that of a document stands for all near-duplicates, which count as the same here
-    as they do in the run's own split.
+    The content of a file is its bytes. Near-duplicate documents count as one content, as in the run's own split.
     """
     if texts:
         theirs = _texts_of_the_run(split, medium)
@@ -212,14 +234,14 @@ def _contents(samples, facts, texts, split, medium, settings):
         contents = {sample.path: facts[sample.path].sha256 for sample in samples}
         scanned = _scanned([row["path"] for row in split], medium, settings)
         known = {path: found.sha256 for path, found in scanned.items() if found.sha256}
-    ours: dict = {}
+    ours: dict[str, dict[str, str]] = {}
     for row in split:
         if row["path"] in known:
             ours.setdefault(known[row["path"]], {}).setdefault(row["split"], row["path"])
     return ours, contents, len({row["path"] for row in split} - known.keys())
 
 
-def _texts_of_the_run(split, medium) -> dict[str, str]:
+def _texts_of_the_run(split: list[dict], medium: Any) -> dict[str, str]:
     """Return path → text of the documents of a run that can still be read; a line of a .jsonl is path:number."""
     texts: dict[str, str] = {}
     lists = {path for row in split if (path := row["path"].rpartition(":")[0]).lower().endswith(".jsonl")}
@@ -234,15 +256,15 @@ def _texts_of_the_run(split, medium) -> dict[str, str]:
     return {path: text for path, text in texts.items() if path in here}
 
 
-def _scanned(paths, medium, settings) -> dict:
-    """Return the facts of files, from the run's cache where it knows them."""
+def _scanned(paths: Iterable[str], medium: media.Medium, settings: dict) -> dict[str, media.Facts]:
+    """Return the facts of files, from the run's cache if it has them."""
     if settings.get("no_cache"):
         return file_checks.scan(paths, medium)
     cache = pathlib.Path(settings.get("cache") or flags.default_cache_directory()).expanduser()
     try:
         return file_checks.scan(paths, medium, cache)
     except errors.UserError:  # it cannot be written
-        print(f"data: the cache {cache} cannot be used; every file is read again", file=sys.stderr)
+        print(f"data: the cache {cache} cannot be used; every file will be read again", file=sys.stderr)
         return file_checks.scan(paths, medium)
 
 
@@ -252,11 +274,11 @@ def _facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
     }
 
 
-# Readers: samples, path → text of documents, problems -----------------------------------------------------------------
+# Readers ----------------------------------------------------------------------------------------------------------
 
 
-def _files(data: pathlib.Path, medium, settings: dict):
-    """Read items in files of their own, such as photos; for a run with such columns also a folder with metadata.csv."""
+def _files(data: pathlib.Path, medium: media.Medium, settings: dict) -> Found:
+    """Read items such as photos; for a run with column settings also a folder with metadata.csv."""
     if "image_column" in settings and (data / "metadata.csv").is_file():
         tables = startup.by_name("data.metadata_table")
         roles = [field.name for field in dataclasses.fields(tables.Columns)]
@@ -270,16 +292,16 @@ def _files(data: pathlib.Path, medium, settings: dict):
     raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
 
 
-def _class_folders(data: pathlib.Path, medium, read: Callable):
-    """Read class folders; one class alone will do, which recipes refuse, since nothing can be learnt from it."""
+def _class_folders(data: pathlib.Path, medium: media.Medium, read: Callable[[], Samples]) -> Samples:
+    """Read class folders; one class is enough here, while recipes refuse it because nothing can be learnt from it."""
     folders = [path for path in data.absolute().iterdir() if path.is_dir() and not path.name.startswith(".")]
     if len(folders) != 1 or folders[0].name.lower() in sample_list.FOLDER_SPLITS:
         return read()
     return [sample_list.Sample(str(path), folders[0].name) for path in medium.find(folders[0])]
 
 
-def _clips(data: pathlib.Path, medium, settings: dict):
-    """Read clips, with the groups that their names say."""
+def _clips(data: pathlib.Path, medium: media.Medium, settings: dict) -> Found:
+    """Read clips with the groups in their names."""
     clip_groups = startup.by_name("data.clip_groups")
     pattern = settings.get("group_pattern")
     if data.is_dir():
@@ -289,8 +311,8 @@ def _clips(data: pathlib.Path, medium, settings: dict):
     return _grouped(samples, lambda: clip_groups.with_groups(samples, pattern), medium), {}, []
 
 
-def _documents(data: pathlib.Path, medium, settings: dict):
-    """Read documents, with the groups that the run's pattern finds in their names, or those of the .jsonl."""
+def _documents(data: pathlib.Path, medium: Any, settings: dict) -> Found:
+    """Read documents with the groups that the run's pattern finds in their names, or with those of the .jsonl."""
     if not data.is_dir() and data.suffix.lower() != ".jsonl":
         raise errors.UserError(f"{data}: neither a folder with a sub-folder of .txt files for each type nor a .jsonl")
     documents, pattern = startup.by_name("data.documents"), settings.get("group_pattern")
@@ -303,18 +325,18 @@ def _documents(data: pathlib.Path, medium, settings: dict):
     return samples, texts, problems
 
 
-READERS: dict[str, Callable] = {"clips": _clips, "texts": _documents}
+READERS: dict[str, Callable[[pathlib.Path, media.Medium, dict], Found]] = {"clips": _clips, "texts": _documents}
 
 
-def _grouped(samples, find: Callable, medium):
-    """Return the samples with their own groups, or else those that `find` finds; say so where there are none."""
+def _grouped(samples: Samples, find: Callable[[], Samples], medium: media.Medium) -> Samples:
+    """Return the samples with their own groups, or with those that `find` finds; print a message if there are none."""
     if any(sample.group for sample in samples):
         return samples
     with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(errors.UserError):  # advice for recipes
         samples = find()
     if not any(sample.group for sample in samples):
         print(
-            f"data: nothing says which {medium.unit}s belong together; if some do, the intervals are too narrow",
+            f"data: it is unknown which {medium.unit}s belong together; if some do, the intervals are too narrow",
             file=sys.stderr,
         )
     return samples

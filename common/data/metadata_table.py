@@ -1,7 +1,7 @@
-"""Pictures described by a table: a folder with images and `metadata.csv`, as HAM10000 and ISIC come.
+"""Pictures described by a table: a folder with images and `metadata.csv`, the layout of HAM10000 and ISIC.
 
-The table gives each picture its diagnosis, its lesion, and what is known of the patient. Only the picture itself
-ever reaches a network; the rest groups, and tells whom a result holds for.
+The table gives the diagnosis, the lesion and facts about the patient for each picture. Only the picture is given to a
+network; the other columns group the pictures and define subgroups for the evaluation.
 """
 
 import collections
@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import sys
+from collections.abc import Collection, Mapping
 
 from common import errors, flags
 from common.data import file_checks, sample_list, sources
@@ -25,7 +26,7 @@ UNKNOWN = "unknown"
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """The names of the columns; the defaults are HAM10000's. An age, sex or site column may be missing."""
+    """The names of the columns; the defaults are HAM10000's. The age, sex and site columns may be missing."""
 
     image: str = "image_id"
     label: str = "dx"
@@ -37,12 +38,12 @@ class Columns:
 
 @dataclasses.dataclass(frozen=True)
 class About:
-    """What the table says of a picture beside its diagnosis.
+    """Facts about a picture other than its diagnosis.
 
     Attributes:
-        lesion: the lesion that it shows, "" where that is not known.
-        age: of the patient in years, None where it is not known.
-        sex, site: as they stand in the table, `unknown` where nothing stands there.
+        lesion: the lesion in the picture, "" if it is not known.
+        age: the patient's age in years, None if it is not known.
+        sex, site: the values in the table, `unknown` for empty fields.
     """
 
     lesion: str = ""
@@ -53,24 +54,26 @@ class About:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The usable pictures, what is known of each (path → `About`), and the rows and files that do not fit together."""
+    """The usable pictures, the facts about each (path → `About`), and the rows and files that cannot be used."""
 
     samples: list[sample_list.Sample]
     about: dict[str, About]
     problems: list[file_checks.Problem] = dataclasses.field(default_factory=list)
 
 
-def load(source: str, cache_directory: pathlib.Path, columns: Columns = Columns(), diagnoses=()) -> Table:
-    """The pictures behind `--data` with what is known of them.
+def load(
+    source: str, cache_directory: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = ()
+) -> Table:
+    """Return the pictures of `--data` with the facts about them.
 
     Args:
-        source: `demo` (drawn lesions), a folder with metadata.csv, or what `sources.read_source` takes; there a group
-            is taken for a lesion.
-        cache_directory: where the drawn lesions are put.
+        source: `demo` (drawn lesions), a folder with metadata.csv, or a source of `sources.read_source`, whose groups
+            are used as lesions.
+        cache_directory: the folder for the drawn lesions.
         columns, diagnoses: as for `read`.
 
     Raises:
-        UserError: nothing there, or not as expected.
+        UserError: there are no pictures, or the layout is not as expected.
     """
     if source == "demo":
         return read(sources.drawn_folder(cache_directory / "demo_lesions", drawn_lesions, drawn_lesions.write_pictures))
@@ -83,39 +86,38 @@ def load(source: str, cache_directory: pathlib.Path, columns: Columns = Columns(
         raise errors.UserError(f"{error}; or give a folder with images and a {FILE_NAME}") from error
     if not any(sample.group for sample in samples):
         print(
-            f"data: {source} has no {FILE_NAME}, so nobody knows which pictures show the same lesion: each is taken "
-            "for a lesion of its own, and the result is too good where that is not so",
+            f"data: {source} has no {FILE_NAME}, so it is unknown which pictures show the same lesion. Each picture "
+            "counts as a lesion of its own; the result is too good if some show the same lesion",
             file=sys.stderr,
         )
     return Table(samples, {sample.path: About(sample.group) for sample in samples})
 
 
 def read(folder: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = ()) -> Table:
-    """Reads `folder/metadata.csv` and finds the images, anywhere below the folder, by their names.
+    """Read `folder/metadata.csv` and find the images by name, at any depth below the folder.
 
-    A column `split` (train, validation, test) is used where the table has one.
+    A column `split` (train, validation, test) is used if the table has one.
 
     Args:
-        folder: with metadata.csv and the images.
-        columns: what the columns are called.
-        diagnoses: the values that the label may have; none given: HAM10000's seven where the label column is `dx`,
-            else whatever stands there.
+        folder: the folder with metadata.csv and the images.
+        columns: the names of the columns.
+        diagnoses: the allowed labels; default: HAM10000's seven if the label column is `dx`, otherwise all.
 
     Returns:
-        A `Table`; what cannot be used (rows without an image, images without a row, diagnoses that there are not, ages
-        that are none, lesions with two diagnoses) stands in its `problems`.
+        A `Table`. Its `problems` are rows without an image, images without a row, unknown diagnoses, invalid ages, and
+        lesions with two diagnoses.
 
     Raises:
-        UserError: the table cannot be read, lacks a column, or names an image twice.
+        UserError: the table cannot be read, lacks a column, or lists an image twice.
     """
     path = folder.absolute() / FILE_NAME
     rows = _rows(path, columns)
     files = _image_files(path.parent)
     diagnoses = diagnoses or (HAM10000_DIAGNOSES if columns.label == Columns.label else ())
     if not any(row.image in files for row in rows):
-        raise errors.UserError(f"{path}: none of its {len(rows)} images ({rows[0].image}, …) is below {path.parent}")
+        raise errors.UserError(f"{path}: none of its {len(rows)} images ({rows[0].image}, …) is in {path.parent}")
     problems = [
-        file_checks.Problem(str(file), "", f"no row: {FILE_NAME} does not name it; add a row or remove the image")
+        file_checks.Problem(str(file), "", f"no row: {FILE_NAME} does not list it; add a row or remove the image")
         for image, file in sorted(files.items()) if image not in {row.image for row in rows}
     ]  # fmt: skip
     two_diagnoses = _lesions_with_two_diagnoses(rows)
@@ -144,12 +146,12 @@ class _Row:
     split: str
 
 
-def _rows(path, columns):
+def _rows(path: pathlib.Path, columns: Columns) -> list[_Row]:
     names = dataclasses.asdict(columns)
     reader = csv.DictReader(_text(path).splitlines())
-    there = reader.fieldnames or []
+    there = list(reader.fieldnames or [])
     if len(there) == 1 and any(mark in there[0] for mark in ";\t"):
-        raise errors.UserError(f"{path}: its columns are not separated by commas; save it as CSV with commas")
+        raise errors.UserError(f"{path}: the columns are not separated by commas; save the table as CSV with commas")
     for role in ("image", "label", "group"):
         if names[role] not in there:
             raise errors.UserError(
@@ -168,16 +170,15 @@ def _rows(path, columns):
         )  # fmt: skip
     if not rows:
         raise errors.UserError(f"{path}: no rows below the names of the columns")
-    first_line = {}
-    for row in rows:
-        if first_line.setdefault(row.image, row.line) != row.line:
-            raise errors.UserError(
-                f"{path}: image {row.image!r} stands in line {first_line[row.image]} and in line {row.line}; keep one"
-            )
+    first_line: dict[str, int] = {}
+    for each in rows:
+        if first_line.setdefault(each.image, each.line) != each.line:
+            places = f"line {first_line[each.image]} and in line {each.line}"
+            raise errors.UserError(f"{path}: image {each.image!r} is listed in {places}; keep one")
     return rows
 
 
-def _text(path):
+def _text(path: pathlib.Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -185,32 +186,37 @@ def _text(path):
         raise errors.UserError(f"{path}, line {line}: not UTF-8; save the table as CSV in UTF-8") from error
 
 
-def _stem(image):
+def _stem(image: str) -> str:
     path = pathlib.PurePath(image)
     return path.stem if path.suffix.lower() in photos.EXTENSIONS else path.name
 
 
-def _image_files(folder):
-    """Name without ending → file, for all images below the folder; links to folders are followed."""
-    files = {}
+def _image_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Return name without extension → file, for all images below the folder; links to folders are followed."""
+    files: dict[str, pathlib.Path] = {}
     found = (pathlib.Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
     for path in sorted(filter(photos.PHOTOS.is_item, found)):
         if files.setdefault(path.stem, path) != path:
-            raise errors.UserError(f"{path} and {files[path.stem]} have the same name: which one is meant?")
+            raise errors.UserError(f"{path} and {files[path.stem]} have the same name; remove one or rename it")
     return files
 
 
-def _lesions_with_two_diagnoses(rows):
+def _lesions_with_two_diagnoses(rows: list[_Row]) -> dict[str, list[str]]:
     diagnoses = collections.defaultdict(set)
     for row in rows:
         diagnoses[row.lesion].add(row.label)
     return {lesion: sorted(labels) for lesion, labels in diagnoses.items() if lesion and len(labels) > 1}
 
 
-def _reason(row, files, diagnoses, two_diagnoses):
-    """Why a row cannot be used, or ""."""
+def _reason(
+    row: _Row,
+    files: Mapping[str, pathlib.Path],
+    diagnoses: Collection[str],
+    two_diagnoses: Mapping[str, list[str]],
+) -> str:
+    """Return why a row cannot be used, or ""."""
     if row.image not in files:
-        return f"no image: there is no file of that name for {row.image!r}; add it or remove the row"
+        return f"no image: there is no file named {row.image!r}; add it or remove the row"
     if not row.label or row.label.lower() in ("nan", "unk", UNKNOWN):
         return "no diagnosis: fill it in or remove the row"
     if diagnoses and row.label not in diagnoses:
@@ -227,31 +233,31 @@ def _reason(row, files, diagnoses, two_diagnoses):
     return ""
 
 
-def _age(text):
-    """Years, None for an empty field or NaN.
+def _age(text: str) -> float | None:
+    """Return years, None for an empty field or NaN.
 
     Raises:
-        ValueError: it is not a number.
+        ValueError: the text is not a number.
     """
     years = float(text) if text and text.lower() not in ("na", UNKNOWN) else math.nan
     return None if math.isnan(years) else years
 
 
-def _say_what_is_unknown(about):
+def _say_what_is_unknown(about: Collection[About]) -> None:
     missing = {
         "lesion": sum(not facts.lesion for facts in about),
         "age": sum(facts.age is None for facts in about),
         "sex": sum(facts.sex == UNKNOWN for facts in about),
         "site": sum(facts.site == UNKNOWN for facts in about),
     }
-    found = ", ".join(f"{count} no {name}" for name, count in missing.items() if count)
+    found = ", ".join(f"{count} without {name}" for name, count in missing.items() if count)
     if found:
-        advice = "; a picture without a lesion is taken for a lesion of its own" if missing["lesion"] else ""
-        print(f"{FILE_NAME}: of {len(about)} pictures {found}{advice}", file=sys.stderr)
+        advice = "; a picture without a lesion counts as a lesion of its own" if missing["lesion"] else ""
+        print(f"{FILE_NAME}: {len(about)} pictures, {found}{advice}", file=sys.stderr)
 
 
 def age_band(age: float | None) -> str:
-    """Five bands of 15 years and more, or `unknown`."""
+    """Return one of five bands of at least 15 years, or `unknown`."""
     if age is None:
         return UNKNOWN
     bands = ((30, "under 30"), (45, "30 to 44"), (60, "45 to 59"), (75, "60 to 74"))

@@ -1,4 +1,4 @@
-"""Texts that are nearly the same, found by the runs of words that they share; they stay on one side of a split."""
+"""Near-duplicate texts, found by the runs of words that they share; they stay on one side of a split."""
 
 import dataclasses
 import hashlib
@@ -11,14 +11,14 @@ from sklearn.feature_extraction import text as text_features
 
 from common.data import splits
 
-RUN = 5  # words; two documents are as alike as their sets of such runs
-NUMBERS = 2**30  # that a run is hashed to: of ten thousand runs two hardly ever share one
+RUN = 5  # words; the similarity of two documents is that of their sets of such runs
+NUMBERS = 2**30  # hash values; among ten thousand runs, two hardly ever share one
 BLOCK = 256  # documents compared with all others at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """Two documents that are nearly the same; `similarity` is the Jaccard index of their runs of five words."""
+    """Two near-duplicate documents; `similarity` is the Jaccard index of their runs of five words."""
 
     first: str
     second: str
@@ -29,22 +29,23 @@ class Pair:
 
 
 def runs(text: str) -> list[str]:
-    """The runs of five words of a text, of a shorter one its words; case and figures do not count."""
+    """Return a text's runs of five words, or the words of a shorter text; case and digits are ignored."""
     words = re.findall(r"\w+", re.sub(r"\d+", "0", text.lower())) or [""]
     return [" ".join(words[place : place + RUN]) for place in range(len(words) - RUN + 1)] or words
 
 
 def near_duplicates(texts: dict[str, str], threshold: float) -> list[Pair]:
-    """Pairs of documents whose runs of five words have a Jaccard index of at least `threshold`.
+    """Return pairs of documents whose runs of five words have a Jaccard index of at least `threshold`.
 
-    Every two documents are compared, by products of a sparse matrix that has a row for each document and a 1 for each
+    All pairs of documents are compared, by products of a sparse matrix. It has a row for each document and a 1 for each
     of its runs.
 
     Args:
         texts: name → text.
         threshold: above 0; 1 and more finds copies only.
     """
-    names, pairs = list(texts), []
+    names = list(texts)
+    pairs: list[Pair] = []
     if not names:
         return []
     hashed = text_features.HashingVectorizer(
@@ -64,7 +65,7 @@ def near_duplicates(texts: dict[str, str], threshold: float) -> list[Pair]:
 
 
 def clusters(texts: dict[str, str], duplicates: Iterable[Pair]) -> dict[str, str]:
-    """Name → what it shares with its near-duplicates, also through others: a hash of the text of one of them."""
+    """Return name → the hash of one text of its cluster, which connects near-duplicates directly or through others."""
     number_of = splits.connected(texts, ((pair.first, pair.second) for pair in duplicates))
     first: dict[int, str] = {}
     for name, number in number_of.items():

@@ -1,4 +1,6 @@
-"""How to stratify where a class has few groups, or where every domain, task or client must be on every side."""
+"""Stratification if a class has few groups, or if every domain, task or client must be on every side."""
+
+from __future__ import annotations
 
 import collections
 from collections.abc import Callable
@@ -9,17 +11,17 @@ from common.data import sample_list, splits
 def pooled(
     samples: list[sample_list.Sample], units: dict[str, str], strata: splits.Strata, host: splits.Strata
 ) -> splits.Strata:
-    """Strata with those of fewer than three units put together with others, so that each side can have its share.
+    """Merge strata of fewer than three units with others, so that each side can have its share.
 
     Args:
         samples: the items.
-        units: as `units_of` makes them.
-        strata: those wanted.
-        host: of a sample, which strata may be put together: those whose samples it calls alike.
+        units: as `units_of` returns them.
+        strata: the wanted strata.
+        host: a function of a sample; only strata with the same host are merged.
     """
     members = collections.defaultdict(set)
     for sample in samples:
-        if sample.split not in ("", "train"):  # the source gives its side: it is not dealt out
+        if sample.split not in ("", "train"):  # the source gives its side, so it is not split
             continue
         members[host(sample), strata(sample)].add(units[sample.path])
     replaced = {}
@@ -31,17 +33,17 @@ def pooled(
 
 
 def by_column(column: str, strata: splits.Strata = splits.by_label) -> Callable:
-    """How `dataset.load` gives each value of a column its share of every side, and of its classes as far as possible.
+    """Stratify by each value of a column, and within it by class as far as possible.
 
     Args:
-        column: of the samples' `about`: domain, task, client.
-        strata: those wanted in each part.
+        column: a column of the samples' `about`, such as domain, task or client.
+        strata: the wanted strata in each part.
 
     Returns:
-        What `dataset.load` takes as `stratify`, before `Splits.parts(column)`.
+        The argument `stratify` of `dataset.load`, before `Splits.parts(column)`.
     """
 
-    def part(sample):
+    def part(sample: sample_list.Sample) -> str:
         return f"{column} {splits.value_of(sample, column)}"
 
     return lambda samples, units: pooled(samples, units, lambda sample: f"{strata(sample)} of {part(sample)}", part)

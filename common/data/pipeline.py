@@ -1,37 +1,47 @@
-"""Items from disk to batches on `tf.data`: decoded in parallel, in an order that a seed fixes.
+"""Batches of items from disk with `tf.data`: decoded in parallel, in an order that a seed fixes.
 
-Every random number is drawn from (seed, epoch, photo) and not from a running state, so a training that was
-interrupted and goes on at epoch 7 sees the photos that it would have seen.
+Every random number depends only on (seed, epoch, photo) and not on a generator's state. A training that was interrupted
+and continues at epoch 7 therefore sees the same photos as without the interruption.
 """
+
+from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from common.media import augmentation as augmentations
 from common.media import medium as media
 
+Labels = Sequence[int] | np.ndarray
+Function = Callable[[Any], Any]  # of one tensor or array
+Reader = Callable[..., list[np.ndarray]]  # row numbers (n,) → arrays (n, …)
+
 
 def training_batches(
-    paths, labels, encode, resize, batch_size, seed, preprocess, medium, augmentation=None, first_epoch=0,
-    balanced=False,
+    paths: Sequence[str | os.PathLike], labels: Labels, encode: Function, resize: keras.layers.Layer,
+    batch_size: int, seed: int, preprocess: Function, medium: media.Medium,
+    augmentation: augmentations.Augmentation | None = None, first_epoch: int = 0, balanced: bool = False,
 ) -> tf.data.Dataset:  # fmt: skip
-    """An endless stream of shuffled training batches, one epoch after the other.
+    """Return an endless stream of shuffled training batches, one epoch after the other.
 
     Args:
         paths: the items' files.
-        labels: their targets, (n, …): of classes their indices.
-        encode: brings a target to what the loss takes, as `Targets.encoded` does.
+        labels: the targets of the items, (n, …); for classes, their indices.
+        encode: converts targets to the form that the loss needs, as `Targets.encoded` does.
         resize: the layer of `resizing`.
-        batch_size: items in a batch; an epoch's last batch may be smaller, batches do not cross epochs.
+        batch_size: items per batch; an epoch's last batch may be smaller, because batches do not cross epochs.
         seed: fixes the order and the augmentation of every epoch.
         preprocess: called on float32 batches of RGB 0–255.
-        augmentation: an `Augmentation`, or None.
+        augmentation: the limits of the augmentation, or None.
         first_epoch: the stream starts with this epoch's order.
-        balanced: as many draws in an epoch, but with every class drawn alike often (`balanced_order`).
-        medium: what the items are.
+        balanced: sample as many items per epoch, but all classes equally often (`balanced_order`).
+        medium: the medium of the items.
 
     Returns:
         A dataset of (float32 (batch, height, width, 3), encoded targets); call `fit` with
@@ -40,16 +50,16 @@ def training_batches(
 
     names, labels = _constants(paths, labels)
 
-    def load(path, label, number, epoch):
+    def load(path: tf.Tensor, label: tf.Tensor, number: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         photo_seed = augmentations.photo_seed(seed, epoch, number)
         pixels = _read_resized(path, resize, medium, augmentations.position_of(photo_seed))
         if augmentation:
             pixels = augmentations.augment(pixels, augmentation, photo_seed)
         return pixels, encode(label)
 
-    def epoch_of(epoch):
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _order(labels, seed, epoch, balanced)
-        # Drawn twice in an epoch, a photo should not look the same twice.
+        # A photo that is drawn twice in an epoch should be augmented differently each time.
         numbers = tf.range(len(names)) if balanced else order
         dataset = tf.data.Dataset.from_tensor_slices(
             (tf.gather(names, order), tf.gather(labels, order), numbers, tf.fill(tf.shape(order), epoch))
@@ -63,17 +73,17 @@ def _epochs(first: int) -> tf.data.Dataset:
     return tf.data.Dataset.counter(first, dtype=tf.int32)
 
 
-def epoch_order(photos: int, seed: int, epoch):
-    """The order of an epoch: cached or not, the same seed shows the same photos in the same batches."""
+def epoch_order(photos: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """Return the order of an epoch; the same seed gives the same batches of photos, with or without the cache."""
     return tf.random.experimental.stateless_shuffle(tf.range(photos), seed=tf.stack([seed, epoch]))
 
 
-def balanced_order(labels, seed: int, epoch):
-    """As many draws as there are photos, with replacement: a class by lot, then one of its photos by lot.
+def balanced_order(labels: Labels, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    """Draw as many photos as there are, with replacement: first a random class, then a random photo of it.
 
     Args:
-        labels: (n,) class indices, each class occurring.
-        seed, epoch: the same give the same draws.
+        labels: (n,) class indices; every class must occur.
+        seed, epoch: the same values give the same draws.
     """
     labels = tf.convert_to_tensor(labels, tf.int32)
     chances = -tf.math.log(tf.cast(tf.gather(tf.math.bincount(labels), labels), tf.float32))
@@ -81,16 +91,17 @@ def balanced_order(labels, seed: int, epoch):
     return tf.random.stateless_categorical(chances[None], len(labels), seeds, dtype=tf.int32)[0]
 
 
-def _order(labels, seed, epoch, balanced):
+def _order(labels: tf.Tensor, seed: int, epoch: tf.Tensor, balanced: bool) -> tf.Tensor:
     return balanced_order(labels, seed, epoch) if balanced else epoch_order(len(labels), seed, epoch)
 
 
 def evaluation_batches(
-    paths, labels, encode, resize, batch_size, preprocess, medium, look=media.PLAIN
-) -> tf.data.Dataset:
-    """The items once, in the order given, each looked at in one way; arguments as in `training_batches`."""
+    paths: Sequence[str | os.PathLike], labels: Labels, encode: Function, resize: keras.layers.Layer,
+    batch_size: int, preprocess: Function, medium: media.Medium, look: media.Look = media.PLAIN,
+) -> tf.data.Dataset:  # fmt: skip
+    """Return all items once, in the given order, each in the same look; arguments as in `training_batches`."""
 
-    def load(path, label):
+    def load(path: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = _read_resized(path, resize, medium, look.position)
         return augmentations.turned(pixels, look.turn), encode(label)
 
@@ -99,18 +110,20 @@ def evaluation_batches(
 
 
 def look_batches(
-    paths, looks, resize, batch_size, preprocess, medium, augmentation=None, seeds=None
-) -> tf.data.Dataset:
-    """Items once, in the order given, each looked at in its own way, without targets, on their way to the cache.
+    paths: Sequence[str | os.PathLike], looks: Sequence[media.Look], resize: keras.layers.Layer, batch_size: int,
+    preprocess: Function, medium: media.Medium, augmentation: augmentations.Augmentation | None = None,
+    seeds: Sequence[tuple[int, int]] | None = None,
+) -> tf.data.Dataset:  # fmt: skip
+    """Return all items once, in the given order, each in its own look, without targets, for the cache.
 
     Args:
         paths, resize, batch_size, preprocess, medium: as in `training_batches`.
-        looks: a `medium.Look` for each path.
-        augmentation: an `Augmentation`, or None.
-        seeds: two integers for each path where all looks are augmented views: they fix what each draws.
+        looks: one look for each path.
+        augmentation: the limits of the augmentation, or None.
+        seeds: if all looks are augmented views, two integers for each path that fix its augmentation.
     """
 
-    def load(path, item_seed, turn, position):
+    def load(path: tf.Tensor, item_seed: tf.Tensor, turn: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
         place = augmentations.position_of(item_seed) if seeds else position
         pixels = augmentations.turned(_read_resized(path, resize, medium, place), turn)
         return augmentations.augment(pixels, augmentation, item_seed) if augmentation else pixels
@@ -123,21 +136,22 @@ def look_batches(
 
 
 def training_rows(
-    views, labels, encode, batch_size, dtypes, shapes, seed, first_epoch=0, balanced=False
-) -> tf.data.Dataset:
-    """An endless stream of shuffled batches of cached features, in `training_batches`'s order.
+    views: Sequence[Reader], labels: Labels, encode: Function, batch_size: int, dtypes: Sequence[str],
+    shapes: Sequence[tuple[int, ...]], seed: int, first_epoch: int = 0, balanced: bool = False,
+) -> tf.data.Dataset:  # fmt: skip
+    """Return an endless stream of shuffled batches of cached features, in the order of `training_batches`.
 
     Args:
-        views: for each augmented view a function of row numbers (n,) to a list of arrays (n, …); epoch e takes
-            view e modulo their number. With balanced draws every batch takes the next one, since there a rare photo
-            comes several times in an epoch.
+        views: for each augmented view, a function of row numbers (n,) that returns a list of arrays (n, …). Epoch e
+            uses view e modulo their number. With `balanced`, every batch uses the next view, because a rare photo is
+            drawn several times in an epoch.
         labels: targets of the rows.
         encode, batch_size, seed, first_epoch, balanced: as in `training_batches`.
-        dtypes, shapes: of the arrays' rows.
+        dtypes, shapes: dtype and shape of a row of each array.
     """
     labels = _targets(labels)
 
-    def epoch_of(epoch):
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _order(labels, seed, epoch, balanced)
         batches = tf.data.Dataset.from_tensor_slices((order, tf.gather(labels, order))).batch(batch_size)
         first_view = tf.cast(epoch, tf.int64)
@@ -145,17 +159,20 @@ def training_rows(
             lambda step, rows: (*rows, (first_view + (step if balanced else 0)) % len(views))
         )  # fmt: skip
 
-    def load(numbers, batch, view):
+    def load(numbers: tf.Tensor, batch: tf.Tensor, view: tf.Tensor) -> tuple:
         rows = _rows(lambda numbers, view: views[view](numbers), [numbers, view], dtypes, shapes)
         return rows, encode(batch)
 
     return _epochs(first_epoch).flat_map(epoch_of).map(load, num_parallel_calls=2).prefetch(4)
 
 
-def evaluation_rows(read, labels, encode, batch_size, dtypes, shapes) -> tf.data.Dataset:
-    """Cached features once, in order; arguments as in `training_rows`."""
+def evaluation_rows(
+    read: Reader, labels: Labels, encode: Function, batch_size: int, dtypes: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+) -> tf.data.Dataset:  # fmt: skip
+    """Return all cached features once, in order; arguments as in `training_rows`, and `read` is one view."""
 
-    def load(numbers, batch):
+    def load(numbers: tf.Tensor, batch: tf.Tensor) -> tuple:
         return _rows(read, [numbers], dtypes, shapes), encode(batch)
 
     labels = _targets(labels)
@@ -163,10 +180,13 @@ def evaluation_rows(read, labels, encode, batch_size, dtypes, shapes) -> tf.data
     return batches.map(load, num_parallel_calls=2).prefetch(4)
 
 
-def _rows(read, arguments, dtypes, shapes):
-    """Calls `read` in the pipeline; one tensor for one array, else a tuple of tensors."""
+def _rows(
+    read: Reader, arguments: list[tf.Tensor], dtypes: Sequence[str], shapes: Sequence[tuple[int, ...]]
+) -> tf.Tensor | tuple[tf.Tensor, ...]:
+    """Call `read` in the pipeline; return one tensor for one array, otherwise a tuple of tensors."""
 
-    def as_float32(*values):  # bfloat16 cannot leave a Python function, float16 may be the cache's choice
+    # numpy_function cannot return bfloat16, and the cache may contain float16.
+    def as_float32(*values: np.ndarray) -> list[np.ndarray]:
         return [array.astype("float32") if array.dtype != "float32" else array for array in read(*values)]
 
     tensors = tf.numpy_function(as_float32, arguments, [tf.float32] * len(dtypes), stateful=False)
@@ -177,25 +197,27 @@ def _rows(read, arguments, dtypes, shapes):
 
 
 def steps(photos: int, batch_size: int) -> int:
-    """The number of batches in an epoch."""
+    """Return the number of batches in an epoch."""
     return math.ceil(photos / batch_size)
 
 
-def _constants(paths, labels):
-    """Paths as the bytes that they are to the file system, and targets, as tensors."""
+def _constants(paths: Sequence[str | os.PathLike], labels: Labels) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return paths, as the bytes of the file system, and targets as tensors."""
     return tf.constant([os.fsencode(path) for path in paths]), _targets(labels)
 
 
-def _targets(labels):
-    """Whole numbers as int32, others as float32."""
+def _targets(labels: Labels) -> tf.Tensor:
+    """Return integers as int32, other numbers as float32."""
     labels = np.asarray(labels)
     return tf.constant(labels, tf.int32 if labels.dtype.kind in "iub" else tf.float32)
 
 
-def _read_resized(path, resize, medium, position):
-    """An item's file as float32 pixels of the layer `resize`, RGB 0–255."""
+def _read_resized(
+    path: tf.Tensor, resize: keras.layers.Layer, medium: media.Medium, position: float | tf.Tensor
+) -> tf.Tensor:
+    """Read an item's file as float32 pixels, RGB 0–255, resized by the layer `resize`."""
 
-    def read(name, position):
+    def read(name: bytes, position: np.ndarray) -> np.ndarray:
         return medium.read(os.fsdecode(name), media.Look(position=float(position)))
 
     # Pillow and FFmpeg decode without holding Python's lock, so the parallel map does run in parallel.
@@ -204,5 +226,5 @@ def _read_resized(path, resize, medium, position):
     return tf.ensure_shape(resize(tf.cast(pixels, tf.float32)), resize.compute_output_shape(medium.shape))
 
 
-def _preprocessed(batches, preprocess):
+def _preprocessed(batches: tf.data.Dataset, preprocess: Function) -> tf.data.Dataset:
     return batches.map(lambda x, y: (preprocess(x), y), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -1,4 +1,4 @@
-"""Samples: what is known of each item of a data set, and the CSV file that lists them."""
+"""Samples: the facts about each item of a data set, and the CSV file that lists them."""
 
 import collections
 import csv
@@ -20,13 +20,13 @@ COLUMNS = ("path", "label", "group", "split")
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One item: its file, its label, and what else is known of it.
+    """One item: its file, its label, and further facts.
 
     Attributes:
         path: the file.
-        label: a class; what else it may be, the targets say.
-        group: what must stand on one side of a split together with it; "" for none.
-        split: its side; "" while it has none.
+        label: a class, or another value that the targets define.
+        group: items of one group stay on one side of a split; "" for none.
+        split: its side; "" before the split.
         about: its further columns, such as a domain, a task or a client, name → value.
     """
 
@@ -38,15 +38,15 @@ class Sample:
 
 
 def read_csv(path: pathlib.Path) -> list[Sample]:
-    """Samples from a CSV with the columns `path,label[,group][,split]`; relative paths start at the CSV's folder.
+    """Read samples from a CSV with the columns `path,label[,group][,split]`; paths are relative to the CSV's folder.
 
     Further columns are kept as `about`.
 
     Raises:
-        UserError: a column or a value is missing, a split has another name, or a path stands there twice.
+        UserError: a column or a value is missing, a split has another name, or a path is listed twice.
     """
     folder = path.absolute().parent
-    # File names are bytes to Linux; "surrogateescape" reads those, too, that are not UTF-8.
+    # File names are bytes on Linux; "surrogateescape" also reads names that are not UTF-8.
     with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file)
         missing = {"path", "label"} - set(reader.fieldnames or ())
@@ -65,25 +65,25 @@ def read_csv(path: pathlib.Path) -> list[Sample]:
 def _sample_of_row(row: dict, folder: pathlib.Path, place: str) -> Sample:
     if any(value.strip() for value in row.get(None) or ()):
         raise errors.UserError(
-            f"{place}: more values than the first line has columns; quote a value with a comma in it"
+            f"{place}: more values than columns in the first line; quote values that contain a comma"
         )
     values = {name: (row.get(name) or "").strip() for name in COLUMNS}
     if not values["path"] or not values["label"]:
         raise errors.UserError(f"{place}: path or label is empty")
     if values["split"] and values["split"].lower() not in FOLDER_SPLITS:
-        raise errors.UserError(f"{place}: split is {values['split']!r}, must be train, validation or test")
+        raise errors.UserError(f"{place}: split is {values['split']!r}; it must be train, validation or test")
     values["split"] = FOLDER_SPLITS.get(values["split"].lower(), "")
     return of_row(row | values | {"path": str(folder / pathlib.Path(values["path"]).expanduser())})
 
 
 def of_row(row: dict) -> Sample:
-    """The sample of a row of a CSV with the columns of a sample and perhaps further ones."""
+    """Return the sample of a CSV row, which may have further columns."""
     about = {name.strip(): (value or "").strip() for name, value in row.items() if name and name not in COLUMNS}
     return Sample(**{name: row.get(name) or "" for name in COLUMNS}, about=about)
 
 
 def write_csv(path: pathlib.Path, samples: Iterable[Sample]) -> None:
-    """Writes samples as path,label,group,split and their further columns; `read_csv` takes the file as a source."""
+    """Write samples as path,label,group,split and their further columns; `read_csv` reads the file."""
     samples = list(samples)
     further = list(dict.fromkeys(name for sample in samples for name in sample.about))
     rows = [

@@ -1,11 +1,11 @@
-"""Where samples come from: folders of class folders, a CSV file, a TFDS name, the drawn demo."""
+"""Sources of samples: folders of class folders, a CSV file, a TFDS name, the drawn demo."""
 
 import dataclasses
 import hashlib
 import pathlib
 import sys
 import types
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from common import errors
 from common.data import sample_list, tfds
@@ -16,16 +16,16 @@ from common.media import medium as media
 
 
 def read_source(source: str, cache_directory: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
-    """The items behind `--data`, not yet opened.
+    """Return the items of `--data`, without opening them.
 
     Args:
         source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), or a
             CSV file with the columns `path,label[,group][,split]`.
-        cache_directory: where the demo's drawn photos and exported TFDS photos are put.
-        medium: what the items are.
+        cache_directory: the folder for the demo's drawn photos and for exported TFDS photos.
+        medium: the medium of the items.
 
     Raises:
-        UserError: nothing there, or not laid out as expected.
+        UserError: there are no items, or the layout is not as expected.
     """
     if source == "demo":
         return read_folder(demo_folder(cache_directory), medium)
@@ -44,12 +44,14 @@ def read_source(source: str, cache_directory: pathlib.Path, medium: media.Medium
 
 
 def demo_folder(cache_directory: pathlib.Path) -> pathlib.Path:
-    """The folder of the demo's photos, drawn at the first call."""
+    """Return the folder of the demo's photos, which are drawn at the first call."""
     return drawn_folder(cache_directory / "demo", drawn_photos, drawn_photos.write_photos)
 
 
-def drawn_folder(parent: pathlib.Path, module: types.ModuleType, write) -> pathlib.Path:
-    """`write(folder)` below `parent`, in a folder of its own for each version of the code that draws."""
+def drawn_folder(
+    parent: pathlib.Path, module: types.ModuleType, write: Callable[[pathlib.Path], pathlib.Path]
+) -> pathlib.Path:
+    """Call `write(folder)` with a folder below `parent` that is specific to the version of the drawing code."""
     digest = hashlib.sha256()
     for path in sorted(_files_of(module)):
         digest.update(path.read_bytes())
@@ -57,23 +59,23 @@ def drawn_folder(parent: pathlib.Path, module: types.ModuleType, write) -> pathl
 
 
 def _files_of(module: types.ModuleType) -> set[pathlib.Path]:
-    """The file of a module, and those of the modules of its room that it imports."""
+    """Return the file of a module, and those of the modules that it imports from its package."""
     imported = [each for each in vars(module).values() if isinstance(each, types.ModuleType)]
     neighbours = [each for each in imported if each.__package__ == module.__package__]
     return {pathlib.Path(str(module.__file__))}.union(*map(_files_of, neighbours))
 
 
 def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[str] = ()) -> list[sample_list.Sample]:
-    """Items in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
+    """Return the items in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
 
     Args:
-        folder: with the class folders.
-        medium: what the items are.
-        ignored: names of subfolders that are no class folders.
+        folder: the folder of the class folders.
+        medium: the medium of the items.
+        ignored: names of subfolders that are not class folders.
 
     Raises:
         UserError: no class folders, fewer than two classes, a class folder without items, or another folder beside
-            those of a split.
+            the split folders.
     """
     folder = folder.absolute()
     subfolders = [subfolder for subfolder in _visible_folders(folder) if subfolder.name not in ignored]
@@ -88,32 +90,32 @@ def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[
         samples = _read_class_folders(subfolders, medium)
     if len({sample.label for sample in samples}) < 2:
         hint = (
-            "; skin lesions with a metadata.csv have a recipe of their own"
+            "; for skin lesions with a metadata.csv, use the recipe skin_lesions"
             if (folder / "metadata.csv").is_file()
             else ""
         )
         if len(subfolders) == 1 and len(_visible_folders(subfolders[0])) > 1:
-            hint = f"; the classes seem to lie one folder deeper: give {subfolders[0]}"
+            hint = f"; the classes seem to be one folder deeper; give {subfolders[0]}"
         raise errors.UserError(
-            f"{folder}: a classifier needs at least two class folders with {medium.unit}s in it, such as cats/ and "
+            f"{folder}: a classifier needs at least two class folders with {medium.unit}s, such as cats/ and "
             f"dogs/{hint}"
         )
     return samples
 
 
 def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
-    """Refuses what is beside the folders of a split, which would turn `train` and `test` into classes.
+    """Raise an error for other folders beside split folders, which would make `train` and `test` classes.
 
-    One such name alone is a class: `train` beside `bus`.
+    A single such name is a class, such as `train` beside `bus`.
 
     Args:
-        names: of the folders that are called as a side of a split is.
-        others: the other files or folders with data in them.
+        names: the names of folders that are named like a side of a split.
+        others: the other files or folders with data.
     """
     if others and len({sample_list.FOLDER_SPLITS[name.lower()] for name in names}) > 1:
         raise errors.UserError(
-            f"{others[0]} is beside the folders of a split, {' and '.join(sorted(names))}: put it into one of "
-            "them, move it away, or rename them if they are classes"
+            f"{others[0]} is beside the split folders {' and '.join(sorted(names))}; move it into one of them, move it "
+            "elsewhere, or rename the split folders if they are classes"
         )
 
 
@@ -124,8 +126,8 @@ def _read_class_folders(class_folders: list[pathlib.Path], medium: media.Medium)
         inside = {path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
         if len(inside) > 1 and all(path.parent != folder for path in paths):
             print(
-                f"data: all {medium.unit}s of class {folder.name!r} lie in folders below it, such as {min(inside)!r}, "
-                f"whose names do not count; if these are the classes, give --data {folder}", file=sys.stderr,
+                f"data: all {medium.unit}s of class {folder.name!r} are in subfolders, such as {min(inside)!r}, whose "
+                f"names are ignored; if the subfolders are the classes, give --data {folder}", file=sys.stderr,
             )  # fmt: skip
         samples += [sample_list.Sample(str(path), folder.name) for path in paths]
     return samples

@@ -1,38 +1,43 @@
-"""Who trains, who chooses, who judges: splits by class and by group, made from lists of samples.
+"""Splits into training, validation and test data, by class and by group, made from lists of samples.
 
 A group (a patient, a camera, a burst of the same scene) is never divided, and neither are copies of one file.
 """
+
+from __future__ import annotations
 
 import collections
 import dataclasses
 import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Self
+from typing import Any, Self
 
+import keras
 import numpy as np
+import tensorflow as tf
 from scipy import sparse
 from sklearn.utils import class_weight
 
 from common import errors
 from common.data import pipeline, sample_list
 from common.data import targets as kinds
+from common.media import augmentation as augmentations
 from common.media import medium as media
 
 DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.15}
-DEMO_FRACTIONS = {"validation": 0.2, "test": 0.6}  # 20 photos of each class train, enough to test on stay
+DEMO_FRACTIONS = {"validation": 0.2, "test": 0.6}  # leaves 20 photos of each class to train, and enough to test
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Splits:
-    """Who trains, who chooses, who judges.
+    """The training, validation and test samples of a run.
 
     Attributes:
-        source: the `--data` that it came from.
-        medium: what the items are.
+        source: the value of `--data`.
+        medium: the medium of the items.
         targets: what is learnt from them.
         train, validation, test: lists of samples.
-        quality: what was found of the data, such as `file_checks.summarise`, plus `skipped`, for results.json.
-        content_of: path → what copies share: the sha256 of the file.
+        quality: facts about the data for results.json, such as `file_checks.summarise`, and `skipped`.
+        content_of: path → the sha256 of the file, which copies share.
     """
 
     source: str
@@ -45,8 +50,11 @@ class Splits:
     content_of: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, source, medium, targets, samples, quality, content_of, **further) -> Self:
-        """The splits that samples with their sides make; arguments as the attributes."""
+    def of(
+        cls, source: str, medium: media.Medium, targets: kinds.Targets, samples: Sequence[sample_list.Sample],
+        quality: dict, content_of: dict[str, str], **further: Any,
+    ) -> Self:  # fmt: skip
+        """Make splits from samples that have their sides; the arguments are like the attributes."""
         sides = {name: [sample for sample in samples if sample.split == name] for name in sample_list.SPLIT_NAMES}
         return cls(
             source=source, medium=medium, targets=targets.seen(samples), **sides, quality=quality,
@@ -55,27 +63,30 @@ class Splits:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """A class's index is its place here; none where the targets are no classes."""
+        """The names of the classes, in the order of their indices; empty if the targets are not classes."""
         return getattr(self.targets, "class_names", ())
 
     def contents(self, split: str) -> list[str]:
-        """What the files of a split's items hold, as `content_of` names it."""
+        """Return the content hashes (`content_of`) of a split's items."""
         return [self.content_of[sample.path] for sample in getattr(self, split)]
 
     def labels(self, split: str) -> np.ndarray:
-        """The targets of a split's items, (n, …): of classes their indices, int64 (n,)."""
+        """Return the targets of a split's items, (n, …); for classes their indices, int64 (n,)."""
         return self.targets.array(getattr(self, split))
 
     def paths(self, split: str) -> list[str]:
-        """The files of a split's items."""
+        """Return the files of a split's items."""
         return [sample.path for sample in getattr(self, split)]
 
     def groups(self, split: str) -> list[str]:
-        """The groups of a split's items, "" where one has none."""
+        """Return the groups of a split's items, "" for an item without a group."""
         return [sample.group for sample in getattr(self, split)]
 
-    def generators(self, resize, preprocess, batch_size, seed, augmentation=None, first_epoch=0, balanced=False):
-        """`train_generator, val_generator, test_generator`; arguments as in `common.data.pipeline`."""
+    def generators(
+        self, resize: keras.layers.Layer, preprocess: pipeline.Function, batch_size: int, seed: int,
+        augmentation: augmentations.Augmentation | None = None, first_epoch: int = 0, balanced: bool = False,
+    ) -> tuple[tf.data.Dataset, tf.data.Dataset, tf.data.Dataset]:  # fmt: skip
+        """Return `train_generator, val_generator, test_generator`; arguments as in `common.data.pipeline`."""
         shape = {"encode": self.targets.encoded, "resize": resize, "batch_size": batch_size, "medium": self.medium}
         train_generator = pipeline.training_batches(
             self.paths("train"), self.labels("train"), **shape, seed=seed, preprocess=preprocess,
@@ -88,27 +99,27 @@ class Splits:
         return train_generator, val_generator, test_generator
 
     def counts(self, split: str = "train") -> np.ndarray:
-        """How many items of each class a split has, int64 (classes,)."""
+        """Return the number of items of each class in a split, int64 (classes,)."""
         return np.bincount(self.labels(split), minlength=len(self.class_names))
 
     def class_weights(self) -> dict[int, float]:
-        """`class_weight` for `fit`, with which every class counts alike: n / (classes x items of the class)."""
+        """Return the `class_weight` for `fit` that gives all classes equal weight: n / (classes x its items)."""
         labels = self.labels("train")
         present = np.unique(labels)
         weights = class_weight.compute_class_weight("balanced", classes=present, y=labels)
         return dict(zip(present.tolist(), weights.tolist(), strict=True))
 
     def parts(self, column: str) -> dict[str, Self]:
-        """One `Splits` for each domain, task or client: the samples of each value of a column, on their sides.
+        """Return one `Splits` for each value of a column, such as a domain, task or client.
 
-        Every part has the same targets. `parts.by_column` gives each its share of every side, whole groups on one
-        side of all parts together.
+        Samples keep their sides, and all parts have the same targets. `parts.by_column` gives each part its share of
+        every side; a group is on one side in all parts.
 
         Args:
-            column: of the samples' `about`.
+            column: a column of the samples' `about`.
 
         Raises:
-            UserError: no such column, or a part has nobody to train, validate or test with.
+            UserError: no such column, or a part has no samples to train, validate or test with.
         """
         found: dict[str, dict[str, list]] = {}
         for side in sample_list.SPLIT_NAMES:
@@ -126,7 +137,7 @@ class Splits:
         }
 
     def summary(self) -> dict:
-        """The `data` section of results.json."""
+        """Return the `data` section of results.json."""
         sides = {name: getattr(self, name) for name in sample_list.SPLIT_NAMES}
         sizes = {name: len(side) for name, side in sides.items()}
         per_split = {name: self.targets.summary(side) for name, side in sides.items()}
@@ -134,25 +145,25 @@ class Splits:
 
 
 def value_of(sample: sample_list.Sample, column: str) -> str:
-    """A sample's value in a further column.
+    """Return a sample's value in a further column.
 
     Raises:
-        UserError: it has none.
+        UserError: the sample has no value.
     """
     if not sample.about.get(column):
         raise errors.UserError(
-            f"{sample.path}: no {column}; the data needs a column {column!r} with a value everywhere"
+            f"{sample.path}: no {column}; the data needs a column {column!r} with a value in every row"
         )
     return sample.about[column]
 
 
-def seed_of(config) -> int:
-    """That of the split: its own, or the run's."""
+def seed_of(config: Any) -> int:
+    """Return the seed of the split: `split_seed`, or the run's seed if that is None."""
     return config.seed if config.split_seed is None else config.split_seed
 
 
-def fractions_of(config, default: dict[str, float]) -> tuple[float, float]:
-    """The fractions to validate and to test with, those of the data where the flags name none."""
+def fractions_of(config: Any, default: dict[str, float]) -> tuple[float, float]:
+    """Return the fractions of validation and test data from the flags, or the default fractions."""
     return config.validation_fraction or default["validation"], config.test_fraction or default["test"]
 
 
@@ -163,7 +174,7 @@ Strata = Callable[[sample_list.Sample], str]
 
 
 def by_label(sample: sample_list.Sample) -> str:
-    """A sample's class, to stratify by."""
+    """Return a sample's class, to stratify by it."""
     return sample.label
 
 
@@ -171,21 +182,21 @@ def split(
     samples: list[sample_list.Sample], units: dict[str, str], seed: int, validation_fraction: float,
     test_fraction: float, by_group: bool = False, strata: Strata = by_label,
 ) -> list[sample_list.Sample]:  # fmt: skip
-    """Puts every item on one side: stratified by class, whole groups, copies of one file together.
+    """Assign every item one side, stratified by class; groups and copies of one file are not divided.
 
-    scikit-learn's `StratifiedGroupKFold` makes folds of equal size only, and may leave a rare class out of a
-    fold. Here every side gets its fraction of every class and at least one group of each; groups are dealt out
-    from the largest to the smallest (Sechidis et al. 2011, iterative stratification, uses the same greedy need).
+    scikit-learn's `StratifiedGroupKFold` makes only folds of equal size, and may leave a rare class out of a
+    fold. Here every side gets its fraction of every class and at least one group of each. Groups are assigned from the
+    largest to the smallest (Sechidis et al. 2011, iterative stratification, uses the same greedy need).
 
-    Splits that the source gives are kept; a missing validation or test side is taken from the training photos.
+    Splits in the source are kept; a missing validation or test side is taken from the training photos.
 
     Args:
         samples: usable photos.
         units: path → name of the unit that must stay on one side (`units_of`).
         seed: fixes the split.
-        validation_fraction, test_fraction: of all photos, each in 0–1.
-        by_group: the fractions are of the units instead: one with four photos counts as much as one with one.
-        strata: gives what is called a class here.
+        validation_fraction, test_fraction: fractions of all photos, each in 0–1.
+        by_group: the fractions count units instead of photos: a unit of four photos counts as much as a unit of one.
+        strata: returns the class of a sample for the stratification.
 
     Raises:
         UserError: a class has too few groups for three sides, or the fractions leave nothing to train on.
@@ -198,10 +209,12 @@ def split(
                      "test": test_fraction}  # fmt: skip
         return _deal_out(samples, units, seed, fractions, by_group, strata)
     if "" in given or "train" not in given:
-        raise errors.UserError("--data gives splits to some files only, or none to train on; give all or none")
+        raise errors.UserError(
+            "--data gives a split for some files only, or no training files; give a split for all files or for none"
+        )
     for side, fraction in (("test", test_fraction), ("validation", validation_fraction)):
         if side not in given:
-            print(f"data: no {side} split given, so {fraction:.0%} of the training files are taken", file=sys.stderr)
+            print(f"data: no {side} split given, so {fraction:.0%} of the training files are used", file=sys.stderr)
             train = [sample for sample in samples if sample.split == "train"]
             shares = {"train": 1 - fraction, side: fraction}
             dealt = {sample.path: sample for sample in _deal_out(train, units, seed, shares, by_group, strata)}
@@ -210,7 +223,7 @@ def split(
 
 
 def units_of(samples: list[sample_list.Sample], contents: dict[str, str]) -> dict[str, str]:
-    """Path → the unit that must stay on one side: photos that share a group or their content, also through others.
+    """Return path → unit that stays on one side: photos connected by groups or contents, directly or through others.
 
     Args:
         samples: the photos.
@@ -223,11 +236,11 @@ def units_of(samples: list[sample_list.Sample], contents: dict[str, str]) -> dic
 
 
 def connected(items: Iterable[Hashable], pairs: Iterable[Sequence]) -> dict:
-    """Item → the number of what hangs together by pairs, also through others.
+    """Return item → number of its connected component.
 
     Args:
-        items: all there are; repeated ones count once.
-        pairs: of items.
+        items: all items; repeated items count once.
+        pairs: pairs of connected items.
     """
     number = {item: place for place, item in enumerate(dict.fromkeys(items))}
     links = [(number[first], number[second]) for first, second in pairs]
@@ -238,9 +251,10 @@ def connected(items: Iterable[Hashable], pairs: Iterable[Sequence]) -> dict:
 
 
 def _deal_out(
-    samples, unit_of: dict[str, str], seed: int, fractions: dict[str, float], by_group: bool, strata: Strata
-) -> list[sample_list.Sample]:
-    """Gives every sample one of the sides named in `fractions`."""
+    samples: Sequence[sample_list.Sample], unit_of: dict[str, str], seed: int, fractions: dict[str, float],
+    by_group: bool, strata: Strata,
+) -> list[sample_list.Sample]:  # fmt: skip
+    """Assign every sample one of the sides in `fractions`."""
     members = collections.defaultdict(list)
     for sample in samples:
         members[unit_of[sample.path]].append(sample)
@@ -253,7 +267,7 @@ def _deal_out(
     for unit in units:
         labels = _labels(unit, by_group, strata)
 
-        def urgency(side, labels=labels):
+        def urgency(side: str, labels: collections.Counter = labels) -> float:
             return sum(n * open_needs[side][label] / needs[side][label] for label, n in labels.items())
 
         side = max(fractions, key=urgency)
@@ -265,14 +279,16 @@ def _deal_out(
     return dealt
 
 
-def _labels(unit, by_group: bool, strata: Strata) -> collections.Counter:
-    """How much a unit counts for each class that it has items of: 1 for each item, or 1 in all."""
+def _labels(unit: Sequence[sample_list.Sample], by_group: bool, strata: Strata) -> collections.Counter:
+    """Return the count of a unit for each of its classes: the number of its items, or 1 with `by_group`."""
     labels = collections.Counter(map(strata, unit))
     return collections.Counter(set(labels)) if by_group else labels
 
 
-def _needs(units, fractions, by_group: bool, strata: Strata) -> dict[str, dict[str, float]]:
-    """How many items (or groups) of each class every side should get: its fraction, at least one, the rest trains."""
+def _needs(
+    units: Sequence[Sequence[sample_list.Sample]], fractions: dict[str, float], by_group: bool, strata: Strata
+) -> dict[str, dict[str, int]]:
+    """Return the items (or groups) of each class for every side: its fraction, at least one, the rest for train."""
     groups = sum((_labels(unit, True, strata) for unit in units), collections.Counter())
     counts = sum((_labels(unit, by_group, strata) for unit in units), collections.Counter())
     poor = sorted(label for label in counts if groups[label] < len(fractions))
@@ -289,20 +305,20 @@ def _needs(units, fractions, by_group: bool, strata: Strata) -> dict[str, dict[s
     return {"train": train} | needs
 
 
-def _check_every_class(samples, sides, strata: Strata) -> None:
-    """Refuses a split in which a class is missing on a side: large groups can bring that about."""
+def _check_every_class(samples: Sequence[sample_list.Sample], sides: Iterable[str], strata: Strata) -> None:
+    """Raise an error if a class is missing on a side, which can happen with large groups."""
     present = {(sample.split, strata(sample)) for sample in samples}
     for label in sorted({label for _, label in present}):
         for side in sides:
             if (side, label) not in present:
                 raise errors.UserError(
-                    f"no group of class {label!r} fits into {side}: its groups are too large or too "
-                    "few; try another --split-seed or other fractions"
+                    f"no group of class {label!r} fits into {side}; its groups are too large or too few, so try "
+                    "another --split-seed or other fractions"
                 )
 
 
 def check_leaks(samples: list[sample_list.Sample], contents: dict[str, str]) -> None:
-    """Stops when a group or a file's content stands on two sides.
+    """Raise an error if a group or a file's content is on two sides.
 
     Raises:
         UserError: names the group or two of the files.
@@ -312,7 +328,7 @@ def check_leaks(samples: list[sample_list.Sample], contents: dict[str, str]) -> 
     for sample in samples:
         if sample.group and side_of_group.setdefault(sample.group, sample.split) != sample.split:
             raise errors.UserError(
-                f"leak: group {sample.group!r} is both in {side_of_group[sample.group]} and in "
+                f"leak: group {sample.group!r} is in both {side_of_group[sample.group]} and "
                 f"{sample.split}; a group must stay on one side"
             )
         first = first_of_content.setdefault(contents[sample.path], sample)

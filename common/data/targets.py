@@ -1,7 +1,9 @@
 """Targets: what is learnt from an item.
 
-The splits of a run and its saved model carry them. A further kind is a subclass of `Targets`.
+They are stored in the splits of a run and in its saved model. A further kind is a subclass of `Targets`.
 """
+
+from __future__ import annotations
 
 import collections
 import dataclasses
@@ -12,18 +14,19 @@ import numpy as np
 import tensorflow as tf
 
 from common import errors
+from common.data import sample_list
 
-KINDS: dict[str, type["Targets"]] = {}  # by their names
+KINDS: dict[str, type[Targets]] = {}  # by name
 
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
-    """One kind of target; the fields of a subclass are what it knows of a data set, and are saved with a model.
+    """One kind of target; the fields of a subclass describe a data set and are saved with a model.
 
     Attributes:
-        name: of the kind, as a saved model has it.
+        name: the name of the kind in a saved model.
         shown: the keys of an `answer` that `predict` prints.
-        too_little, needed: what is said of samples that are not `enough`.
+        too_little, needed: texts of messages about samples that are not `enough`.
     """
 
     name: ClassVar[str]
@@ -31,40 +34,40 @@ class Targets:
     too_little: ClassVar[str] = "no samples are"
     needed: ClassVar[str] = "there is nothing to learn from"
 
-    def __init_subclass__(cls, **options: Any):
+    def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         KINDS[cls.name] = cls
 
-    def seen(self, samples: Sequence) -> Self:
-        """The targets of a data set: what a model must know of all of them.
+    def seen(self, samples: Sequence[sample_list.Sample]) -> Self:
+        """Return the targets with what a model must know of all samples of a data set.
 
         Args:
-            samples: all usable `sample_list.Sample`s, on their sides.
+            samples: all usable samples of all sides.
         """
         return self
 
-    def enough(self, samples: Sequence) -> bool:
-        """Whether anything can be learnt from samples."""
+    def enough(self, samples: Sequence[sample_list.Sample]) -> bool:
+        """Return whether the samples are enough to learn from."""
         return bool(samples)
 
-    def strata(self, sample) -> str:
-        """What a sample is stratified by: every side gets its share of each. "" for all alike."""
+    def strata(self, sample: sample_list.Sample) -> str:
+        """Return the stratum of a sample; every side gets its share of each. "" if there is only one."""
         return ""
 
-    def of(self, sample) -> Any:
-        """The target of a sample, a number or an array.
+    def of(self, sample: sample_list.Sample) -> Any:
+        """Return the target of a sample, a number or an array.
 
         Raises:
-            UserError: its label is none.
+            UserError: the sample's label is not a valid target.
         """
         raise NotImplementedError
 
-    def encoded(self, values):
-        """A tensor of targets as a loss takes them, of a tensor or array of what `of` gives."""
+    def encoded(self, values: Any) -> tf.Tensor:
+        """Return a tensor of targets for the loss, from a tensor or array of values of `of`."""
         raise NotImplementedError
 
     def answer(self, output: np.ndarray) -> dict:
-        """What a model's output says, as plain numbers and strings, by the names of columns."""
+        """Return the meaning of a model's output as column name → plain number or string."""
         raise NotImplementedError
 
     @property
@@ -72,33 +75,33 @@ class Targets:
         """The keys of an answer."""
         return self.shown
 
-    def judged(self, sample, output: np.ndarray) -> dict:
-        """An answer beside the truth, by the names of the columns of predictions.csv."""
+    def judged(self, sample: sample_list.Sample, output: np.ndarray) -> dict:
+        """Return an answer with the true target, by the column names of predictions.csv."""
         raise NotImplementedError
 
-    def summary(self, samples: Sequence) -> dict:
-        """What one side has, for results.json."""
+    def summary(self, samples: Sequence[sample_list.Sample]) -> dict:
+        """Return counts of one side, for results.json."""
         return {"n": len(samples)}
 
     def about(self) -> dict:
-        """What results.json and an export say of the targets."""
+        """Return the description of the targets in results.json and in an export."""
         return dataclasses.asdict(self)
 
-    def array(self, samples: Sequence) -> np.ndarray:
-        """The targets of samples, (n, …)."""
+    def array(self, samples: Sequence[sample_list.Sample]) -> np.ndarray:
+        """Return the targets of samples, (n, …)."""
         return np.array([self.of(sample) for sample in samples])
 
     def saved(self) -> dict:
-        """Its kind and fields, for `restored`."""
+        """Return the kind and the fields, for `restored`."""
         return {"name": self.name} | dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class Classes(Targets):
-    """One of several classes; a class's index is its place in the list.
+    """One of several classes; the index of a class is its position in the list.
 
     Attributes:
-        class_names: sorted; none before a data set is seen.
+        class_names: sorted; empty before a data set is seen.
     """
 
     name = "classes"
@@ -108,63 +111,63 @@ class Classes(Targets):
 
     class_names: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))
 
-    def seen(self, samples):
-        return Classes(tuple(sorted({sample.label for sample in samples})))
+    def seen(self, samples: Sequence[sample_list.Sample]) -> Self:
+        return dataclasses.replace(self, class_names=tuple(sorted({sample.label for sample in samples})))
 
-    def enough(self, samples):
+    def enough(self, samples: Sequence[sample_list.Sample]) -> bool:
         return len({sample.label for sample in samples}) > 1
 
-    def strata(self, sample):
+    def strata(self, sample: sample_list.Sample) -> str:
         return sample.label
 
-    def of(self, sample):
+    def of(self, sample: sample_list.Sample) -> int:
         return self.class_names.index(sample.label)
 
-    def array(self, samples):
+    def array(self, samples: Sequence[sample_list.Sample]) -> np.ndarray:
         index = {name: number for number, name in enumerate(self.class_names)}
         return np.array([index[sample.label] for sample in samples], dtype="int64")
 
-    def encoded(self, values):
+    def encoded(self, values: Any) -> tf.Tensor:
         return tf.one_hot(values, len(self.class_names))
 
-    def answer(self, output):
+    def answer(self, output: np.ndarray) -> dict:
         best = int(output.argmax())
         probabilities = {f"p_{name}": float(value) for name, value in zip(self.class_names, output, strict=True)}
         return {"label": self.class_names[best], "probability": float(output[best])} | probabilities
 
     @property
-    def columns(self):
+    def columns(self) -> tuple[str, ...]:
         return *self.shown, *(f"p_{name}" for name in self.class_names)
 
-    def judged(self, sample, output):
+    def judged(self, sample: sample_list.Sample, output: np.ndarray) -> dict:
         told = self.answer(output)
         predicted, confidence = told.pop("label"), told.pop("probability")
         correct = int(predicted == sample.label)
         return {"label": sample.label, "predicted": predicted, "confidence": confidence, "correct": correct} | told
 
-    def about(self):
+    def about(self) -> dict:
         return {"class_names": list(self.class_names)}
 
-    def summary(self, samples):
+    def summary(self, samples: Sequence[sample_list.Sample]) -> dict:
         return dict(sorted(collections.Counter(sample.label for sample in samples).items()))
 
 
-CLASSES = Classes()  # of a data set that was not seen yet
+CLASSES = Classes()  # before a data set is seen
 
 
 def restored(saved: dict) -> Targets:
-    """Targets from what `Targets.saved` gives.
+    """Return targets from the result of `Targets.saved`.
 
     Raises:
-        UserError: this version does not have them.
+        UserError: this version does not know these targets.
     """
     name = saved.get("name") if isinstance(saved, dict) else None
     if not isinstance(name, str) or name not in KINDS:
-        raise errors.UserError(f"{name!r} are no targets of this version; there are {', '.join(sorted(KINDS))}")
+        raise errors.UserError(f"this version has no targets {name!r}; it has {', '.join(sorted(KINDS))}")
     try:
         return KINDS[name](**{key: value for key, value in saved.items() if key != "name"})
     except TypeError as error:
-        raise errors.UserError(f"targets {name}: not as this version writes them ({error})") from error
+        raise errors.UserError(f"targets {name}: not in this version's format ({error})") from error

@@ -1,9 +1,11 @@
-"""Image classification sets of TensorFlow Datasets, written out as class folders."""
+"""Image classification data sets of TensorFlow Datasets, exported as class folders."""
 
 import logging
 import pathlib
 import shutil
 import socket
+from collections.abc import Mapping
+from typing import Any
 
 import tqdm
 
@@ -14,21 +16,21 @@ SPLITS = ("train", "validation", "test")
 
 
 def export(name: str, folder: pathlib.Path) -> pathlib.Path:
-    """Downloads a data set if need be and writes its photos into class folders, the files' bytes as they are.
+    """Download a data set if necessary and write its photos, with unchanged bytes, into class folders.
 
     Args:
-        name: as in the catalogue (https://www.tensorflow.org/datasets/catalog), with `:version` or `/config`.
-        folder: the photos go to `folder/<name>/<version>/[<split>/]<class>/<number>.jpg` (or `.png`).
+        name: the name in the catalogue (https://www.tensorflow.org/datasets/catalog), with `:version` or `/config`.
+        folder: the photos are written to `folder/<name>/<version>/[<split>/]<class>/<number>.jpg` (or `.png`).
 
     Returns:
-        The folder of the class folders (of the split folders where the set has more than one of them).
+        The folder of the class folders, or of the split folders if the data set has more than one split.
 
     Raises:
         UserError: no such data set, no image and label in it, or no network to download it.
     """
-    import tensorflow_datasets as tfds  # Takes two seconds, so only who asks for it pays.
+    import tensorflow_datasets as tfds  # The import takes two seconds, so it is done only here.
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of every version that is not there yet.
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS warns of every version that is not downloaded yet.
     try:
         builder = tfds.builder(name)
     except Exception as error:  # TFDS raises DatasetNotFoundError and, for a bad version, AssertionError.
@@ -43,30 +45,30 @@ def export(name: str, folder: pathlib.Path) -> pathlib.Path:
     return destination
 
 
-def _check_features(name: str, features) -> None:
+def _check_features(name: str, features: Mapping[str, Any]) -> None:
     if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
-        raise errors.UserError(f"tfds:{name}: not an image classification set, it has {', '.join(features)}")
+        raise errors.UserError(f"tfds:{name}: not an image classification data set; it has {', '.join(features)}")
 
 
-def _prepare(name: str, builder) -> None:
-    """Downloads; says at once when there is no network, where TFDS would try for three minutes."""
+def _prepare(name: str, builder: Any) -> None:
+    """Download the data set; without a network, fail at once, while TFDS would retry for three minutes."""
     if builder.is_prepared():
         return
     try:
         socket.create_connection(DOWNLOAD_HOST, timeout=5).close()
     except OSError as error:
         raise errors.UserError(
-            f"tfds:{name} is not in {builder.data_dir} and cannot be downloaded (no network?): run once where there is "
-            "a network, or give a folder of class folders as --data"
+            f"tfds:{name} is not in {builder.data_dir} and cannot be downloaded (no network?); run once on a machine "
+            "with a network, or give a folder of class folders as --data"
         ) from error
     try:
         builder.download_and_prepare()
-    except Exception as error:  # Anything may go wrong in another's download; the first line says what.
+    except Exception as error:  # A download can fail in many ways; the first line of the error tells which.
         raise errors.UserError(f"tfds:{name}: the download failed: {str(error).splitlines()[0]}") from error
 
 
-def _write_photos(builder, destination: pathlib.Path) -> None:
-    """Writes all splits into a temporary folder that gets its final name when it is complete."""
+def _write_photos(builder: Any, destination: pathlib.Path) -> None:
+    """Write all splits into a temporary folder that gets its final name when it is complete."""
     import tensorflow_datasets as tfds
 
     temporary = destination.with_name(f".{destination.name}-unfinished")
@@ -75,7 +77,7 @@ def _write_photos(builder, destination: pathlib.Path) -> None:
     class_names = builder.info.features["label"].names
     for split in splits:
         target = temporary / split if len(splits) > 1 else temporary
-        # Without decoding, the files come as they were put in, a JPEG is not compressed a second time.
+        # Without decoding, the files stay as they were stored, so a JPEG is not compressed again.
         dataset = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
         total = builder.info.splits[split].num_examples
         for number, example in enumerate(

@@ -77,7 +77,7 @@ def accuracy_noise(accuracy: float, count: int) -> float:
     return max((accuracy * (1 - accuracy) / count) ** 0.5, 1 / count) + 1e-6  # 1e-6 allows for rounding
 
 
-def balanced_accuracy_noise(balanced_accuracy: float, counts: Sequence[int]) -> float:
+def balanced_accuracy_noise(balanced_accuracy: float, counts: np.ndarray | Sequence[int]) -> float:
     """Return how far a balanced accuracy (0..1) may be off by chance.
 
     This is its standard error if all classes are equally hard. A few photos of a rare class count as much as hundreds

@@ -82,7 +82,7 @@ def test_what_nobody_has_defined_is_refused():
     for name in ("nowhere", "os.path", "../photos", ""):
         with pytest.raises(errors.UserError):
             medium.restored({"name": name})
-    with pytest.raises(errors.UserError, match="'boxes' are no targets of this version; there are classes"):
+    with pytest.raises(errors.UserError, match="this version has no targets 'boxes'; it has classes"):
         targets.restored({"name": "boxes"})
 
 

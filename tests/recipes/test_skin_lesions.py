@@ -214,9 +214,9 @@ def changed(rows, line, column, value):
     [
         (lambda rows: [row[1:] for row in rows], "no column 'lesion_id'"),
         (lambda rows: changed(rows, 5, "dx", "melanoma"), "line 5: unknown diagnosis 'melanoma'"),
-        (lambda rows: rows[:-1], "no row: metadata.csv does not name it"),
-        (lambda rows: [*rows, ["x", "x", "nv", "", "", "", ""]], "no image: there is no file of that name for 'x'"),
-        (lambda rows: [*rows, rows[-1]], "stands in line"),
+        (lambda rows: rows[:-1], "no row: metadata.csv does not list it"),
+        (lambda rows: [*rows, ["x", "x", "nv", "", "", "", ""]], "no image: there is no file named 'x'"),
+        (lambda rows: [*rows, rows[-1]], "is listed in line"),
         (lambda rows: changed(rows, 7, "age", "old"), "line 7: not an age"),
     ],
     ids=["column", "diagnosis", "row", "image", "twice", "age"],

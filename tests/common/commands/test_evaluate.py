@@ -199,7 +199,7 @@ def test_groups_named_like_those_of_the_training_are_pointed_out(run, new, tmp_p
     table = [[new / name / "1.png", name, "p1" if name == "dark" else "p2"] for name in NAMES]
     files.write_csv(tmp_path / "table.csv", ["path", "label", "group"], table)
     assert evaluate.command(run, tmp_path / "table.csv", name="new") == 0
-    assert results_of(run)["data"]["groups_of_the_run"] == ["p1"] and "groups p1 also name" in capsys.readouterr().err
+    assert results_of(run)["data"]["groups_of_the_run"] == ["p1"] and "groups named p1" in capsys.readouterr().err
 
 
 def test_a_run_with_a_target_is_judged_at_its_threshold(run, new, capsys):

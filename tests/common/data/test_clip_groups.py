@@ -103,15 +103,21 @@ def test_train_and_test_folders_give_the_split(tmp_path):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["hug/1.jpg", "hug/2.jpg", "kick/a.avi"], r"hug: photos lie directly in .*such as 1.jpg.* hug/<clip>/1.jpg"),
-        (["hug/1.jpg", "hug/a/1.jpg", "kick/a.avi"], "hug: photos lie directly in this class folder"),
-        (["hug/a/1.jpg", "hug/a/b.avi", "kick/a.avi"], r"hug/a: has both photos, such as 1.jpg, and clips, .* b.avi"),
-        (["hug/a/1.jpg", "hug/a/b/1.jpg", "kick/a.avi"], r"hug/a: has both photos, such as 1.jpg, and clips, .* b;"),
-        (["hug/a.avi", "hug/a/1.jpg", "kick/b.avi"], r"hug/a and a.avi have one name"),
-        (["hug/a.avi", "hug/a.mp4", "kick/b.avi"], r"hug/a.avi and a.mp4 have one name"),
+        (["hug/1.jpg", "hug/2.jpg", "kick/a.avi"], r"hug: photos are directly in .*such as 1.jpg.* hug/<clip>/1.jpg"),
+        (["hug/1.jpg", "hug/a/1.jpg", "kick/a.avi"], "hug: photos are directly in this class folder"),
+        (
+            ["hug/a/1.jpg", "hug/a/b.avi", "kick/a.avi"],
+            r"hug/a: contains both photos, such as 1.jpg, and clips, .* b.avi",
+        ),
+        (
+            ["hug/a/1.jpg", "hug/a/b/1.jpg", "kick/a.avi"],
+            r"hug/a: contains both photos, such as 1.jpg, and clips, .* b\.",
+        ),
+        (["hug/a.avi", "hug/a/1.jpg", "kick/b.avi"], r"hug/a and a.avi have the same name"),
+        (["hug/a.avi", "hug/a.mp4", "kick/b.avi"], r"hug/a.avi and a.mp4 have the same name"),
         (["hug/a.txt", "kick/a.avi"], r"hug: no clips in this class folder; fill it or remove it .*\.avi"),
-        (["hug/a.avi"], "at least two class folders with clips in it"),
-        (["a.avi", "b.avi"], "at least two class folders with clips in it"),
+        (["hug/a.avi"], "at least two class folders with clips"),
+        (["a.avi", "b.avi"], "at least two class folders with clips"),
     ],
 )
 def test_a_folder_that_is_laid_out_otherwise_is_explained(names, message, tmp_path):
@@ -136,7 +142,7 @@ def test_the_paths_of_a_csv_start_at_its_folder(tmp_path, capsys):
     first, second = clip_groups.load(str(tmp_path / "list.csv"), tmp_path)
     assert first == sample_list.Sample(str(tmp_path / "hug" / "a.avi"), "hugs", "", "train")
     assert second == sample_list.Sample("/else/frames", "kicks", "", "test")
-    assert "say no group" in capsys.readouterr().err
+    assert "contain no group" in capsys.readouterr().err
 
 
 def test_sources_that_are_not_there_are_explained(tmp_path):
@@ -156,7 +162,7 @@ def test_a_person_of_the_demo_is_one_group_in_all_classes(tmp_path, monkeypatch,
     assert all(sample.path.startswith(str(tmp_path / "demo_clips")) for sample in samples)
     sides = splits.split(samples, splits.units_of(samples, {each.path: each.path for each in samples}), 0, 0.3, 0.3)
     assert len({(sample.group, sample.split) for sample in sides}) == 3
-    assert "say no group" not in capsys.readouterr().err
+    assert "contain no group" not in capsys.readouterr().err
     assert {sample.group for sample in clip_groups.load("demo", tmp_path, "c01|c02")} == {"c01", "c02"}
 
 
@@ -215,15 +221,15 @@ def test_names_without_groups_are_said(tmp_path, capsys):
     lay_out(tmp_path, LETTERS)
     assert groups_of(load(tmp_path)) == [""] * 4
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and "nobody knows which belong together" in said and "--group-pattern" in said
+    assert said.count("\n") == 1 and "it is unknown which clips belong together" in said and "--group-pattern" in said
 
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(g", "no regular expression"),
-        ("*", "no regular expression"),
-        ("a{99999999999999999999}", "no regular expression"),
+        ("(g", "not a valid regular expression"),
+        ("*", "not a valid regular expression"),
+        ("a{99999999999999999999}", "not a valid regular expression"),
         ("(s)(e)", "has 2 pairs of parentheses"),
         ("person", "finds no group in 4 of the 4 clips' names, such as 'set1_seq03_13_3_1'"),
         ("", "finds no group in 4 of the 4"),  # it matches everywhere, and nothing
@@ -247,7 +253,7 @@ def test_a_csv_with_groups_keeps_them_and_takes_no_pattern(tmp_path, capsys):
     (tmp_path / "list.csv").write_text("path,label,group\nv_x_g01_c01.avi,a,ann\nv_x_g01_c02.avi,b,\n")
     assert [sample.group for sample in clip_groups.load(str(tmp_path / "list.csv"), tmp_path)] == ["ann", ""]
     assert capsys.readouterr().err == ""
-    assert "gives groups already; leave the option out" in refusal(tmp_path / "list.csv", "c..")
+    assert "already has groups; remove the option" in refusal(tmp_path / "list.csv", "c..")
 
 
 # UCF101's official splits.
@@ -317,7 +323,7 @@ def test_clips_and_lists_that_do_not_fit_together_are_counted(tmp_path):
     train, test = ucf101(groups=range(3, 9)), ucf101(groups=(1, 2))
     write_lists(tmp_path / "splits", train[2:], test)
     message = refusal(folder, None, 1)
-    assert "do not name 2 of the 48 clips, such as" in message and "Punch/v_Punch_g03_c01.avi; remove" in message
+    assert "do not contain 2 of the 48 clips, such as" in message and "Punch/v_Punch_g03_c01.avi; remove" in message
     write_lists(tmp_path / "splits", train, [*test, "Surf/v_Surf_g09_c01.avi", "Surf/v_Surf_g09_c02.avi"])
     message = refusal(folder, None, 1)
     assert "2 of the 50 clips that" in message and "such as Surf/v_Surf_g09_c01.avi; add" in message
@@ -332,7 +338,9 @@ def test_lists_that_are_not_there_are_looked_for_in_three_places(tmp_path):
     for number in (1, 2):
         message = refusal(folder, None, number)
         assert f"trainlist0{number}.txt and testlist0{number}.txt are in none of" in message
-        assert f" {tmp_path / 'splits'}, {folder / 'splits'}, {folder}; data/ucf101/prepare.py makes them" in message
+        assert (
+            f" {tmp_path / 'splits'}, {folder / 'splits'}, {folder}; create them with data/ucf101/prepare.py" in message
+        )
 
 
 @pytest.mark.parametrize("number", [0, 4, -1])
@@ -342,10 +350,10 @@ def test_there_are_three_official_splits(number, tmp_path):
 
 def test_an_official_split_is_only_for_folders_without_one(tmp_path):
     lay_out(tmp_path / "given", ["train/hug/a.avi", "train/kick/b.avi", "test/hug/c.avi", "test/kick/d.avi"])
-    assert "has train and test folders already" in refusal(tmp_path / "given", None, 1)
+    assert "already has train and test folders" in refusal(tmp_path / "given", None, 1)
     (tmp_path / "list.csv").write_text("path,label\na.avi,a\nb.avi,b\n")
-    assert "only for a folder of UCF101's clips" in refusal(tmp_path / "list.csv", None, 1)
-    with pytest.raises(errors.UserError, match="only for a folder of UCF101's clips.*not for --data demo"):
+    assert "works only with a folder of UCF101's clips" in refusal(tmp_path / "list.csv", None, 1)
+    with pytest.raises(errors.UserError, match="works only with a folder of UCF101's clips.*not with --data demo"):
         clip_groups.load("demo", tmp_path, official_split=1)
     assert not (tmp_path / "demo_clips").exists()
 

@@ -62,7 +62,7 @@ def test_split_folders_are_kept_and_a_missing_validation_comes_out_of_train(stri
 def test_a_folder_beside_those_of_a_split_is_refused_but_a_class_may_be_called_train(stripes, tmp_path):
     for side in ("train", "test", "extra"):
         shutil.copytree(stripes, tmp_path / "given" / side)
-    with pytest.raises(errors.UserError, match="extra is beside the folders of a split, test and train"):
+    with pytest.raises(errors.UserError, match="extra is beside the split folders test and train"):
         dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path, photos.PHOTOS)
     shutil.copytree(stripes / "across", tmp_path / "vehicles" / "train")
     shutil.copytree(stripes / "down", tmp_path / "vehicles" / "bus")

@@ -49,7 +49,7 @@ def test_other_files_are_left_alone_and_said(tmp_path, capsys):
     (tmp_path / "loan" / "b.TXT").write_text("Three.")
     (tmp_path / "loan" / "d.pdf").touch()
     assert len(documents.read_source(settings(tmp_path))[0]) == 3
-    assert "left alone by their ending: 1 .pdf" in capsys.readouterr().err
+    assert "ignored files by extension: 1 .pdf" in capsys.readouterr().err
 
 
 def test_given_sides(tmp_path):
@@ -62,7 +62,7 @@ def test_given_sides(tmp_path):
 
 def test_a_stray_document_beside_given_sides_is_refused(tmp_path):
     write(tmp_path, train__lease__a="One.", test__lease__b="Two.", README="Three.")
-    with pytest.raises(errors.UserError, match=r"README\.txt is beside the folders of a split"):
+    with pytest.raises(errors.UserError, match=r"README\.txt is beside the split folders"):
         documents.read_source(settings(tmp_path))
 
 
@@ -93,7 +93,7 @@ def test_general_texts_are_a_side_of_their_own(tmp_path):
     assert corpus.texts_of("general") == ["Some prose."] and corpus.groups("general") == [""]
     assert len(corpus.train) + len(corpus.validation) + len(corpus.test) == 9
     (tmp_path / "general" / "a.txt").write_text("\n")
-    with pytest.raises(errors.UserError, match="--general .* all empty"):
+    with pytest.raises(errors.UserError, match="--general .* all texts are empty"):
         documents.load(settings(tmp_path / "d", general=tmp_path / "general"), tmp_path / "run")
 
 
@@ -122,7 +122,9 @@ def test_lines_of_json(tmp_path):
     samples, texts, problems = documents.read_source(settings(tmp_path / "all.jsonl"))
     assert [(sample.label, sample.group) for sample in samples] == [("loan", "7"), ("lease", "")]
     assert [texts[sample.path] for sample in samples] == ["One.", "Two."]
-    assert "no text" in problems[0].reason and problems[0].path.endswith(":4") and "no JSON" in problems[1].reason
+    assert (
+        "no text" in problems[0].reason and problems[0].path.endswith(":4") and "not valid JSON" in problems[1].reason
+    )
 
 
 def test_wrong_encodings_are_named_and_can_be_left_out(tmp_path):
@@ -131,7 +133,7 @@ def test_wrong_encodings_are_named_and_can_be_left_out(tmp_path):
     run.mkdir()
     with pytest.raises(
         errors.UserError,
-        match=r"2 of 3 documents.*empty\.txt \(empty\).*latin\.txt \(not utf-8 \(byte fc.*name their --encoding",
+        match=r"2 of 3 documents.*empty\.txt \(empty\).*latin\.txt \(not utf-8 \(byte fc.*give their --encoding",
     ):
         documents.load(settings(tmp_path / "d"), run)
     samples, texts, _ = documents.read_source(settings(tmp_path / "d", encoding="latin-1"))
@@ -157,7 +159,7 @@ def test_groups(tmp_path):
     samples = [sample_list.Sample("/x/1010_2009_A.txt", ""), sample_list.Sample("/x/77_B.txt", "")]
     assert [sample.group for sample in documents.with_groups(samples, r"^(\d+)_")] == ["1010", "77"]
     for pattern, message in (
-        (r"^(\d+", "no regular expression"),
+        (r"^(\d+", "not a valid regular expression"),
         (r"^(z+)", "finds no group in 2"),
         ("(a)(b)", "one pair"),
     ):
@@ -240,7 +242,7 @@ def test_documents_that_changed_since_the_run_began_are_noticed(tmp_path):
     (tmp_path / "run").mkdir()
     documents.load(settings(tmp_path / "d"), tmp_path / "run")
     (tmp_path / "d/lease/4.txt").unlink()
-    with pytest.raises(errors.UserError, match=r"4\.txt: has come or gone"):
+    with pytest.raises(errors.UserError, match=r"4\.txt: was added or removed"):
         documents.load(settings(tmp_path / "d"), tmp_path / "run")
 
 

@@ -170,7 +170,7 @@ def test_unusable_cache_directory_is_one_line_before_the_work(tmp_path, monkeypa
     paths = save_photos(tmp_path / "photos", 1)
     (tmp_path / "file").write_text("")
     forbid_opening(monkeypatch)
-    with pytest.raises(errors.UserError, match=r"--cache DIR, or do without by --no-cache$") as raised:
+    with pytest.raises(errors.UserError, match=r"--cache DIR, or use --no-cache$") as raised:
         file_checks.scan(paths, photos.PHOTOS, tmp_path / "file")
     assert "\n" not in str(raised.value)
 

@@ -51,7 +51,7 @@ def test_what_is_unknown_is_said(folder, capsys):
     metadata_table.read(folder)
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "of 4 pictures 1 no lesion, 1 no age, 1 no sex; a picture without a lesion is taken for" in said
+    assert "4 pictures, 1 without lesion, 1 without age, 1 without sex; a picture without a lesion counts as" in said
 
 
 def test_other_names_of_columns_and_files_with_endings(folder):
@@ -124,7 +124,7 @@ def test_an_empty_table_is_refused(folder):
 
 def test_an_image_named_twice_is_refused(folder):
     write(folder, [*ROWS, ["L9", "a1.jpg", "mel", "", "", "", ""]])
-    with pytest.raises(errors.UserError, match="image 'a1' stands in line 2 and in line 6; keep one"):
+    with pytest.raises(errors.UserError, match="image 'a1' is listed in line 2 and in line 6; keep one"):
         metadata_table.read(folder)
 
 
@@ -153,7 +153,7 @@ def test_a_strange_split_is_refused(folder):
         (["L2", "b1", "mell", "", "50", "", ""], "line 4: unknown diagnosis 'mell'; did you mean mel"),
         (["L2", "b1", "", "", "50", "", ""], "line 4: no diagnosis"),
         (["L2", "b1", "UNK", "", "50", "", ""], "line 4: no diagnosis"),
-        (["L2", "b2", "mel", "", "50", "", ""], "line 4: no image: there is no file of that name for 'b2'"),
+        (["L2", "b2", "mel", "", "50", "", ""], "line 4: no image: there is no file named 'b2'"),
         (["L2", "b1", "mel", "", "fifty", "", ""], "line 4: not an age: 'fifty'"),
         (["L2", "b1", "mel", "", "-5", "", ""], "line 4: not an age: '-5'"),
         (["L2", "b1", "mel", "", "1970", "", ""], "line 4: not an age: '1970'"),
@@ -179,14 +179,14 @@ def test_a_folder_without_a_table_and_without_classes_is_explained(folder, tmp_p
         with pytest.raises(errors.UserError, match="or give a folder with images and a metadata.csv"):
             metadata_table.load(str(source), tmp_path)
     (folder / "part_1" / "metadata.csv").touch()
-    with pytest.raises(errors.UserError, match="at least two class folders.*metadata.csv have a recipe"):
+    with pytest.raises(errors.UserError, match="at least two class folders.*metadata.csv, use the recipe"):
         sources.read_folder(folder / "part_1", photos.PHOTOS)
 
 
 def test_a_group_of_other_sources_is_a_lesion(tmp_path, stripes, capsys):
     table = metadata_table.load(str(stripes), tmp_path)
     assert len(table.samples) == 30 and set(table.about.values()) == {metadata_table.About()}
-    assert "nobody knows which pictures show the same lesion" in capsys.readouterr().err
+    assert "it is unknown which pictures show the same lesion" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.quick
         ("path,label\n1.jpg,\n", "line 2: path or label is empty"),
         ("path,label,split\n1.jpg,a,tran\n", "must be train, validation or test"),
         ("path,label\n1.jpg,a\n1.jpg,b\n", "more than once"),
-        ("path,label\n1.jpg,a,b\n", "line 2: more values than the first line has columns"),
+        ("path,label\n1.jpg,a,b\n", "line 2: more values than columns in the first line"),
         ("", "no column"),
     ],
 )

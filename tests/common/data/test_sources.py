@@ -23,7 +23,7 @@ def test_sources_that_are_not_there_are_explained(tmp_path):
 
 
 def test_classes_one_folder_deeper_are_pointed_at(stripes):
-    with pytest.raises(errors.UserError, match=f"one folder deeper: give {stripes}$"):
+    with pytest.raises(errors.UserError, match=f"one folder deeper; give {stripes}$"):
         sources.read_folder(stripes.parent, photos.PHOTOS)
 
 
@@ -36,4 +36,4 @@ def test_folders_below_a_class_are_spoken_of(stripes, capsys):
     (stripes / "a").rmdir()
     assert {sample.label for sample in sources.read_folder(stripes, photos.PHOTOS)} == {"across", "down"}
     said = capsys.readouterr().err
-    assert "all photos of class 'across' lie in folders below it, such as '0'" in said and "'down'" not in said
+    assert "all photos of class 'across' are in subfolders, such as '0'" in said and "'down'" not in said

@@ -33,7 +33,7 @@ def test_photos_become_class_folders(name, splits, tfds_metadata, tmp_path):
 
 def test_without_a_network_it_is_one_line_at_once(no_network, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    with pytest.raises(errors.UserError, match="no network.*run once where there is a network"):
+    with pytest.raises(errors.UserError, match="no network.*run once on a machine with a network"):
         tfds.export("tf_flowers", tmp_path)
 
 
