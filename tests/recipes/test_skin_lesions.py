@@ -82,6 +82,7 @@ def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path)
     assert number == {"train": 21, "validation": 4, "test": 7}  # 0.15 and 0.2 of 8, 8 and 16, rounded
 
     found = result.results["clinic"]
+    assert result.results["baselines"]["logistic_regression"]["test"]["n"] == result.results["test"]["n"]
     assert found["split"] == "lesion" and "leak" not in found and "imbalance" not in found
     assert [row["stage"] for row in result.results["stages"]] == ["head", "fine_tuning"]
     assert all("validation_balanced_accuracy" in row for row in result.results["stages"])

@@ -71,6 +71,8 @@ def test_differences_tell_the_direction_that_frames_cannot_tell(moving, tmp_path
         assert (backwards["changed"] > 0.3) == (temporal == "difference")
         assert temporal == "difference" or backwards["difference"] < 1e-4
         assert result.results["strategy"] == f"{temporal}, head" and "kept_stage" not in result.results
+        baseline = result.results["baselines"]["logistic_regression"]["test"]
+        assert baseline["n"] == result.results["test"]["n"] and baseline["accuracy"] > 0.2
     assert pairs["difference"] >= 0.875 and pairs["frames"] <= 0.625  # of 8 clips
 
 
