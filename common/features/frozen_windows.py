@@ -39,15 +39,9 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self,
-        read: Callable[[np.ndarray], list[np.ndarray]],
-        targets: np.ndarray,
-        weights: np.ndarray,
-        batch_size: int,
-        seed: int | None = None,
-        first_epoch: int = 0,
-        with_targets: bool = False,
-    ) -> None:
+        self, read: Callable[[np.ndarray], list[np.ndarray]], targets: np.ndarray, weights: np.ndarray, batch_size: int,
+        seed: int | None = None, first_epoch: int = 0, with_targets: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.read, self.targets, self.weights, self.batch_size = read, targets, weights, batch_size
         self.seed, self.epoch, self.with_targets = seed, first_epoch, with_targets
@@ -87,14 +81,9 @@ class FrozenWindows:
     """
 
     def __init__(
-        self,
-        model: language_model.LanguageModel,
-        prefix: keras.Model | None,
-        suffix: keras.Model,
-        windows: dict[str, windows.Windows],
-        config: Any,
-        targets: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
+        self, model: language_model.LanguageModel, prefix: keras.Model | None, suffix: keras.Model,
+        windows: dict[str, windows.Windows], config: Any, targets: Mapping[str, np.ndarray] | None = None,
+    ) -> None:  # fmt: skip
         """Compute the features that are not in the cache yet, with a progress bar.
 
         Args:
