@@ -31,11 +31,8 @@ def counted_words(corpus: documents.Corpus, seed: int = 0) -> dict:
 
 
 def _answers(
-    model: linear_model.LogisticRegression,
-    features: feature_extraction.text.TfidfVectorizer,
-    corpus: documents.Corpus,
-    side: str,
-    seed: int,
-) -> dict:
+    model: linear_model.LogisticRegression, features: feature_extraction.text.TfidfVectorizer,
+    corpus: documents.Corpus, side: str, seed: int,
+) -> dict:  # fmt: skip
     probabilities = model.predict_proba(features.transform(corpus.texts_of(side)))
     return classification.evaluate(probabilities, corpus, side, seed)

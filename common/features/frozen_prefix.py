@@ -6,8 +6,6 @@ on disk. The part after it is the *suffix*, and only the suffix is trained. It h
 so the whole model is trained too. Losses and weights equal those of training the whole model, within float rounding.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import pathlib
@@ -19,7 +17,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from common import devices, errors
@@ -49,14 +46,9 @@ class FrozenPrefix:
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        backbone: backbones.Backbone,
-        splits: data_splits.Splits,
-        config: Any,
-        turns: int = 1,
-        at: list | None = None,
-    ) -> None:
+        self, model: keras.Model, backbone: backbones.Backbone, splits: data_splits.Splits, config: Any,
+        turns: int = 1, at: list | None = None,
+    ) -> None:  # fmt: skip
         """Compute the features of all items that are not in the cache yet, with a progress bar.
 
         Args:
@@ -84,9 +76,7 @@ class FrozenPrefix:
             self.store = self._filled_store(self.cut.prefix)
             self.seconds = time.perf_counter() - started
 
-    def generators(
-        self, first_epoch: int = 0, balanced: bool = False
-    ) -> tuple[tf.data.Dataset, tf.data.Dataset, tf.data.Dataset]:
+    def generators(self, first_epoch: int = 0, balanced: bool = False) -> pipeline.Generators:
         """Return `train_generator, val_generator, test_generator` for `suffix`, ordered as for the whole model.
 
         With `balanced`, training photos are sampled so that all classes appear equally often.
@@ -188,9 +178,7 @@ class FrozenPrefix:
                 store.write(_counted(batches, progress))
         return store
 
-    def _say(
-        self, prefix: keras.Model, store: store.FeatureStore, source: tuple | None, missing: int, total: int
-    ) -> None:
+    def _say(self, prefix: keras.Model, store: store.FeatureStore, source: Any, missing: int, total: int) -> None:
         """Print what will be computed and the space that it needs."""
         unit = self.splits.medium.unit
         start = "from the features of an earlier cut" if source else f"from the {unit}s"
