@@ -20,15 +20,10 @@ FEW_TO_CHOOSE_BY = 15  # validation photos; with 15, one more correct answer is 
 
 
 def load(
-    config: Any,
-    directory: pathlib.Path,
-    medium: media.Medium,
-    targets: kinds.Targets = kinds.CLASSES,
-    samples: list[sample_list.Sample] | None = None,
-    problems: Collection[file_checks.Problem] = (),
-    by_group: bool = False,
-    stratify: Callable | None = None,
-) -> splits.Splits:
+    config: Any, directory: pathlib.Path, medium: media.Medium, targets: kinds.Targets = kinds.CLASSES,
+    samples: list[sample_list.Sample] | None = None, problems: Collection[file_checks.Problem] = (),
+    by_group: bool = False, stratify: Callable | None = None,
+) -> splits.Splits:  # fmt: skip
     """Read the source, scan every file, split and check the items, and write `split.csv` into `directory`.
 
     An existing `split.csv` (a resumed run) is used unchanged.

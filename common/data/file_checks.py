@@ -34,9 +34,6 @@ MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 _LISTED_IN_MESSAGE = 3
 _LISTED_ON_STDERR = 20
 
-Stamp = list[str | int] | None  # changes if a file changes; None if the file cannot be read
-Reasons = dict[int, list[str]]  # position of a sample → why it cannot be used
-
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
@@ -51,11 +48,9 @@ class Problem:
 
 
 def scan(
-    paths: Iterable[str | os.PathLike],
-    medium: media.Medium,
-    cache_directory: str | os.PathLike | None = None,
+    paths: Iterable[str | os.PathLike], medium: media.Medium, cache_directory: str | os.PathLike | None = None,
     workers: int | None = None,
-) -> dict:
+) -> dict:  # fmt: skip
     """Open every file once and return its facts, from the cache if the file has not changed.
 
     Args:
@@ -97,7 +92,11 @@ def _inspect_all(paths: list[str], workers: int | None, medium: media.Medium) ->
 
 
 def _inspect_and_keep(
-    paths: list[str], stamps: dict[str, Stamp], cache_file: pathlib.Path, workers: int | None, medium: media.Medium
+    paths: list[str],
+    stamps: dict[str, list | None],
+    cache_file: pathlib.Path,
+    workers: int | None,
+    medium: media.Medium,
 ) -> dict[str, media.Facts]:
     """Inspect the files and add them to the cache; an interruption keeps what was done before it."""
     _check_writable(cache_file)  # before the work, not after it
@@ -130,8 +129,8 @@ def _version(medium: media.Medium) -> str:
     return f"{SCANNER_VERSION}, {medium.decoder}"
 
 
-def _stamp(path: str) -> Stamp:
-    """Return the size and modification time (ns) of a file, or a hash of those of a folder's files."""
+def _stamp(path: str) -> list | None:
+    """Return size and modification time (ns) of a file, a hash of those of a folder's files, or None if unreadable."""
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -143,13 +142,13 @@ def _stamp(path: str) -> Stamp:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _entry(stamp: Stamp, facts: media.Facts) -> dict:
+def _entry(stamp: list | None, facts: media.Facts) -> dict:
     fields = dataclasses.asdict(facts)
     del fields["path"]
     return {"stamp": stamp, "facts": fields}
 
 
-def _recall(known: dict[str, dict], path: str, stamp: Stamp, medium: media.Medium) -> media.Facts | None:
+def _recall(known: dict[str, dict], path: str, stamp: list | None, medium: media.Medium) -> media.Facts | None:
     """Return the facts in the cache, or None for a file that is new, changed or removed."""
     entry = known.get(os.path.abspath(path))
     if stamp is None or entry is None or entry["stamp"] != stamp:
@@ -216,12 +215,9 @@ def _unusable(cache_file: pathlib.Path, error: OSError) -> errors.UserError:
 
 
 def find_problems(
-    samples: Iterable[sample_list.Sample],
-    facts: dict[str, media.Facts],
-    minimum_per_class: int = MINIMUM_PER_CLASS,
-    unit: str = "photo",
-    targets: kinds.Targets = kinds.CLASSES,
-) -> list[Problem]:
+    samples: Iterable[sample_list.Sample], facts: dict[str, media.Facts], minimum_per_class: int = MINIMUM_PER_CLASS,
+    unit: str = "photo", targets: kinds.Targets = kinds.CLASSES,
+) -> list[Problem]:  # fmt: skip
     """Return a `Problem` for every sample that cannot be used, in the order of the samples.
 
     Problems are files that cannot be read, and all copies of a content that is in two classes or in two given splits.
@@ -230,14 +226,13 @@ def find_problems(
     not a problem, because the splits keep them together.
 
     Args:
-        samples: the samples.
-        facts: the result of `scan` for their paths.
+        samples, facts: the samples, and the result of `scan` for their paths.
         minimum_per_class: the number of photos that a class needs.
         unit: the name of one item in messages.
         targets: what is learnt; they define what a class is.
     """
     samples = list(samples)
-    reasons: Reasons = collections.defaultdict(list)
+    reasons: dict[int, list[str]] = collections.defaultdict(list)
     for index, sample in enumerate(samples):
         if facts[sample.path].problem:
             reasons[index].append(facts[sample.path].problem)
@@ -256,7 +251,7 @@ def _copies(samples: list[sample_list.Sample], facts: dict[str, media.Facts]) ->
     return [copies for copies in by_content.values() if len(copies) > 1]
 
 
-def _judge_copies(samples: list[sample_list.Sample], copies: list[int], reasons: Reasons) -> None:
+def _judge_copies(samples: list[sample_list.Sample], copies: list[int], reasons: dict[int, list[str]]) -> None:
     """Add a reason to each copy that has another copy in another class or another given split."""
     by_label = {samples[index].label: samples[index] for index in copies}
     by_split = {samples[index].split: samples[index] for index in copies if samples[index].split}
@@ -275,13 +270,9 @@ def _judge_copies(samples: list[sample_list.Sample], copies: list[int], reasons:
 
 
 def _judge_classes(
-    samples: list[sample_list.Sample],
-    facts: dict[str, media.Facts],
-    minimum_per_class: int,
-    reasons: Reasons,
-    unit: str,
-    targets: kinds.Targets,
-) -> None:
+    samples: list[sample_list.Sample], facts: dict[str, media.Facts], minimum_per_class: int,
+    reasons: dict[int, list[str]], unit: str, targets: kinds.Targets,
+) -> None:  # fmt: skip
     """Add a reason to the remaining samples of each class that is too small, or to all of a class without any."""
     bad = set(reasons)
     contents = collections.defaultdict(set)  # copies count once, because they stay on one side of a split
@@ -305,15 +296,10 @@ def _too_few(name: str, count: int, minimum_per_class: int, unit: str) -> str:
 
 
 def apply(
-    samples: Iterable[sample_list.Sample],
-    facts: dict[str, media.Facts],
-    skip_bad: bool = False,
-    skipped_csv: str | os.PathLike | None = None,
-    minimum_per_class: int = MINIMUM_PER_CLASS,
-    known: Iterable[Problem] = (),
-    unit: str = "photo",
-    targets: kinds.Targets = kinds.CLASSES,
-) -> list[sample_list.Sample]:
+    samples: Iterable[sample_list.Sample], facts: dict[str, media.Facts], skip_bad: bool = False,
+    skipped_csv: str | os.PathLike | None = None, minimum_per_class: int = MINIMUM_PER_CLASS,
+    known: Iterable[Problem] = (), unit: str = "photo", targets: kinds.Targets = kinds.CLASSES,
+) -> list[sample_list.Sample]:  # fmt: skip
     """Stop the run because of bad files, or leave them out.
 
     Args:
@@ -327,8 +313,7 @@ def apply(
         The usable samples, as a list in the same order.
 
     Raises:
-        errors.UserError: there are bad files, and `skip_bad` is not set or the remaining samples are too few to learn
-            from.
+        errors.UserError: there are bad files, and `skip_bad` is not set or the remaining samples are too few.
     """
     samples = list(samples)
     problems = [*known, *find_problems(samples, facts, minimum_per_class, unit, targets)]
@@ -342,14 +327,9 @@ def apply(
 
 
 def leave_out(
-    problems: list[Problem],
-    total: int,
-    skip_bad: bool,
-    skipped_csv: str | os.PathLike | None,
-    unit: str = "photo",
-    too_little: str = "",
-    advice: str = "remove or replace them",
-) -> None:
+    problems: list[Problem], total: int, skip_bad: bool, skipped_csv: str | os.PathLike | None, unit: str = "photo",
+    too_little: str = "", advice: str = "remove or replace them",
+) -> None:  # fmt: skip
     """List bad files, and stop unless they may be left out.
 
     Args:

@@ -65,14 +65,9 @@ class Labelled:
 
 
 def load(
-    data: pathlib.Path,
-    medium: media.Medium,
-    class_names: Sequence[str],
-    split: list[dict],
-    settings: dict,
-    skip_bad: bool,
-    skipped_csv: pathlib.Path,
-) -> Labelled:
+    data: pathlib.Path, medium: media.Medium, class_names: Sequence[str], split: list[dict], settings: dict,
+    skip_bad: bool, skipped_csv: pathlib.Path,
+) -> Labelled:  # fmt: skip
     """Read labelled data, check it, and print to stderr what is left out.
 
     Args:
@@ -171,12 +166,9 @@ def _unknown_classes(unknown: dict[str, Samples], class_names: Sequence[str], me
 
 
 def _say(
-    found: Labelled,
-    leaks: list[file_checks.Problem],
-    class_names: Sequence[str],
-    medium: media.Medium,
+    found: Labelled, leaks: list[file_checks.Problem], class_names: Sequence[str], medium: media.Medium,
     skipped_csv: pathlib.Path,
-) -> None:
+) -> None:  # fmt: skip
     """Print to stderr what is left out and what is doubtful."""
     left_out, unit = found.left_out, medium.unit
     notes = []
@@ -213,13 +205,9 @@ def _say(
 
 
 def _contents(
-    samples: Samples,
-    facts: dict[str, media.Facts],
-    texts: dict[str, str],
-    split: list[dict],
-    medium: media.Medium,
+    samples: Samples, facts: dict[str, media.Facts], texts: dict[str, str], split: list[dict], medium: media.Medium,
     settings: dict,
-) -> tuple[dict[str, dict[str, str]], dict[str, str], int]:
+) -> tuple[dict[str, dict[str, str]], dict[str, str], int]:  # fmt: skip
     """Return content → side → file of the run, path → content of the samples, and the number of missing files.
 
     The content of a file is its bytes. Near-duplicate documents count as one content, as in the run's own split.

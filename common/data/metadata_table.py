@@ -209,10 +209,7 @@ def _lesions_with_two_diagnoses(rows: list[_Row]) -> dict[str, list[str]]:
 
 
 def _reason(
-    row: _Row,
-    files: Mapping[str, pathlib.Path],
-    diagnoses: Collection[str],
-    two_diagnoses: Mapping[str, list[str]],
+    row: _Row, files: Mapping[str, pathlib.Path], diagnoses: Collection[str], two_diagnoses: Mapping[str, list[str]]
 ) -> str:
     """Return why a row cannot be used, or ""."""
     if row.image not in files:

@@ -4,8 +4,6 @@ Every random number depends only on (seed, epoch, photo) and not on a generator'
 and continues at epoch 7 therefore sees the same photos as without the interruption.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -18,15 +16,18 @@ import tensorflow as tf
 from common.media import augmentation as augmentations
 from common.media import medium as media
 
+Paths = Sequence[str | os.PathLike]
+Shapes = Sequence[tuple[int, ...]]
 Labels = Sequence[int] | np.ndarray
 Function = Callable[[Any], Any]  # of one tensor or array
 Reader = Callable[..., list[np.ndarray]]  # row numbers (n,) → arrays (n, …)
+Generators = tuple[tf.data.Dataset, tf.data.Dataset, tf.data.Dataset]  # train, validation, test
 
 
 def training_batches(
-    paths: Sequence[str | os.PathLike], labels: Labels, encode: Function, resize: keras.layers.Layer,
-    batch_size: int, seed: int, preprocess: Function, medium: media.Medium,
-    augmentation: augmentations.Augmentation | None = None, first_epoch: int = 0, balanced: bool = False,
+    paths: Paths, labels: Labels, encode: Function, resize: keras.Layer, batch_size: int, seed: int,
+    preprocess: Function, medium: media.Medium, augmentation: augmentations.Augmentation | None = None,
+    first_epoch: int = 0, balanced: bool = False,
 ) -> tf.data.Dataset:  # fmt: skip
     """Return an endless stream of shuffled training batches, one epoch after the other.
 
@@ -47,7 +48,6 @@ def training_batches(
         A dataset of (float32 (batch, height, width, 3), encoded targets); call `fit` with
         `steps_per_epoch=steps(len(paths), batch_size)`.
     """
-
     names, labels = _constants(paths, labels)
 
     def load(path: tf.Tensor, label: tf.Tensor, number: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -96,8 +96,8 @@ def _order(labels: tf.Tensor, seed: int, epoch: tf.Tensor, balanced: bool) -> tf
 
 
 def evaluation_batches(
-    paths: Sequence[str | os.PathLike], labels: Labels, encode: Function, resize: keras.layers.Layer,
-    batch_size: int, preprocess: Function, medium: media.Medium, look: media.Look = media.PLAIN,
+    paths: Paths, labels: Labels, encode: Function, resize: keras.Layer, batch_size: int, preprocess: Function,
+    medium: media.Medium, look: media.Look = media.PLAIN,
 ) -> tf.data.Dataset:  # fmt: skip
     """Return all items once, in the given order, each in the same look; arguments as in `training_batches`."""
 
@@ -110,9 +110,8 @@ def evaluation_batches(
 
 
 def look_batches(
-    paths: Sequence[str | os.PathLike], looks: Sequence[media.Look], resize: keras.layers.Layer, batch_size: int,
-    preprocess: Function, medium: media.Medium, augmentation: augmentations.Augmentation | None = None,
-    seeds: Sequence[tuple[int, int]] | None = None,
+    paths: Paths, looks: Sequence[media.Look], resize: keras.Layer, batch_size: int, preprocess: Function,
+    medium: media.Medium, augmentation: augmentations.Augmentation | None = None, seeds: Sequence[tuple] | None = None,
 ) -> tf.data.Dataset:  # fmt: skip
     """Return all items once, in the given order, each in its own look, without targets, for the cache.
 
@@ -137,7 +136,7 @@ def look_batches(
 
 def training_rows(
     views: Sequence[Reader], labels: Labels, encode: Function, batch_size: int, dtypes: Sequence[str],
-    shapes: Sequence[tuple[int, ...]], seed: int, first_epoch: int = 0, balanced: bool = False,
+    shapes: Shapes, seed: int, first_epoch: int = 0, balanced: bool = False,
 ) -> tf.data.Dataset:  # fmt: skip
     """Return an endless stream of shuffled batches of cached features, in the order of `training_batches`.
 
@@ -167,9 +166,8 @@ def training_rows(
 
 
 def evaluation_rows(
-    read: Reader, labels: Labels, encode: Function, batch_size: int, dtypes: Sequence[str],
-    shapes: Sequence[tuple[int, ...]],
-) -> tf.data.Dataset:  # fmt: skip
+    read: Reader, labels: Labels, encode: Function, batch_size: int, dtypes: Sequence[str], shapes: Shapes
+) -> tf.data.Dataset:
     """Return all cached features once, in order; arguments as in `training_rows`, and `read` is one view."""
 
     def load(numbers: tf.Tensor, batch: tf.Tensor) -> tuple:
@@ -180,13 +178,10 @@ def evaluation_rows(
     return batches.map(load, num_parallel_calls=2).prefetch(4)
 
 
-def _rows(
-    read: Reader, arguments: list[tf.Tensor], dtypes: Sequence[str], shapes: Sequence[tuple[int, ...]]
-) -> tf.Tensor | tuple[tf.Tensor, ...]:
+def _rows(read: Reader, arguments: list[tf.Tensor], dtypes: Sequence[str], shapes: Shapes) -> Any:
     """Call `read` in the pipeline; return one tensor for one array, otherwise a tuple of tensors."""
 
-    # numpy_function cannot return bfloat16, and the cache may contain float16.
-    def as_float32(*values: np.ndarray) -> list[np.ndarray]:
+    def as_float32(*values: np.ndarray) -> list[np.ndarray]:  # bfloat16 cannot be returned; float16 may be cached
         return [array.astype("float32") if array.dtype != "float32" else array for array in read(*values)]
 
     tensors = tf.numpy_function(as_float32, arguments, [tf.float32] * len(dtypes), stateful=False)
@@ -201,7 +196,7 @@ def steps(photos: int, batch_size: int) -> int:
     return math.ceil(photos / batch_size)
 
 
-def _constants(paths: Sequence[str | os.PathLike], labels: Labels) -> tuple[tf.Tensor, tf.Tensor]:
+def _constants(paths: Paths, labels: Labels) -> tuple[tf.Tensor, tf.Tensor]:
     """Return paths, as the bytes of the file system, and targets as tensors."""
     return tf.constant([os.fsencode(path) for path in paths]), _targets(labels)
 
@@ -212,9 +207,7 @@ def _targets(labels: Labels) -> tf.Tensor:
     return tf.constant(labels, tf.int32 if labels.dtype.kind in "iub" else tf.float32)
 
 
-def _read_resized(
-    path: tf.Tensor, resize: keras.layers.Layer, medium: media.Medium, position: float | tf.Tensor
-) -> tf.Tensor:
+def _read_resized(path: tf.Tensor, resize: keras.Layer, medium: media.Medium, position: Any) -> tf.Tensor:
     """Read an item's file as float32 pixels, RGB 0–255, resized by the layer `resize`."""
 
     def read(name: bytes, position: np.ndarray) -> np.ndarray:

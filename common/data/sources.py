@@ -48,9 +48,7 @@ def demo_folder(cache_directory: pathlib.Path) -> pathlib.Path:
     return drawn_folder(cache_directory / "demo", drawn_photos, drawn_photos.write_photos)
 
 
-def drawn_folder(
-    parent: pathlib.Path, module: types.ModuleType, write: Callable[[pathlib.Path], pathlib.Path]
-) -> pathlib.Path:
+def drawn_folder(parent: pathlib.Path, module: types.ModuleType, write: Callable) -> pathlib.Path:
     """Call `write(folder)` with a folder below `parent` that is specific to the version of the drawing code."""
     digest = hashlib.sha256()
     for path in sorted(_files_of(module)):
@@ -89,11 +87,8 @@ def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[
     else:
         samples = _read_class_folders(subfolders, medium)
     if len({sample.label for sample in samples}) < 2:
-        hint = (
-            "; for skin lesions with a metadata.csv, use the recipe skin_lesions"
-            if (folder / "metadata.csv").is_file()
-            else ""
-        )
+        lesions = "; for skin lesions with a metadata.csv, use the recipe skin_lesions"
+        hint = lesions if (folder / "metadata.csv").is_file() else ""
         if len(subfolders) == 1 and len(_visible_folders(subfolders[0])) > 1:
             hint = f"; the classes seem to be one folder deeper; give {subfolders[0]}"
         raise errors.UserError(
@@ -106,11 +101,8 @@ def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[
 def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
     """Raise an error for other folders beside split folders, which would make `train` and `test` classes.
 
+    `names` are the folders that are named like a side of a split; `others` are the other files or folders with data.
     A single such name is a class, such as `train` beside `bus`.
-
-    Args:
-        names: the names of folders that are named like a side of a split.
-        others: the other files or folders with data.
     """
     if others and len({sample_list.FOLDER_SPLITS[name.lower()] for name in names}) > 1:
         raise errors.UserError(

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from scipy import sparse
 from sklearn.utils import class_weight
 
@@ -51,8 +50,8 @@ class Splits:
 
     @classmethod
     def of(
-        cls, source: str, medium: media.Medium, targets: kinds.Targets, samples: Sequence[sample_list.Sample],
-        quality: dict, content_of: dict[str, str], **further: Any,
+        cls, source: str, medium: media.Medium, targets: kinds.Targets, samples: Samples, quality: dict,
+        content_of: dict[str, str], **further: Any,
     ) -> Self:  # fmt: skip
         """Make splits from samples that have their sides; the arguments are like the attributes."""
         sides = {name: [sample for sample in samples if sample.split == name] for name in sample_list.SPLIT_NAMES}
@@ -83,9 +82,9 @@ class Splits:
         return [sample.group for sample in getattr(self, split)]
 
     def generators(
-        self, resize: keras.layers.Layer, preprocess: pipeline.Function, batch_size: int, seed: int,
+        self, resize: keras.Layer, preprocess: pipeline.Function, batch_size: int, seed: int,
         augmentation: augmentations.Augmentation | None = None, first_epoch: int = 0, balanced: bool = False,
-    ) -> tuple[tf.data.Dataset, tf.data.Dataset, tf.data.Dataset]:  # fmt: skip
+    ) -> pipeline.Generators:  # fmt: skip
         """Return `train_generator, val_generator, test_generator`; arguments as in `common.data.pipeline`."""
         shape = {"encode": self.targets.encoded, "resize": resize, "batch_size": batch_size, "medium": self.medium}
         train_generator = pipeline.training_batches(
@@ -145,11 +144,7 @@ class Splits:
 
 
 def value_of(sample: sample_list.Sample, column: str) -> str:
-    """Return a sample's value in a further column.
-
-    Raises:
-        UserError: the sample has no value.
-    """
+    """Return a sample's value in a further column; raise a UserError if it has none."""
     if not sample.about.get(column):
         raise errors.UserError(
             f"{sample.path}: no {column}; the data needs a column {column!r} with a value in every row"
@@ -171,6 +166,7 @@ def fractions_of(config: Any, default: dict[str, float]) -> tuple[float, float]:
 
 
 Strata = Callable[[sample_list.Sample], str]
+Samples = Sequence[sample_list.Sample]
 
 
 def by_label(sample: sample_list.Sample) -> str:
@@ -209,9 +205,7 @@ def split(
                      "test": test_fraction}  # fmt: skip
         return _deal_out(samples, units, seed, fractions, by_group, strata)
     if "" in given or "train" not in given:
-        raise errors.UserError(
-            "--data gives a split for some files only, or no training files; give a split for all files or for none"
-        )
+        raise errors.UserError("--data gives splits for some files only, or none to train on; give all splits or none")
     for side, fraction in (("test", test_fraction), ("validation", validation_fraction)):
         if side not in given:
             print(f"data: no {side} split given, so {fraction:.0%} of the training files are used", file=sys.stderr)
@@ -225,9 +219,7 @@ def split(
 def units_of(samples: list[sample_list.Sample], contents: dict[str, str]) -> dict[str, str]:
     """Return path → unit that stays on one side: photos connected by groups or contents, directly or through others.
 
-    Args:
-        samples: the photos.
-        contents: path → sha256 of the file.
+    `contents` is path → sha256 of the file.
     """
     keys = [[("content", contents[sample.path]), *([("group", sample.group)] if sample.group else [])]
             for sample in samples]  # fmt: skip
@@ -236,12 +228,7 @@ def units_of(samples: list[sample_list.Sample], contents: dict[str, str]) -> dic
 
 
 def connected(items: Iterable[Hashable], pairs: Iterable[Sequence]) -> dict:
-    """Return item → number of its connected component.
-
-    Args:
-        items: all items; repeated items count once.
-        pairs: pairs of connected items.
-    """
+    """Return item → number of its connected component; `pairs` connect items, and repeated items count once."""
     number = {item: place for place, item in enumerate(dict.fromkeys(items))}
     links = [(number[first], number[second]) for first, second in pairs]
     rows, columns = np.array(links, int).reshape(-1, 2).T
@@ -251,9 +238,8 @@ def connected(items: Iterable[Hashable], pairs: Iterable[Sequence]) -> dict:
 
 
 def _deal_out(
-    samples: Sequence[sample_list.Sample], unit_of: dict[str, str], seed: int, fractions: dict[str, float],
-    by_group: bool, strata: Strata,
-) -> list[sample_list.Sample]:  # fmt: skip
+    samples: Samples, unit_of: dict[str, str], seed: int, fractions: dict[str, float], by_group: bool, strata: Strata
+) -> list[sample_list.Sample]:
     """Assign every sample one of the sides in `fractions`."""
     members = collections.defaultdict(list)
     for sample in samples:
@@ -279,15 +265,13 @@ def _deal_out(
     return dealt
 
 
-def _labels(unit: Sequence[sample_list.Sample], by_group: bool, strata: Strata) -> collections.Counter:
+def _labels(unit: Samples, by_group: bool, strata: Strata) -> collections.Counter:
     """Return the count of a unit for each of its classes: the number of its items, or 1 with `by_group`."""
     labels = collections.Counter(map(strata, unit))
     return collections.Counter(set(labels)) if by_group else labels
 
 
-def _needs(
-    units: Sequence[Sequence[sample_list.Sample]], fractions: dict[str, float], by_group: bool, strata: Strata
-) -> dict[str, dict[str, int]]:
+def _needs(units: Sequence[Samples], fractions: dict[str, float], by_group: bool, strata: Strata) -> dict[str, dict]:
     """Return the items (or groups) of each class for every side: its fraction, at least one, the rest for train."""
     groups = sum((_labels(unit, True, strata) for unit in units), collections.Counter())
     counts = sum((_labels(unit, by_group, strata) for unit in units), collections.Counter())
@@ -305,7 +289,7 @@ def _needs(
     return {"train": train} | needs
 
 
-def _check_every_class(samples: Sequence[sample_list.Sample], sides: Iterable[str], strata: Strata) -> None:
+def _check_every_class(samples: Samples, sides: Iterable[str], strata: Strata) -> None:
     """Raise an error if a class is missing on a side, which can happen with large groups."""
     present = {(sample.split, strata(sample)) for sample in samples}
     for label in sorted({label for _, label in present}):
@@ -318,11 +302,7 @@ def _check_every_class(samples: Sequence[sample_list.Sample], sides: Iterable[st
 
 
 def check_leaks(samples: list[sample_list.Sample], contents: dict[str, str]) -> None:
-    """Raise an error if a group or a file's content is on two sides.
-
-    Raises:
-        UserError: names the group or two of the files.
-    """
+    """Raise a UserError that names the group or two of the files, if a group or a file's content is on two sides."""
     side_of_group: dict[str, str] = {}
     first_of_content: dict[str, sample_list.Sample] = {}
     for sample in samples:

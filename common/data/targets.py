@@ -39,11 +39,7 @@ class Targets:
         KINDS[cls.name] = cls
 
     def seen(self, samples: Sequence[sample_list.Sample]) -> Self:
-        """Return the targets with what a model must know of all samples of a data set.
-
-        Args:
-            samples: all usable samples of all sides.
-        """
+        """Return the targets with what a model must know of all usable samples of all sides of a data set."""
         return self
 
     def enough(self, samples: Sequence[sample_list.Sample]) -> bool:

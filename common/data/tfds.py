@@ -4,7 +4,6 @@ import logging
 import pathlib
 import shutil
 import socket
-from collections.abc import Mapping
 from typing import Any
 
 import tqdm
@@ -45,7 +44,7 @@ def export(name: str, folder: pathlib.Path) -> pathlib.Path:
     return destination
 
 
-def _check_features(name: str, features: Mapping[str, Any]) -> None:
+def _check_features(name: str, features: Any) -> None:
     if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
         raise errors.UserError(f"tfds:{name}: not an image classification data set; it has {', '.join(features)}")
 

@@ -6,24 +6,18 @@ The metrics are scikit-learn's where it has them; calibration is implemented her
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn import metrics
 
 from common.data import splits as data_splits
 from common.evaluation import intervals
 
+Names = Sequence[str]
 CALIBRATION_BINS = 15  # the number of bins in Guo et al. (2017)
-
-
 HEADLINE = "accuracy"  # the metric that strategies are chosen by and that a report begins with
 
 
 def evaluate(
-    probabilities: ArrayLike,
-    splits: data_splits.Splits,
-    side: str,
-    seed: int = 0,
-    groups: Sequence[str] | None = None,
+    probabilities: np.ndarray, splits: data_splits.Splits, side: str, seed: int = 0, groups: Names | None = None
 ) -> dict:
     """Return every metric of a classifier on one side of a split, as `scores` does.
 
@@ -39,13 +33,9 @@ def evaluate(
 
 
 def scores(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    class_names: Sequence[str],
-    groups: Sequence[str] | None = None,
-    seed: int = 0,
-    resamples: int = 2000,
-) -> dict:
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Names, groups: Names | None = None,
+    seed: int = 0, resamples: int = 2000,
+) -> dict:  # fmt: skip
     """Return every metric of a classifier on one set of samples, ready for JSON.
 
     Macro averages run over the classes that occur in `labels`. A class that occurs but is never predicted has
@@ -98,11 +88,7 @@ def scores(
 def guessing(results: dict) -> dict:
     """Return the test scores of a classifier that always answers the largest training class.
 
-    Args:
-        results: the content of results.json.
-
-    Returns:
-        A dict of the `class`, its `accuracy` and its `balanced_accuracy`.
+    `results` is the content of results.json. The returned dict has `class`, `accuracy` and `balanced_accuracy`.
     """
     supports = {name: row["support"] for name, row in results["test"]["per_class"].items()}
     counts = results["data"].get("per_split", {}).get("train", supports)
@@ -114,7 +100,7 @@ def guessing(results: dict) -> dict:
     }
 
 
-def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = CALIBRATION_BINS) -> dict[str, list]:
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = CALIBRATION_BINS) -> dict[str, list]:
     """Compare confidence with accuracy in equal-width bins of the top label's probability (Guo et al., 2017).
 
     Args:
@@ -123,8 +109,7 @@ def reliability(probabilities: ArrayLike, labels: ArrayLike, bins: int = CALIBRA
         bins: number of bins; bin m holds the confidences in (m / bins, (m + 1) / bins].
 
     Returns:
-        A dict of lists: `edges` (bins + 1), `counts`, `confidence` and `accuracy` (the means of each bin, None for
-        an empty bin).
+        A dict of lists: `edges` (bins + 1), `counts`, and `confidence` and `accuracy` (means; None for an empty bin).
     """
     probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
     confidence = probabilities.max(axis=1)
@@ -152,7 +137,7 @@ def expected_calibration_error(bins: dict[str, list]) -> float:
     return float(sum(gaps) / sum(bins["counts"]))
 
 
-def _checked(probabilities: ArrayLike, labels: ArrayLike, class_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _checked(probabilities: np.ndarray, labels: np.ndarray, class_names: Names) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities and labels as arrays; the probabilities are scaled so that each row sums to 1."""
     probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
     if probabilities.ndim != 2 or probabilities.shape[0] == 0 or probabilities.shape[1] < 2:
@@ -173,9 +158,7 @@ def _checked(probabilities: ArrayLike, labels: ArrayLike, class_names: Sequence[
     return probabilities / totals, labels
 
 
-def _per_class(
-    probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray, class_names: Sequence[str]
-) -> dict[str, dict]:
+def _per_class(probabilities: np.ndarray, labels: np.ndarray, predicted: np.ndarray, class_names: Names) -> dict:
     columns = metrics.precision_recall_fscore_support(
         labels, predicted, labels=range(len(class_names)), zero_division=0
     )
@@ -203,7 +186,7 @@ def _macro(per_class: dict[str, dict], key: str) -> float | None:
 
 def _intervals(
     probabilities: np.ndarray, labels: np.ndarray, group_numbers: np.ndarray, seed: int, resamples: int
-) -> dict[str, list[float]]:
+) -> dict:
     """Return bootstrap intervals as {metric_interval: [low, high]}.
 
     Every metric here is a function of sums over samples. One matrix product per block of resamples therefore gives

@@ -115,7 +115,7 @@ def per_class(side: Side, class_names: Sequence[str], seed: int = 0) -> dict[str
     return table
 
 
-def _ranking(bootstrap: intervals.Bootstrap, positive: np.ndarray, scores: np.ndarray) -> dict[str, intervals.Estimate]:
+def _ranking(bootstrap: intervals.Bootstrap, positive: np.ndarray, scores: np.ndarray) -> dict[str, list]:
     """Return AUC and average precision, each [value, low, high]."""
     return {
         "auc": bootstrap.interval(lambda weights: auc(positive, scores, weights)),
@@ -184,12 +184,7 @@ def choose_threshold(positive: np.ndarray, scores: ArrayLike, sensitivity: float
 
 
 def target(
-    validation: Side,
-    test: Side,
-    class_names: Sequence[str],
-    targets: Sequence[str],
-    sensitivity: float,
-    seed: int = 0,
+    validation: Side, test: Side, class_names: Sequence[str], targets: Sequence[str], sensitivity: float, seed: int = 0
 ) -> dict:
     """Evaluate the target classes against the rest, at the threshold chosen on validation pictures.
 
@@ -304,14 +299,9 @@ evaluate = classification.evaluate
 
 
 def clinical(
-    validation: Side,
-    test: Side,
-    scaled: tuple[Side, Side],
-    class_names: Sequence[str],
-    targets: Sequence[str],
-    sensitivity: float,
-    seed: int = 0,
-) -> dict:
+    validation: Side, test: Side, scaled: tuple[Side, Side], class_names: Sequence[str], targets: Sequence[str],
+    sensitivity: float, seed: int = 0,
+) -> dict:  # fmt: skip
     """Return the `clinic` section of results.json.
 
     Args:

@@ -14,10 +14,9 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
-from numpy.typing import ArrayLike
 
 BATCH_SIZE = 8  # the activations of all layers are kept for a batch: about 60 MB per photo for VGG16 at 224
-Explain = Callable[[ArrayLike, ArrayLike], np.ndarray]  # (images, class indices) → heatmaps
+Explain = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (images, class indices) → heatmaps
 POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 NOT_A_FEATURE_MAP = (*POOLING, keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.InputLayer)
 
@@ -45,7 +44,7 @@ def heatmaps_of(model: keras.Model) -> Explain:
         score_layer = _last_layer(model)
         return _expose(model, _feature_layer(model), score_layer), score_layer
 
-    def explain(images: ArrayLike, class_indices: ArrayLike) -> np.ndarray:
+    def explain(images: np.ndarray, class_indices: np.ndarray) -> np.ndarray:
         images, class_indices = np.asarray(images, "float32"), np.asarray(class_indices, int)
         _check(model, images, class_indices)
         maps = [np.zeros((0, *images.shape[1:3]), "float32")]
@@ -57,9 +56,7 @@ def heatmaps_of(model: keras.Model) -> Explain:
     return explain
 
 
-def for_files(
-    model: keras.Model, read: Callable[[str], np.ndarray]
-) -> Callable[[list[str], list[int]], tuple[list[np.ndarray], np.ndarray]]:
+def for_files(model: keras.Model, read: Callable[[str], np.ndarray]) -> Callable:
     """Return the function that `common.report.classes` uses for its pictures.
 
     Args:
@@ -74,19 +71,15 @@ def for_files(
     preprocessing, explain_pictures = model.get_layer("preprocessing"), for_pictures(model)
     resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
 
-    def explain(paths: list[str], class_indices: list[int]) -> tuple[list[np.ndarray], np.ndarray]:
+    def explain(paths: list[str], class_indices: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         pictures = [np.array(resize(read(path).astype("float32"))) for path in paths]
         return [picture.round().astype("uint8") for picture in pictures], explain_pictures(pictures, class_indices)
 
     return explain
 
 
-def for_pictures(model: keras.Model) -> Callable[[list[np.ndarray], ArrayLike], np.ndarray]:
-    """Return a function that computes heatmaps from pictures in the network's size, RGB 0–255, and class indices.
-
-    Args:
-        model: as for `for_files`.
-    """
+def for_pictures(model: keras.Model) -> Callable[[list[np.ndarray], np.ndarray], np.ndarray]:
+    """Return a function (pictures in the network's size, RGB 0–255; class indices) → heatmaps, like `for_files`."""
     preprocessing, explain = model.get_layer("preprocessing"), heatmaps_of(model.get_layer("classifier"))
     return lambda pictures, indices: explain(preprocessing.predict(np.stack(pictures), verbose=0), indices)
 

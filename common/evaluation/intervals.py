@@ -3,10 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import stats
-
-Estimate = list[float | None]  # [value, low, high]
 
 RESAMPLES = 1000
 
@@ -23,12 +20,12 @@ class Bootstrap:
         resamples: number of resamples.
     """
 
-    def __init__(self, units: ArrayLike, seed: int = 0, resamples: int = RESAMPLES) -> None:
+    def __init__(self, units: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> None:
         self.units = np.asarray(units)
         counts = bootstrap_counts(self.units.max() + 1, seed, resamples)
         self.weights = np.concatenate(list(counts))[:, self.units]
 
-    def interval(self, statistic: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+    def interval(self, statistic: Callable[[np.ndarray], np.ndarray]) -> list[float | None]:
         """Return [value, low, high] of a `statistic`, a function of weights (m, n) that returns m values.
 
         Resamples for which the statistic is not defined (NaN) are left out.
@@ -40,11 +37,10 @@ class Bootstrap:
             return [None, None, None]
         return [float(value), *np.quantile(draws, TAILS).tolist()]
 
-    def share(self, hits: np.ndarray, of: np.ndarray) -> Estimate:
+    def share(self, hits: np.ndarray, of: np.ndarray) -> list[float | None]:
         """Return [share, low, high] of `hits` among the pictures `of`, both (n,) booleans.
 
-        If all pictures are hits, or none is, every resample is the same; the exact interval for the number of lesions
-        is returned.
+        If all or no pictures are hits, resamples do not vary; the exact interval for the number of lesions is returned.
         """
         hits, of = np.asarray(hits, bool) & of, np.asarray(of, bool)
         if not of.any():
@@ -78,10 +74,9 @@ def accuracy_noise(accuracy: float, count: int) -> float:
 
 
 def balanced_accuracy_noise(balanced_accuracy: float, counts: np.ndarray | Sequence[int]) -> float:
-    """Return how far a balanced accuracy (0..1) may be off by chance.
+    """Return how far a balanced accuracy (0..1) may be off by chance: its standard error for equally hard classes.
 
-    This is its standard error if all classes are equally hard. A few photos of a rare class count as much as hundreds
-    of a common class, so it is much noisier than an accuracy.
+    A few photos of a rare class count as much as hundreds of a common one, so it is much noisier than an accuracy.
 
     Args:
         balanced_accuracy: the mean recall of the classes.

@@ -68,12 +68,7 @@ def _exp(nats: ArrayLike) -> np.ndarray:
 
 
 def evaluate(
-    nats: ArrayLike,
-    tokens: ArrayLike,
-    sizes: ArrayLike,
-    labels: Sequence[str],
-    groups: Sequence[str],
-    seed: int = 0,
+    nats: ArrayLike, tokens: ArrayLike, sizes: ArrayLike, labels: Sequence[str], groups: Sequence[str], seed: int = 0
 ) -> dict:
     """Compute the perplexity over all documents with a 95 % interval, and by type of document.
 

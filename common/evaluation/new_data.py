@@ -12,15 +12,9 @@ COMPARED = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def evaluate(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    units: Sequence[str],
-    test: dict,
-    trained: dict[str, int],
-    target: dict | None = None,
-    seed: int = 0,
-) -> dict:
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], units: Sequence[str], test: dict,
+    trained: dict[str, int], target: dict | None = None, seed: int = 0,
+) -> dict:  # fmt: skip
     """Return all results on new data, ready for JSON.
 
     Args:
@@ -53,14 +47,9 @@ def evaluate(
 
 
 def same_classes(
-    test: dict,
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    groups: Sequence[str],
-    present: Sequence[str],
-    seed: int = 0,
-) -> dict:
+    test: dict, probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], groups: Sequence[str],
+    present: Sequence[str], seed: int = 0,
+) -> dict:  # fmt: skip
     """Return the test result over the classes of the new data only, so that both results are comparable.
 
     Args:
@@ -102,13 +91,9 @@ def largest_class(labels: np.ndarray, class_names: Sequence[str], trained: dict[
 
 
 def at_threshold(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    class_names: Sequence[str],
-    units: Sequence[str],
-    target: dict,
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], units: Sequence[str], target: dict,
     seed: int = 0,
-) -> dict:
+) -> dict:  # fmt: skip
     """Return sensitivity and specificity at the run's own threshold, [value, low, high] each; None if undefined.
 
     Args:

@@ -16,11 +16,9 @@ MOST_CLIPS = 300  # limit for the order test, which decodes its clips and comput
 
 
 def order_test(
-    classifier: keras.Model,
-    batches: Iterable[tuple[np.ndarray, Any]],
-    labels: Sequence[int] | np.ndarray,
+    classifier: keras.Model, batches: Iterable[tuple[np.ndarray, Any]], labels: Sequence[int] | np.ndarray,
     seed: int = 0,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float]]:  # fmt: skip
     """Measure how the answers change when each clip's frames are reordered.
 
     A network that does not use time gives the same answers for every order.

@@ -1,11 +1,8 @@
 """The cache key of features: a hash of everything that they depend on, so other weights or versions change the key."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json
-from typing import Any
 
 import keras
 import numpy as np
@@ -46,12 +43,12 @@ def _layer_names(config: dict) -> list[str]:
     return [layer["name"] for layer in config["layers"]] + [name for part in inside for name in _layer_names(part)]
 
 
-def _architecture(model: keras.Model) -> Any:
+def _architecture(model: keras.Model) -> dict:
     """Return the model's config with layer names replaced by numbers, without entries that do not change its output."""
     config = model.get_config()
     numbers = {name: f"layer {number}" for number, name in enumerate(_layer_names(config))} | {config["name"]: "model"}
 
-    def plain(value: Any) -> Any:
+    def plain(value: object) -> object:
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items() if key not in ("trainable", "build_config")}
         if isinstance(value, (list, tuple)):

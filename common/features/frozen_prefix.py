@@ -6,8 +6,6 @@ on disk. The part after it is the *suffix*, and only the suffix is trained. It h
 so the whole model is trained too. Losses and weights equal those of training the whole model, within float rounding.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import pathlib
@@ -19,7 +17,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 import tqdm
 
 from common import devices, errors
@@ -91,9 +88,7 @@ class FrozenPrefix:
             self.store = self._filled_store(self.cut.prefix)
             self.seconds = time.perf_counter() - started
 
-    def generators(
-        self, first_epoch: int = 0, balanced: bool = False
-    ) -> tuple[tf.data.Dataset, tf.data.Dataset, tf.data.Dataset]:
+    def generators(self, first_epoch: int = 0, balanced: bool = False) -> pipeline.Generators:
         """Return `train_generator, val_generator, test_generator` for `suffix`, ordered as for the whole model.
 
         With `balanced`, training photos are sampled so that all classes appear equally often.

@@ -40,15 +40,9 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self,
-        read: Callable[[np.ndarray], list[np.ndarray]],
-        targets: np.ndarray,
-        weights: np.ndarray,
-        batch_size: int,
-        seed: int | None = None,
-        first_epoch: int = 0,
-        with_targets: bool = False,
-    ) -> None:
+        self, read: Callable[[np.ndarray], list[np.ndarray]], targets: np.ndarray, weights: np.ndarray, batch_size: int,
+        seed: int | None = None, first_epoch: int = 0, with_targets: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.read, self.targets, self.weights, self.batch_size = read, targets, weights, batch_size
         self.seed, self.epoch, self.with_targets = seed, first_epoch, with_targets

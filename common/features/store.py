@@ -26,8 +26,6 @@ SHARD_BYTES = 64 * 2**20
 SHARD_SECONDS = 5.0  # an interruption costs at most this much work
 CHECKED_AT_ONCE = 4 * 2**20
 
-Read = Callable[[Sequence[int] | np.ndarray], list[np.ndarray]]  # row numbers (n,) → arrays (n, …)
-
 
 class FeatureStore:
     """The rows of one prefix.
@@ -42,8 +40,7 @@ class FeatureStore:
         """Open the folder, create it if necessary, and check every shard.
 
         Args:
-            directory: the folder of the shards.
-            specification: (shape, dtype name) of each array in a row.
+            directory, specification: as the attributes.
             about: JSON-serializable facts for `about.json`, for people and for the search for an earlier cut.
 
         Raises:
@@ -94,9 +91,7 @@ class FeatureStore:
         Raises:
             OSError: the disk is full; shards that are already complete are kept.
         """
-        names: list[str] = []
-        rows: list[np.ndarray] = []
-        size, since = 0, time.monotonic()
+        names, rows, size, since = [], [], 0, time.monotonic()
         for batch_names, arrays in batches:
             names += batch_names
             rows.append(self._packed(arrays))
@@ -129,7 +124,7 @@ class FeatureStore:
                 file.write(part.data)
         self._open(path)
 
-    def reader(self, names: list[str]) -> Read:
+    def reader(self, names: list[str]) -> Callable[[Sequence[int] | np.ndarray], list[np.ndarray]]:
         """Return a function of row numbers (n,) in `names` that returns the list of their arrays (n, …)."""
         places = [self.places[name] for name in names]
 

@@ -1,7 +1,9 @@
-"""Augmentation: how far a training photo or clip may be changed, and by how much it is.
+"""Augmentation: the limits for changes of a training photo or clip, and the random changes.
 
-Every amount is drawn from a seed and not from a running state, so an interrupted training sees the same views again.
+Every change depends only on a seed and not on a generator's state, so a resumed training sees the same views again.
 """
+
+from __future__ import annotations
 
 import dataclasses
 
@@ -9,19 +11,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-TURNS = 8  # orientations of a square: four quarter turns, and these mirrored
+TURNS = 8  # orientations of a square: four quarter turns, each also mirrored
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """How far a training photo may be changed; all zero means not at all.
+    """The limits for changes of a training photo; all zero means no change.
 
     Attributes:
-        flip: mirrored left to right in half of the cases.
-        rotation: at most this many degrees to either side.
-        zoom: at most this fraction closer or further (0.1: 0.9 to 1.1 times).
+        flip: mirror left to right in half of the cases.
+        rotation: at most this many degrees in either direction.
+        zoom: at most this fraction larger or smaller (0.1: 0.9 to 1.1 times).
         contrast: at most this fraction more or less.
-        colour: each of red, green and blue at most this fraction more or less, as under other light.
+        colour: red, green and blue each at most this fraction more or less, as in different light.
     """
 
     flip: bool = False
@@ -30,21 +32,21 @@ class Augmentation:
     contrast: float = 0.0
     colour: float = 0.0
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return any(dataclasses.astuple(self))
 
 
-def position_of(seed):
-    """Where a training clip's window lies, in 0–1, from two integers that no other photo or clip has."""
+def position_of(seed: tf.Tensor) -> tf.Tensor:
+    """Return the position of a training clip's window, in 0–1, from two integers that are unique to the clip."""
     return tf.random.stateless_uniform((), tf.random.experimental.stateless_fold_in(seed, 2))
 
 
-def turned(pixels, turn):
-    """A square photo, or a clip, in one of the eight orientations that it can lie in: exact, nothing is interpolated.
+def turned(pixels: tf.Tensor, turn: int | tf.Tensor) -> tf.Tensor:
+    """Return a square photo or clip in one of the eight orientations, without interpolation.
 
     Args:
-        pixels: (height, width, 3), of a clip (frames, height, width, 3), with height = width.
-        turn: 0 to 7: the number of quarter turns, from 4 on of the photo mirrored left to right.
+        pixels: (height, width, 3), or (frames, height, width, 3) for a clip, with height = width.
+        turn: 0 to 3 is the number of quarter turns; 4 to 7 are the same turns after mirroring left to right.
     """
     if isinstance(turn, int) and turn == 0:
         return pixels
@@ -52,23 +54,23 @@ def turned(pixels, turn):
     return tf.ensure_shape(tf.image.rot90(mirrored, turn % (TURNS // 2)), pixels.shape)
 
 
-def photo_seed(seed, epoch, photo):
-    """A pair of integers that no other photo and epoch of this run has."""
+def photo_seed(seed: int, epoch: int | tf.Tensor, photo: int | tf.Tensor) -> tf.Tensor:
+    """Return a pair of integers that is unique to this photo and epoch in a run."""
     return tf.random.experimental.stateless_fold_in(
         tf.random.experimental.stateless_fold_in(tf.stack([seed, 0]), epoch), photo
     )
 
 
-def augment(pixels, augmentation: Augmentation, seed):
-    """One photo or clip flipped, turned, zoomed and changed in colour and contrast, by an amount that `seed` fixes.
+def augment(pixels: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Flip, rotate and zoom a photo or clip and change its colour and contrast, by amounts that `seed` fixes.
 
     Args:
-        pixels: float32 (height, width, 3), RGB 0–255; of a clip (frames, height, width, 3), all changed alike.
-        augmentation: the limits.
-        seed: two integers, as TensorFlow's stateless random functions take.
+        pixels: float32 (height, width, 3), RGB 0–255; (frames, height, width, 3) for a clip, all changed equally.
+        augmentation: the limits of the changes.
+        seed: two integers, as for TensorFlow's stateless random functions.
 
     Returns:
-        A float32 tensor of the same shape and range; what moves in from outside mirrors the border.
+        A float32 tensor of the same shape and range; areas from outside the photo are filled by reflection.
     """
     draw = tf.random.stateless_uniform((4,), seed, minval=-1.0, maxval=1.0)
     if augmentation.flip:
@@ -86,12 +88,12 @@ def augment(pixels, augmentation: Augmentation, seed):
     return pixels
 
 
-def _rotated(pixels, angle, zoom):
-    """Rotation by `angle` radians and magnification by `zoom` about the middle, bilinear."""
+def _rotated(pixels: tf.Tensor, angle: tf.Tensor, zoom: tf.Tensor) -> tf.Tensor:
+    """Rotate by `angle` radians and magnify by `zoom` about the middle, with bilinear interpolation."""
     height, width = pixels.shape[-3], pixels.shape[-2]
     cosine, sine = tf.cos(angle) / zoom, tf.sin(angle) / zoom
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
-    # Each output pixel (x, y) is taken from (a x + b y + c, d x + e y + f) of the input.
+    # The output pixel (x, y) is the input pixel (a x + b y + c, d x + e y + f).
     transform = tf.stack([
         cosine, -sine, middle_x - cosine * middle_x + sine * middle_y,
         sine, cosine, middle_y - sine * middle_x - cosine * middle_y,

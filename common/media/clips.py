@@ -1,9 +1,8 @@
 """Reading one clip: the same function for the scan, the training, the report and predict.
 
-A clip is a file of moving pictures or a folder of photos, its frames. What `read` returns is what a
-person sees in a player: the frames that are shown at some moments, turned upright, in RGB, on white
-where they are transparent, with square pixels. Whatever cannot be shown like that is a `ClipError`
-that says what is wrong and what to do about it.
+A clip is a video file or a folder of photos, its frames. `read` returns frames as a player shows them at given moments:
+upright, in RGB, with square pixels and with transparent areas on white. A clip that cannot be shown like that is a
+`ClipError`, which says what is wrong and what to do.
 """
 
 import dataclasses
@@ -13,13 +12,15 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import av
 import av.video.reformatter
 import numpy as np
 
 from common import errors
+from common.media import augmentation as augmentations
 from common.media import containers, film, medium, photos
 
 SAMPLINGS = ("whole", "window")
@@ -27,25 +28,25 @@ SAMPLINGS = ("whole", "window")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts(medium.Facts):
-    """What `inspect` found out about one clip.
+    """The result of `inspect` for one clip.
 
-    As for a photo; `bytes` and `sha256` are those of all frames where it is a folder, `format` is container and codec
-    ("AVI mpeg4", "MP4 h264", "folder of JPEG"), `width` and `height` are those of an upright frame.
+    As for a photo, except that `bytes` and `sha256` are those of all frames if the clip is a folder. `format` is
+    container and codec ("AVI mpeg4", "MP4 h264", "folder of JPEG"); `width` and `height` are those of an upright frame.
     """
 
-    frames: int = 0  # 0 where there is a problem
-    seconds: float = 0.0  # 0 where there is a problem, and for a folder of frames, which has no clock
+    frames: int = 0  # 0 if there is a problem
+    seconds: float = 0.0  # 0 if there is a problem, and for a folder of frames, which has no times
 
 
 @dataclasses.dataclass(frozen=True)
 class Clips(medium.Medium):
-    """Clips, each a file of moving pictures or a folder of photos, and which of their frames are read.
+    """Clips, each a video file or a folder of photos, and the choice of their frames.
 
     Attributes:
-        frames: of each clip.
+        frames: the number of frames that are read from each clip.
         sampling: `whole`, evenly over the clip, or `window`, close together.
-        stride: frames from one to the next in a window.
-        windows: of a validation or test clip, evenly spaced; a training clip's window lies anywhere.
+        stride: the distance between frames in a window, in frames.
+        windows: the number of evenly spaced windows of a validation or test clip; a training clip's window is random.
     """
 
     name = "clips"
@@ -63,34 +64,37 @@ class Clips(medium.Medium):
     windows: int = 1
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int | None, ...]:
         return self.frames, None, None, 3
 
-    def inspect(self, path):
+    def inspect(self, path: str | os.PathLike) -> Facts:
         return inspect(path)
 
-    def read(self, path, look=medium.PLAIN):
+    def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> np.ndarray:
         return read(path, self.frames, self.sampling, self.stride, look.position)
 
-    def thumbnail(self, path):
+    def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
         return read(path, frames=1)[0]
 
-    def is_item(self, path):
+    def is_item(self, path: pathlib.Path) -> bool:
         return is_clip(path)
 
-    def find(self, folder):
+    def find(self, folder: pathlib.Path) -> list[pathlib.Path]:
         return find_clips(folder)
 
-    def found(self, names):
+    def found(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
         return [path for name in names for path in ([name] if is_clip(name) else super(Clips, self).found([name]))]
 
     def positions(self) -> list[float]:
-        """Of the windows of a validation or test clip, from 0 (its beginning) to 1; the middle one comes first."""
+        """Return the window positions of a validation or test clip, from 0 (its beginning) to 1, the middle first."""
         count = self.windows if self.sampling == "window" else 1
         positions = [(number + 0.5) / count for number in range(count)]
         return sorted(positions, key=lambda position: abs(position - 0.5))
 
-    def looks(self, side, augmentation=None, views=1, turns=1, seed=0):
+    def looks(
+        self, side: str, augmentation: augmentations.Augmentation | None = None, views: int = 1, turns: int = 1,
+        seed: int = 0,
+    ) -> list[medium.Look]:  # fmt: skip
         if side == "train" and (augmentation or self.sampling == "window"):
             return [self._marked(look) for look in medium.augmented_views(augmentation, views, seed)]
         plain = super().looks(side, augmentation, views, turns, seed)
@@ -98,31 +102,31 @@ class Clips(medium.Medium):
         return [self._marked(dataclasses.replace(look, position=position)) for position in positions for look in plain]
 
     def _marked(self, look: medium.Look) -> medium.Look:
-        """The look with the frames that it takes in its mark."""
+        """Return the look with the choice of frames added to its mark."""
         frames = [self.frames, self.sampling, self.stride, look.position]
         return dataclasses.replace(look, mark=json.dumps([look.mark or "turn 0", frames]))
 
-    def raw(self, path, look):
-        """Exactly as many frames as a model that counts them needs to take the frames of this look."""
+    def raw(self, path: str | os.PathLike, look: medium.Look) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frames that a model which samples by itself needs for this look, and the frames that it uses."""
         step = self.stride if self.sampling == "window" else 1
         frames = read(path, (self.frames - 1) * step + 1, self.sampling, 1, look.position)
         return frames, frames[::step]
 
-    def description(self, chooses):
+    def description(self, chooses: bool) -> dict:
         if self.sampling == "whole":
-            which = f"those shown at the middles of {self.frames} equal parts of the clip's time"
+            which = f"the frames shown in the middle of {self.frames} equal parts of the clip's time"
         else:
             which = f"{self.frames} frames, {self.stride} apart, from one window"
         count = len(self.positions())
         if count > 1:
             which += f"; the answer is the mean over {count} windows around {self.positions()} of the clip (0 to 1)"
-        which = f"all: the model itself takes {which}" if chooses else which
+        which = f"all frames; the model itself selects {which}" if chooses else which
         settings = {"frames": self.frames, "sampling": self.sampling, "stride": self.stride, "looks": self.windows}
         return {"frames": settings | {"which": which}}
 
 
 def is_clip(path: str | os.PathLike) -> bool:
-    """Whether a file is named like a clip, or a folder has photos in it; hidden ones are no clips.
+    """Return whether a file has a clip's extension, or a folder contains photos; hidden ones are not clips.
 
     Raises:
         ClipError: the folder cannot be listed.
@@ -134,7 +138,7 @@ def is_clip(path: str | os.PathLike) -> bool:
 
 
 def frame_paths(folder: str | os.PathLike) -> list[str]:
-    """Returns the photos of a folder, which are its frames, in natural order: frame_2 before frame_10.
+    """Return the photos of a folder, which are its frames, in natural order: frame_2 before frame_10.
 
     Raises:
         ClipError: the folder cannot be listed.
@@ -147,25 +151,25 @@ def frame_paths(folder: str | os.PathLike) -> list[str]:
     return [os.path.join(folder, name) for name in sorted(frames, key=_natural)]
 
 
-def _natural(name):
-    """The parts of a name, its numbers as numbers; the name itself decides between 1 and 01."""
+def _natural(name: str) -> tuple[list[int | str], str]:
+    """Return the parts of a name, with numbers as integers, and the name itself, which orders 1 and 01."""
     return [int(part) if part.isdigit() else part for part in re.split("([0-9]+)", name)], name
 
 
 def find_clips(class_folder: pathlib.Path) -> list[pathlib.Path]:
-    """The clips at any depth below a class folder, in order: video files, and the folders that have photos in them.
+    """Return the clips at any depth below a class folder, in order: video files, and folders that contain photos.
 
-    A GIF is a clip here, never a frame. Links to folders are followed; hidden files and folders are not looked into.
+    A GIF is a clip here, never a frame. Links to folders are followed; hidden files and folders are skipped.
 
     Raises:
-        UserError: there are no clips, photos lie directly in the class folder, a folder has both photos and clips,
-            or two clips have one name.
+        UserError: there are no clips, photos are directly in the class folder, a folder contains both photos and clips,
+            or two clips have the same name.
     """
     frames = _photos_in(class_folder)
     if frames:
         raise errors.UserError(
-            f"{class_folder}: photos lie directly in this class folder, such as {frames[0]}, so it would be one clip "
-            f"itself; put the frames of each clip into a folder of its own, {class_folder.name}/<clip>/{frames[0]}, "
+            f"{class_folder}: photos are directly in this class folder, such as {frames[0]}, so the folder would be "
+            f"one clip; move the frames of each clip into a folder of its own, {class_folder.name}/<clip>/{frames[0]}, "
             "and remove other photos"
         )
     found = sorted(_clips_below(class_folder))
@@ -179,8 +183,8 @@ def find_clips(class_folder: pathlib.Path) -> list[pathlib.Path]:
         first = first_of_name.setdefault(without_ending(clip), clip)
         if first != clip:
             raise errors.UserError(
-                f"{first} and {clip.name} have one name, like one clip in two forms, which a split could part; keep "
-                "one, or rename it if it is another clip"
+                f"{first} and {clip.name} have the same name. Keep one if they are the same clip, so that it cannot be "
+                "in both training and test; otherwise rename one"
             )
     return found
 
@@ -194,15 +198,15 @@ def _clips_below(folder: pathlib.Path) -> list[pathlib.Path]:
         frames, inside = _photos_in(path), _clips_below(path)
         if frames and inside:
             raise errors.UserError(
-                f"{path}: has both photos, such as {frames[0]}, and clips, such as {inside[0].name}; is it a clip "
-                "itself, with the photos as its frames? Remove the ones or the others"
+                f"{path}: contains both photos, such as {frames[0]}, and clips, such as {inside[0].name}. If the "
+                "photos are frames of one clip, move the clips out; otherwise remove the photos"
             )
         found += [path] if frames else inside
     return found
 
 
 def _photos_in(folder: pathlib.Path) -> list[str]:
-    """The names of the photos in a folder, without those that are clips as well: GIFs."""
+    """Return the names of the photos in a folder, without GIFs, which are clips."""
     try:
         names = [pathlib.Path(path).name for path in frame_paths(folder)]
     except containers.ClipError as error:
@@ -211,7 +215,7 @@ def _photos_in(folder: pathlib.Path) -> list[str]:
 
 
 def without_ending(path: pathlib.PurePath) -> pathlib.PurePath:
-    """`Punch/v_Punch_g01_c01.avi`, or that clip as a folder of frames: `Punch/v_Punch_g01_c01`."""
+    """Return a clip's path without extension, as for a folder of frames: `Punch/v_Punch_g01_c01(.avi)`."""
     return path.with_suffix("") if path.suffix.lower() in containers.EXTENSIONS else path
 
 
@@ -222,37 +226,37 @@ def read(
     stride: int = 2,
     position: float = 0.5,
 ) -> np.ndarray:
-    """Returns frames of a clip as a uint8 array of shape (frames, height, width, 3), RGB from 0 to 255.
+    """Return frames of a clip as a uint8 array of shape (frames, height, width, 3), RGB from 0 to 255.
 
-    Each is the frame that a player shows at one moment, however irregular the frame rate is; `indices`
-    says which moments. Rotation and mirroring in the file's display matrix are applied; pixels that are
-    not square are made so by resizing the width; transparent ones are put on white; deeper ones are
-    scaled to 8 bits. The first video stream is read, cover pictures and sound are not. Interlaced frames
-    stay as they are. May be called from several threads at a time; one call uses one core.
+    Each is the frame that a player shows at one moment, even with an irregular frame rate; `indices`
+    defines the moments. Rotation and mirroring in the file's display matrix are applied. The width is resized if pixels
+    are not square; transparent pixels are composited on white; deeper colours are scaled to 8 bits. Only the first
+    video stream is read, without cover pictures and sound. Interlaced frames are not changed. Several threads may call
+    this at a time; one call uses one core.
 
     Args:
         path: a file, or a folder of photos of one size.
-        frames: how many frames to return.
+        frames: the number of frames to return.
         sampling: "whole", frames from equal parts of the clip, or "window", frames close together.
-        stride: frames from one to the next in a window: 1 takes them all.
-        position: of the window, from 0 (the beginning of the clip) to 1 (its end).
+        stride: the distance between frames in a window, in frames; 1 takes every frame.
+        position: the position of the window, from 0 (the beginning of the clip) to 1 (its end).
 
     Raises:
         ClipError: the clip cannot be used; its message does not name the path.
         ValueError: an argument is out of its range.
     """
-    how = {"frames": frames, "sampling": sampling, "stride": stride, "position": position}
+    how: dict[str, Any] = {"frames": frames, "sampling": sampling, "stride": stride, "position": position}
     _check_arguments(**how)
     return _read_folder(path, how) if os.path.isdir(path) else _read_file(path, how)
 
 
 def inspect(path: str | os.PathLike) -> Facts:
-    """Returns the `Facts` of a clip, whatever it holds.
+    """Return the `Facts` of any clip.
 
-    Every frame is decoded, so that `read` will succeed with any arguments; only the first one is
-    converted to RGB. A file whose end is missing is a problem, not a shorter clip. Only where a format
-    does not say how long the file is, a cut between two of its parts stays hidden, and a note says so:
-    in MPEG program streams, and in Matroska and fragmented MP4 as they are recorded live.
+    Every frame is decoded, so that `read` will succeed with any arguments; only the first frame is
+    converted to RGB. A file whose end is missing is a problem, not a shorter clip. A cut between two parts of a file
+    stays hidden only if the format does not give the file's length; a note says so. These formats are MPEG program
+    streams, and live recordings in Matroska and fragmented MP4.
     """
     path = os.fspath(path)
     return _inspect_folder(path) if os.path.isdir(path) else _inspect_file(path)
@@ -267,16 +271,16 @@ def indices(
     stride: int = 2,
     position: float = 0.5,
 ) -> list[int]:
-    """Returns which frames are shown at the moments that a sampling asks for.
+    """Return the frames that are shown at the moments of a sampling.
 
-    "whole" takes the middles of `frames` equal parts of the clip's time; a clip with fewer frames shows
-    some of them repeatedly. "window" numbers the clip by its nominal rate and takes `frames` numbers
-    `stride` apart, from the middle of each one's time; `position` chooses evenly among all windows that
-    fit. Where not even one fits, it starts with the clip, and the last frame is repeated.
+    "whole" takes the middles of `frames` equal parts of the clip's time; a clip with fewer frames repeats
+    some of them. "window" numbers the frames by the nominal rate and takes `frames` numbers `stride` apart, each at the
+    middle of its time; `position` chooses evenly among all windows that fit. If no window fits, the window starts at
+    the beginning of the clip, and the last frame is repeated.
 
     Args:
-        starts: seconds at which the frames begin to be shown, ascending; each is shown until the next.
-        end: seconds at which the last one ends.
+        starts: seconds at which the frames begin, ascending; each is shown until the next.
+        end: seconds at which the last frame ends.
         rate: nominal frames per second.
         frames, sampling, stride, position: as for `read`.
 
@@ -294,7 +298,7 @@ def indices(
     return (np.searchsorted(starts, moments, side="right") - 1).tolist()
 
 
-def _check_arguments(frames, sampling, stride, position):
+def _check_arguments(frames: int, sampling: str, stride: int, position: float) -> None:
     if frames < 1:
         raise ValueError(f"frames must be at least 1, got {frames}")
     if sampling not in SAMPLINGS:
@@ -308,7 +312,7 @@ def _check_arguments(frames, sampling, stride, position):
 # Folders of frames ------------------------------------------------------------------------------------------
 
 
-def _read_folder(path, how):
+def _read_folder(path: str | os.PathLike, how: dict[str, Any]) -> np.ndarray:
     paths = frame_paths(path)
     chosen = indices(range(len(paths)), len(paths), 1, **how) if paths else []
     shown = {number: _photo(paths[number]) for number in sorted(set(chosen))}
@@ -316,8 +320,8 @@ def _read_folder(path, how):
     return np.stack([shown[number] for number in chosen])
 
 
-def _inspect_folder(path):
-    found = []
+def _inspect_folder(path: str) -> Facts:
+    found: list[medium.Facts] = []
     digest = ""
     try:
         found = [photos.inspect(frame) for frame in frame_paths(path)]
@@ -338,38 +342,38 @@ def _inspect_folder(path):
     )  # fmt: skip
 
 
-def _folder_sha256(found):
-    """The hash of the frames' names and contents, in order; "" where one could not be read."""
+def _folder_sha256(found: Sequence[medium.Facts]) -> str:
+    """Return the hash of the frames' names and contents, in order; "" if one could not be read."""
     if not found or not all(facts.sha256 for facts in found):
         return ""
     lines = [os.fsencode(os.path.basename(facts.path)) + b"\0" + facts.sha256.encode() for facts in found]
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def _photo(path):
+def _photo(path: str) -> np.ndarray:
     try:
         return photos.read(path)
     except photos.ImageError as error:
         raise _bad_frame(path, error) from error
 
 
-def _bad_frame(path, problem):
+def _bad_frame(path: str, problem: str | Exception) -> containers.ClipError:
     return containers.ClipError(f"bad frame: {os.path.basename(path)!r} is unusable, {problem}")
 
 
-def _check_sizes(count, sizes):
-    """Refuses a folder without frames, or with frames of several (width, height)."""
+def _check_sizes(count: int, sizes: Collection[tuple[int, ...]]) -> None:
+    """Raise an error for a folder without frames, or with frames of several (width, height)."""
     if not count:
-        raise containers.ClipError("no frames: there is no photo in the folder; fill it or remove it")
+        raise containers.ClipError("no frames: the folder contains no photos; fill it or remove it")
     if len(sizes) > 1:
         (width, height), (other_width, other_height) = sorted(sizes)[:2]
         raise containers.ClipError(
             f"frames of several sizes: {width} x {height} and {other_width} x {other_height} pixels; "
-            "bring them to one size"
+            "resize them to one size"
         )
 
 
-def _read_file(path, how):
+def _read_file(path: str | os.PathLike, how: dict[str, Any]) -> np.ndarray:
     with film.open_file(path) as file, film.open_film(file) as opened:
         chosen = indices(opened.starts, opened.end, opened.rate, **how)
         numbers = sorted(set(chosen))
@@ -377,7 +381,7 @@ def _read_file(path, how):
     return np.stack([shown[number] for number in chosen])
 
 
-def _inspect_file(path):
+def _inspect_file(path: str) -> Facts:
     size, digest = 0, ""
     try:
         with film.open_file(path) as file:
@@ -388,11 +392,11 @@ def _inspect_file(path):
         return Facts(path=path, bytes=size, sha256=digest, problem=str(error))
 
 
-def _facts(path, size, digest, opened):
+def _facts(path: str, size: int, digest: str, opened: film.Film) -> Facts:
     frames = film.decoded(opened, opened.keys[0])
     _, first = next(frames, (None, None))
     if first is None:
-        raise containers.ClipError(f"no frames: not one can be decoded; {containers.COPY_AGAIN}")
+        raise containers.ClipError(f"no frames: none can be decoded; {containers.COPY_AGAIN}")
     count = 1 + sum(1 for _ in frames)
     converter = film.Converter(opened)
     height, width, _ = converter.pixels(first).shape
@@ -405,15 +409,15 @@ def _facts(path, size, digest, opened):
     )  # fmt: skip
 
 
-def _note_name(path, container_format):
-    """Notes a name that promises another format than the content has."""
+def _note_name(path: str, container_format: str) -> tuple[str, ...]:
+    """Return a note if the extension stands for another format than the content."""
     extension = os.path.splitext(path)[1].lower()
     if containers.FORMATS_BY_EXTENSION.get(extension, container_format) == container_format:
         return ()
     return (f"{container_format} named {extension}",)
 
 
-def _notes(opened, frame, converter):
+def _notes(opened: film.Film, frame: av.VideoFrame, converter: film.Converter) -> tuple[str, ...]:
     notes = {
         "rotation applied": film.orientation(frame) != (1, 0, 0, 1),
         "non-square pixels corrected": film.display_width(opened) != opened.size[0],
@@ -429,6 +433,6 @@ def _notes(opened, frame, converter):
     return tuple(note for note, applies in notes.items() if applies)
 
 
-def _is_irregular(starts):
+def _is_irregular(starts: Sequence[float]) -> bool:
     gaps = [after - before for before, after in itertools.pairwise(starts)]
     return bool(gaps) and max(gaps) > 1.5 * min(gaps) + film.ROUNDING

@@ -1,13 +1,14 @@
-"""Video files by their first bytes: which format it is, and whether its end is there."""
+"""The format of a video file, from its first bytes, and checks that its end is not missing."""
 
 import hashlib
+import io
 import os
 import re
 import stat
 
 from common import errors
 
-# Which container a file of that name holds; the keys are the names that count as clips.
+# The container format for each extension; files with these extensions count as clips.
 FORMATS_BY_EXTENSION = {
     ".avi": "AVI",
     ".mp4": "MP4",
@@ -21,23 +22,23 @@ FORMATS_BY_EXTENSION = {
 }
 EXTENSIONS = tuple(FORMATS_BY_EXTENSION)
 
-# FFmpeg tries these and no other: its HLS and concatenation formats, for two, open whatever file or
-# address the clip names. The keys are the beginnings of its names for them.
+# FFmpeg is restricted to these formats: others, such as HLS and concatenation, open any file or address that the
+# clip names. The keys are the beginnings of FFmpeg's names for the formats.
 FORMATS = {"avi": "AVI", "mov": "MP4", "matroska": "Matroska", "gif": "GIF", "mpeg": "MPEG"}
 
-# A minute at 100 Mbit/s, as cameras record 4K, has 750 MB, and all of it is held in memory while it is read.
+# A minute of 4K video at 100 Mbit/s has 750 MB, and the whole file is held in memory while it is read.
 MAX_BYTES = 1024**3
 
-# 8K. Sixteen frames of it have 1.7 GB; a still of a few kilobytes can claim as much.
+# 8K. Sixteen such frames have 1.7 GB; even a file of a few kilobytes can declare this size.
 MAX_PIXELS = 36_000_000
 
-# An hour at 28 frames per second. What one label describes takes seconds.
+# An hour at 28 frames per second. A labelled action takes only seconds.
 MAX_FRAMES = 100_000
 
 COPY_AGAIN = "copy or download it again"
 CONVERT = "convert it to MP4 (H.264)"
 
-# What files that are no clip start with, as people know them, and what to do about it.
+# The first bytes of common files that are not clips, their names, and advice for the user.
 _LOOKS_LIKE = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), kind, advice)
     for pattern, kind, advice in (
@@ -57,7 +58,7 @@ _LOOKS_LIKE = tuple(
     )
 )
 
-# The first bytes of the formats that FFmpeg is given, for files too broken to be opened.
+# The first bytes of the allowed formats, for files that are too damaged to be opened.
 _RIFF = re.compile(rb"RIFF.{4}AVI", re.DOTALL)
 _BOXES = re.compile(rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)", re.DOTALL)
 _STILL = re.compile(rb".{4}ftyp(avi[fs]|hei|hev|mif1|msf1)", re.DOTALL)
@@ -70,22 +71,22 @@ class ClipError(errors.UnusableFile):
     """A file or folder that cannot be used as a clip."""
 
 
-def sha256(file):
-    """The SHA-256 of an open file's content, in hexadecimal."""
+def sha256(file: io.BufferedReader) -> str:
+    """Return the SHA-256 of an open file's content, in hexadecimal."""
     try:
         return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise unreadable(error) from error
 
 
-def unreadable(error):
-    """The error for what the system would not let us read."""
+def unreadable(error: Exception) -> ClipError:
+    """Return the error for a file or folder that the operating system cannot read."""
     reason = getattr(error, "strerror", None) or str(error)
     return ClipError(f"unreadable: {reason}; check the path and its permissions")
 
 
-def check_file(status):
-    """Refuses giants, and pipes, which could keep us waiting for ever."""
+def check_file(status: os.stat_result) -> None:
+    """Raise an error for very large or empty files, and for pipes, which could block forever."""
     if not stat.S_ISREG(status.st_mode):
         raise ClipError("not a file: it is a pipe, a socket or a device; remove it")
     if status.st_size > MAX_BYTES:
@@ -97,15 +98,15 @@ def check_file(status):
 # What is wrong with it --------------------------------------------------------------------------------------
 
 
-def truncated():
-    """The error for a file that ends too early."""
+def truncated() -> ClipError:
+    """Return the error for a file that ends too early."""
     return ClipError(f"truncated: the file ends too early; {COPY_AGAIN}")
 
 
-def check_end(file):
-    """Refuses a file that ends before its own headers say; FFmpeg would play what is there.
+def check_end(file: io.BufferedReader) -> bool:
+    """Raise an error for a file that is shorter than its headers say; FFmpeg would play the rest without an error.
 
-    Returns whether they say so, which in some formats they do not.
+    Returns whether the headers give the length, which some formats do not.
     """
     file.seek(0)
     head = file.read(16)
@@ -118,24 +119,24 @@ def check_end(file):
     return False
 
 
-def _read_at(file, place, count):
+def _read_at(file: io.BufferedReader, place: int, count: int) -> bytes:
     file.seek(place)
     return file.read(count)
 
 
-def _riff_end(file):
-    """The end of an AVI: one chunk or, above a gigabyte, several."""
+def _riff_end(file: io.BufferedReader) -> tuple[int, bool]:
+    """Return the end of an AVI, which has one chunk or, above a gigabyte, several."""
     end = 0
     while (header := _read_at(file, end, 8)).startswith(b"RIFF"):
         length = int.from_bytes(header[4:], "little")
-        if not length:  # as it is until a recording is finished
+        if not length:  # 0 until a recording is finished
             raise truncated()
         end += 8 + length + length % 2
     return end, True
 
 
-def _boxes_end(file):
-    """The end of an MP4: boxes of a length (32 bits), a name and perhaps a longer length (64 bits)."""
+def _boxes_end(file: io.BufferedReader) -> tuple[int, bool]:
+    """Return the end of an MP4, which has boxes with a length (32 bits), a name and perhaps a 64-bit length."""
     end = 0
     names = []
     while header := _read_at(file, end, 16):
@@ -143,29 +144,29 @@ def _boxes_end(file):
         if len(header) < 8:
             raise truncated()
         if not name.isalnum():
-            break  # whatever follows the film
+            break  # other data after the film
         names.append(name)
         if length == 1:
             length = int.from_bytes(header[8:], "big")
         if length == 0:
-            return end, False  # it goes on for as long as the file
+            return end, False  # the box continues to the end of the file
         if length < 8:
             break
         end += length
-    if b"moov" not in names:  # the table of contents, which cameras write last
+    if b"moov" not in names:  # the index, which cameras write last
         is_photo = _STILL.match(_read_at(file, 0, 16))
         raise ClipError("not a clip: it looks like a photo; rename or remove it") if is_photo else truncated()
-    return end, b"moof" not in names  # fragments, of which there may have been more
+    return end, b"moof" not in names  # of a file with fragments, some may be missing
 
 
-def _ebml_end(file):
-    """The end of a Matroska file: a header and a segment, which in a live recording is of unknown length."""
+def _ebml_end(file: io.BufferedReader) -> tuple[int, bool]:
+    """Return the end of a Matroska file: a header and a segment, whose length is unknown in a live recording."""
     end = 0
     for name in (b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"):
         header = _read_at(file, end, 12)
         if len(header) < 12:
             raise truncated()
-        octets = 9 - header[4].bit_length()  # as many as the first one has zeros in front, and one more
+        octets = 9 - header[4].bit_length()  # the number of leading zeros of the first one, plus one
         if header[:4] != name or octets > 8:
             return end, False
         length = int.from_bytes(header[4 : 4 + octets], "big") - (1 << 7 * octets)
@@ -175,8 +176,8 @@ def _ebml_end(file):
     return end, True
 
 
-def _gif_end(file):
-    """The end of a GIF: blocks up to a semicolon; beyond every file if there is none."""
+def _gif_end(file: io.BufferedReader) -> tuple[int, bool]:
+    """Return the end of a GIF, which has blocks up to a semicolon; a place after the file if there is none."""
     place = 13 + _palette_bytes(_read_at(file, 10, 1))
     while (kind := _read_at(file, place, 1)) in (b"!", b","):
         place += 2 if kind == b"!" else 11 + _palette_bytes(_read_at(file, place + 9, 1))
@@ -186,12 +187,12 @@ def _gif_end(file):
     return place + 1 if kind in (b";", b"") else place, True
 
 
-def _palette_bytes(flags):
+def _palette_bytes(flags: bytes) -> int:
     return 3 * 2 ** (1 + (flags[0] & 7)) if flags and flags[0] & 0x80 else 0
 
 
-def explained(error, file):
-    """Turns FFmpeg's words about a file's content into ours."""
+def explained(error: Exception, file: io.BufferedReader) -> ClipError:
+    """Convert FFmpeg's error about a file's content into a `ClipError`."""
     head = _read_at(file, 0, 400)
     if not any(pattern.match(head) for pattern in (_RIFF, _BOXES, _EBML, _GIF, _MPEG)):
         return ClipError(_unidentified(head))
@@ -202,13 +203,13 @@ def explained(error, file):
     return ClipError(f"damaged: it cannot be decoded ({words}); {COPY_AGAIN}")
 
 
-def _unidentified(head):
-    """Says what a file is that FFmpeg was not allowed to open."""
+def _unidentified(head: bytes) -> str:
+    """Return a message about a file in a format that FFmpeg is not allowed to open."""
     for pattern, kind, advice in _LOOKS_LIKE:
         if pattern.match(head):
             return f"not a clip: it looks like {kind}; {advice}"
     if not head.strip(b"\0"):
-        return f"not a clip: it begins with nothing but zeros; {COPY_AGAIN}"
+        return f"not a clip: it begins with zeros only; {COPY_AGAIN}"
     text = head.decode("utf-8", errors="ignore")
     if len(text.encode()) >= len(head) - 3 and all(letter.isprintable() or letter.isspace() for letter in text):
         return "not a clip: it looks like a text file; remove it"

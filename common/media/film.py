@@ -1,19 +1,21 @@
-"""Decoding a video file: the frames that are shown at some moments, as a person sees them in a player.
+"""Decoding a video file: the frames that are shown at given moments, as a player shows them.
 
-PyAV decodes (https://pyav.basswood-io.com), which is FFmpeg. It is asked for less than it can do,
-because it prefers a wrong picture to none: a file that ends too early is a shorter film to it, and a
-frame that it has to guess is a frame.
+PyAV (https://pyav.basswood-io.com), a binding of FFmpeg, decodes. FFmpeg prefers a wrong picture to an error: it plays
+a truncated file as a shorter film, and guesses damaged frames. This module raises errors for such files.
 """
 
 import bisect
 import contextlib
 import dataclasses
 import fractions
+import io
 import itertools
 import os
 import pathlib
 import statistics
 import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import av
 import av.video.reformatter
@@ -22,26 +24,28 @@ import numpy as np
 from common import files
 from common.media import containers, photos
 
-# Matroska rounds times to milliseconds. Where a frame begins and where the clip ends may then be 1.5 ms apart
-# from what they should be, so a frame that begins this many seconds after a moment is shown at it.
+# Matroska rounds times to milliseconds, so the begin of a frame and the end of a clip may be wrong by 1.5 ms. A frame
+# that begins this many seconds after a moment therefore counts as shown at that moment.
 ROUNDING = 0.002
 
-# Without it Matroska files get a random identity, and all of them FFmpeg's version.
+# Without this option, Matroska files contain a random identifier, and all files contain FFmpeg's version.
 _SAME = {"fflags": "+bitexact"}
 
-# A display matrix of 16.16 fixed-point numbers that turns by quarters or mirrors holds these and zeros.
+# A display matrix that rotates by quarter turns or mirrors contains only ±this (1 in 16.16 fixed point) and zeros.
 _ONE = 1 << 16
+
+Frames = Iterator[tuple[int, av.VideoFrame]]  # (time in ticks, frame)
 
 
 def write(path: str | os.PathLike, frames: np.ndarray, rate: float = 25, lossless: bool = False) -> None:
-    """Writes a clip that `read` and every player can read, or none at all.
+    """Write a complete clip that `clips.read` and every player can read, or no file at all.
 
     Args:
-        path: must end in .mp4, which is written as H.264, or, if `lossless`, in .mkv or .avi, as FFV1.
+        path: must end in .mp4, for H.264, or, if `lossless`, in .mkv or .avi, for FFV1.
         frames: uint8 of shape (frames, height, width, 3), RGB from 0 to 255. H.264 halves the resolution of
-            the colours and needs even sides: an odd one gains a copy of its last row or column.
+            the colours and needs even sides; at an odd side, the last row or column is repeated.
         rate: frames per second.
-        lossless: keep every value and the size as they are.
+        lossless: keep every value and the size unchanged.
 
     Raises:
         ValueError: the name, the shape or the type is wrong.
@@ -63,18 +67,18 @@ def write(path: str | os.PathLike, frames: np.ndarray, rate: float = 25, lossles
         container.mux(stream.encode(None))
 
 
-def _add_stream(container, frames, rate, lossless):
+def _add_stream(container: Any, frames: np.ndarray, rate: Any, lossless: bool) -> Any:
     rate = fractions.Fraction(rate).limit_denominator(1001)
     if lossless:
-        # Every frame is a key frame and carries checksums.
+        # Every frame is a key frame with checksums.
         stream = container.add_stream("ffv1", rate, options={"level": "3", "slicecrc": "1", "g": "1"})
         stream.pix_fmt = "bgr0"
     else:
-        # Without this, one file in ten or so came out another (x264 of PyAV 18, its lookahead).
+        # Without this option, about one file in ten differed from run to run (x264 of PyAV 18, its lookahead).
         stream = container.add_stream("libx264", rate, options={"x264-params": "cpu-independent=1"})
         stream.pix_fmt = "yuv420p"
     stream.height, stream.width = frames.shape[1:3]
-    stream.thread_count = 1  # x264's result depends on it
+    stream.thread_count = 1  # x264's output depends on the number of threads
     return stream
 
 
@@ -83,29 +87,29 @@ def _add_stream(container, frames, rate, lossless):
 
 @dataclasses.dataclass
 class Film:
-    """The video stream of an open file, with all of its packets in memory, nothing decoded yet.
+    """The video stream of an open file, with all packets in memory and nothing decoded yet.
 
-    A packet holds one compressed frame. They come in the order in which they are decoded, which with
-    B-frames is not that in which they are shown.
+    A packet holds one compressed frame. The packets are in decoding order, which differs from the order in which
+    frames are shown if there are B-frames.
     """
 
     format: str
     stream: av.VideoStream
     size: tuple[int, int]  # (width, height) as stored, before any correction
     packets: list[av.Packet]
-    times: list[int]  # when a frame begins to be shown, ascending, in ticks of the stream's clock
-    starts: list[float]  # the same in seconds from the first one
-    end: float  # seconds at which the last one ends
+    times: list[int]  # the begin of each frame, ascending, in ticks of the stream's clock
+    starts: list[float]  # the same in seconds from the first frame
+    end: float  # seconds at which the last frame ends
     rate: float  # nominal frames per second
-    keys: list[tuple[int, int]]  # where decoding can start: times ascending, numbers of packets
-    guessed: bool  # the frames' own times are guesses of FFmpeg's, in the wrong order
-    others: int  # further video streams, left aside
-    has_end: bool = True  # False where the format does not say how long the file is
+    keys: list[tuple[int, int]]  # where decoding can start: (time, packet number), times ascending
+    guessed: bool  # the frames' own times are FFmpeg's guesses, in the wrong order
+    others: int  # the number of further video streams, which are ignored
+    has_end: bool = True  # False if the format does not give the length of the file
 
 
 @contextlib.contextmanager
-def open_file(path):
-    """Opens a file for reading, once it is known to have a beginning and an end."""
+def open_file(path: str | os.PathLike) -> Iterator[io.BufferedReader]:
+    """Open a file for reading, after checking its type and size."""
     try:
         containers.check_file(os.stat(path))
         file = open(path, "rb")
@@ -119,8 +123,8 @@ def open_file(path):
 
 
 @contextlib.contextmanager
-def open_film(file):
-    """Gives the `Film` in an open file; anything that goes wrong, in the block too, is a `ClipError`."""
+def open_film(file: io.BufferedReader) -> Iterator[Film]:
+    """Open the `Film` in an open file; every failure, also inside the `with` block, is a `ClipError`."""
     try:
         has_end = containers.check_end(file)
         file.seek(0)
@@ -138,18 +142,18 @@ def open_film(file):
         raise
     except MemoryError as error:
         raise containers.ClipError("too large: there is not enough memory to decode it; scale it down") from error
-    # PyAV throws its own errors, and what their like in Python are: EOFError, ValueError, OSError, …
+    # PyAV raises its own errors and Python's: EOFError, ValueError, OSError, …
     except Exception as error:
         raise containers.explained(error, file) from error
 
 
-def _load(container):
-    """Reads all packets of the first video stream: what can go wrong before decoding goes wrong here."""
+def _load(container: Any) -> Film:
+    """Read all packets of the first video stream and raise all errors that can be found before decoding."""
     streams = [
         stream for stream in container.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
     ]
     if not streams:
-        raise containers.ClipError("no video: there are no moving pictures in it, only sound or a cover; remove it")
+        raise containers.ClipError("no video: the file contains only sound or a cover picture; remove it")
     stream = streams[0]
     _check_stream(stream)
     size = (stream.codec_context.width, stream.codec_context.height)
@@ -164,8 +168,8 @@ def _load(container):
     return Film(name, stream, size, packets, times, starts, end, rate, keys, guessed, len(streams) - 1)
 
 
-def _check_stream(stream):
-    """Refuses, before decoding, what is unknown, too much or too little; sets the decoder up."""
+def _check_stream(stream: Any) -> None:
+    """Raise an error for an unknown codec, encryption or an unsuitable size; set up the decoder."""
     decoder = stream.codec_context
     if decoder is None:
         raise containers.ClipError(f"unknown codec: FFmpeg has no decoder for it; {containers.CONVERT}")
@@ -179,42 +183,42 @@ def _check_stream(stream):
         size = f"{decoder.width} x {decoder.height} pixels"
         raise containers.ClipError(f"too small: {size}, needs at least {photos.MIN_SIDE} on each side; remove it")
     decoder.options = {"max_pixels": str(containers.MAX_PIXELS)}
-    decoder.thread_count = 1  # many clips are read at a time, and more threads per clip slow them all down
+    decoder.thread_count = 1  # many clips are read at the same time, so more threads per clip would slow down all
 
 
-def _too_many_pixels(width, height):
+def _too_many_pixels(width: int, height: int) -> containers.ClipError:
     size = f"{width:,} x {height:,} pixels, more than {containers.MAX_PIXELS:,}"
     return containers.ClipError(f"too many pixels: {size} (decompression bomb?); scale it down")
 
 
-def _encrypted():
-    return containers.ClipError("encrypted: it is protected against copying; get it without protection")
+def _encrypted() -> containers.ClipError:
+    return containers.ClipError("encrypted: the file is copy-protected; use an unprotected copy")
 
 
-def _packets(container, stream):
-    """Returns the packets that hold a frame which is shown, in the order of decoding."""
+def _packets(container: Any, stream: Any) -> list[Any]:
+    """Return the packets with a frame, in the order of decoding."""
     packets = []
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise containers.truncated()
         if packet.has_sidedata("encryption_info"):
             raise _encrypted()
-        if packet.size:  # PyAV adds an empty one
+        if packet.size:  # PyAV adds an empty packet
             packets.append(packet)
         if len(packets) > containers.MAX_FRAMES:
             raise containers.ClipError(f"too long: more than {containers.MAX_FRAMES:,} frames; cut it into clips")
     if len(packets) < len(stream.index_entries):
         raise containers.truncated()
     if not packets:
-        raise containers.ClipError(f"no frames: the video in it is empty; {containers.COPY_AGAIN}")
+        raise containers.ClipError(f"no frames: the video is empty; {containers.COPY_AGAIN}")
     return packets
 
 
-def _times(container, stream, packets):
-    """Returns when the frames are shown, for how long the last one is, and whether this is guesswork.
+def _times(container: Any, stream: Any, packets: Sequence[Any]) -> tuple[list[int], int, bool]:
+    """Return the times of the frames, the duration of the last one, and whether the times are FFmpeg's guesses.
 
-    FFmpeg guesses which frame is shown when with B-frames in AVI, which only counts its packets, and with
-    DivX in whatever it was copied to, which packs two frames into one packet and nothing into the next.
+    FFmpeg guesses the times of AVI with B-frames, because AVI only counts packets. It also guesses those of DivX in any
+    container, because DivX packs two frames into one packet and nothing into the next.
     """
     guessed = stream.codec_context.has_b_frames and (container.format.name == "avi" or stream.codec.name == "mpeg4")
     durations = {packet.pts: packet.duration for packet in packets if not packet.is_discard}
@@ -223,39 +227,40 @@ def _times(container, stream, packets):
         durations = {packet.dts: packet.duration for packet in packets if not packet.is_discard}
     count = sum(not packet.is_discard for packet in packets)
     if not durations or None in durations or len(durations) < count:
-        raise containers.ClipError(f"no times: it does not say when its frames are shown; {containers.CONVERT}")
+        raise containers.ClipError(f"no times: the file has no times for its frames; {containers.CONVERT}")
     times = sorted(durations)
     return times, durations[times[-1]] or 0, guessed
 
 
-def _rate(stream, starts):
-    """Returns the nominal frames per second: what the file declares, unless most frames contradict it."""
+def _rate(stream: Any, starts: Sequence[float]) -> float:
+    """Return the nominal frames per second: the declared rate, unless most frames contradict it."""
     declared = [float(rate) for rate in (stream.base_rate, stream.average_rate) if rate]
     if len(starts) == 1:
         return declared[0] if declared else 1.0
     typical = 1 / statistics.median(after - before for before, after in itertools.pairwise(starts))
-    # Milliseconds, as in Matroska, make 240 frames per second look like 250.
+    # Rounded to milliseconds, as in Matroska, 240 frames per second look like 250.
     return next((rate for rate in declared if abs(rate / typical - 1) < 0.05), typical)
 
 
-def pictures(film, numbers):
-    """Returns the pixels of the frames with these numbers, which ascend."""
+def pictures(film: Film, numbers: Iterable[int]) -> list[np.ndarray]:
+    """Return the pixels of the frames with the given ascending numbers."""
     converter = Converter(film)
     return [converter.pixels(frame) for frame in _shown(film, [film.times[number] for number in numbers])]
 
 
-def _shown(film, times):
-    """Returns the frames that are shown at these times, which ascend."""
+def _shown(film: Film, times: Sequence[int]) -> list[av.VideoFrame]:
+    """Return the frames that are shown at the given ascending times."""
     try:
         return list(_pick(film, times, film.keys))
     except (containers.ClipError, av.FFmpegError):
-        # Some files call frames key frames that are none; from its beginning on, such a clip can be decoded.
+        # Some files mark frames as key frames that are not; such a clip can be decoded from its beginning.
         return list(_pick(film, times, film.keys[:1]))
 
 
-def _pick(film, times, keys):
-    """Yields the frame that is shown at each time, decoding from the key frame before it."""
-    frames = current = following = None
+def _pick(film: Film, times: Iterable[int], keys: list[tuple[int, int]]) -> Iterator[av.VideoFrame]:
+    """Yield the frame that is shown at each time, decoding from the previous key frame."""
+    frames: Any = None
+    current = following = None
     for time in times:
         key = keys[bisect.bisect_right(keys, (time, len(film.packets))) - 1]
         if frames is None or (following and following[0] < key[0]):
@@ -264,12 +269,12 @@ def _pick(film, times, keys):
         while following and following[0] <= time:
             current, following = following, next(frames, None)
         if current is None:
-            raise containers.ClipError(f"no frames: not one can be decoded; {containers.COPY_AGAIN}")
+            raise containers.ClipError(f"no frames: none can be decoded; {containers.COPY_AGAIN}")
         yield current[1]
 
 
-def decoded(film, key):
-    """Yields (time, frame) from a key frame on, in the order in which they are shown."""
+def decoded(film: Film, key: tuple[int, int]) -> Frames:
+    """Yield (time, frame) from a key frame on, in the order in which frames are shown."""
     frames = _decode(film, key[1])
     if film.guessed:
         yield from _by_arrival(film, frames)
@@ -277,21 +282,21 @@ def decoded(film, key):
     before = None
     for frame in frames:
         if before is None and key[1] > 0 and not (frame.pts == key[0] and frame.key_frame):
-            raise containers.ClipError(f"damaged: a key frame is none; {containers.CONVERT}")
+            raise containers.ClipError(f"damaged: a frame is wrongly marked as a key frame; {containers.CONVERT}")
         if frame.pts is None or (before is not None and frame.pts <= before):
             raise containers.ClipError(f"damaged: the times of its frames are out of order; {containers.CONVERT}")
         before = frame.pts
         yield frame.pts, _sound(film, frame)
 
 
-def _by_arrival(film, frames):
-    """Yields (time, frame), timed by the packet at which it left the decoder, which keeps the order."""
+def _by_arrival(film: Film, frames: Iterable[Any]) -> Frames:
+    """Yield (time, frame) with the time of the packet after which the decoder returned it, which keeps the order."""
     before = None
     for frame in frames:
         if before is None:
             time = film.times[0]
             delay = 0 if frame.dts is None else frame.dts - time
-        elif frame.dts is None:  # the packets have come to an end, the frames have not
+        elif frame.dts is None:  # all packets are decoded, and the decoder still returns frames
             time += before.duration or 1
         else:
             time = frame.dts - delay
@@ -299,7 +304,7 @@ def _by_arrival(film, frames):
         yield time, _sound(film, frame)
 
 
-def _decode(film, first):
+def _decode(film: Film, first: int) -> Iterator[av.VideoFrame]:
     decoder = film.stream.codec_context
     decoder.flush_buffers()
     for packet in itertools.islice(film.packets, first, None):
@@ -307,10 +312,10 @@ def _decode(film, first):
     yield from decoder.decode(None)
 
 
-def _sound(film, frame):
-    """Returns a frame, unless the decoder had to guess parts of it or it has another size than the film."""
+def _sound(film: Film, frame: av.VideoFrame) -> av.VideoFrame:
+    """Return the frame; raise an error if the decoder guessed parts of it or its size differs from the film's."""
     if frame.is_corrupt:
-        raise containers.ClipError(f"damaged: a frame cannot be decoded in full; {containers.COPY_AGAIN}")
+        raise containers.ClipError(f"damaged: a frame cannot be decoded completely; {containers.COPY_AGAIN}")
     if (frame.width, frame.height) != film.size:
         (width, height), other = film.size, f"{frame.width} x {frame.height}"
         raise containers.ClipError(
@@ -323,15 +328,15 @@ def _sound(film, frame):
 
 
 class Converter:
-    """Turns decoded frames of one film into pixels."""
+    """A converter from decoded frames of one film to pixels."""
 
-    def __init__(self, film):
+    def __init__(self, film: Film) -> None:
         self.film = film
         self.reformatter = av.video.reformatter.VideoReformatter()
         self.saw_transparency = False
 
-    def pixels(self, frame):
-        """Returns a frame as uint8 (height, width, 3), upright."""
+    def pixels(self, frame: av.VideoFrame) -> np.ndarray:
+        """Return a frame as uint8 (height, width, 3), upright."""
         with_alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
         pixels = self.reformatter.reformat(
             frame, width=display_width(self.film), format="rgba" if with_alpha else "rgb24", threads=1
@@ -342,8 +347,8 @@ class Converter:
         return _upright(pixels, orientation(frame))
 
 
-def display_width(film):
-    """Returns the width that gives square pixels."""
+def display_width(film: Film) -> int:
+    """Return the width that gives square pixels."""
     width, height = film.size
     aspect = film.stream.sample_aspect_ratio or 1
     corrected = max(round(width * aspect), 1)
@@ -352,13 +357,13 @@ def display_width(film):
     return corrected
 
 
-def _on_white(pixels):
+def _on_white(pixels: np.ndarray) -> np.ndarray:
     colours, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
     return ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
-def orientation(frame):
-    """Returns the display matrix's (a, b, c, d): a pixel at (x, y) belongs at (a x + c y, b x + d y).
+def orientation(frame: Any) -> tuple[int, int, int, int]:
+    """Return the display matrix's (a, b, c, d): a pixel at (x, y) is shown at (a x + c y, b x + d y).
 
     The format is that of the MP4 track header, https://developer.apple.com/documentation/quicktime-file-format.
     """
@@ -368,11 +373,11 @@ def orientation(frame):
     a, b, _, c, d = struct.unpack("=5i", data[:20])
     matrix = tuple(fractions.Fraction(value, _ONE) for value in (a, b, c, d))
     if sorted(map(abs, matrix)) != [0, 0, 1, 1] or abs(a) != abs(d):
-        raise containers.ClipError("rotated: by a part of a quarter turn; turn it upright and save it again")
-    return tuple(map(int, matrix))
+        raise containers.ClipError("rotated: not by a quarter turn; turn it upright and save it again")
+    return int(matrix[0]), int(matrix[1]), int(matrix[2]), int(matrix[3])
 
 
-def _upright(pixels, orientation):
+def _upright(pixels: np.ndarray, orientation: tuple[int, int, int, int]) -> np.ndarray:
     a, b, c, d = orientation
     if b:  # x becomes y
         pixels = pixels.transpose(1, 0, 2)

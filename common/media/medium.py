@@ -1,7 +1,7 @@
-"""A medium: what one item of data is, a photo or a clip, and how it is found, inspected, read and looked at.
+"""A medium defines one kind of item, such as a photo or a clip: how it is found, inspected, read and viewed.
 
-The splits of a run and its saved model carry one, and nobody else asks what an item is. A new kind of item is a
-subclass of `Medium` in a module of this room that has the medium's name.
+It is stored in the splits of a run and in its saved model; no other code depends on the kind of item. A new kind is a
+subclass of `Medium` in a module of this package with the medium's name.
 """
 
 import contextlib
@@ -17,32 +17,32 @@ import numpy as np
 from common import errors, startup
 from common.media import augmentation as augmentations
 
-KINDS: dict[str, type["Medium"]] = {}  # those that have been imported, by their names
+KINDS: dict[str, type["Medium"]] = {}  # imported media, by name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What `inspect` found out about one file."""
+    """The result of `inspect` for one file."""
 
     path: str
-    bytes: int = 0  # 0 where the file could not be read
-    sha256: str = ""  # of the file's content; "" where it could not be read
-    format: str = ""  # "JPEG", "MP4 h264", …; "" where there is a problem
-    width: int = 0  # pixels of the upright picture; 0 where there is a problem, and for what is no picture
+    bytes: int = 0  # 0 if the file could not be read
+    sha256: str = ""  # of the file's content; "" if it could not be read
+    format: str = ""  # "JPEG", "MP4 h264", …; "" if there is a problem
+    width: int = 0  # pixels of the upright picture; 0 if there is a problem or the item is not a picture
     height: int = 0
-    notes: tuple[str, ...] = ()  # what had to be handled, such as "EXIF rotation applied"
-    problem: str = ""  # why it cannot be used; "" when it can
+    notes: tuple[str, ...] = ()  # special handling, such as "EXIF rotation applied"
+    problem: str = ""  # why the file cannot be used; "" if it can
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """One look at an item.
+    """One way to view an item.
 
     Attributes:
-        number: of an augmented view; None shows the item as it is.
-        turn: in which of the eight orientations of a square (`augmentation.turned`).
-        position: where a window into a longer item lies, from 0 (its beginning) to 1; an augmented view draws its own.
-        mark: what is done to the item, as part of its row's name in the cache; "" for nothing.
+        number: the number of an augmented view; None for the unchanged item.
+        turn: one of the eight orientations of a square (`augmentation.turned`).
+        position: of a window in a longer item, from 0 (its beginning) to 1; an augmented view draws its own.
+        mark: describes the changes to the item in the name of its cached row; "" for none.
     """
 
     number: int | None = None
@@ -51,22 +51,22 @@ class Look:
     mark: str = ""
 
 
-PLAIN = Look()  # as it is, of a longer item its middle
+PLAIN = Look()  # the unchanged item; the middle of a longer item
 
 
 @dataclasses.dataclass(frozen=True)
 class Medium:
-    """One kind of item; the fields of a subclass are its settings, and are saved with a model.
+    """One kind of item; the fields of a subclass are its settings and are saved with a model.
 
     Attributes:
-        name: that of its module in this room, as results.json has it: photos.
-        unit: one item, where people read: photo.
-        extensions: how the names of its files end, in lower case.
-        decoder: what reads them, with its version: another one may judge otherwise.
-        facts: what `inspect` returns.
-        most_pixels: of a picture in it, at most; None where there is no such limit.
-        several: what several looks at one item are called.
-        explained_by: the module of `common.report` that shows what a network looked at in an item, "" for none.
+        name: the name of its module in this package and in results.json, such as photos.
+        unit: the name of one item in texts, such as photo.
+        extensions: the file name extensions, in lower case.
+        decoder: the decoder with its version, because another version may judge files differently.
+        facts: the class that `inspect` returns.
+        most_pixels: the maximum number of pixels of a picture; None if there is no limit.
+        several: the word for several looks at one item.
+        explained_by: the module of `common.report` that explains a network's answer for an item, "" for none.
     """
 
     name: ClassVar[str]
@@ -78,44 +78,44 @@ class Medium:
     several: ClassVar[str] = "views"
     explained_by: ClassVar[str] = ""
 
-    def __init_subclass__(cls, **options: Any):
+    def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         KINDS[cls.name] = cls
 
     @property
     def shape(self) -> tuple[int | None, ...]:
-        """Of what `read` returns; None where items differ, as photos do in height and width."""
+        """The shape of the result of `read`; None for a size that varies, such as the height and width of photos."""
         raise NotImplementedError
 
     def inspect(self, path: str | os.PathLike) -> Facts:
-        """What is known of a file, whatever it holds; one without a problem can be read."""
+        """Return the facts about any file; a file without a problem can be read."""
         raise NotImplementedError
 
-    def read(self, path: str | os.PathLike, look: Look = PLAIN) -> np.ndarray:
-        """An item as it lies in its file, uint8 pixels of `shape`, RGB 0–255; may be called from several threads.
+    def read(self, path: str | os.PathLike, look: Look = PLAIN) -> Any:
+        """Read an item from its file: uint8 pixels of `shape`, RGB 0–255; several threads may call this.
 
         Args:
             path: the file.
-            look: of which the position counts here; turning and augmenting come after the resizing.
+            look: only its position is used here; turning and augmentation are applied after the resizing.
 
         Raises:
-            UnusableFile: it cannot be read.
+            UnusableFile: the file cannot be read.
         """
         raise NotImplementedError
 
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
-        """A picture of an item for a page, uint8 (height, width, 3); raises as `read` does."""
+        """Return a picture of an item for a page, uint8 (height, width, 3); raises the errors of `read`."""
         raise NotImplementedError
 
     def is_item(self, path: pathlib.Path) -> bool:
-        """Whether a file is named like an item and not hidden."""
+        """Return whether a file has an item's extension and is not hidden."""
         return path.suffix.lower() in self.extensions and not path.name.startswith(".")
 
     def find(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """The items at any depth below a class folder, in order.
+        """Return the items at any depth below a class folder, in order.
 
         Raises:
-            UserError: there are none.
+            UserError: there are no items.
         """
         paths = sorted(path for path in folder.rglob("*") if self.is_item(path))
         if not paths:
@@ -126,55 +126,51 @@ class Medium:
         return paths
 
     def found(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-        """What files and folders stand for: themselves, or the items in a folder, none where it has none."""
+        """Return the given files, and the items in the given folders; a folder may have none."""
         paths: list[pathlib.Path] = []
         for name in names:
             paths += sorted(filter(self.is_item, name.rglob("*"))) if name.is_dir() else [name]
         return paths
 
     def looks(
-        self,
-        side: str,
-        augmentation: augmentations.Augmentation | None = None,
-        views: int = 1,
-        turns: int = 1,
+        self, side: str, augmentation: augmentations.Augmentation | None = None, views: int = 1, turns: int = 1,
         seed: int = 0,
-    ) -> list[Look]:
-        """How each item of a side is looked at: augmented views to train on, turns to judge by.
+    ) -> list[Look]:  # fmt: skip
+        """Return the looks at each item of a side: augmented views for training, turns for evaluation.
 
         Args:
             side: `train`, `validation` or `test`.
-            augmentation: the limits, None for none.
-            views: of each training item, taken in turn, if it is augmented.
-            turns: in how many of the eight orientations of a square the others are looked at.
-            seed: of the views.
+            augmentation: the limits of the augmentation, None for none.
+            views: number of views of each training item, if it is augmented.
+            turns: number of orientations of a square, out of eight, for each validation or test item.
+            seed: seed of the views.
         """
         if side == "train":
             return augmented_views(augmentation, views, seed) if augmentation else [PLAIN]
         return [Look(turn=turn, mark=f"turn {turn}" if turn else "") for turn in range(turns)]
 
     def raw(self, path: str | os.PathLike, look: Look) -> tuple[np.ndarray, np.ndarray]:
-        """What a saved model is given that chooses for itself what to look at, and what it then takes: as `read`."""
+        """Return the input of a saved model that takes whole items, and the part of it that the model uses."""
         pixels = self.read(path, look)
         return pixels, pixels
 
     def description(self, chooses: bool) -> dict:
-        """What a program must know of an item besides its pixels; `chooses`: the model takes whole items."""
+        """Return what a program must know about items besides pixels; with `chooses` the model takes whole items."""
         return {}
 
     def saved(self) -> dict:
-        """Its name and settings, for `restored`."""
+        """Return the name and the settings, for `restored`."""
         return {"name": self.name} | dataclasses.asdict(self)
 
 
 def augmented_views(augmentation: augmentations.Augmentation | None, views: int, seed: int) -> list[Look]:
-    """Numbered views, at least one."""
+    """Return numbered views, at least one."""
     changes = dataclasses.asdict(augmentation) if augmentation else None
     return [Look(number, mark=json.dumps([changes, seed, number])) for number in range(max(1, views))]
 
 
 def kind(name: str) -> type[Medium]:
-    """The medium of that name.
+    """Return the medium with a name.
 
     Raises:
         UserError: there is no such medium, or this project does not have it.
@@ -183,20 +179,20 @@ def kind(name: str) -> type[Medium]:
         with contextlib.suppress(errors.UserError):
             startup.by_name(f"media.{name}")
     if name not in KINDS:
-        raise errors.UserError(f"{name!r} is no medium of this project; loaded are {', '.join(sorted(KINDS))}")
+        raise errors.UserError(f"this project has no medium {name!r}; it has loaded {', '.join(sorted(KINDS))}")
     return KINDS[name]
 
 
 def restored(saved: dict) -> Medium:
-    """A medium from what `Medium.saved` gives.
+    """Return a medium from the result of `Medium.saved`.
 
     Raises:
-        UserError: this version does not have it.
+        UserError: this version does not have the medium.
     """
     name = saved.get("name") if isinstance(saved, dict) else None
     if not isinstance(name, str):
-        raise errors.UserError(f"{name!r} is no medium")
+        raise errors.UserError(f"{name!r} is not the name of a medium")
     try:
         return kind(name)(**{key: value for key, value in saved.items() if key != "name"})
     except TypeError as error:
-        raise errors.UserError(f"medium {name}: not as this version writes it ({error})") from error
+        raise errors.UserError(f"medium {name}: not in this version's format ({error})") from error

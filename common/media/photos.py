@@ -1,8 +1,7 @@
 """Reading one photo: the same function for the scan, the training, the report and predict.
 
-A photo that `read` returns is what a person sees in a viewer: turned upright as its EXIF
-orientation says, in RGB, on white where it is transparent. Whatever cannot be shown like that is an
-`ImageError` that says what is wrong and what to do about it.
+`read` returns a photo as a viewer shows it: upright according to its EXIF orientation, in RGB, with transparent areas
+on white. A file that cannot be shown like that is an `ImageError`, which says what is wrong and what to do.
 """
 
 import ctypes
@@ -15,6 +14,7 @@ import os
 import re
 import stat
 import warnings
+from typing import Any
 
 import numpy as np
 import PIL
@@ -23,7 +23,7 @@ from PIL import ExifTags, Image, ImageFile
 from common import errors
 from common.media import medium
 
-# Which formats a file of that name holds; the keys are the names that count as photos.
+# The formats for each extension; files with these extensions count as photos.
 _FORMATS_BY_EXTENSION = {
     ".jpg": ("JPEG", "MPO"),
     ".jpeg": ("JPEG", "MPO"),
@@ -38,18 +38,18 @@ _FORMATS_BY_EXTENSION = {
 }
 EXTENSIONS = tuple(_FORMATS_BY_EXTENSION)
 
-# Pillow tries these and no other: its EPS plugin, for one, starts Ghostscript. MPO, the JPEG with
-# a second picture that many phones write, is opened by the JPEG plugin.
+# Pillow is restricted to these formats: others are unsafe, such as EPS, whose plugin starts Ghostscript. The JPEG
+# plugin also opens MPO, a JPEG with a second picture that many phones write.
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 # Pillow's own limit (a quarter of a gigabyte at three bytes per pixel), where it only warns.
 MAX_PIXELS = 1024**3 // 4 // 3
 
-# A file of MAX_PIXELS uncompressed 16-bit RGBA pixels has 716 MB; above this it is no photo.
+# A file of MAX_PIXELS uncompressed 16-bit RGBA pixels has 716 MB; a larger file is not a photo.
 MAX_BYTES = 1024**3
 
-# The smallest pictures that people classify (the digits of scikit-learn) have 8x8 pixels; what is
-# below is a tracking pixel, a spacer or a slip of the crop tool.
+# The smallest pictures that people classify (the digits of scikit-learn) have 8x8 pixels. A smaller one is a tracking
+# pixel, a spacer or a cropping mistake.
 MIN_SIDE = 8
 
 _UPRIGHT = {
@@ -65,7 +65,7 @@ _UPRIGHT = {
 _COPY_AGAIN = "copy or download it again"
 _CONVERT = "convert it to JPEG"
 
-# What files that are no photo start with, as people know them, and what to do about it.
+# The first bytes of common files that are not photos, their names, and advice for the user.
 _LOOKS_LIKE = tuple(
     (re.compile(pattern, re.IGNORECASE | re.DOTALL), kind, advice)
     for pattern, kind, advice in (
@@ -85,7 +85,7 @@ _LOOKS_LIKE = tuple(
     )
 )
 
-# The first bytes of the formats that Pillow is given, for files too broken to be opened.
+# The first bytes of the allowed formats, for files that are too damaged to be opened.
 _OURS = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF.{4}WEBP|GIF8|BM.{4}\0{4}|II[*+]\0|MM\0[*+]|.{4}ftypavi[fs]", re.DOTALL)
 
 
@@ -95,7 +95,7 @@ class ImageError(errors.UnusableFile):
 
 @dataclasses.dataclass(frozen=True)
 class Photos(medium.Medium):
-    """Photos, each a file."""
+    """Photos, one per file."""
 
     name = "photos"
     unit = "photo"
@@ -105,22 +105,22 @@ class Photos(medium.Medium):
     explained_by = "classes"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int | None, ...]:
         return None, None, 3
 
-    def inspect(self, path):
+    def inspect(self, path: str | os.PathLike) -> medium.Facts:
         return inspect(path)
 
-    def read(self, path, look=medium.PLAIN):
+    def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> np.ndarray:
         return read(path)
 
-    def thumbnail(self, path):
+    def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
         return read(path)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Picture:
-    """A decoded photo: uint8 pixels (height, width, 3), and how they came about."""
+    """A decoded photo: uint8 pixels (height, width, 3), its format, and notes about special handling."""
 
     pixels: np.ndarray
     format: str
@@ -131,12 +131,11 @@ PHOTOS = Photos()
 
 
 def read(path: str | os.PathLike) -> np.ndarray:
-    """Returns a photo as a uint8 array of shape (height, width, 3), RGB from 0 to 255.
+    """Return a photo as a uint8 array of shape (height, width, 3), RGB from 0 to 255.
 
-    The EXIF orientation is applied; CMYK, grey, palette and 1-bit pictures become RGB; transparent
-    ones are put on white; 16-bit ones are scaled to 8 bits. Colour profiles (ICC) are ignored, as
-    they were for the photos that the published backbones were trained on. May be called from
-    several threads at a time.
+    The EXIF orientation is applied. CMYK, grey, palette and 1-bit pictures are converted to RGB; transparent ones are
+    composited on white; 16-bit ones are scaled to 8 bits. Colour profiles (ICC) are ignored, as they were for the
+    photos that the published backbones were trained on. Several threads may call this at a time.
 
     Raises:
         ImageError: the file cannot be used; its message does not name the path.
@@ -145,7 +144,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
 
 
 def inspect(path: str | os.PathLike) -> medium.Facts:
-    """Returns the `medium.Facts` of a file, whatever it holds; the whole picture is decoded as by `read`."""
+    """Return the facts about any file; the whole picture is decoded, as in `read`."""
     path = os.fspath(path)
     content = b""
     try:
@@ -160,20 +159,20 @@ def inspect(path: str | os.PathLike) -> medium.Facts:
     )  # fmt: skip
 
 
-def _sha256(content):
+def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest() if content else ""
 
 
-def _note_name(path, picture_format):
-    """Notes a name that promises another format than the content has."""
+def _note_name(path: str, picture_format: str) -> tuple[str, ...]:
+    """Return a note if the extension stands for another format than the content."""
     extension = os.path.splitext(path)[1].lower()
     if picture_format in _FORMATS_BY_EXTENSION.get(extension, (picture_format,)):
         return ()
     return (f"{picture_format} named {extension}",)
 
 
-def _content(path):
-    """Returns the bytes of a file, which is read once, so that hash and pixels belong together."""
+def _content(path: str | os.PathLike) -> bytes:
+    """Return the bytes of a file; it is read only once, so that hash and pixels belong to the same content."""
     try:
         _check_file(os.stat(path))
         with open(path, "rb") as file:
@@ -189,8 +188,8 @@ def _content(path):
     return content
 
 
-def _check_file(status):
-    """Refuses folders and giants, and pipes, which could keep us waiting for ever."""
+def _check_file(status: os.stat_result) -> None:
+    """Raise an error for folders and very large files, and for pipes, which could block forever."""
     if stat.S_ISDIR(status.st_mode):
         raise ImageError("not a file: it is a folder; rename or remove it")
     if not stat.S_ISREG(status.st_mode):
@@ -199,8 +198,8 @@ def _check_file(status):
         raise ImageError(f"too large: {status.st_size / 1e9:.1f} GB; save it as JPEG")
 
 
-def _decode(content):
-    """Returns the `_Picture` in a file's content; anything that goes wrong is an `ImageError`."""
+def _decode(content: bytes) -> _Picture:
+    """Return the `_Picture` in a file's content; every failure is an `ImageError`."""
     _set_up_pillow()
     try:
         return _decode_with_pillow(content)
@@ -210,18 +209,18 @@ def _decode(content):
         raise _too_many_pixels() from error
     except MemoryError as error:
         raise ImageError("too large: there is not enough memory to decode it; scale it down") from error
-    # Pillow's plugins throw whatever a broken file makes their code run into: struct.error,
-    # SyntaxError, ZeroDivisionError, OverflowError, KeyError, …
+    # On a damaged file, Pillow's plugins raise various errors: struct.error, SyntaxError, ZeroDivisionError,
+    # OverflowError, KeyError, …
     except Exception as error:
         raise _explained(error, content) from error
 
 
-def _set_up_pillow():
-    """Keeps Pillow strict about cut-off files and silent about odd ones; cheap when already done.
+def _set_up_pillow() -> None:
+    """Make Pillow strict about truncated files and silent about unusual ones; cheap if already done.
 
-    It is done again for every file because others can undo it: libraries set
-    LOAD_TRUNCATED_IMAGES, which turns a cut-off photo into a half grey one, and
-    `warnings.catch_warnings`, which threads cannot use before Python 3.14, resets the filters.
+    It is repeated for every file because other code can undo it. Some libraries set LOAD_TRUNCATED_IMAGES, which turns
+    a truncated photo into a half grey one. `warnings.catch_warnings`, which is not thread-safe before Python 3.14,
+    resets the filters.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     if ("ignore", None, Warning, re.compile(r"PIL\."), 0) not in warnings.filters:
@@ -231,32 +230,32 @@ def _set_up_pillow():
 
 
 @functools.cache
-def _silence_libtiff():
-    """Takes away the error handler with which libtiff writes to the terminal, past Python."""
+def _silence_libtiff() -> None:
+    """Remove libtiff's error handler, which writes to the terminal directly and not through Python."""
     try:
         with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as maps:
             libraries = {line.split(maxsplit=5)[5].strip() for line in maps if "/libtiff" in line}
         for library in libraries:
             ctypes.CDLL(library).TIFFSetErrorHandler(None)
     except (OSError, AttributeError):
-        pass  # not on Linux: a broken TIFF is refused all the same, with a word too many
+        pass  # not on Linux: a damaged TIFF is still refused, but libtiff prints its own message too
 
 
-def _decode_with_pillow(content):
+def _decode_with_pillow(content: bytes) -> _Picture:
     with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
         _check_header(image)
         notes = _note_header(image)
         if image.format == "PNG":
             _check_png_sums(content)
-        picture_format = image.format
+        picture_format = str(image.format)
         image.load()
         upright, rotation_notes = _turn_upright(image)
         pixels, colour_notes = _to_rgb(upright)
     return _Picture(pixels, picture_format, notes + rotation_notes + colour_notes)
 
 
-def _check_header(image):
-    """Refuses, before decoding, what would be too much, too little or not one photo."""
+def _check_header(image: ImageFile.ImageFile) -> None:
+    """Raise an error, before decoding, for a photo that is too large or too small, or several photos in one file."""
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(f"{width:,} x {height:,} pixels, ")
@@ -264,48 +263,48 @@ def _check_header(image):
         raise ImageError(f"too small: {width} x {height} pixels, needs at least {MIN_SIDE} on each side; remove it")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format == "TIFF":
-        raise ImageError(f"several pages: {frames}; save the one that you mean as JPEG or PNG")
+        raise ImageError(f"several pages: {frames}; save the one that you want as JPEG or PNG")
     if frames > 1 and image.format != "MPO":
-        raise ImageError(f"animated: {frames} frames; save the one that you mean as JPEG or PNG")
+        raise ImageError(f"animated: {frames} frames; save the one that you want as JPEG or PNG")
     if image.mode in ("I", "F"):
         raise ImageError("32-bit samples: their range is unknown; save it with 8 or 16 bits")
 
 
-def _too_many_pixels(size=""):
+def _too_many_pixels(size: str = "") -> ImageError:
     return ImageError(f"too many pixels: {size}more than {MAX_PIXELS:,} (decompression bomb?); scale it down")
 
 
-def _note_header(image):
+def _note_header(image: Any) -> tuple[str, ...]:
     notes = []
     if image.format == "MPO":
         notes.append("first picture of several taken")
     if image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation) in _UPRIGHT:
-        notes.append("EXIF rotation applied")  # Pillow turns a TIFF itself while it loads
+        notes.append("EXIF rotation applied")  # Pillow rotates a TIFF while loading it
     if any(";16" in str(tile[3]) for tile in image.tile):
         notes.append("16-bit scaled")
     return tuple(notes)
 
 
-def _check_png_sums(content):
-    """Checks all of a PNG's checksums: while it decodes, Pillow skips those of the pixels."""
+def _check_png_sums(content: bytes) -> None:
+    """Check all checksums of a PNG; Pillow skips those of the pixels while decoding."""
     with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
         image.verify()
 
 
-def _turn_upright(image):
-    """Returns the loaded image as its EXIF orientation wants it seen, and notes."""
+def _turn_upright(image: Any) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return the loaded image in its EXIF orientation, and notes."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
         transposition = _UPRIGHT.get(orientation)
-    except Exception:  # broken EXIF data raise as broken files do, yet the pixels are fine
+    except Exception:  # damaged EXIF data raise errors like damaged files, but the pixels are fine
         return image, ("damaged EXIF data ignored",)
     if transposition is None:
         return image, ()
     return image.transpose(transposition), ("EXIF rotation applied",)
 
 
-def _to_rgb(image):
-    """Returns a loaded image as uint8 pixels (height, width, 3), and notes."""
+def _to_rgb(image: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return a loaded image as uint8 pixels (height, width, 3), and notes."""
     if image.mode.startswith("I;16"):
         return _scale_16_bit(image), ("grey",)
     notes = _note_mode(image.mode)
@@ -317,7 +316,7 @@ def _to_rgb(image):
     return np.array(image.convert("RGB")), notes
 
 
-def _note_mode(mode):
+def _note_mode(mode: str) -> tuple[str, ...]:
     if mode in ("1", "L", "LA", "La"):
         return ("1-bit expanded", "grey") if mode == "1" else ("grey",)
     if mode in ("P", "PA"):
@@ -327,21 +326,21 @@ def _note_mode(mode):
     return ()
 
 
-def _scale_16_bit(image):
-    """Returns 16-bit grey as 8-bit RGB: 65535 becomes 255, where Pillow would clip at 255."""
+def _scale_16_bit(image: Any) -> np.ndarray:
+    """Return 16-bit grey as 8-bit RGB: 65535 becomes 255, while Pillow would clip at 255."""
     samples = np.array(image)
     tags = getattr(image, "tag_v2", {})
     white = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
     if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # TIFF's "white is zero"
         samples = white - samples
-    if "transparency" in image.info:  # the PNG's one transparent grey
+    if "transparency" in image.info:  # the single transparent grey value of a PNG
         samples = np.where(samples == image.info["transparency"], white, samples)
     grey = np.rint(samples * np.float32(255 / white)).astype(np.uint8)
     return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
 
 
-def _explained(error, content):
-    """Turns Pillow's words about a file's content into ours."""
+def _explained(error: Exception, content: bytes) -> ImageError:
+    """Convert Pillow's error about a file's content into an `ImageError`."""
     if isinstance(error, Image.UnidentifiedImageError):
         return ImageError(_unidentified(content))
     if isinstance(error, EOFError) or "truncated" in str(error).lower() or _is_cut_off(content):
@@ -350,29 +349,29 @@ def _explained(error, content):
     return ImageError(f"damaged: it cannot be decoded ({words}); {_COPY_AGAIN}")
 
 
-def _is_cut_off(content):
-    """Says whether the end is missing, for the formats whose plugins do not say it."""
+def _is_cut_off(content: bytes) -> bool:
+    """Return whether the end is missing, for formats whose Pillow plugins do not detect it."""
     if content.startswith(b"RIFF"):
         return int.from_bytes(content[4:8], "little") + 8 > len(content)
     return content.startswith(b"\x89PNG") and b"IEND" not in content[-64:]
 
 
-def _unidentified(content):
-    """Says what a file is that no plugin wanted to open."""
+def _unidentified(content: bytes) -> str:
+    """Return a message about a file that no plugin can open."""
     if _OURS.match(content):
         return f"damaged: its header cannot be read; {_COPY_AGAIN}"
     for pattern, kind, advice in _LOOKS_LIKE:
         if pattern.match(content):
             return f"not an image: it looks like {kind}; {advice}"
     if not content.strip(b"\0"):
-        return f"not an image: it holds nothing but zeros; {_COPY_AGAIN}"
+        return f"not an image: it contains only zeros; {_COPY_AGAIN}"
     if _is_text(content[:400]):
         return "not an image: it looks like a text file; remove it"
     return "not an image: its format is unknown; convert it to JPEG or remove it"
 
 
-def _is_text(content):
-    # A cut may go through a character of several bytes, hence "ignore"; binary data lose more.
+def _is_text(content: bytes) -> bool:
+    # The cut may be inside a character of several bytes, so errors are ignored; binary data lose more than 3 bytes.
     text = content.decode("utf-8", errors="ignore")
     printable = sum(character.isprintable() or character.isspace() for character in text)
     return len(text.encode()) >= len(content) - 3 and printable == len(text)

@@ -1,14 +1,16 @@
-"""Text files: found, decoded, tidied."""
+"""Finding, decoding and tidying text files."""
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import re
+from collections.abc import Iterable, Iterator
 
 from common import errors
 from common.media import medium
 
-END_TOKENS = ("<|endoftext|>", "</s>", "<s>")  # a text that has one in it would end in its middle
+END_TOKENS = ("<|endoftext|>", "</s>", "<s>")  # a text that contains one would end there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,9 +18,9 @@ class Texts(medium.Medium):
     """Documents, each a text file.
 
     Attributes:
-        encoding: of the files.
-        keep_layout: keep blanks and empty lines as they are.
-        characters: of each document at most, its beginning; None for all.
+        encoding: encoding of the files.
+        keep_layout: keep spaces and empty lines unchanged.
+        characters: read at most this many characters from the beginning of each document; None for all.
     """
 
     name = "texts"
@@ -29,8 +31,8 @@ class Texts(medium.Medium):
     keep_layout: bool = False
     characters: int | None = None
 
-    def inspect(self, path):
-        """As for other media; the hash is that of the tidied text."""
+    def inspect(self, path: str | os.PathLike) -> medium.Facts:
+        """Return the facts about a file; the hash is that of the tidied text."""
         try:
             text = self.read(path)
         except errors.UnusableFile as error:
@@ -40,11 +42,11 @@ class Texts(medium.Medium):
             path=str(path), bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), format="text"
         )
 
-    def read(self, path, look=medium.PLAIN):
-        """A document's text, tidied.
+    def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> str:
+        """Return a document's tidied text.
 
         Raises:
-            UnusableFile: it is missing, empty or cannot be decoded.
+            UnusableFile: the file is missing, empty or cannot be decoded.
         """
         try:
             content = pathlib.Path(path).read_bytes()
@@ -58,7 +60,7 @@ class Texts(medium.Medium):
         return self.tidied(text)
 
     def tidied(self, text: str) -> str:
-        """A text as it is used.
+        """Return a tidied text, shortened to `characters`.
 
         Raises:
             UnusableFile: nothing is left.
@@ -68,32 +70,32 @@ class Texts(medium.Medium):
             raise errors.UnusableFile("empty")
         return kept
 
-    def find(self, folder):
-        """The files at any depth below a folder, in order; none that is hidden or in a hidden folder."""
+    def find(self, folder: pathlib.Path) -> list[pathlib.Path]:
+        """Return the files at any depth below a folder, in order, except hidden files and folders."""
         return text_files(folder)
 
-    def found(self, names):
+    def found(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
         return [path for name in names for path in (text_files(name) if name.is_dir() else [name])]
 
 
 def byte_count(text: str) -> int:
-    """Its length in UTF-8, which does not depend on a vocabulary."""
+    """Return the length of a text in UTF-8, which does not depend on a vocabulary."""
     return len(text.encode("utf-8"))
 
 
 def text_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The .txt files at any depth below a folder, sorted; none that is hidden or in a hidden folder."""
+    """Return the .txt files at any depth below a folder, sorted, except hidden files and folders."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
     return sorted(path for path in found if not hidden(path.relative_to(folder)))
 
 
 def hidden(path: pathlib.Path) -> bool:
-    """Whether a part of the path begins with a dot."""
+    """Return whether a part of the path begins with a dot."""
     return any(part.startswith(".") for part in path.parts)
 
 
-def decoded_lines(content: bytes, encoding: str):
-    """Yields (line, "") or (None, why it cannot be read); in an encoding with wider line ends all lines or none."""
+def decoded_lines(content: bytes, encoding: str) -> Iterator[tuple[str | None, str]]:
+    """Yield (line, "") or (None, reason); one bad line makes all unreadable if a line end has several bytes."""
     text, reason = decoded(content, encoding)
     if text is not None:
         yield from ((line, "") for line in text.split("\n"))
@@ -104,12 +106,12 @@ def decoded_lines(content: bytes, encoding: str):
 
 
 def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
-    """The text and "", or None and why it cannot be read."""
+    """Return the text and "", or None and why it cannot be read."""
     try:
         return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") == "utf-8" else encoding), ""
     except LookupError as error:
         raise errors.UserError(
-            f"--encoding {encoding}: no such encoding; latin-1, cp1252 and utf-16 are some"
+            f"--encoding {encoding}: no such encoding; valid ones are latin-1, cp1252 and utf-16, for example"
         ) from error
     except UnicodeError as error:
         start = getattr(error, "start", 0)
@@ -117,9 +119,10 @@ def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
 
 
 def tidy(text: str, keep_layout: bool = False) -> str:
-    """Line ends as `\\n`, no end tokens; unless the layout is kept, one blank between words, at most one blank line.
+    """Set line ends to `\\n`, remove end tokens, and reduce white space unless `keep_layout` is set.
 
-    Filed contracts are set with tabs and dozens of blanks, which a model would spend its windows on.
+    Then one space separates words, and at most one empty line follows another line. Filed contracts are laid out with
+    tabs and dozens of spaces, which would fill a model's windows.
     """
     for token in END_TOKENS:
         text = text.replace(token, " ")

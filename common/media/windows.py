@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Windows:
-    """Documents packed into windows of one length: what a network is shown, and which token comes next each time.
+    """Documents packed into windows of one length: the input tokens, and the next token of each.
 
     Attributes:
         token_ids: int32 (n, length).
@@ -29,24 +29,24 @@ class Windows:
 
     @property
     def tokens(self) -> int:
-        """How many targets count."""
+        """The number of targets that count."""
         return int(self.weights.sum())
 
 
 def pack(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token: int = 0) -> Windows:
-    """Puts documents one after the other, with an end token before, between and behind, and cuts that into windows.
+    """Join documents, with an end token before, between and after them, and cut the result into windows.
 
-    Every token of every document is a target once, and so is the end token behind each. A window goes on where the
-    one before it stopped; only the last one is padded. Padding counts for nothing, whatever its number: it is known by
-    its place.
+    Every token of every document is a target once, and so is the end token after each document. A window continues
+    where the previous one ended; only the last one is padded. Padding has weight 0, whatever its token number, because
+    it is identified by its position.
 
     Args:
-        documents: token numbers of each, (tokens,).
-        length: of a window.
-        end_token, pad_token: their numbers.
+        documents: token numbers of each document, (tokens,).
+        length: number of tokens in a window.
+        end_token, pad_token: their token numbers.
 
     Raises:
-        ValueError: there are no documents, or windows of no length.
+        ValueError: there are no documents, or the length is below 1.
     """
     if not documents or length < 1:
         raise ValueError("pack needs at least one document and a length of at least 1")
@@ -57,7 +57,7 @@ def pack(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token
     stream, owner = np.concatenate(parts), np.concatenate(owners)
     count = -(-(len(stream) - 1) // length)
 
-    def cut(values, filling):
+    def cut(values: np.ndarray, filling: int) -> np.ndarray:
         padded = np.full(count * length, filling, dtype="int32")
         padded[: len(values)] = values
         return padded.reshape(count, length)
@@ -69,15 +69,15 @@ def pack(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token
 
 
 def share_read(rows: dict[str, Windows], documents: dict[str, list[np.ndarray]]) -> float:
-    """How much of all documents' tokens stands in their rows, 0 to 1."""
+    """Return the share of all documents' tokens that is in their rows, 0 to 1."""
     whole = sum(len(tokens) + 1 for side in documents.values() for tokens in side)
     return sum(part.tokens for part in rows.values()) / whole
 
 
 def pack_each(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token: int = 0) -> Windows:
-    """One row for each document, its beginning, padded: for a classifier.
+    """Return one padded row for each document, with its beginning, for a classifier.
 
-    A document begins behind an end token, as it does in `pack`.
+    An end token precedes the document, as in `pack`.
     """
     windows = [pack([tokens[: length - 1]], length, end_token, pad_token) for tokens in documents]
     numbered = [np.where(part.documents >= 0, number, -1) for number, part in enumerate(windows)]

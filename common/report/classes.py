@@ -224,7 +224,7 @@ def for_answers(model: keras.Model) -> Callable[[np.ndarray, int], dict[str, str
     explain = grad_cam.for_pictures(model)
 
     def pictures(look: np.ndarray, index: int) -> dict[str, str]:
-        (heatmap,) = explain([look], [index])
+        (heatmap,) = explain([look], np.array([index]))
         seen = np.clip(look.round(), 0, 255).astype("uint8")
         return {"seen": pages.jpeg_uri(seen), "heat": pages.jpeg_uri(grad_cam.overlay(seen, heatmap))}
 

@@ -31,7 +31,7 @@ from common.media import clips, containers
         (b"%PDF-1.4\n%", "a PDF document"),
         (b"PK\x03\x04\0\0", "a ZIP archive"),
         ("nur ein paar Wörter\n".encode() * 40, "a text file"),
-        (b"\0" * 1000, "nothing but zeros"),
+        (b"\0" * 1000, "begins with zeros only"),
         (b"\x93\xfa\x01\x88" * 50, "its format is unknown"),
         (b"RIFF\xff\xff\0\0AVI LIST", "truncated"),
         (b"\0\0\0\x20ftypisom", "truncated"),

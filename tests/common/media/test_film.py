@@ -224,7 +224,7 @@ def test_a_cover_picture_is_left_aside(tmp_path):
 @pytest.mark.parametrize("codecs", [["aac"], ["aac", "mjpeg"]])
 def test_sound_without_moving_pictures(tmp_path, codecs):
     path = several_streams(tmp_path / "song.mp4", codecs, covers=[1])
-    assert tiny_clips.problem(path).startswith("no video: there are no moving pictures in it")
+    assert tiny_clips.problem(path).startswith("no video: the file contains only sound or a cover picture")
 
 
 # Seeking ----------------------------------------------------------------------------------------------------

@@ -271,7 +271,7 @@ def test_odd_names(write, name):
         (b"8BPS\0\1", "a Photoshop file"),
         (b"PK\x03\x04\0\0", "a ZIP archive"),
         ("nur ein paar Wörter\n".encode() * 40, "a text file"),
-        (b"\0" * 1000, "nothing but zeros"),
+        (b"\0" * 1000, "contains only zeros"),
         (b"\x93\xfa\x01\x88" * 50, "its format is unknown"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "truncated"),
         (b"GIF89a", "damaged: its header cannot be read"),
