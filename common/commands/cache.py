@@ -1,4 +1,4 @@
-"""List and clear the cache, whose content can be computed or downloaded again."""
+"""`python -m recipes cache`: list and clear the cache, whose content can be computed or downloaded again."""
 
 import pathlib
 import re
@@ -8,7 +8,7 @@ from common import flags
 from common.features import store
 
 DRAWN = re.compile(r"[0-9a-f]{8}")
-# Folder → what its entries are called; whatever else is in there is somebody's and stays.
+# Folder → the names of its entries; anything else in it belongs to somebody else and is kept.
 KINDS = {
     "features": re.compile(r"[0-9a-f]{32}"),
     "scan": re.compile(r"[0-9a-f]{16}\.json"),
@@ -16,24 +16,24 @@ KINDS = {
     "tfds": re.compile(r"\w[\w-]*"),
 }  # fmt: skip
 DESCRIPTIONS = {
-    "scan": "what the photos of a folder are",
+    "scan": "facts about the photos of a folder",
     "demo": "drawn photos",
     "demo_clips": "drawn clips",
     "demo_lesions": "drawn lesions",
     "demo_text": "drawn contracts",
     "tfds": "photos of TFDS",
 }
-VERSION = re.compile(r"\d+\.\d+\.\d+")  # of a TFDS data set: a folder in that of its name
+VERSION = re.compile(r"\d+\.\d+\.\d+")  # a TFDS data set's folder contains a folder for each version
 
 
 def entries(directory: pathlib.Path) -> list[tuple[pathlib.Path, int, str]]:
-    """The folders and files of the cache with their sizes in bytes and what they are, the largest first."""
+    """Return the folders and files of the cache with their sizes in bytes and descriptions, the largest first."""
     found = [path for kind in KINDS for path in (directory / kind).glob("[!.]*") if _is_ours(path)]
     return sorted(((path, _size(path), _description(path)) for path in found), key=lambda entry: -entry[1])
 
 
 def table(directory: pathlib.Path) -> str:
-    """The entries as text, with their sum."""
+    """Return the entries as text, with their total size."""
     rows = [
         f"{size / 1e6:10,.1f} MB  {path.parent.name}/{path.name:<34} {what}" for path, size, what in entries(directory)
     ]
@@ -42,7 +42,7 @@ def table(directory: pathlib.Path) -> str:
 
 
 def remove(directory: pathlib.Path) -> int:
-    """Removes the cache's own entries, nothing else, and returns the bytes that were freed."""
+    """Remove the cache's own entries and nothing else, and return the number of bytes freed."""
     freed = 0
     for kind in KINDS:
         for path in [path for path in (directory / kind).glob("*") if _is_ours(path)]:
@@ -54,7 +54,7 @@ def remove(directory: pathlib.Path) -> int:
 
 
 def _is_ours(path: pathlib.Path) -> bool:
-    """Whether something in a folder of the cache is what the cache puts there, finished or `.name-…` on its way."""
+    """Return whether the cache itself wrote this path, finished or still unfinished (`.name-…`)."""
     kind, name = path.parent.name, re.sub(r"^\.(.+)-.*", r"\1", path.name)
     if kind == "tfds" and not (path.is_dir() and all(VERSION.match(one.name.lstrip(".")) for one in path.iterdir())):
         return False
@@ -71,19 +71,19 @@ def _description(path: pathlib.Path) -> str:
         return DESCRIPTIONS[path.parent.name]
     facts = store.about_of(path)
     if not facts:
-        return "features of a network that is not known any more"
+        return "features of a network that is no longer known"
     if "what" in facts:  # of windows of text
         return facts["what"]
     shapes = " + ".join(" x ".join(map(str, shape)) for *_, shape in facts["tensors"])
-    return f"{facts['backbone']}, {facts['weights']}, at {facts['image_size']} pixels: {shapes} a photo"
+    return f"{facts['backbone']}, {facts['weights']}, at {facts['image_size']} pixels: {shapes} per photo"
 
 
 def command(cache: pathlib.Path | None = None, clear: bool = False) -> int:
-    """Lists what the cache contains, or clears it.
+    """List the content of the cache, or clear it.
 
     Args:
-        cache: its folder; default ~/.cache/keras_recipes.
-        clear: remove it; the next run computes again what it needs.
+        cache: the cache's folder; default ~/.cache/keras_recipes.
+        clear: remove the content; the next run computes what it needs again.
     """
     directory = (cache or flags.default_cache_directory()).expanduser()
     print(f"freed {remove(directory) / 1e6:,.1f} MB" if clear else table(directory))

@@ -1,4 +1,6 @@
-"""`python -m recipes evaluate`: a finished run's model on new labelled data, beside the run's own test."""
+"""`python -m recipes evaluate`: a finished run's model on new labelled data, compared with the run's own test."""
+
+from __future__ import annotations
 
 import datetime
 import pathlib
@@ -6,6 +8,7 @@ import re
 import sys
 import time
 import types
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -36,10 +39,10 @@ def command(
 
     Args:
         run: the directory of a finished run.
-        data: a folder of class folders or a CSV with path,label[,group]; of documents a folder with a sub-folder for
+        data: a folder of class folders or a CSV with path,label[,group]; for documents a folder with a sub-folder for
             each type, or a .jsonl.
-        name: of the evaluation, below evaluations/ in the run directory; default: the time.
-        batch_size: files at a time.
+        name: the name of the evaluation's folder in the run's evaluations/; default: the current time.
+        batch_size: files per batch.
         skip_bad: leave out unusable files and unknown classes instead of stopping.
     """
     if batch_size < 1:
@@ -48,7 +51,7 @@ def command(
     if not data.exists():
         raise errors.UserError(f"{data}: no such file or folder; give labelled data that the run has not seen")
     if run.is_file():
-        raise errors.UserError(f"{run}: give the directory of the run, which has its own test result too")
+        raise errors.UserError(f"{run}: give the directory of the run, which also contains its own test result")
     folder = _folder(run, name)
     reading, saved = _reading(run)
     results = evaluate(run, data, folder, reading, batch_size, skip_bad)
@@ -58,15 +61,17 @@ def command(
     return 0
 
 
-def evaluate(run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, reading, batch_size: int, skip_bad: bool):
-    """Ask the model, and write predictions.csv and then results.json, the mark of a finished evaluation.
+def evaluate(
+    run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, reading: Any, batch_size: int, skip_bad: bool
+) -> dict[str, Any]:
+    """Predict the data, and write predictions.csv and then results.json, which marks a finished evaluation.
 
     Args:
         run: the directory of a finished run.
         data: as for `labelled.load`.
-        folder: where to.
+        folder: the folder to write into.
         reading: a `saved_model.Reading` or a `saved_text_model.Classifier`.
-        batch_size: files at a time.
+        batch_size: files per batch.
         skip_bad: leave out what cannot be used.
 
     Returns:
@@ -76,7 +81,7 @@ def evaluate(run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, readin
         UserError: as `labelled.load`.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    (folder / "skipped.csv").unlink(missing_ok=True)  # of an attempt that stopped
+    (folder / "skipped.csv").unlink(missing_ok=True)  # from an attempt that was stopped
     finished = finished_run.FinishedRun.read(run)
     class_names, unit = list(reading.targets.class_names), reading.medium.unit
     found = labelled.load(
@@ -106,10 +111,10 @@ def evaluate(run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, readin
 
 
 def _folder(run: pathlib.Path, name: str | None) -> pathlib.Path:
-    """Return where the evaluation goes; the folder is made later.
+    """Return the folder of the evaluation, which is created later.
 
     Raises:
-        UserError: the name is none, or is taken.
+        UserError: the name is not valid, or is taken.
     """
     place = run / other_data.FOLDER
     if name is None:
@@ -119,28 +124,28 @@ def _folder(run: pathlib.Path, name: str | None) -> pathlib.Path:
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise errors.UserError(f"--name {name!r} is not a valid name (letters, digits, -, _ and .)")
     if (place / name / "results.json").is_file():
-        raise errors.UserError(f"--name {name}: {place / name} is there already; choose another name")
+        raise errors.UserError(f"--name {name}: {place / name} already exists; choose another name")
     return place / name
 
 
-def _reading(run: pathlib.Path):
-    """Return how the run's model is asked, and what its report explains answers with.
+def _reading(run: pathlib.Path) -> tuple[Any, saved_model.SavedModel | None]:
+    """Return the reader of the run's model, and the saved model with which the report explains answers.
 
     Raises:
-        UserError: no finished run, or one that does not tell classes apart.
+        UserError: the run is not finished, or its model is not a classifier.
     """
     if (run / "classifier.keras").is_file() and (run / "results.json").is_file():
         return startup.by_name("runs.saved_text_model").Classifier.load(run), None
     saved = saved_model.load_model(run)
     if not (run / "results.json").is_file():
-        raise errors.UserError(f"{run}: no results.json there; give the directory of a finished run")
+        raise errors.UserError(f"{run} contains no results.json; give the directory of a finished run")
     if not isinstance(saved.targets, targets.Classes):
-        raise errors.UserError(f"{run}: its model tells {saved.targets.name}, and evaluate only judges classes")
+        raise errors.UserError(f"{run}: its model predicts {saved.targets.name}, but evaluate only supports classes")
     return saved_model.Reading.of(saved), saved
 
 
-def _answers(reading, found: labelled.Labelled, batch_size: int) -> np.ndarray:
-    """Return what the model says, (n, classes)."""
+def _answers(reading: Any, found: labelled.Labelled, batch_size: int) -> np.ndarray:
+    """Return the model's probabilities, (n, classes)."""
     outputs, samples = [], found.samples
     for start in tqdm.trange(
         0, len(samples), batch_size, desc="evaluating", unit="batch", disable=len(samples) <= batch_size or None
@@ -150,8 +155,8 @@ def _answers(reading, found: labelled.Labelled, batch_size: int) -> np.ndarray:
     return np.concatenate(outputs)
 
 
-def _looks(path: str, reading, texts: dict[str, str]):
-    """Return what the model is asked about a file, which could be read a moment ago."""
+def _looks(path: str, reading: Any, texts: dict[str, str]) -> Any:
+    """Return the model's input for a file, which was readable a moment ago."""
     try:
         return texts[path] if texts else reading.looks(pathlib.Path(path))
     except errors.UnusableFile as error:
@@ -159,19 +164,19 @@ def _looks(path: str, reading, texts: dict[str, str]):
 
 
 def _groups(finished: finished_run.FinishedRun) -> list[str]:
-    """Return the groups of the run's test items, by which its own intervals were made."""
+    """Return the groups of the run's test items, with which its own intervals were computed."""
     group_of = {row["path"]: row.get("group", "") for row in finished.split}
     return [row.get("lesion", group_of.get(row["path"], "")) for row in finished.predictions]
 
 
 def _trained(finished: finished_run.FinishedRun) -> dict[str, int]:
-    """Return class → training items."""
+    """Return class → number of training items."""
     labels = [row["label"] for row in finished.split if row["split"] == "train"]
     return {name: labels.count(name) for name in finished.class_names}
 
 
-def _draw(run: pathlib.Path, saved) -> None:
-    """Draw the run's report with its evaluations; these are complete, whatever happens here."""
+def _draw(run: pathlib.Path, saved: saved_model.SavedModel | None) -> None:
+    """Draw the run's report with its evaluations, which are complete even if drawing fails."""
     try:
         names = finished_run.sections_of(finished_run.Result.read(run).results)
         path = page.write(run, [*(startup.by_name(f"report.{name}") for name in names), other_data], saved)
@@ -186,7 +191,7 @@ def _draw(run: pathlib.Path, saved) -> None:
 
 
 def summary(results: dict) -> str:
-    """Return the table for the terminal: the new data beside the run's test, and what that means."""
+    """Return the table for the terminal: the new data beside the run's test, and the verdict."""
     new, test, data = results["result"], results["test"], results["data"]
     rows: list[tuple[str, ...]] = [("", "new data", "test, same classes" if data["missing"] else "test")]
     for name, title in SHOWN.items():
@@ -204,7 +209,7 @@ def summary(results: dict) -> str:
     rows.append((f"{results['unit']}s", str(new["n"]), str(test["n"])))
     units = [each.get("interval_units", each["n"]) for each in (new, test)]
     if units != [new["n"], test["n"]] or min(units) < intervals.FEW_UNITS:
-        rows.append(("independent ones", *map(str, units)))
+        rows.append(("independent units", *map(str, units)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}".rstrip() for row in rows]
     return "\n".join([*lines, *results["verdict"]])

@@ -1,14 +1,14 @@
 """A finished run's model in other formats, each loaded again in its own runtime and compared with the Keras model.
 
-The formats, and what is inside of each:
+The formats and their inputs:
 
-- `keras`: the run's model.keras as it is. Photos of any size.
-- `saved_model`: TensorFlow's, for TensorFlow Serving and the like. Photos of any size.
-- `onnx`: for ONNX Runtime. Photos of the network's own size, as many at a time as one likes.
-- `litert`: for LiteRT, which was TensorFlow Lite, on phones and small boards. One photo of the network's own size.
+- `keras`: the run's model.keras, unchanged. Photos of any size.
+- `saved_model`: TensorFlow's format, for TensorFlow Serving and others. Photos of any size.
+- `onnx`: for ONNX Runtime. Any number of photos of the network's own size at a time.
+- `litert`: for LiteRT, formerly TensorFlow Lite, on phones and small boards. One photo of the network's own size.
 
-Preprocessing is inside of all of them. Resizing is inside where photos of any size are taken; ONNX and LiteRT have no
-antialiased bilinear resizing that gives the same pixels, so there it is the caller's, and described in the JSON.
+All of them include the preprocessing. Those that take photos of any size include the resizing. ONNX and LiteRT have no
+antialiased bilinear resizing that gives the same pixels, so the caller resizes as described in the JSON.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import statistics
 import sys
 import tempfile
 import time
-from typing import Annotated, Literal
+from collections.abc import Callable, Collection, Sequence
+from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
@@ -38,23 +39,23 @@ from common.models import freezing
 from common.runs import cost, exported_model, finished_run, saved_model
 
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
-# Of a probability: what a float32 export may differ by from a network that computes in a precision. Converters know
-# float32 alone, so an export of a half-precise network differs by the network's own rounding.
+# The precision of a network → the largest difference of a probability that a float32 export may have. Converters only
+# support float32, so an export of a half-precision network differs by the network's own rounding.
 TOLERANCES = {"float32": 1e-3, "float16": 1e-2, "bfloat16": 1e-1}
-MOST_COMPARED = 500  # test photos, evenly chosen; more say nothing new about rounding
+MOST_COMPARED = 500  # evenly spaced test photos; more of them say nothing new about rounding
 CALIBRATED_ON = 100  # training photos; the ranges of activations settle within a few dozen
-LONGEST_REASON = 200  # letters of a converter's complaint
-WARM_UP, REPEATS = 5, 30  # calls before and while the time is taken
+LONGEST_REASON = 200  # characters of a converter's message
+WARM_UP, REPEATS = 5, 30  # calls before and during the time measurement
 
 
 @dataclasses.dataclass(frozen=True)
 class Photos:
-    """The files of a run's split that are there: those to compare on, and those that int8 is calibrated on."""
+    """The files of a run's split on which exports are compared, and those on which int8 is calibrated."""
 
     compared: list[pathlib.Path]
-    test: int  # how many test photos there are
+    test: int  # number of test photos
     calibration: list[pathlib.Path]
-    training: int
+    training: int  # number of training photos
 
 
 def command(
@@ -66,36 +67,39 @@ def command(
     out: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DIR")] = None,
     photos: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="DIR")] = None,
 ) -> int:
-    """Writes the model in other formats, and compares each with the Keras model on the test photos.
+    """Write the model in other formats, and compare each with the Keras model on the test photos.
 
     Args:
         run: the directory of a finished run.
-        format: one or several, such as onnx litert.
-        int8: also an int8 copy of those that have one (onnx, litert): smaller, not quite the same answers.
-        out: where to write; default export/ in the run's directory.
-        photos: where the run's photos (or clips) are now, if their folder was moved.
+        format: one or more formats, such as onnx litert.
+        int8: also write int8 copies of the formats that support it (onnx, litert): smaller, slightly different answers.
+        out: the folder to write into; default export/ in the run's directory.
+        photos: the current folder of the run's photos (or clips), if it was moved.
     """
     return export(run, format, int8, out, photos)
 
 
 def export(
-    run: pathlib.Path, formats, int8: bool = False, out: pathlib.Path | None = None, photos: pathlib.Path | None = None
-) -> int:
-    """Writes a run's model in other formats, with a JSON beside each that says what it takes and gives; compares all
-    with the Keras model on the run's test photos, without their labels; prints a table and writes export.json.
+    run: pathlib.Path, formats: Collection[str], int8: bool = False, out: pathlib.Path | None = None,
+    photos: pathlib.Path | None = None,
+) -> int:  # fmt: skip
+    """Write a run's model in other formats, each with a JSON that describes its input and output.
+
+    All are compared with the Keras model on the run's test photos, without their labels. The result is printed as a
+    table and written to export.json.
 
     Args:
         run: the directory of a finished run.
-        formats: of `FORMATS`.
-        int8: also an int8 copy of those that have one (`WITH_INT8`), calibrated on training photos.
+        formats: some of `FORMATS`.
+        int8: also write int8 copies of the formats that support it (`WITH_INT8`), calibrated on training photos.
         out: the folder to write into, by default `export` in the run's directory.
-        photos: where the folder with the run's photos is now, if it was moved.
+        photos: the current folder of the run's photos, if it was moved.
 
     Returns:
-        The exit code: 0, or 2 when a format cannot hold this network or does not agree with the Keras model.
+        The exit code: 0, or 2 if a format cannot represent this network or does not agree with the Keras model.
 
     Raises:
-        UserError: no run there, the photos were moved, a package is missing, no format has int8.
+        UserError: there is no run, the photos were moved, a package is missing, or no format supports int8.
     """
     variants = _variants(formats, int8)
     _check_installed(variants)
@@ -118,7 +122,7 @@ def export(
     print(table(comparison))
     print(directory)
     if precision != "float32":
-        print(f"the run computes in {precision}, onnx and litert in float32: that is a difference", file=sys.stderr)
+        print(f"the run computes in {precision}, onnx and litert in float32, so they differ slightly", file=sys.stderr)
     limit = TOLERANCES[precision]
     wrong = [variant.name for variant, row in zip(written, rows, strict=True) if not _agrees(variant, row, limit)]
     if wrong:
@@ -126,16 +130,16 @@ def export(
     return 2 if wrong or len(written) < len(variants) else 0
 
 
-def _variants(formats, int8: bool) -> list[exported_model.Variant]:
-    """What is to be written, in the order of `FORMATS`."""
+def _variants(formats: Collection[str], int8: bool) -> list[exported_model.Variant]:
+    """Return the variants to write, in the order of `FORMATS`."""
     chosen = [name for name in exported_model.FORMATS if name in formats]
     if not chosen:
-        raise errors.UserError(f"--format: name one or several of {', '.join(exported_model.FORMATS)}")
+        raise errors.UserError(f"--format: give one or more of {', '.join(exported_model.FORMATS)}")
     without = [name for name in chosen if name not in exported_model.WITH_INT8]
     if int8 and without:
-        line = f"--int8: only {' and '.join(exported_model.WITH_INT8)} have it, {' and '.join(without)} not"
+        line = f"--int8: only {' and '.join(exported_model.WITH_INT8)} support it, not {' and '.join(without)}"
         if without == chosen:
-            raise errors.UserError(f"{line}; name another --format, or leave --int8 out")
+            raise errors.UserError(f"{line}; choose another --format or remove --int8")
         print(line, file=sys.stderr)
     small = [False, True] if int8 else [False]
     return [
@@ -157,24 +161,24 @@ def _check_installed(variants: list[exported_model.Variant]) -> None:
 
 
 def _photos(run: pathlib.Path, moved_to: pathlib.Path | None, reading: saved_model.Reading, int8: bool) -> Photos:
-    """The test photos to compare on and the training photos to calibrate on, where they are now."""
+    """Return the current paths of the test photos to compare on and of the training photos to calibrate on."""
     split_csv = run / "split.csv"
     if not split_csv.is_file():
-        raise errors.UserError(f"{run}: no split.csv there, which names the test photos; give a run's directory")
+        raise errors.UserError(f"{run} contains no split.csv, which lists the test photos; give a run's directory")
     unit = reading.medium.unit
     samples = sample_list.read_csv(split_csv)
     root = pathlib.Path(os.path.commonpath([os.path.dirname(sample.path) for sample in samples]))
 
-    def side(split, count):
+    def side(split: str, count: int) -> tuple[list[pathlib.Path], int]:
         paths = [pathlib.Path(sample.path) for sample in samples if sample.split == split]
         if moved_to:
             paths = [moved_to.expanduser() / path.relative_to(root) for path in paths]
         missing = [path for path in paths if not path.exists()]
         if missing:
-            where = f"not below --photos {moved_to}" if moved_to else "not where split.csv says"
+            where = f"not in --photos {moved_to}" if moved_to else "not where split.csv says"
             raise errors.UserError(
-                f"{len(missing)} of {len(paths)} {split} {unit}s are {where}, such as {missing[0]}; an export is "
-                f"compared on them: --photos DIR with what {root} held"
+                f"{len(missing)} of {len(paths)} {split} {unit}s are {where}, such as {missing[0]}; an export needs "
+                f"them: give the folder that now has the content of {root} with --photos DIR"
             )
         return words.spread(paths, count), len(paths)
 
@@ -182,9 +186,9 @@ def _photos(run: pathlib.Path, moved_to: pathlib.Path | None, reading: saved_mod
 
 
 def _looks(path: pathlib.Path, reading: saved_model.Reading) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """What is asked about a file: its looks in their own size, uint8, for models that take any, and in the network's.
+    """Return a file's looks (uint8) in their own size, for models that take any size, and in the network's size.
 
-    A model that takes whole clips counts frames; it gets exactly as many as it needs to take the frames of the look.
+    A model that takes whole clips samples frames by their number; it gets exactly as many as the look needs.
     """
     pairs = [reading.medium.raw(path, look) for look in reading.medium.looks("test")]
     return [raw for raw, _ in pairs], [reading.resized(taken) for _, taken in pairs]
@@ -194,11 +198,12 @@ def _looks(path: pathlib.Path, reading: saved_model.Reading) -> tuple[list[np.nd
 
 
 def _write_all(
-    variants, saved, reading, calibration, folder: pathlib.Path, run: pathlib.Path
-) -> dict[exported_model.Variant, exported_model.Loaded]:
-    """Writes and loads what can be; what cannot gets a line on stderr."""
+    variants: Sequence[exported_model.Variant], saved: saved_model.SavedModel, reading: saved_model.Reading,
+    calibration: Sequence[pathlib.Path], folder: pathlib.Path, run: pathlib.Path,
+) -> dict[exported_model.Variant, exported_model.Loaded]:  # fmt: skip
+    """Write and load the variants; one that cannot be written gets a line on stderr."""
     looks = [look for path in calibration for look in _looks(path, reading)[1]]
-    written = {}
+    written: dict[exported_model.Variant, exported_model.Loaded] = {}
     for variant in variants:
         if variant.int8 and exported_model.Variant(variant.format) not in written:
             continue
@@ -209,13 +214,13 @@ def _write_all(
                 written[variant] = exported_model.Loaded(
                     exported_model.load(variant, folder / variant.file), exported_model.bytes_of(folder / variant.file)
                 )
-        except Exception as error:  # converters throw whatever their own code runs into
-            print(f"--format {variant.name} cannot hold this network: {_reason(error)}", file=sys.stderr)
+        except Exception as error:  # converters raise errors of any class
+            print(f"--format {variant.name} cannot represent this network: {_reason(error)}", file=sys.stderr)
     return written
 
 
 def _reason(error: Exception) -> str:
-    """A converter's complaint on one line; which operations are missing, where it says so."""
+    """Return a converter's message on one line, or the missing operations if it names them."""
     missing = re.findall(r"'tf\.(\w+)' op is neither|No Op registered for (\w+)", str(error))
     if missing:
         return f"the format has no {', '.join(sorted({one or other for one, other in missing}))}"
@@ -223,34 +228,34 @@ def _reason(error: Exception) -> str:
 
 
 def _precision(model: keras.Model) -> str:
-    """What most of a network computes in: `float32`, `float16` or `bfloat16`."""
+    """Return the precision in which most of a network computes: `float32`, `float16` or `bfloat16`."""
     used = {layer.compute_dtype for layer in freezing.leaf_layers(model) if layer.weights}
     return next((name for name in TOLERANCES if name in used and name != "float32"), "float32")
 
 
-def _folder(run: pathlib.Path, out: pathlib.Path | None, variants) -> pathlib.Path:
-    """The folder to write into, made if it is not there.
+def _folder(run: pathlib.Path, out: pathlib.Path | None, variants: Sequence[exported_model.Variant]) -> pathlib.Path:
+    """Return the folder to write into, and create it if needed.
 
     Raises:
-        UserError: it holds another run's exports, or something else under the name of one; or it cannot be made.
+        UserError: the folder contains another run's exports or a file with an export's name, or cannot be created.
     """
     directory = (out or run / "export").expanduser()
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise errors.UserError(f"--out {directory}: no folder can be made there ({error.strerror})") from error
+        raise errors.UserError(f"--out {directory}: cannot create this folder ({error.strerror})") from error
     earlier = directory / "export.json"
     if earlier.is_file() and json.loads(earlier.read_text(encoding="utf-8")).get("run") != _name_of(run):
-        raise errors.UserError(f"{directory} holds the exports of another run: name another --out")
+        raise errors.UserError(f"{directory} contains the exports of another run; choose another --out")
     for variant in variants:
         path = directory / variant.file
         if path.exists() and not _description(directory, variant).is_file():
-            raise errors.UserError(f"{path} is there and was not exported by this program: name another --out")
+            raise errors.UserError(f"{path} exists and was not exported by this program; choose another --out")
     return directory
 
 
 def _description(directory: pathlib.Path, variant: exported_model.Variant) -> pathlib.Path:
-    """The JSON beside an export."""
+    """Return the path of the JSON that describes an export."""
     return directory / f"{variant.file}.json"
 
 
@@ -259,22 +264,23 @@ def _name_of(run: pathlib.Path) -> str:
 
 
 def _move(source: pathlib.Path, target: pathlib.Path) -> None:
-    """Puts a finished file or folder in the place of an earlier one."""
+    """Move a finished file or folder to its place, replacing an earlier one."""
     if target.is_dir():
-        os.replace(target, source.with_name(f"earlier_{source.name}"))  # goes with the temporary folder
+        os.replace(target, source.with_name(f"earlier_{source.name}"))  # deleted with the temporary folder
     os.replace(source, target)
 
 
 def _compare(
-    written: dict[exported_model.Variant, exported_model.Loaded], reading: saved_model.Reading, paths
-) -> list[dict]:
-    """Asks the Keras model and every export about the same files.
+    written: dict[exported_model.Variant, exported_model.Loaded], reading: saved_model.Reading,
+    paths: Sequence[pathlib.Path],
+) -> list[dict]:  # fmt: skip
+    """Compare every export with the Keras model on the same files.
 
     Returns:
-        For each export the largest `difference` of a probability, the share of files with the same most probable
-        class (`agreement`), `bytes` on disk, `milliseconds` a file, and the `runtime`.
+        For each export its `bytes` on disk, `milliseconds` per file, `runtime`, the largest `difference` of a
+        probability, and the share of files with the same most probable class (`agreement`).
     """
-    # On a recent GPU the Keras model would multiply with ten bits (TensorFloat-32), the exports with all.
+    # On a recent GPU the Keras model would multiply with ten bits (TensorFloat-32), but the exports with all bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     answers: dict[exported_model.Variant, list[np.ndarray]] = {variant: [] for variant in written}
     expected, first = [], None
@@ -303,13 +309,13 @@ def _compare(
 
 
 def _runtime(variant: exported_model.Variant) -> str:
-    """What runs a variant, and its version."""
+    """Return the name and version of the package that runs a variant."""
     package = exported_model.RUNTIMES[variant.format]
     return f"{package} {importlib.metadata.version(package)}"
 
 
-def _milliseconds(variant: exported_model.Variant, ask, looks, reading: saved_model.Reading) -> float:
-    """For one file in the network's size, the median of some calls after others that warm up."""
+def _milliseconds(variant: exported_model.Variant, ask: Callable, looks: Any, reading: saved_model.Reading) -> float:
+    """Return the median time of some calls for one file in the network's size, after calls that warm up."""
     raw, resized = looks
     photo = (reading.resized(raw[0]) if variant.any_size else resized[0])[None]
     for _ in range(WARM_UP):
@@ -324,12 +330,12 @@ def _milliseconds(variant: exported_model.Variant, ask, looks, reading: saved_mo
 
 
 def _agrees(variant: exported_model.Variant, row: dict, limit: float) -> bool:
-    """Whether an export gives the Keras model's probabilities; of int8 nobody expects it."""
+    """Return whether an export gives the Keras model's probabilities; int8 is not expected to."""
     return variant.int8 or row["difference"] <= limit
 
 
 def _comparison(run: pathlib.Path, rows: list[dict], found: Photos, reading: saved_model.Reading, int8: bool) -> dict:
-    """What export.json holds."""
+    """Return the content of export.json."""
     return {
         "run": _name_of(run),
         "unit": reading.medium.unit,
@@ -345,9 +351,9 @@ def _comparison(run: pathlib.Path, rows: list[dict], found: Photos, reading: sav
 
 
 def table(comparison: dict) -> str:
-    """The rows for the terminal."""
+    """Return the rows as text for the terminal."""
     unit = comparison["unit"]
-    lines = [("format", "largest difference", "same class", "MB", f"ms a {unit}")]
+    lines = [("format", "largest difference", "same class", "MB", f"ms per {unit}")]
     for row in comparison["rows"]:
         agreement = f"{100 * row['agreement']:.1f} %"
         size, duration = f"{row['bytes'] / 1e6:.2f}", f"{row['milliseconds']:.1f}"
@@ -359,7 +365,7 @@ def table(comparison: dict) -> str:
     ]
     chosen = f" of {comparison['test']}" if comparison["test"] > comparison["compared_on"] else ""
     notes = [
-        f"Probabilities against the Keras model's on {comparison['compared_on']}{chosen} test {unit}s; "
+        f"Probabilities compared with the Keras model's on {comparison['compared_on']}{chosen} test {unit}s; "
         f"one {unit} at a time, median of {REPEATS} calls, default threads; {comparison['device']}."
     ]
     if comparison["calibrated_on"]:
@@ -373,13 +379,13 @@ def table(comparison: dict) -> str:
 def describe(
     variant: exported_model.Variant, saved: saved_model.SavedModel, reading: saved_model.Reading, target: dict | None
 ) -> dict:
-    """The JSON beside an export: all that a program needs to know which has none of this repository.
+    """Return the JSON beside an export: all that a program without this repository needs to know.
 
     Args:
         variant: the export.
         saved: the run's model.
-        reading: how it is asked.
-        target: what the run wants to find, with its threshold, or None.
+        reading: the reader of the model's inputs.
+        target: the classes that the run is meant to find, with their threshold, or None.
     """
     size = [None, None] if variant.any_size else [reading.resize.height, reading.resize.width]
     frames = [None if variant.any_size else length for length in saved.medium.shape[:-3]]
@@ -395,23 +401,23 @@ def describe(
             "dtype": "float32",
             "range": [0, 255],
             "colours": "RGB",
-            "before": "turned upright as EXIF says, transparent pixels on white; scaling and normalising is inside",
+            "before": "turned upright as EXIF says, transparent pixels on white; the model scales and normalises",
             "resize": None if variant.any_size else _resizing(reading.resize),
         },
         "output": {"shape": [batch, len(saved.class_names)], "dtype": "float32", "is": "probabilities of class_names"},
     }
     told |= saved.medium.description(variant.any_size)
-    if target and not variant.int8:  # whose probabilities are others: the threshold would not find what it promises
+    if target and not variant.int8:  # int8 has different probabilities, for which the threshold was not chosen
         told["target"] = {"classes": target["classes"], "threshold": target["threshold"], "use": "no medical device"}
     return told
 
 
 def _resizing(resize: keras.layers.Resizing) -> dict:
-    """How a photo is brought to the network's size before it is asked."""
-    aspect = "squash: height and width each by its own factor"
+    """Return how to resize a photo to the network's size."""
+    aspect = "squash: scale height and width by different factors"
     if resize.crop_to_aspect_ratio:
-        aspect = "crop: first the largest centred part with the target's aspect"
+        aspect = "crop: first cut out the largest centred part with the target's aspect ratio"
     if resize.pad_to_aspect_ratio:
-        aspect = "pad: first centred on black with the target's aspect"
+        aspect = "pad: first centre it on black with the target's aspect ratio"
     method = "bilinear, antialiased (a triangle filter as wide as the scale; Pillow's BILINEAR)"
     return {"height": resize.height, "width": resize.width, "method": method, "aspect": aspect}

@@ -1,11 +1,11 @@
-"""`python -m recipes generate`: go on with a text."""
+"""`python -m recipes generate`: continue a text with a run's language model."""
 
 from __future__ import annotations
 
 import json
 import pathlib
 import sys
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import keras
 import tyro
@@ -30,62 +30,65 @@ def command(
     encoding: str = "utf-8",
     out: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
 ) -> int:
-    """Writes on from a prompt, or several, with the language model that a run has tuned.
+    """Continue one or more prompts with the language model that a run has tuned.
 
     Args:
         run: the directory of a finished run, or a preset folder of KerasHub.
-        prompt: the text to continue; without one the model begins a new document.
-        file: more prompts, one a line.
-        max_tokens: the most tokens to add; a text may end earlier.
-        temperature: below 1 plainer, above 1 wilder.
-        top_k: choose among this many of the likeliest tokens; None for all.
-        top_p: choose among the likeliest tokens that have this probability together; None for all.
-        greedy: always the likeliest token.
-        beams: number of candidates of a beam search; 0 for none.
+        prompt: the text to continue; without a prompt the model begins a new document.
+        file: a file with more prompts, one per line.
+        max_tokens: maximum number of tokens to add; a text may end earlier.
+        temperature: below 1 the text is more predictable, above 1 more varied.
+        top_k: sample from the k most likely tokens; None samples from all.
+        top_p: sample from the most likely tokens whose probabilities add up to p; None samples from all.
+        greedy: always take the most likely token.
+        beams: number of candidates of a beam search; 0 for no beam search.
         seed: the same seed gives the same text.
-        encoding: of --file.
-        out: also write prompts and texts to this file, a line of JSON each.
+        encoding: the encoding of --file.
+        out: also write prompts and texts to this file, one line of JSON each.
     """
-    preset_of(run)  # a mistake there shows before anything heavy is loaded
+    preset_of(run)  # a mistake is reported before anything heavy is loaded
     sampling = generation.Sampling(max_tokens, temperature, top_k, top_p, greedy, beams, seed)
     return write_on(run, prompts_of(prompt, file, encoding), sampling, out)
 
 
 def preset_of(run: pathlib.Path) -> pathlib.Path:
-    """The folder of a finished run's language model.
+    """Return the folder of a finished run's language model.
 
     Raises:
-        UserError: there is none.
+        UserError: the run has no language model.
     """
     if (run / "classifier.keras").is_file():
-        raise errors.UserError(f"{run}: a classifier of documents, which writes nothing; ask it with predict")
+        raise errors.UserError(f"{run} is a document classifier and cannot write text; use the command predict")
     folder = run / "preset" if (run / "preset").is_dir() else run
     if not (folder / "config.json").is_file() or not (folder / "task.json").is_file():
-        raise errors.UserError(f"{run}: no language model there; give the directory of a finished run that tuned one")
+        raise errors.UserError(f"{run} contains no language model; give the directory of a finished run that tuned one")
     return folder.absolute()
 
 
 def load(run: pathlib.Path) -> language_model.LanguageModel:
-    """The model of a finished run, from its preset folder; raises as `preset_of`."""
+    """Return the model of a finished run, from its preset folder; raises what `preset_of` raises."""
     return language_model.load(str(preset_of(run)))
 
 
 def write_on(
     run: pathlib.Path, prompts: list[str], sampling: generation.Sampling, out: pathlib.Path | None = None
 ) -> int:
-    """Prints each prompt with its continuation, a single one while it is made; a warning goes to stderr.
+    """Print each prompt with its continuation, and a warning on stderr; a single text is printed while it grows.
 
     Args:
         run: the directory of a finished run, or a preset folder.
-        prompts: what to go on with.
-        sampling: how.
-        out: also write {"prompt", "text"} in a line of JSON each to this file.
+        prompts: the texts to continue.
+        sampling: how to choose the tokens.
+        out: also write {"prompt", "text"} to this file, one line of JSON each.
+
+    Returns:
+        The exit code, 0.
     """
     if out and not out.absolute().parent.is_dir():
         raise errors.UserError(f"--out {out}: no such folder")
     keras.utils.set_random_seed(sampling.seed)
     model = load(run)
-    prompts = [texts.tidy(prompt, _keeps_layout(run)) for prompt in prompts]  # as the documents of the training
+    prompts = [texts.tidy(prompt, _keeps_layout(run)) for prompt in prompts]  # like the training documents
     if len(prompts) == 1 and not sampling.beams:
         stream = _Stream(sys.stdout)
         made = generation.generate(model, prompts, sampling, lambda texts: stream.show(texts[0]))
@@ -102,16 +105,16 @@ def write_on(
 
 
 def _keeps_layout(run: pathlib.Path) -> bool:
-    """Whether a run was trained on documents with their blanks and empty lines as they were."""
+    """Return whether a run was trained on documents with their original spaces and empty lines."""
     path = run / "config.json"
     settings = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return bool(settings.get("config", {}).get("keep_layout"))
 
 
 class _Stream:
-    """Prints a growing text as it grows; a character that is not whole yet waits for its other bytes."""
+    """A text that is printed while it grows; an incomplete character waits for its remaining bytes."""
 
-    def __init__(self, file):
+    def __init__(self, file: TextIO) -> None:
         self.file, self.shown = file, ""
 
     def show(self, whole: str, last: bool = False) -> None:
@@ -123,10 +126,10 @@ class _Stream:
 
 
 def prompts_of(prompt: tuple[str, ...], file: pathlib.Path | None, encoding: str = "utf-8") -> list[str]:
-    """The prompts of the command line, those of a file one a line; a new document where there are none.
+    """Return the prompts of the command line and of a file, one per line; without any, an empty one.
 
     Raises:
-        UserError: the file cannot be read or has none.
+        UserError: the file cannot be read or contains no prompt.
     """
     found = list(prompt)
     if file:
@@ -134,9 +137,9 @@ def prompts_of(prompt: tuple[str, ...], file: pathlib.Path | None, encoding: str
             raise errors.UserError(f"--file {file}: no such file")
         content, problem = texts.decoded(file.read_bytes(), encoding)
         if content is None:
-            raise errors.UserError(f"--file {file}: {problem}; name its --encoding")
+            raise errors.UserError(f"--file {file}: {problem}; give its --encoding")
         lines = [line for line in content.splitlines() if line.strip()]
         if not lines:
-            raise errors.UserError(f"--file {file}: no prompt in it; write one a line")
+            raise errors.UserError(f"--file {file} contains no prompt; write one per line")
         found += lines
     return found or [""]

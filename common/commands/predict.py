@@ -2,7 +2,8 @@
 
 import pathlib
 import sys
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import tqdm
 import tyro
@@ -18,13 +19,13 @@ def command(
     csv: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
     batch_size: int = 32,
 ) -> int:
-    """Prints class and probability for each photo, clip or document.
+    """Print class and probability for each photo, clip or document.
 
     Args:
         run: the directory of a finished run, or a model.keras.
-        files: photos, clips or .txt files, as the run was trained on, or folders of them.
-        csv: also write path,label,probability and one column a class to this file.
-        batch_size: files at a time.
+        files: photos, clips or .txt files, of the kind that the run was trained on, or folders of them.
+        csv: also write path,label,probability and one column per class to this file.
+        batch_size: files per batch.
     """
     if csv and (csv.is_dir() or not csv.absolute().parent.is_dir()):
         raise errors.UserError(f"--csv {csv}: {'a folder; name a file in it' if csv.is_dir() else 'no such folder'}")
@@ -33,24 +34,26 @@ def command(
     return predict(run, files, csv, batch_size)
 
 
-def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_size: int = 32) -> int:
-    """Prints `path  class  probability` for each file; what the model cannot be asked about gets a line on stderr.
+def predict(
+    run: pathlib.Path, names: Iterable[pathlib.Path], csv: pathlib.Path | None = None, batch_size: int = 32
+) -> int:
+    """Print `path  class  probability` for each file, and a line on stderr for each file that cannot be used.
 
-    For a run that chose a threshold for a target two more columns follow: the target's probability, and whether it
+    For a run that chose a threshold for a target, two more columns follow: the target's probability, and whether it
     reaches the threshold.
 
     Args:
         run: the directory of a finished run, or its model.keras.
-        names: photos, clips or .txt files, as the run was trained on; a folder stands for those in it, and a folder of
+        names: photos, clips or .txt files, of the kind that the run was trained on, or folders of them. A folder of
             frames is a clip.
         csv: where to write path,label,probability and a column for each class, or None.
-        batch_size: files at a time.
+        batch_size: files per batch.
 
     Returns:
-        The exit code: 0, or 2 when a file was refused.
+        The exit code: 0, or 2 if a file was refused.
 
     Raises:
-        UserError: no model there, no files given.
+        UserError: there is no model, or no files are given.
     """
     reading = _reading(run)
     paths, targets = reading.find(names), reading.targets
@@ -74,7 +77,7 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
             row |= dict(zip((f"p_target_{name}", "called"), called, strict=True))
             line += called
         print(
-            f"called {name}: where its probability reaches {target['threshold']:.4f}; no medical device",
+            f"{name} is called if its probability reaches {target['threshold']:.4f}; this is not a medical device",
             file=sys.stderr,
         )
     if csv:
@@ -86,28 +89,28 @@ def predict(run: pathlib.Path, names, csv: pathlib.Path | None = None, batch_siz
 
 
 def _called(answer: dict, target: dict) -> list:
-    """The probability of the target classes together, and whether it reaches the threshold."""
+    """Return the total probability of the target classes, and whether it reaches the threshold."""
     together = sum(answer[f"p_{name}"] for name in target["classes"])
     return [f"{together:.4f}", "called" if together >= target["threshold"] else "not called"]
 
 
-def _written(answer: dict, targets) -> dict:
-    """An answer as it is printed: what is shown with four decimals, the rest with six digits."""
+def _written(answer: dict, targets: Any) -> dict:
+    """Return an answer as strings: floats that are printed have four decimals, the others six digits."""
     return {
         name: (f"{value:.4f}" if name in targets.shown else f"{value:.6g}") if isinstance(value, float) else value
         for name, value in answer.items()
     }
 
 
-def _reading(run: pathlib.Path):
-    """How the run's model is asked: about photos and clips, or about documents."""
+def _reading(run: pathlib.Path) -> Any:
+    """Return the reader of the run's model: a `saved_model.Reading`, or a `saved_text_model.Classifier`."""
     if (run / "classifier.keras").is_file():
         return startup.by_name("runs.saved_text_model").Classifier.load(run)
     return saved_model.Reading.of(saved_model.load_model(run))
 
 
-def _looks(path: pathlib.Path, reading):
-    """What the model is asked about a file; None after a refusal."""
+def _looks(path: pathlib.Path, reading: Any) -> Any:
+    """Return the model's input for a file; None, and a line on stderr, if the file cannot be used."""
     try:
         return reading.looks(path)
     except errors.UnusableFile as error:

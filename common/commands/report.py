@@ -1,4 +1,4 @@
-"""`python -m recipes report`: draw the report of a finished run again, from the files that it left."""
+"""`python -m recipes report`: draw the report of a finished run again, from the files in its directory."""
 
 import pathlib
 
@@ -10,13 +10,13 @@ from common.runs import finished_run, saved_model
 
 
 def command(run: tyro.conf.Positional[pathlib.Path], /) -> int:
-    """Draws figures/ and report.html (for a comparison compare.html) again from the files in the run directory.
+    """Draw figures/ and report.html (compare.html for a comparison) again from the files in the run directory.
 
     Args:
         run: the directory of a finished run.
     """
     if (run / "config.json").is_file() and not (run / "results.json").is_file():
-        raise errors.UserError(f"{run} is not finished: go on with --resume {run}")
+        raise errors.UserError(f"{run} is not finished; continue it with --resume {run}")
     if (run / "compare.json").is_file():
         print(startup.by_name("compare.page").write(run, finished_run.Result.read(run).results))
         return 0

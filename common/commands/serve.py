@@ -1,8 +1,8 @@
-"""A page on this computer that tries a finished run: a photo or a clip in, classes, probabilities and Grad-CAM out.
+"""`python -m recipes serve`: a local web page that shows a run's classes, probabilities and Grad-CAM for an upload.
 
-What is uploaded stays in memory: it is read through a file that lies in no folder (`memfd_create`), by the function
-that the training reads with. The page asks for nothing but what this program serves, and its Content-Security-Policy
-forbids everything else, so it works without a network.
+An uploaded photo or clip stays in memory. It is read through a file that is in no folder (`memfd_create`), by the same
+function as in training. The page loads only what this program serves, and its Content-Security-Policy forbids
+everything else, so it needs no internet connection.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import socket
 import sys
 import threading
 import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tyro
@@ -25,7 +27,7 @@ from common.runs import finished_run, saved_model
 FILES = ("templates/answer.html", "templates/serve.css", "templates/serve.html", "templates/serve.js")
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
-# No script, style or picture but our own, no page that frames this one.
+# Only our own scripts, styles and pictures are allowed, and no other page may frame this one.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -34,20 +36,20 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 LOCAL = ("127.0.0.1", "localhost")
-MOST_CONNECTIONS = 32  # each may hold an upload in memory
+MOST_CONNECTIONS = 32  # each may keep an upload in memory
 
 
 class Answerer:
-    """What a run says to uploads, one after the other.
+    """The answers of a run to uploads, one at a time.
 
     Attributes:
-        class_names: in the order of the probabilities.
-        medium: what an upload is.
-        target: what the run wants to find, with its threshold, or None.
+        class_names: the names of the classes, in the order of the probabilities.
+        medium: the kind of the uploads.
+        target: the classes that the run is meant to find, with their threshold, or None.
     """
 
-    def __init__(self, run: pathlib.Path):
-        """Loads the run's model and asks it once, so that the first answer is as quick as the others.
+    def __init__(self, run: pathlib.Path) -> None:
+        """Load the run's model and call it once, so that the first answer is as fast as the others.
 
         Raises:
             UserError: there is no model.
@@ -65,19 +67,19 @@ class Answerer:
         self._answer([grey] * len(medium.looks("test")), None)
 
     def answer(self, content: bytes, explain: int | None = None) -> str:
-        """The answer to a photo or clip as a piece of HTML.
+        """Return the answer to a photo or clip, as a fragment of HTML.
 
         Args:
-            content: of the file.
-            explain: index of the class to explain; None for the most probable one.
+            content: the bytes of the file.
+            explain: the index of the class to explain; None for the most probable one.
 
         Raises:
-            UnusableFile: it is not a photo or clip; the message says what is wrong.
+            UnusableFile: the content is not a photo or clip; the message says what is wrong.
         """
         with self._turn, in_memory(content) as path:
             return self._answer(self.reading.looks(path), explain)
 
-    def _answer(self, looks, explain) -> str:
+    def _answer(self, looks: list[np.ndarray], explain: int | None) -> str:
         probabilities = self.reading.probabilities([looks])[0]
         order = np.argsort(-probabilities, kind="stable").tolist()
         explained = order[0] if explain is None else explain
@@ -96,11 +98,11 @@ class Answerer:
 
     def _kind_of_answer(self, looks: int) -> str:
         if self.target:
-            return "the most probable class; the numbers rank, they are no risk in per cent"
-        mean = f", the mean over {looks} {self.medium.several} of the {self.medium.unit}" if looks > 1 else ""
+            return "the most probable class; use the numbers to rank, not as a risk in percent"
+        mean = f", averaged over {looks} {self.medium.several} of the {self.medium.unit}" if looks > 1 else ""
         return f"the most probable of {len(self.class_names)} classes{mean}"
 
-    def _called(self, probabilities) -> dict | None:
+    def _called(self, probabilities: np.ndarray) -> dict | None:
         if not self.target:
             return None
         answer = self.reading.targets.answer(probabilities)
@@ -110,8 +112,8 @@ class Answerer:
 
 
 @contextlib.contextmanager
-def in_memory(content: bytes):
-    """The path of a file that lies in no folder, and is gone when the block ends, or the process."""
+def in_memory(content: bytes) -> Iterator[pathlib.Path]:
+    """Yield the path of a file that is in no folder, and is gone when the block or the process ends."""
     descriptor = os.memfd_create("upload")
     try:
         with open(descriptor, "wb", closefd=False) as file:
@@ -121,15 +123,15 @@ def in_memory(content: bytes):
         os.close(descriptor)
 
 
-def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool = True):
-    """The web application: the page, its style and script, and the answers.
+def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool = True) -> Any:
+    """Return the Starlette application: the page, its style and script, and the answers.
 
     Args:
-        answerer: of the run.
-        run: whose name and test result stand on the page.
-        max_bytes: of an upload.
-        local: only this computer may ask; others' names for it are refused, as they come from pages that want to use
-            the browser to get here.
+        answerer: answers the uploads.
+        run: the directory of the run, whose name and test result are shown on the page.
+        max_bytes: the largest upload.
+        local: accept only this computer's own host names. Foreign pages that try to reach this program through the
+            browser use other names.
     """
     from starlette import applications, concurrency, middleware, requests, responses, routing
     from starlette.middleware import trustedhost
@@ -138,21 +140,21 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
     script = page.template("serve.js", TEMPLATES).render()
     html = _page(answerer, run, max_bytes, local)
 
-    async def show(request):
+    async def show(request: Any) -> Any:
         return responses.HTMLResponse(html, headers=HEADERS)
 
-    async def give_style(request):
+    async def give_style(request: Any) -> Any:
         return responses.Response(style, media_type="text/css", headers=HEADERS)
 
-    async def give_script(request):
+    async def give_script(request: Any) -> Any:
         return responses.Response(script, media_type="text/javascript", headers=HEADERS)
 
-    def refused(message: str, status: int):
+    def refused(message: str, status: int) -> Any:
         return responses.PlainTextResponse(message, status, headers=HEADERS)
 
-    async def give_answer(request):
+    async def give_answer(request: Any) -> Any:
         if _from_elsewhere(request.headers):
-            return refused("only this page may ask", 403)
+            return refused("only this page may send requests", 403)
         too_large = refused(f"too large: more than {max_bytes / 1e6:,.0f} MB; scale it down", 413)
         if int(request.headers.get("content-length", 0)) > max_bytes:
             return too_large
@@ -162,11 +164,11 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
                 content += part
                 if len(content) > max_bytes:
                     return too_large
-        except requests.ClientDisconnect:  # whoever left reads no answer
-            return refused("the upload was broken off", 400)
+        except requests.ClientDisconnect:  # nobody reads this answer
+            return refused("the upload was aborted", 400)
         explain = request.query_params.get("explain")
         if explain is not None and not (explain.isdecimal() and int(explain) < len(answerer.class_names)):
-            return refused("no such class to explain", 400)
+            return refused("the class to explain does not exist", 400)
         explain = None if explain is None else int(explain)
         try:
             answer = await concurrency.run_in_threadpool(answerer.answer, bytes(content), explain)
@@ -186,8 +188,8 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
     )
 
 
-def _from_elsewhere(headers) -> bool:
-    """Whether a browser says that another site's page sends this; what is no browser says nothing."""
+def _from_elsewhere(headers: Mapping[str, str]) -> bool:
+    """Return whether a browser says that another site's page sent the request; other clients send no such headers."""
     origin = headers.get("origin")
     foreign = origin is not None and urllib.parse.urlsplit(origin).netloc != headers.get("host")
     return foreign or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none")
@@ -215,28 +217,31 @@ def command(
     host: str = "127.0.0.1",
     max_megabytes: int = 100,
 ) -> int:
-    """Opens a page on this computer to try the model: a photo or clip in, classes and Grad-CAM out.
+    """Serve a page to try the model: upload a photo or clip, see classes and Grad-CAM.
 
     Args:
         run: the directory of a finished run, or a model.keras.
-        port: of the page; 0 takes a free one.
-        host: 127.0.0.1 for this computer alone, 0.0.0.0 for all who reach it.
-        max_megabytes: the largest upload.
+        port: the port of the page; 0 takes a free one.
+        host: 127.0.0.1 for this computer only, 0.0.0.0 for everyone who can reach it.
+        max_megabytes: the largest upload, in megabytes.
     """
     return serve(run, port, host, max_megabytes)
 
 
 def serve(run: pathlib.Path, port: int = 0, host: str = "127.0.0.1", max_megabytes: int = 100) -> int:
-    """Serves the page until it is stopped; the last line on stdout is its address.
+    """Serve the page until it is stopped; the last line on stdout is its address.
 
     Args:
         run: the directory of a finished run, or a model.keras.
-        port: 0 for one that is free.
-        host: who may ask: 127.0.0.1 this computer alone, 0.0.0.0 the whole network.
-        max_megabytes: largest upload.
+        port: the port of the page; 0 takes a free one.
+        host: 127.0.0.1 for this computer only, 0.0.0.0 for the whole network.
+        max_megabytes: the largest upload, in megabytes.
+
+    Returns:
+        The exit code, 0.
 
     Raises:
-        UserError: no model there, a package is missing, the port is taken.
+        UserError: there is no model, a package is missing, or the port is taken.
     """
     try:
         import starlette  # noqa: F401
@@ -248,8 +253,8 @@ def serve(run: pathlib.Path, port: int = 0, host: str = "127.0.0.1", max_megabyt
         answerer = Answerer(run)
         app = application(answerer, run, max_megabytes * 10**6, local)
         if not local:
-            print(f"--host {host}: whoever reaches this computer can upload, unencrypted", file=sys.stderr)
-        print("control-C stops it", file=sys.stderr)
+            print(f"--host {host}: anyone who reaches this computer can upload, without encryption", file=sys.stderr)
+        print("Ctrl-C stops it", file=sys.stderr)
         print(f"http://{host}:{listener.getsockname()[1]}/", flush=True)
         settings = uvicorn.Config(
             app, log_level="error", access_log=False, server_header=False, limit_concurrency=MOST_CONNECTIONS,
@@ -261,17 +266,17 @@ def serve(run: pathlib.Path, port: int = 0, host: str = "127.0.0.1", max_megabyt
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that waits for browsers.
+    """Return a socket that waits for browsers.
 
     Raises:
-        UserError: the port is taken or not allowed, or the host is none of this computer's.
+        UserError: the port is taken or not allowed, or the host is not an address of this computer.
     """
     try:
         return socket.create_server((host, port))
     except OverflowError as error:
         raise errors.UserError(f"--port {port}: must be from 0 to 65535") from error
     except socket.gaierror as error:
-        raise errors.UserError(f"--host {host}: no such host; take 127.0.0.1 or 0.0.0.0") from error
+        raise errors.UserError(f"--host {host}: no such host; use 127.0.0.1 or 0.0.0.0") from error
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
-        raise errors.UserError(f"--host {host} --port {port}: {reason}; leave --port out for a free one") from error
+        raise errors.UserError(f"--host {host} --port {port}: {reason}; remove --port to use a free one") from error

@@ -1,20 +1,23 @@
 """Drawn clips of people who do things, for the demo of `recipes/video_actions.py`.
 
-Eight actions in clips of 20 to 48 frames. Four of them make two pairs that differ only in the direction of time:
-a cupboard is opened or closed, a ball is thrown or caught. The second of a pair is the clip of the first, run
-backwards, so both have the very same frames: whoever looks at frames without their order can only guess. The
-others (bow, jump, twirl a hoop, wave a flag) look alike in both directions.
+There are eight actions in clips of 20 to 48 frames. Four of them form two pairs that differ only in the direction of
+time: a cupboard is opened or closed, a ball thrown or caught. The second clip of a pair is the first one played
+backwards. Both have the same frames, so a network that ignores their order can only guess. The other actions (bow,
+jump, twirl a hoop, wave a flag) look alike in both directions.
 
-Thirteen persons do every action twice, each in their own room, with their own proportions and clothes. A person is
-the group of a split, as the video that clips were cut from is in UCF101 (Soomro et al., 2012, arXiv:1212.0402),
-whose file names are used too: `open/v_open_g03_c02.mp4` is the second clip of the third person.
+Thirteen persons do every action twice, each in their own room, with their own proportions and clothes. The person is
+the group of a split, like the source video in UCF101 (Soomro et al., 2012, arXiv:1212.0402). The file names are also
+those of UCF101: `open/v_open_g03_c02.mp4` is the second clip of the third person.
 
 An action is a function `motion(random, person)` that returns a function of time.
 """
 
+from __future__ import annotations
+
 import pathlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 import av
 import numpy as np
@@ -25,41 +28,41 @@ from common import files
 from common.demo import drawing, drawn_people, drawn_things
 
 PAIRS = (("open", "close"), ("throw", "catch"))
-BACKWARDS = {second: first for first, second in PAIRS}  # the second of a pair is the first, run backwards.
+BACKWARDS = {second: first for first, second in PAIRS}  # the second of a pair is the first played backwards.
 PERSONS = tuple(range(1, 14))
 CLIPS = (1, 2)  # each person does each action twice: 208 clips in all.
 
-IMAGE_SIZE = 96  # pixels, as the demo's photos, for which the demo's network was trained.
-FRAMES = (20, 48)  # the shortest and the longest clip.
+IMAGE_SIZE = 96  # pixels, like the demo's photos, on which the demo's network was trained.
+FRAMES = (20, 48)  # number of frames of the shortest and the longest clip.
 FRAME_RATE = 12  # frames per second.
-QUANTIZER = "22"  # of H.264: 0 is lossless, below 18 nobody sees a difference, 51 is the worst.
+QUANTIZER = "22"  # of H.264: 0 is lossless, below 18 the difference is invisible, 51 is the worst.
 SUPERSAMPLING = 3  # shapes are drawn at three times the size and averaged, which gives smooth edges.
-MARGIN = 1 / 14  # of the canvas is around the picture on each side, so that the camera can shake.
-HAZE = 0.3  # how much of the wall's colour lies over the room.
+MARGIN = 1 / 14  # the margin on each side, as a share of the picture, so that the camera can shake.
+HAZE = 0.3  # the weight of the wall's colour that is blended over the room.
 
 
-# The actions: each returns a function of `progress`, 0 to 1 over the clip, of `seconds` and of the view.
+# The actions: each returns a function of `progress` (0 to 1 over the clip), `seconds` and the view.
 
 Motion = Callable[[float, float, drawn_people.View], tuple[drawn_people.Posture, list[drawn_people.Part]]]
 
 
-def _ease(progress, start, stop) -> float:
-    """0 before `start`, 1 after `stop`, and a smooth step between them."""
+def _ease(progress: float, start: float, stop: float) -> float:
+    """Return 0 before `start`, 1 after `stop`, and a smooth step between them."""
     step = np.clip((progress - start) / (stop - start), 0.0, 1.0)
     return float(step * step * (3 - 2 * step))
 
 
-def _mix(first, second, weight) -> np.ndarray:
+def _mix(first: Any, second: Any, weight: float) -> np.ndarray:
     return (1 - weight) * np.asarray(first) + weight * np.asarray(second)
 
 
-def _wave(seconds, rate, phase=0.0) -> float:
-    """A sine of `rate` cycles per second."""
+def _wave(seconds: float, rate: float, phase: float = 0.0) -> float:
+    """Return a sine of `rate` cycles per second."""
     return float(np.sin(2 * np.pi * (rate * seconds + phase)))
 
 
 def waving(random: np.random.Generator, person: drawn_people.Person) -> Motion:
-    """Waves a flag from side to side."""
+    """Wave a flag from side to side."""
     rate, phase, turn = random.uniform(0.7, 1.2), random.random(), random.uniform(-0.4, 0.4)
     other = random.choice([(0.2, -0.93, 0.1), (0.45, -0.62, 0.1)])
     side, length, colour = (
@@ -68,7 +71,9 @@ def waving(random: np.random.Generator, person: drawn_people.Person) -> Motion:
         drawn_things.bright(random, person),
     )
 
-    def at(progress, seconds, view):
+    def at(
+        progress: float, seconds: float, view: drawn_people.View
+    ) -> tuple[drawn_people.Posture, list[drawn_people.Part]]:
         swing = _wave(seconds, rate, phase)
         tilt = 0.3 + 0.9 * swing
         up = (0.55 + 0.25 * swing, 0.15 - 0.1 * abs(swing), 0.3)
@@ -90,11 +95,13 @@ def waving(random: np.random.Generator, person: drawn_people.Person) -> Motion:
 
 
 def jumping(random: np.random.Generator, person: drawn_people.Person) -> Motion:
-    """Up and down again, arms and legs wide apart in the air."""
+    """Jump up and down, with arms and legs wide apart in the air."""
     rate, phase, height = random.uniform(0.8, 1.2), random.random(), random.uniform(0.15, 0.25)
     turn, spread = random.uniform(-0.5, 0.5), random.uniform(0.25, 0.4)
 
-    def at(progress, seconds, view):
+    def at(
+        progress: float, seconds: float, view: drawn_people.View
+    ) -> tuple[drawn_people.Posture, list[drawn_people.Part]]:
         cycle = (rate * seconds + phase) % 1.0
         flight = 4 * (cycle - 0.3) * (1 - cycle) / 0.49 if cycle > 0.3 else 0.0
         dip = np.sin(np.pi * cycle / 0.3) if cycle < 0.3 else 0.0
@@ -110,11 +117,13 @@ def jumping(random: np.random.Generator, person: drawn_people.Person) -> Motion:
 
 
 def twirling(random: np.random.Generator, person: drawn_people.Person) -> Motion:
-    """Twirls a hoop around the hips."""
+    """Twirl a hoop around the hips."""
     rate, phase, turn = random.choice([-1, 1]) * random.uniform(0.9, 1.4), random.random(), random.uniform(-0.5, 0.5)
     radius, height, colour = random.uniform(0.42, 0.52), random.uniform(0.1, 0.5), drawn_things.bright(random, person)
 
-    def at(progress, seconds, view):
+    def at(
+        progress: float, seconds: float, view: drawn_people.View
+    ) -> tuple[drawn_people.Posture, list[drawn_people.Part]]:
         sway, swing = _wave(seconds, rate, phase), _wave(seconds, rate, phase + 0.25)
         hand = (0.75 + 0.05 * sway, height, 0.2)
         posture = drawn_people.Posture(
@@ -128,11 +137,13 @@ def twirling(random: np.random.Generator, person: drawn_people.Person) -> Motion
 
 
 def bowing(random: np.random.Generator, person: drawn_people.Person) -> Motion:
-    """Bends forward from the hips and straightens up again, arms at the sides."""
+    """Bend forward from the hips and straighten up again, with the arms at the sides."""
     rate, phase, depth = random.uniform(0.35, 0.6), random.random(), random.uniform(1.0, 1.4)
     turn = random.uniform(0.9, 1.9)
 
-    def at(progress, seconds, view):
+    def at(
+        progress: float, seconds: float, view: drawn_people.View
+    ) -> tuple[drawn_people.Posture, list[drawn_people.Part]]:
         lean = depth * (0.5 - 0.5 * np.cos(2 * np.pi * (rate * seconds + phase)))
         _, forward = drawn_people.axes_of(turn)
         back = -0.14 * np.sin(lean) * forward
@@ -146,7 +157,7 @@ def bowing(random: np.random.Generator, person: drawn_people.Person) -> Motion:
 
 
 def opening(random: np.random.Generator, person: drawn_people.Person) -> Motion:
-    """Reaches for the handle of a cupboard, pulls the door open and lets go."""
+    """Reach for the handle of a cupboard, pull the door open and let go."""
     cupboard = drawn_things.make_cupboard(random, person.wall, left=random.uniform(0.3, 0.38), front=-0.3)
     widest, turn = np.radians(random.uniform(80, 105)), random.uniform(1.4, 1.9)
     reach = random.uniform(0.0, 0.12)
@@ -155,7 +166,9 @@ def opening(random: np.random.Generator, person: drawn_people.Person) -> Motion:
     release = open_ + random.uniform(0.08, 0.2)
     place = random.uniform(-0.3, -0.2)
 
-    def at(progress, seconds, view):
+    def at(
+        progress: float, seconds: float, view: drawn_people.View
+    ) -> tuple[drawn_people.Posture, list[drawn_people.Part]]:
         angle = widest * _ease(progress, pull, open_)
         hold = _ease(progress, reach, pull) * (1 - _ease(progress, open_ + 0.03, release))
         grip = (cupboard.handle(angle), hold)
@@ -170,7 +183,7 @@ def opening(random: np.random.Generator, person: drawn_people.Person) -> Motion:
 
 
 def throwing(random: np.random.Generator, person: drawn_people.Person) -> Motion:
-    """Lifts a ball with both hands and throws it out of the picture."""
+    """Lift a ball with both hands and throw it out of the picture."""
     radius, turn, place = random.uniform(0.18, 0.24), random.uniform(1.2, 1.9), random.uniform(-0.55, -0.35)
     lift, release = random.uniform(0.05, 0.2), random.uniform(0.42, 0.58)
     speed, rise = random.uniform(1.5, 2.4), random.uniform(0.4, 1.2)
@@ -178,7 +191,7 @@ def throwing(random: np.random.Generator, person: drawn_people.Person) -> Motion
     raised = np.array([0.0, random.uniform(0.6, 0.8), random.uniform(0.0, 0.2)])
     low, front = np.array([0.0, random.uniform(-0.65, -0.4), 0.45]), np.array([0.0, 0.35, 0.85])
 
-    def pose(progress, seconds):
+    def pose(progress: float, seconds: float) -> drawn_people.Posture:
         hand = _mix(_mix(low, raised, _ease(progress, lift, release - 0.12)), front,
                     _ease(progress, release - 0.12, release + 0.02))  # fmt: skip
         hand = _mix(hand, drawn_people.HANGING, _ease(progress, release + 0.06, release + 0.3))
@@ -190,12 +203,14 @@ def throwing(random: np.random.Generator, person: drawn_people.Person) -> Motion
             hands=(hand + (outward, 0, 0),) * 2, feet=((0.04, 0.0, 0.16 + 0.05 * swing), (0.04, 0.0, -0.16)),
         )  # fmt: skip
 
-    def held(progress, seconds):
+    def held(progress: float, seconds: float) -> np.ndarray:
         joints = drawn_people.make_joints(person, pose(progress, seconds))
         between = (joints["hand", drawn_people.LEFT] + joints["hand", drawn_people.RIGHT]) / 2
         return between + 0.3 * radius * joints["forward"]
 
-    def at(progress, seconds, view):
+    def at(
+        progress: float, seconds: float, view: drawn_people.View
+    ) -> tuple[drawn_people.Posture, list[drawn_people.Part]]:
         flight = max(0.0, progress - release) * seconds / max(progress, 1e-9)
         point = held(min(progress, release), seconds)
         point = point + np.array([speed * flight, rise * flight - 2.5 * flight**2, 0.0])
@@ -219,7 +234,7 @@ ACTIONS = tuple(sorted([*MOTIONS, *BACKWARDS]))
 # The room.
 
 
-def _paint_wall(pen, random, wall):
+def _paint_wall(pen: drawing.Pen, random: np.random.Generator, wall: drawn_people.Colour) -> None:
     pen.polygon(drawn_things.face(-6, 0, 6, 6, -1.2), wall)
     pattern = random.integers(4)
     if pattern == 1:
@@ -233,7 +248,7 @@ def _paint_wall(pen, random, wall):
     pen.polygon(drawn_things.face(-6, 0, 6, 0.1, -1.2), drawn_people.shade(wall, random.choice([0.6, 1.2])))
 
 
-def _paint_floor(pen, random, floor):
+def _paint_floor(pen: drawing.Pen, random: np.random.Generator, floor: drawn_people.Colour) -> None:
     pen.polygon([(-6, 0, -1.2), (6, 0, -1.2), (6, 0, 3), (-6, 0, 3)], floor)
     if random.random() < 0.6:
         for x in np.arange(-4, 4, random.uniform(0.25, 0.6)):
@@ -246,7 +261,7 @@ def _paint_floor(pen, random, floor):
         pen.polygon(rug * 0.75, drawn_people.shade(colour, 1.2))
 
 
-def _paint_window(pen, random, x):
+def _paint_window(pen: drawing.Pen, random: np.random.Generator, x: float) -> None:
     bottom, half = random.uniform(0.9, 1.1), random.uniform(0.28, 0.4)
     pen.polygon(
         drawn_things.face(x - half - 0.05, bottom - 0.05, x + half + 0.05, bottom + 0.85, -1.2), (240, 238, 232)
@@ -256,7 +271,7 @@ def _paint_window(pen, random, x):
     drawn_people.line(pen, [(x, bottom, -1.2), (x, bottom + 0.8, -1.2)], 0.03, (240, 238, 232))
 
 
-def _paint_picture(pen, random, x):
+def _paint_picture(pen: drawing.Pen, random: np.random.Generator, x: float) -> None:
     bottom, half, height = random.uniform(1.1, 1.4), random.uniform(0.15, 0.28), random.uniform(0.3, 0.5)
     pen.polygon(
         drawn_things.face(x - half, bottom, x + half, bottom + height, -1.2),
@@ -271,7 +286,7 @@ def _paint_picture(pen, random, x):
     )
 
 
-def _paint_plant(pen, random, x, z):
+def _paint_plant(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
     green = drawn_people.shade((78, 148, 70), random.uniform(0.7, 1.2))
     for angle in np.linspace(-1.0, 1.0, 7) + random.uniform(-0.1, 0.1):
         length = random.uniform(0.4, 0.7)
@@ -284,7 +299,7 @@ def _paint_plant(pen, random, x, z):
     )
 
 
-def _paint_lamp(pen, random, x, z):
+def _paint_lamp(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
     height = random.uniform(1.1, 1.5)
     drawn_people.line(pen, [(x, 0, z), (x, height, z)], 0.04, (70, 66, 62))
     drawn_people.line(pen, [(x - 0.12, 0.02, z), (x + 0.12, 0.02, z)], 0.05, (70, 66, 62))
@@ -292,12 +307,12 @@ def _paint_lamp(pen, random, x, z):
     pen.polygon(shade, drawn_people.colour(random, (0.1, 0.5), (0.85, 1.0)))
 
 
-def _paint_ball(pen, random, x, z):
+def _paint_ball(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
     radius = random.uniform(0.1, 0.16)
     drawn_people.disc(pen, (x, radius, z), radius, drawn_people.colour(random, (0.4, 0.9), (0.5, 1.0)))
 
 
-def _paint_crate(pen, random, x, z):
+def _paint_crate(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
     side, colour = random.uniform(0.25, 0.45), drawn_people.colour(random, (0.2, 0.6), (0.4, 0.9))
     pen.polygon(drawn_things.face(x - side / 2, 0, x + side / 2, side, z), colour)
     lid = drawn_things.face(x - side / 2, side, x + side / 2, side, z)
@@ -308,7 +323,7 @@ def _paint_crate(pen, random, x, z):
     )
 
 
-def _paint_cupboard(pen, random, x, z):
+def _paint_cupboard(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
     cupboard = drawn_things.make_cupboard(random, (128, 128, 128), x - 0.25, z)
     cupboard.paint(pen, random.choice([0.0, 1.5]))
 
@@ -316,12 +331,13 @@ def _paint_cupboard(pen, random, x, z):
 FURNITURE = (_paint_plant, _paint_lamp, _paint_ball, _paint_crate, _paint_cupboard)
 
 
-def _paint_room(pen, person, random):
-    """The person's room, and what `random` has put into it for one clip."""
+def _paint_room(pen: drawing.Pen, person: drawn_people.Person, random: np.random.Generator) -> None:
+    """Paint the person's room, and the furniture that `random` adds for one clip."""
     lasting = np.random.default_rng(person.room)
     _paint_wall(pen, lasting, person.wall)
+    painters: Any = [_paint_window, _paint_picture, None]
     for x in (-0.75, 0.75):
-        painter = lasting.choice([_paint_window, _paint_picture, None])
+        painter: Any = lasting.choice(painters)
         if painter:
             painter(pen, lasting, x + lasting.uniform(-0.2, 0.2))
     _paint_floor(pen, lasting, person.floor)
@@ -330,7 +346,7 @@ def _paint_room(pen, person, random):
         painter(pen, random, random.choice([-1, 1]) * random.uniform(0.75, 1.0), random.uniform(-0.9, -0.6))
 
 
-def _shadow(pen, x, z, radius, floor):
+def _shadow(pen: drawing.Pen, x: float, z: float, radius: float, floor: drawn_people.Colour) -> None:
     angles = np.linspace(0, 2 * np.pi, 20)
     pen.polygon(np.stack([x + radius * np.cos(angles), 0 * angles, z + 0.45 * radius * np.sin(angles)], 1), floor)
 
@@ -338,7 +354,7 @@ def _shadow(pen, x, z, radius, floor):
 # The film.
 
 
-def _view(random) -> drawn_people.View:
+def _view(random: np.random.Generator) -> drawn_people.View:
     return drawn_people.View(
         centre=(0.5 + random.uniform(-0.05, 0.05), 0.83 + random.uniform(-0.04, 0.03)),
         scale=random.uniform(0.33, 0.39),
@@ -347,24 +363,24 @@ def _view(random) -> drawn_people.View:
     )
 
 
-def _light(random, size) -> np.ndarray:
-    """What the colours of a clip are multiplied with, (size, size, 3)."""
+def _light(random: np.random.Generator, size: int) -> np.ndarray:
+    """Return the factors of a clip's colours, (size, size, 3)."""
     angle, strength = random.uniform(0, 2 * np.pi), random.uniform(0.0, 0.4)
     y, x = np.mgrid[0:size, 0:size] / size - 0.5
     ramp = 1 + strength * (x * np.cos(angle) + y * np.sin(angle))
     return (ramp[..., None] * random.uniform(0.93, 1.07, 3) * random.uniform(0.75, 1.15)).astype(np.float32)
 
 
-def _shake(random, count, side) -> np.ndarray:
-    """By how many pixels the camera is off in each frame, (count, 2): two slow waves."""
+def _shake(random: np.random.Generator, count: int, side: int) -> np.ndarray:
+    """Return the camera's offset in pixels in each frame, (count, 2): two slow waves."""
     seconds = np.arange(count)[:, None] / FRAME_RATE
     rates, phases = random.uniform(0.2, 1.2, (2, 1, 2)), random.random((2, 1, 2))
     waves = np.sin(2 * np.pi * (rates * seconds + phases)).mean(0)
     return np.rint(waves * random.uniform(0.1, 0.3) * MARGIN * side).astype(int)
 
 
-def _film(action, number, clip, size) -> np.ndarray:
-    """One clip of an action in `MOTIONS`, uint8 (frames, size, size, 3)."""
+def _film(action: str, number: int, clip: int, size: int) -> np.ndarray:
+    """Return one clip of an action in `MOTIONS`, uint8 (frames, size, size, 3)."""
     random = np.random.default_rng([zlib.crc32(action.encode()), number, clip])
     person, count, view = (
         drawn_people.make_person(number),
@@ -375,7 +391,7 @@ def _film(action, number, clip, size) -> np.ndarray:
     backdrop = Image.new("RGB", ((size + 2 * margin) * SUPERSAMPLING,) * 2)
     colours = (person.shirt, person.trousers, person.skin, person.hair)
     _paint_room(drawing.Pen(backdrop, view, colours), person, random)
-    # The camera is focused on the person: what is behind is less sharp and less bright.
+    # The camera is focused on the person, so the background is less sharp and hazier.
     backdrop = Image.blend(backdrop, Image.new("RGB", backdrop.size, person.wall), HAZE)
     backdrop = backdrop.filter(ImageFilter.GaussianBlur(SUPERSAMPLING * size / IMAGE_SIZE))
     light, noise, balloon = _light(random, size), random.uniform(0.3, 1.5), drawn_things.make_balloon(random)
@@ -397,17 +413,17 @@ def _film(action, number, clip, size) -> np.ndarray:
 
 
 def draw(action: str, person: int, clip: int, size: int = IMAGE_SIZE) -> np.ndarray:
-    """Draws one clip.
+    """Draw one clip.
 
     Args:
         action: one of `ACTIONS`.
         person: one of `PERSONS`.
         clip: 1 or more; another number gives another clip of the same person.
-        size: height and width in pixels, an even number from 32 on.
+        size: height and width in pixels, an even number of 32 or more.
 
     Returns:
         uint8 RGB pixels, (frames, size, size, 3), the same for the same arguments. For a pair in `PAIRS` the
-        frames of the second action are those of the first in the opposite order.
+        frames of the second action are those of the first in reverse order.
 
     Raises:
         ValueError: there is no such action or person, `clip` is under 1, or `size` is odd or under 32.
@@ -422,25 +438,25 @@ def draw(action: str, person: int, clip: int, size: int = IMAGE_SIZE) -> np.ndar
     return _film(action, person, clip, size)
 
 
-def _check_size(size):
-    # H.264 stores colours at half the resolution, which takes an even number of pixels.
+def _check_size(size: int) -> None:
+    # H.264 stores colours at half the resolution, which needs an even number of pixels.
     if size < 32 or size % 2:
-        raise ValueError(f"size must be an even number from 32 on; got {size}")
+        raise ValueError(f"size must be an even number of 32 or more; got {size}")
 
 
 # The files.
 
 
 def file_name(action: str, person: int, clip: int) -> str:
-    """`open/v_open_g03_c02.mp4`: person 3 and clip 2 of an action."""
+    """Return a clip's file name: `open/v_open_g03_c02.mp4` for person 3 and clip 2 of an action."""
     return f"{action}/v_{action}_g{person:02d}_c{clip:02d}.mp4"
 
 
 def write_clip(path: pathlib.Path, frames: np.ndarray) -> None:
-    """Writes uint8 RGB frames (n, height, width, 3), even sides, as H.264 in an MP4 file.
+    """Write uint8 RGB frames (n, height, width, 3), with even sides, as H.264 in an MP4 file.
 
-    Each frame is coded by itself and with the same quantizer. So a frame looks the same whatever comes before it:
-    a clip and the same clip backwards decode to the same pixels, and no trace of the coding tells them apart.
+    Each frame is coded on its own and with the same quantizer, so it looks the same whatever comes before it. A clip
+    and its reverse therefore decode to the same pixels, and no trace of the coding distinguishes them.
     """
     options = {"qp": QUANTIZER, "g": "1", "threads": "1"}
     with av.open(str(path), "w", options={"fflags": "bitexact"}) as container:
@@ -452,20 +468,22 @@ def write_clip(path: pathlib.Path, frames: np.ndarray) -> None:
         container.mux(stream.encode())
 
 
-def write_clips(folder, persons=PERSONS, clips=CLIPS, size: int = IMAGE_SIZE) -> pathlib.Path:
-    """Writes the demo's clips as `folder/<action>/v_<action>_g<person>_c<clip>.mp4`, or finds them already there.
+def write_clips(
+    folder: pathlib.Path, persons: Collection[int] = PERSONS, clips: Collection[int] = CLIPS, size: int = IMAGE_SIZE
+) -> pathlib.Path:
+    """Write the demo's clips as `folder/<action>/v_<action>_g<person>_c<clip>.mp4`, unless they already exist.
 
     Args:
-        folder: where to; made if it does not exist.
+        folder: the folder to write into; created if it does not exist.
         persons: some of `PERSONS`.
-        clips: numbers of clips, 1 to 99, drawn of each person and action.
-        size: height and width in pixels, an even number from 32 on.
+        clips: the numbers of the clips to draw for each person and action, 1 to 99.
+        size: height and width in pixels, an even number of 32 or more.
 
     Returns:
         The folder's path.
 
     Raises:
-        errors.UserError: something else is in the folder, or it cannot be written.
+        errors.UserError: the folder contains something else, or cannot be written.
         ValueError: `persons`, `clips` or `size` is out of range.
     """
     if not persons or not set(persons) <= set(PERSONS) or not clips or not set(clips) <= set(range(1, 100)):
@@ -474,14 +492,14 @@ def write_clips(folder, persons=PERSONS, clips=CLIPS, size: int = IMAGE_SIZE) ->
     wanted = [(action, person, clip) for action in ACTIONS for person in persons for clip in clips]
     names = {file_name(*which) for which in wanted}
 
-    def write(unfinished):
-        for which in tqdm.tqdm(wanted, desc="drawing clips", unit="clip", disable=None):
-            path = unfinished / file_name(*which)
+    def write(unfinished: pathlib.Path) -> None:
+        for action, person, clip in tqdm.tqdm(wanted, desc="drawing clips", unit="clip", disable=None):
+            path = unfinished / file_name(action, person, clip)
             path.parent.mkdir(exist_ok=True)
-            write_clip(path, draw(*which, size))
+            write_clip(path, draw(action, person, clip, size))
 
     return files.complete_folder(folder, lambda found: _names(found) == names, write, "the demo's clips")
 
 
-def _names(folder) -> set[str]:
+def _names(folder: pathlib.Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}

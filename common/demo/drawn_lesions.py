@@ -1,18 +1,20 @@
-"""Drawn pictures of skin lesions with their metadata, laid out as HAM10000 is.
+"""Drawn pictures of skin lesions with their metadata, in the layout of HAM10000.
 
 HAM10000 (Tschandl et al., 2018, https://doi.org/10.1038/sdata.2018.161) has dermatoscopic photographs of seven
-diagnoses, and several photographs of many a lesion. What is drawn here has the same folders, columns and codes,
-for demonstrations without a download. Nothing in it is medical knowledge that anybody should rely on.
+diagnoses, with several photographs of many lesions. The drawn pictures have the same folders, columns and codes, for
+demonstrations without a download. Do not rely on them for medical knowledge.
 
-A diagnosis sets how likely things are, after the ABCD rule of dermatoscopy (Stolz et al., 1994, Eur. J. Dermatol.
-4:521-527): asymmetry, border, colours, and diameter with differential structures. A lesion draws its own outline,
-colours, structures and skin from that once, and its pictures show this very lesion under other light, hair and
-zoom. Lesions of one diagnosis differ more than pictures of one lesion, and one lesion in twelve looks like another
-diagnosis. So a network that has seen a lesion recognises it, which a split by picture mistakes for knowledge.
+A diagnosis sets the probabilities of features after the ABCD rule of dermatoscopy (Stolz et al., 1994, Eur. J.
+Dermatol. 4:521-527): asymmetry, border, colours, and diameter with differential structures. Each lesion samples its
+outline, colours, structures and skin once; its pictures show the same lesion with different light, hair and zoom.
+Lesions of one diagnosis differ more than pictures of one lesion, and one lesion in twelve looks like another diagnosis.
+So a network recognises a lesion that it has seen, which a split by picture mistakes for knowledge.
 
-A lesion is painted on a plane of skin with the lesion in the middle, x to the right and y down, where 1 is half
-the side of a picture taken from the usual distance.
+A lesion is painted in the middle of a plane of skin, with x to the right and y down; 1 is half the side of a picture
+taken from the usual distance.
 """
+
+from __future__ import annotations
 
 import functools
 import pathlib
@@ -25,9 +27,9 @@ from common import files
 from common.demo import drawing, drawn_photos, lesion_structures
 
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
-PICTURES = (0.1, 0.35, 0.35, 0.2)  # how many lesions have 1, 2, 3 and 4; in HAM10000 three in four have one only.
-MIMICS = 0.08  # so many lesions look like another diagnosis, which is why doctors take biopsies.
-STRAY = 0.03  # how likely a structure is in a diagnosis that it is not typical of.
+PICTURES = (0.1, 0.35, 0.35, 0.2)  # shares of lesions with 1 to 4 pictures; in HAM10000 three in four have only one.
+MIMICS = 0.08  # the share of lesions that look like another diagnosis, which is why doctors take biopsies.
+STRAY = 0.03  # the probability of a structure in a diagnosis for which it is not typical.
 SUPERSAMPLING = 2  # a picture is taken at twice its size and averaged, which gives smooth edges.
 
 
@@ -100,7 +102,7 @@ PLACES: tuple[str, ...] = (
 # The lesion.
 
 
-def _check(**numbers):
+def _check(**numbers: int) -> None:
     for name, number in numbers.items():
         least = 32 if name == "size" else 0
         if number < least:
@@ -109,13 +111,13 @@ def _check(**numbers):
 
 @functools.cache
 def _order() -> tuple[str, ...]:
-    """The diagnoses of one folder's lesions, shuffled."""
+    """Return the diagnoses of one folder's lesions, shuffled."""
     names = [name for name, profile in PROFILES.items() for _ in range(profile.lesions)]
     return tuple(names[index] for index in np.random.default_rng(7).permutation(len(names)))
 
 
 def diagnosis(lesion: int) -> str:
-    """The diagnosis of a lesion: of `LESIONS` in a row each has as many as its profile says.
+    """Return the diagnosis of a lesion; among `LESIONS` in a row, each diagnosis has the number of its profile.
 
     Args:
         lesion: 0 or more.
@@ -129,11 +131,11 @@ def diagnosis(lesion: int) -> str:
 
 @functools.lru_cache(maxsize=2)  # The pictures of a lesion are drawn one after the other.
 def paint_lesion(lesion: int, size: int = drawn_photos.IMAGE_SIZE) -> Image.Image:
-    """The lesion itself on its skin, before any picture of it is taken.
+    """Return the lesion on its skin, before any picture of it is taken.
 
     Args:
         lesion: 0 or more.
-        size: side in pixels of the pictures that it is for, 32 or more.
+        size: side in pixels of the pictures that will be taken, 32 or more.
 
     Returns:
         An RGB image of the whole plane, 3 * size pixels per side.
@@ -156,13 +158,13 @@ def paint_lesion(lesion: int, size: int = drawn_photos.IMAGE_SIZE) -> Image.Imag
     return Image.fromarray((np.clip(canvas.pixels, 0, 1) * 255).astype(np.uint8))
 
 
-def _colour(canvas: lesion_structures.Canvas, profile: lesion_structures.Diagnosis):
-    """The lesion's ground: its own shades of its own colours, the first everywhere, the others in parts."""
+def _colour(canvas: lesion_structures.Canvas, profile: lesion_structures.Diagnosis) -> None:
+    """Paint the lesion's ground: the first of its colours everywhere, the others in parts."""
     random, palette = canvas.random, dict(profile.palette)
     count = min(len(palette), round(lesion_structures.between(random, 0.5, 6.4, profile.colours)))
     opacity = random.uniform(0.55, 0.95)
     for index in range(max(1, count)):
-        # Skin that is white all over would be no lesion, hence the first colour is another.
+        # White skin everywhere would not be a lesion, so the first colour is never white.
         name = lesion_structures.pick(
             random, {colour: palette[colour] for colour in palette if index or colour != "white"}
         )
@@ -179,8 +181,8 @@ def _colour(canvas: lesion_structures.Canvas, profile: lesion_structures.Diagnos
 # The picture.
 
 
-def _hairs(photo: Image.Image, random):
-    """Hairs across one picture in four, up to six of one shade."""
+def _hairs(photo: Image.Image, random: np.random.Generator) -> None:
+    """Draw up to six hairs of one shade across one picture in four."""
     if random.random() > 0.25:
         return
     pen = drawing.Pen(photo, drawing.Pose((0.5, 0.5), 0.5), ((0, 0, 0),) * 4)
@@ -193,11 +195,11 @@ def _hairs(photo: Image.Image, random):
         pen.stroke(path, random.uniform(0.006, 0.018), tuple(shade.astype(int)))
 
 
-def _bubbles(photo: np.ndarray, random) -> np.ndarray:
-    """Bubbles in the gel under the glass: bright rims with a highlight."""
+def _bubbles(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Add bubbles in the gel under the glass: bright rims with a highlight."""
     sheet = Image.new("L", photo.shape[:2])
     pen = drawing.Pen(sheet, drawing.Pose((0.5, 0.5), 0.5), (0,) * 4)
-    for _ in range(max(0, random.integers(-6, 4))):
+    for _ in range(max(0, int(random.integers(-6, 4)))):
         (x, y), radius = random.uniform(-0.95, 0.95, 2), random.uniform(0.03, 0.13)
         pen.stroke(drawing.arc(x, y, radius, radius), 0.02, int(random.uniform(40, 130)))
         pen.ellipse(x - 0.4 * radius, y - 0.4 * radius, 0.2 * radius, 0.2 * radius, int(random.uniform(120, 230)))
@@ -205,8 +207,8 @@ def _bubbles(photo: np.ndarray, random) -> np.ndarray:
     return photo + shine * (1 - photo)
 
 
-def _take(plane: Image.Image, random, size) -> Image.Image:
-    """The view of the plane from some distance and angle: (size, size) pixels."""
+def _take(plane: Image.Image, random: np.random.Generator, size: int) -> Image.Image:
+    """Return the view of the plane from a random distance and angle: (size, size) pixels."""
     zoom, turn = random.uniform(0.9, 1.12), random.normal(0, 0.25)
     step = plane.width / (2 * lesion_structures.REACH) / zoom * 2 / size  # pixels of the plane per pixel of the picture
     cosine, sine = step * np.cos(turn), step * np.sin(turn)
@@ -216,8 +218,8 @@ def _take(plane: Image.Image, random, size) -> Image.Image:
     return plane.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
 
 
-def _develop(photo: np.ndarray, random) -> np.ndarray:
-    """Light, colour cast, contrast and the dark rim of the dermatoscope: (size, size, 3), 0 to 1."""
+def _develop(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Add light, colour cast, contrast and the dark rim of the dermatoscope: (size, size, 3), 0 to 1."""
     y, x = np.mgrid[0 : len(photo), 0 : len(photo)] * (2 / len(photo)) - 1
     angle = random.uniform(0, lesion_structures.TURN)
     light = 1 + random.uniform(0, 0.12) * (x * np.cos(angle) + y * np.sin(angle))
@@ -230,18 +232,18 @@ def _develop(photo: np.ndarray, random) -> np.ndarray:
 
 
 def draw(lesion: int, picture: int = 0, size: int = drawn_photos.IMAGE_SIZE) -> np.ndarray:
-    """Draws one picture of a lesion.
+    """Draw one picture of a lesion.
 
     Args:
-        lesion: 0 or more; `diagnosis(lesion)` says what it is.
-        picture: 0 or more; another picture shows the same lesion in other circumstances.
+        lesion: 0 or more; `diagnosis(lesion)` returns its diagnosis.
+        picture: 0 or more; another picture shows the same lesion under other conditions.
         size: side in pixels, 32 or more.
 
     Returns:
         uint8 RGB pixels, (size, size, 3), the same for the same arguments.
 
     Raises:
-        ValueError: the lesion or the picture is negative, or the size under 32.
+        ValueError: the lesion or the picture is negative, or the size is under 32.
     """
     _check(lesion=lesion, picture=picture, size=size)
     random = np.random.default_rng([2, lesion, picture])
@@ -250,7 +252,7 @@ def draw(lesion: int, picture: int = 0, size: int = drawn_photos.IMAGE_SIZE) -> 
     photo = photo.filter(ImageFilter.GaussianBlur(random.uniform(0.2, 0.8) * SUPERSAMPLING * size / 96))
     pixels = _bubbles(np.asarray(photo.reduce(SUPERSAMPLING), dtype=np.float32) / 255, random)
     pixels = _develop(pixels, random) * 255
-    # The sensor's noise is drawn last: it is as large as the picture, and all else must not depend on its size.
+    # The sensor's noise comes last: its number of values depends on the picture's size, and nothing else may.
     noise = random.normal(0, random.uniform(0, 3), (size, size, 1)) + random.normal(0, 1.5, (size, size, 3))
     return np.clip(pixels + noise, 0, 255).astype(np.uint8)
 
@@ -259,14 +261,14 @@ def draw(lesion: int, picture: int = 0, size: int = drawn_photos.IMAGE_SIZE) -> 
 
 
 def metadata(seed: int = 0) -> list[dict[str, str]]:
-    """The rows of `metadata.csv`, one for each picture; all pictures of a lesion share everything but `image_id`.
+    """Return the rows of `metadata.csv`, one for each picture; pictures of a lesion differ only in `image_id`.
 
     Args:
-        seed: 0 or more; another seed has other lesions, none of them shared.
+        seed: 0 or more; different seeds share no lesion.
 
     Returns:
-        Rows with the keys `COLUMNS`. `image_id` is the lesion's and the picture's number; `age` is in years, in
-        steps of five, as text with one decimal, and empty where it is unknown.
+        Rows with the keys `COLUMNS`. `image_id` has the numbers of lesion and picture. `age` is in years, in steps of
+        five, as text with one decimal, and empty if it is unknown.
 
     Raises:
         ValueError: the seed is negative.
@@ -281,7 +283,7 @@ def metadata(seed: int = 0) -> list[dict[str, str]]:
     return rows
 
 
-def _patient(random, dx: str) -> dict[str, str]:
+def _patient(random: np.random.Generator, dx: str) -> dict[str, str]:
     profile = PROFILES[dx]
     age = 5.0 * round(np.clip(random.normal(*profile.age), 0, 85) / 5)
     anywhere = random.random() < 0.25
@@ -294,7 +296,7 @@ def _patient(random, dx: str) -> dict[str, str]:
     }
 
 
-def _is_complete(folder, rows, size) -> bool:
+def _is_complete(folder: pathlib.Path, rows: list[dict[str, str]], size: int) -> bool:
     expected = {"metadata.csv", "images"} | {f"images/{row['image_id']}.jpg" for row in rows}
     if expected != {path.relative_to(folder).as_posix() for path in folder.rglob("*")}:
         return False
@@ -302,27 +304,27 @@ def _is_complete(folder, rows, size) -> bool:
         return first.size == (size, size)
 
 
-def write_pictures(folder, seed: int = 0, size: int = drawn_photos.IMAGE_SIZE) -> pathlib.Path:
-    """Writes `folder/images/<image_id>.jpg` and `folder/metadata.csv`, or finds them already there.
+def write_pictures(folder: pathlib.Path, seed: int = 0, size: int = drawn_photos.IMAGE_SIZE) -> pathlib.Path:
+    """Write `folder/images/<image_id>.jpg` and `folder/metadata.csv`, unless they already exist.
 
     The same seed and size give the same bytes.
 
     Args:
-        folder: where to; made if it does not exist.
-        seed: 0 or more; another seed gives other lesions, none of them shared.
+        folder: the folder to write into; created if it does not exist.
+        seed: 0 or more; different seeds share no lesion.
         size: side in pixels, 32 or more.
 
     Returns:
         The folder's path.
 
     Raises:
-        errors.UserError: something else is in the folder, or it cannot be written.
-        ValueError: the seed is negative or the size under 32.
+        errors.UserError: the folder contains something else, or cannot be written.
+        ValueError: the seed is negative, or the size is under 32.
     """
     _check(seed=seed, size=size)
     rows = metadata(seed)
 
-    def write(unfinished):
+    def write(unfinished: pathlib.Path) -> None:
         (unfinished / "images").mkdir()
         for row in tqdm.tqdm(rows, desc="drawing lesions", unit="picture", disable=None):
             lesion, picture = (int(number) for number in row["image_id"].split("_")[1:])

@@ -1,17 +1,20 @@
 """Photos drawn by code, with a known truth.
 
-The demo needs data without a download. It is made here: six classes of things that are told apart by their
-shape alone, in pictures that are hard in the ways photos are hard.
+The demo needs data without a download. This module draws six classes of things that differ only in their shape, in
+pictures with the difficulties of real photos.
 
-A picture is made in four layers, each from the same random stream: a textured background, clutter, the thing
-itself, and something in front of it. Then it is "developed": light, shadow, colour cast, blur, sensor noise.
+A picture has four layers, all from the same random stream: a textured background, clutter, the thing itself, and
+something in front of it. Then it is "developed": light, shadow, colour cast, blur, sensor noise.
 A class is one painter, a function `painter(pen, random)` that draws with a `drawing.Pen`.
 """
+
+from __future__ import annotations
 
 import colorsys
 import pathlib
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tqdm
@@ -20,9 +23,9 @@ from PIL import Image, ImageDraw, ImageFilter
 from common import files
 from common.demo import drawing
 
-IMAGE_SIZE = 96  # pixels; 64 trains twice as fast, but at 96 the pictures are a pleasure to look at.
+IMAGE_SIZE = 96  # pixels; 64 trains twice as fast, but the pictures look better at 96.
 SUPERSAMPLING = 3  # shapes are drawn at three times the size and averaged, which gives smooth edges.
-MAXIMUM_OCCLUSION = 0.3  # no more of a thing than this is hidden, so that its class stays recognisable.
+MAXIMUM_OCCLUSION = 0.3  # the largest hidden share of a thing, so that its class stays recognisable.
 JPEG_QUALITY = 92
 
 Painter = Callable[[drawing.Pen, np.random.Generator], None]
@@ -31,8 +34,8 @@ Painter = Callable[[drawing.Pen, np.random.Generator], None]
 # The six target classes.
 
 
-def paint_butterfly(pen: drawing.Pen, random: np.random.Generator):
-    """Draws a butterfly; `random` varies its shape."""
+def paint_butterfly(pen: drawing.Pen, random: np.random.Generator) -> None:
+    """Draw a butterfly; `random` varies its shape."""
     reach, lift, drop = random.uniform(0.75, 1.0), random.uniform(0.6, 0.95), random.uniform(0.55, 0.9)
     upper = np.array([(0.05, 0.0), (0.3, -0.55 * lift), (reach, -lift), (reach, -0.35 * lift), (0.6, 0.05)])
     lower = np.array([(0.05, 0.0), (0.6, 0.05), (0.75 * reach, 0.4), (0.5 * reach, drop), (0.15, 0.45)])
@@ -46,8 +49,8 @@ def paint_butterfly(pen: drawing.Pen, random: np.random.Generator):
     pen.ellipse(0, 0.02, random.uniform(0.07, 0.11), 0.5, pen.ink)
 
 
-def paint_fish(pen: drawing.Pen, random: np.random.Generator):
-    """Draws a fish; `random` varies its shape."""
+def paint_fish(pen: drawing.Pen, random: np.random.Generator) -> None:
+    """Draw a fish; `random` varies its shape."""
     height, fork, fin = random.uniform(0.34, 0.6), random.uniform(0.3, 0.55), random.uniform(0.2, 0.4)
     pen.polygon([(0.4, 0), (0.98, -fork), (0.82, 0), (0.98, fork)], pen.trim)
     pen.blob([(-0.35, -0.7 * height), (0.05, -height - fin), (0.4, -0.3 * height), (0, -0.5 * height)], pen.trim)
@@ -70,8 +73,8 @@ def paint_fish(pen: drawing.Pen, random: np.random.Generator):
     pen.ellipse(-0.64, -0.2 * height, 0.055, 0.055, pen.ink)
 
 
-def paint_mushroom(pen: drawing.Pen, random: np.random.Generator):
-    """Draws a mushroom; `random` varies its shape."""
+def paint_mushroom(pen: drawing.Pen, random: np.random.Generator) -> None:
+    """Draw a mushroom; `random` varies its shape."""
     width, dome, stem = random.uniform(0.7, 0.98), random.uniform(0.6, 0.95), random.uniform(0.17, 0.32)
     brim, foot = random.uniform(-0.1, 0.15), stem * random.uniform(1.1, 1.6)
     pen.blob([(-stem, brim), (stem, brim), (stem, 0.5), (foot, 0.9), (0, 0.95), (-foot, 0.9), (-stem, 0.5)], pen.trim)
@@ -82,8 +85,8 @@ def paint_mushroom(pen: drawing.Pen, random: np.random.Generator):
         pen.ellipse(x * width, brim - dome * random.uniform(0.3, 0.6), radius * 1.2, radius, pen.detail)
 
 
-def paint_sailboat(pen: drawing.Pen, random: np.random.Generator):
-    """Draws a sailboat; `random` varies its shape."""
+def paint_sailboat(pen: drawing.Pen, random: np.random.Generator) -> None:
+    """Draw a sailboat; `random` varies its shape."""
     bow, deck, mast = random.uniform(0.8, 1.0), random.uniform(0.3, 0.5), random.uniform(-0.15, 0.15)
     top, jib = random.uniform(-1.0, -0.8), random.uniform(0.5, 0.8)
     pen.stroke([(mast, top), (mast, deck)], 0.07, pen.ink, curved=False)
@@ -103,8 +106,8 @@ def paint_sailboat(pen: drawing.Pen, random: np.random.Generator):
         pen.polygon([(mast, top), (mast - 0.28, top + 0.08), (mast, top + 0.16)], pen.body)
 
 
-def paint_snail(pen: drawing.Pen, random: np.random.Generator):
-    """Draws a snail; `random` varies its shape."""
+def paint_snail(pen: drawing.Pen, random: np.random.Generator) -> None:
+    """Draw a snail; `random` varies its shape."""
     radius, x, y = random.uniform(0.48, 0.62), random.uniform(0.1, 0.25), random.uniform(-0.15, 0.0)
     head = random.uniform(-0.45, -0.2)
     pen.blob(
@@ -130,8 +133,8 @@ def paint_snail(pen: drawing.Pen, random: np.random.Generator):
     pen.stroke(np.stack([x + growth * np.cos(angles), y + growth * np.sin(angles)], 1), 0.09, pen.detail)
 
 
-def paint_teapot(pen: drawing.Pen, random: np.random.Generator):
-    """Draws a teapot; `random` varies its shape."""
+def paint_teapot(pen: drawing.Pen, random: np.random.Generator) -> None:
+    """Draw a teapot; `random` varies its shape."""
     width, height, lip = random.uniform(0.48, 0.6), random.uniform(0.42, 0.58), random.uniform(-0.45, -0.25)
     pen.stroke(drawing.arc(width * 0.9, 0.08, 0.42, height * 0.72, -95, 95), 0.13, pen.trim)
     pen.blob(
@@ -157,33 +160,33 @@ PAINTERS: dict[str, Painter] = {
 CLASS_NAMES: tuple[str, ...] = tuple(PAINTERS)
 
 
-# Clutter: small shapes without a class, behind the thing and in front of it.
+# Clutter: small shapes that belong to no class, behind the thing and in front of it.
 
 
-def _disc(pen, random):
+def _disc(pen: drawing.Pen, random: np.random.Generator) -> None:
     pen.ellipse(0, 0, 0.8, 0.8, pen.body)
     pen.ellipse(0, 0, random.uniform(0, 0.6), random.uniform(0, 0.6), pen.trim)
 
 
-def _leaf(pen, random):
+def _leaf(pen: drawing.Pen, random: np.random.Generator) -> None:
     width = random.uniform(0.3, 0.55)
     pen.blob([(0, -1), (width, -0.1), (0.05, 0.8), (-width, -0.1)], pen.body)
     pen.stroke([(0, -0.9), (0.04, 0), (0, 1)], 0.08, pen.trim)
 
 
-def _splinter(pen, random):
+def _splinter(pen: drawing.Pen, random: np.random.Generator) -> None:
     pen.polygon(random.uniform(0.5, 1.0, (4, 1)) * [(-1, -0.4), (0.8, -0.6), (1, 0.5), (-0.6, 0.7)], pen.body)
 
 
-def _stick(pen, random):
+def _stick(pen: drawing.Pen, random: np.random.Generator) -> None:
     pen.stroke([(-1.6, 0), (0, random.uniform(-0.4, 0.4)), (1.6, 0)], random.uniform(0.15, 0.35), pen.body)
 
 
-def _ring(pen, random):
+def _ring(pen: drawing.Pen, random: np.random.Generator) -> None:
     pen.stroke(drawing.arc(0, 0, 0.7, 0.7, 0, random.uniform(160, 360)), random.uniform(0.15, 0.4), pen.body)
 
 
-def _star(pen, random):
+def _star(pen: drawing.Pen, random: np.random.Generator) -> None:
     radius = np.resize([1.0, random.uniform(0.4, 0.7)], 2 * random.integers(4, 9))
     angles = np.linspace(0, 2 * np.pi, len(radius), endpoint=False)
     pen.polygon(np.stack([radius * np.cos(angles), radius * np.sin(angles)], 1), pen.body)
@@ -192,64 +195,64 @@ def _star(pen, random):
 CLUTTER: tuple[Painter, ...] = (_disc, _leaf, _splinter, _stick, _ring, _star)
 
 
-# Backgrounds: each gives (size, size, 3) between 0 and 1 from two colours.
+# Backgrounds: each returns (size, size, 3) between 0 and 1, made from two colours.
 
 
-def _colour(random, saturation, value) -> np.ndarray:
+def _colour(random: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]) -> np.ndarray:
     return np.array(colorsys.hsv_to_rgb(random.random(), random.uniform(*saturation), random.uniform(*value)))
 
 
-def _noise(random, size, cells) -> np.ndarray:
-    """Smooth noise (size, size) between 0 and 1, with about `cells` waves per side."""
+def _noise(random: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    """Return smooth noise (size, size) between 0 and 1, with about `cells` waves per side."""
     coarse = Image.fromarray(random.random((cells + 1, cells + 1), dtype=np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _fractal(random, size) -> np.ndarray:
+def _fractal(random: np.random.Generator, size: int) -> np.ndarray:
     return 0.5 * _noise(random, size, 3) + 0.3 * _noise(random, size, 9) + 0.2 * _noise(random, size, 27)
 
 
-def _blend(weight, first, second) -> np.ndarray:
+def _blend(weight: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     weight = np.clip(weight, 0, 1)[..., None]
     return first * (1 - weight) + second * weight
 
 
-def _grid(size) -> tuple[np.ndarray, np.ndarray]:
+def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     y, x = np.mgrid[0:size, 0:size] / size
     return x, y
 
 
-def _ramp(random, size, light=None) -> np.ndarray:
-    """A plane (size, size) that rises from about -0.5 to 0.5 along a direction."""
+def _ramp(random: np.random.Generator, size: int, light: float | None = None) -> np.ndarray:
+    """Return a plane (size, size) that rises from about -0.5 to 0.5 along a direction."""
     angle = random.uniform(0, 2 * np.pi) if light is None else light
     x, y = _grid(size)
     return (x - 0.5) * np.cos(angle) + (y - 0.5) * np.sin(angle)
 
 
-def _clouds(random, size, first, second):
+def _clouds(random: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return _blend(2.2 * _fractal(random, size) - 0.6, first, second)
 
 
-def _planks(random, size, first, second):
+def _planks(random: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     wave = _ramp(random, size) + random.uniform(0, 0.12) * _noise(random, size, 4)
     lines = 0.5 + random.uniform(1, 4) * np.sin(2 * np.pi * random.uniform(3, 9) * wave)
     return _blend(lines + 0.5 * _noise(random, size, 30) - 0.25, first, second)
 
 
-def _tiles(random, size, first, second):
+def _tiles(random: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     count, one, other = random.uniform(3, 7), _ramp(random, size), _ramp(random, size)
     squares = (np.floor(one * count) + np.floor(other * count)) % 2
     return _blend(0.7 * squares + 0.5 * _noise(random, size, 12) - 0.1, first, second)
 
 
-def _horizon(random, size, first, second):
+def _horizon(random: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     height = random.uniform(0.35, 0.75) + 0.1 * _ramp(random, size) + 0.06 * _noise(random, size, 8)
     above = _blend(_fractal(random, size), first, 0.6 * first + 0.4)
     below = _blend(_fractal(random, size), second, 0.6 * second)
     return _blend((_grid(size)[1] - height) * size / 2, above, below)
 
 
-def _pebbles(random, size, first, second):
+def _pebbles(random: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     x, y = _grid(size)
     centres = random.random((random.integers(20, 60), 2, 1, 1))
     distances = np.hypot(x - centres[:, 0], y - centres[:, 1])
@@ -257,7 +260,7 @@ def _pebbles(random, size, first, second):
     return _blend(tones, first, second) * (1.05 - 2.5 * nearest[..., None])
 
 
-def _bokeh(random, size, first, second):
+def _bokeh(random: np.random.Generator, size: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     lights = Image.new("L", (size, size))
     for x, y, radius in zip(*random.random((3, 12)), strict=True):
         radius = size * (0.03 + 0.09 * radius)
@@ -270,17 +273,17 @@ def _bokeh(random, size, first, second):
 BACKGROUNDS = (_clouds, _planks, _tiles, _horizon, _pebbles, _bokeh)
 
 
-def _background(random, size) -> np.ndarray:
+def _background(random: np.random.Generator, size: int) -> np.ndarray:
     first, second = (_colour(random, (0.05, 0.5), (0.3, 0.95)) for _ in range(2))
     second = first + random.uniform(0.35, 0.9) * (second - first)
     return BACKGROUNDS[random.integers(len(BACKGROUNDS))](random, size, first, second)
 
 
-# The picture: layers one over the other, then developed.
+# The picture: layers on top of each other, then developed.
 
 
-def _colours(random, behind) -> list[drawing.Colour]:
-    """Four colours for a pen; the body's is one of three that differs most from what is `behind` (3,)."""
+def _colours(random: np.random.Generator, behind: np.ndarray) -> list[drawing.Colour]:
+    """Return four colours for a pen; the body's is the one of three that differs most from `behind` (3,)."""
     choices = [_colour(random, (0.15, 0.85), (0.4, 1.0)) for _ in range(3)]
     body = max(choices, key=lambda colour: np.abs(colour - behind).sum())
     others = [_colour(random, (0.05, 0.75), (0.5, 1.0)) for _ in range(2)]
@@ -288,11 +291,11 @@ def _colours(random, behind) -> list[drawing.Colour]:
     return [tuple(int(255 * channel) for channel in colour) for colour in (body, *others, ink)]
 
 
-def _sheet(size) -> Image.Image:
+def _sheet(size: int) -> Image.Image:
     return Image.new("RGBA", (size * SUPERSAMPLING, size * SUPERSAMPLING))
 
 
-def _pose(random) -> drawing.Pose:
+def _pose(random: np.random.Generator) -> drawing.Pose:
     scale = random.uniform(0.26, 0.42)
     return drawing.Pose(
         centre=0.5 + random.uniform(-1, 1, 2) * (0.52 - scale),
@@ -305,8 +308,16 @@ def _pose(random) -> drawing.Pose:
     )
 
 
-def _scatter(random, size, count, scale, around, distance, behind) -> Image.Image:
-    """A sheet with `count` small shapes at `distance` (low, high) from the point `around`."""
+def _scatter(
+    random: np.random.Generator,
+    size: int,
+    count: int | np.integer,
+    scale: tuple[float, float],
+    around: Any,
+    distance: tuple[float, float],
+    behind: np.ndarray,
+) -> Image.Image:
+    """Return a sheet with `count` small shapes at `distance` (low, high) from the point `around`."""
     sheet = _sheet(size)
     for painter in random.choice(len(CLUTTER), count):
         angle, away = random.uniform(0, 2 * np.pi), random.uniform(*distance)
@@ -317,28 +328,30 @@ def _scatter(random, size, count, scale, around, distance, behind) -> Image.Imag
     return sheet
 
 
-def _layer(sheet) -> tuple[np.ndarray, np.ndarray]:
-    """A sheet, averaged to the picture's size: colours (size, size, 3) and coverage (size, size), 0 to 1."""
+def _layer(sheet: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """Average a sheet to the picture's size: colours (size, size, 3) and coverage (size, size), 0 to 1."""
     pixels = np.asarray(sheet.reduce(SUPERSAMPLING), dtype=np.float32) / 255
     return pixels[..., :3], pixels[..., 3]
 
 
-def _blur(plane, radius) -> np.ndarray:
-    """A plane (size, size) between 0 and 1, blurred by `radius` pixels."""
+def _blur(plane: np.ndarray, radius: float) -> np.ndarray:
+    """Blur a plane (size, size) between 0 and 1 by `radius` pixels."""
     image = Image.fromarray((np.clip(plane, 0, 1) * 255).astype(np.uint8))
     return np.asarray(image.filter(ImageFilter.GaussianBlur(radius)), dtype=np.float32) / 255
 
 
-def _surface(random, size) -> np.ndarray:
-    """What makes a surface more than one colour: faint blotches, or a faint weave."""
+def _surface(random: np.random.Generator, size: int) -> np.ndarray:
+    """Return factors that give a surface faint blotches or a faint weave."""
     strength = random.uniform(0.0, 0.35)
     if random.random() < 0.6:
         return 1 + strength * (_noise(random, size, int(random.integers(6, 30))) - 0.5)
     return 1 + strength * 0.5 * np.sin(2 * np.pi * random.uniform(8, 22) * _ramp(random, size))
 
 
-def _lay(photo, layer, random, light, depth) -> np.ndarray:
-    """Lays a layer over the photo: its shadow first, then its surface, rounded by the light."""
+def _lay(
+    photo: np.ndarray, layer: tuple[np.ndarray, np.ndarray], random: np.random.Generator, light: float, depth: float
+) -> np.ndarray:
+    """Put a layer on the photo: first its shadow, then its surface, which the light makes look round."""
     (colours, coverage), size = layer, len(photo)
     soft = _blur(coverage, size * 0.03)
     step = np.rint(np.array([np.sin(light), np.cos(light)]) * depth * size).astype(int)
@@ -350,11 +363,11 @@ def _lay(photo, layer, random, light, depth) -> np.ndarray:
     return _blend(coverage, photo * (1 - shadow[..., None]), surface)
 
 
-def _develop(photo, random, light) -> np.ndarray:
-    """Light, shadow, colour cast, exposure, blur and noise: (size, size, 3) of 0 to 1, to uint8."""
+def _develop(photo: np.ndarray, random: np.random.Generator, light: float) -> np.ndarray:
+    """Add light, shadow, colour cast, exposure, blur and noise: (size, size, 3), 0 to 1, becomes uint8."""
     size = len(photo)
     photo = photo * (1 - random.uniform(0.1, 0.7) * _ramp(random, size, light))[..., None]
-    if random.random() < 0.35:  # The soft edge of a shadow, cast by something out of sight.
+    if random.random() < 0.35:  # The soft edge of a shadow from something outside the picture.
         edge = np.clip(0.5 + (_ramp(random, size) + random.uniform(-0.3, 0.3)) * 12, 0, 1)
         photo = photo * (1 - random.uniform(0.2, 0.45) * edge)[..., None]
     photo = photo * random.uniform(0.88, 1.12, 3) * random.uniform(0.8, 1.2)
@@ -365,7 +378,7 @@ def _develop(photo, random, light) -> np.ndarray:
 
 
 def paint_photo(painter: Painter, random: np.random.Generator, size: int = IMAGE_SIZE) -> np.ndarray:
-    """One photo of what `painter` draws, in a scene that `random` chooses; uint8 (size, size, 3)."""
+    """Return a photo of what `painter` draws, in a scene that `random` chooses: uint8 (size, size, 3)."""
     light, pose = random.uniform(0, 2 * np.pi), _pose(random)
     photo = _background(random, size)
     behind = photo.mean((0, 1))
@@ -383,12 +396,12 @@ def paint_photo(painter: Painter, random: np.random.Generator, size: int = IMAGE
 
 
 def photo_random(class_name: str, seed: int) -> np.random.Generator:
-    """The random stream of one photo, made from its class and seed alone."""
+    """Return the random stream of one photo, which depends only on its class and seed."""
     return np.random.default_rng([zlib.crc32(class_name.encode()), seed])
 
 
 def draw(class_name: str, seed: int, size: int = IMAGE_SIZE) -> np.ndarray:
-    """Draws one photo of a target class.
+    """Draw one photo of a target class.
 
     Args:
         class_name: one of `CLASS_NAMES`.
@@ -399,7 +412,7 @@ def draw(class_name: str, seed: int, size: int = IMAGE_SIZE) -> np.ndarray:
         uint8 RGB pixels, (size, size, 3), the same for the same arguments.
 
     Raises:
-        ValueError: the class is unknown, the seed negative, or the size under 32.
+        ValueError: the class is unknown, the seed is negative, or the size is under 32.
     """
     if class_name not in PAINTERS:
         raise ValueError(f"class_name must be one of {', '.join(CLASS_NAMES)}; got {class_name!r}")
@@ -408,7 +421,9 @@ def draw(class_name: str, seed: int, size: int = IMAGE_SIZE) -> np.ndarray:
     return paint_photo(PAINTERS[class_name], photo_random(class_name, seed), size)
 
 
-def _write_class(folder, class_name, per_class, seed, size, progress):
+def _write_class(
+    folder: pathlib.Path, class_name: str, per_class: int, seed: int, size: int, progress: tqdm.tqdm
+) -> None:
     folder.mkdir()
     for index in range(per_class):
         pixels = draw(class_name, seed * 100_000 + index, size)
@@ -416,18 +431,18 @@ def _write_class(folder, class_name, per_class, seed, size, progress):
         progress.update()
 
 
-def _is_complete(folder, per_class) -> bool:
+def _is_complete(folder: pathlib.Path, per_class: int) -> bool:
     expected = {f"{name}/{name}_{index:04d}.jpg" for name in CLASS_NAMES for index in range(per_class)}
     return expected == {path.relative_to(folder).as_posix() for path in folder.glob("*/*")}
 
 
-def write_photos(folder, per_class: int = 100, seed: int = 0, size: int = IMAGE_SIZE) -> pathlib.Path:
-    """Writes the demo's photos as `folder/<class>/<class>_0000.jpg`, or finds them already there.
+def write_photos(folder: pathlib.Path, per_class: int = 100, seed: int = 0, size: int = IMAGE_SIZE) -> pathlib.Path:
+    """Write the demo's photos as `folder/<class>/<class>_0000.jpg`, unless they already exist.
 
-    Another seed gives other photos, none of them shared.
+    Different seeds share no photo.
 
     Args:
-        folder: where to; made if it does not exist.
+        folder: the folder to write into; created if it does not exist.
         per_class: photos per class, 1 to 100,000.
         seed: a non-negative integer.
         size: side in pixels, 32 or more.
@@ -436,13 +451,13 @@ def write_photos(folder, per_class: int = 100, seed: int = 0, size: int = IMAGE_
         The folder's path.
 
     Raises:
-        errors.UserError: something else is in the folder, or it cannot be written.
+        errors.UserError: the folder contains something else, or cannot be written.
         ValueError: `per_class` is out of range.
     """
     if not 1 <= per_class <= 100_000:
         raise ValueError(f"per_class must be 1 to 100,000; got {per_class}")
 
-    def write(unfinished):
+    def write(unfinished: pathlib.Path) -> None:
         with tqdm.tqdm(
             total=per_class * len(CLASS_NAMES), desc="drawing photos", unit="photo", disable=None
         ) as progress:

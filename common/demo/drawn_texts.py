@@ -1,11 +1,11 @@
 """Texts drawn by code: general prose to pretrain a small GPT-2 on, and contracts of known type to tune it on.
 
-The demo needs both without a download. A text is a function of its kind and its seed. It is drawn from a grammar: a
-template names what may stand in a place, `{thing}`, and one of the alternatives is put there, which may name further
-places. What a text has named once (its parties, its town, its sums) stays the same to its end.
+The demo needs both without a download. A text is a function of its kind and its seed. It is drawn from a grammar: each
+place in a template, `{thing}`, is filled with one of its alternatives, which may contain further places. The parties,
+the town and the sums of a text stay the same throughout.
 
-The two share the English language and the way names, dates and sums are written, and nothing else: no sentence of the
-contracts is in the prose. Names are put together from syllables, so that a held-out company is a new one.
+The two share only the English language and the form of names, dates and sums: no sentence of the contracts is in the
+prose. Names are composed of syllables, so that a held-out company is a new one.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import pathlib
 import random
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from common import files
@@ -22,9 +22,9 @@ FILES = ("data/demo/text/gpt2_narrow", "templates")
 PRESET = pathlib.Path(__file__).resolve().parents[2] / FILES[0]
 CONTRACT_TYPES = ("employment", "lease", "licence", "loan", "nda", "supply")
 CONTRACTS = 16  # of each type
-REFILED = 2  # of each type that another company has filed again with hardly a word changed
-GENERAL_TEXTS = 60  # of the held-out prose on which forgetting is measured
-GENERAL_SEED = 10_000_000  # the pretraining's seeds are below
+REFILED = 2  # of each type, filed again by another company with hardly a word changed
+GENERAL_TEXTS = 60  # held-out texts of prose on which forgetting is measured
+GENERAL_SEED = 10_000_000  # the seeds of the pretraining are below it
 TEMPLATES = pathlib.Path(__file__).resolve().parent / "templates"
 PLACE = re.compile(r"\{(\w+)\}")
 
@@ -32,24 +32,24 @@ Rules = Mapping[str, Any]  # place → its alternatives, or a function of the pe
 
 
 class Pen:
-    """One text while it is drawn.
+    """The state of one text while it is drawn.
 
     Args:
-        rules: place → the alternatives for it, or a function of the pen that makes one.
-        seed: anything; the same seed draws the same text.
+        rules: place → its alternatives, or a function of the pen that returns one.
+        seed: any value with a text form; the same seed draws the same text.
     """
 
-    def __init__(self, rules: Rules, seed):
+    def __init__(self, rules: Rules, seed: object) -> None:
         self.rules, self.random = rules, random.Random(str(seed))
         self.facts: dict[str, str] = {}
 
     def fix(self, **facts: str) -> None:
-        """Draws each template once; from here on its name stands for what came out."""
+        """Fill each template once; from then on its name is replaced by the result."""
         for name, template in facts.items():
             self.facts[name] = self.write(template)
 
     def write(self, template: str) -> str:
-        """The template with every place filled."""
+        """Return the template with every place filled."""
         return PLACE.sub(lambda match: self._filling(match[1]), template)
 
     def _filling(self, name: str) -> str:
@@ -59,7 +59,7 @@ class Pen:
         return rule(self) if callable(rule) else self.write(self.random.choice(rule))
 
     def sentences(self, place: str, count: int) -> str:
-        """So many sentences of one kind, no template twice where there are enough."""
+        """Return `count` sentences of one kind; templates are repeated only if there are too few."""
         templates = list(self.rules[place])
         self.random.shuffle(templates)
         chosen = [templates[number % len(templates)] for number in range(count)]
@@ -67,7 +67,7 @@ class Pen:
 
 
 def sentence(text: str) -> str:
-    """With a capital letter, `an` before a vowel, and plurals such as boxes and copies."""
+    """Return the text with a capital letter, `an` before a vowel, and plurals such as boxes and copies."""
     text = re.sub(r"\b([Aa]) (?=[aeiou])(?!one\b|us|uni|eur)", r"\1n ", text)
     text = re.sub(r"([^aeiou\W])ys\b", r"\1ies", re.sub(r"(x|ch|sh|ss)s\b", r"\1es", text))
     return text[:1].upper() + text[1:]
@@ -128,7 +128,7 @@ NAMES: Rules = {
 
 
 def _grammar(name: str) -> dict:
-    """A grammar of `templates`."""
+    """Read a grammar from `templates`."""
     return tomllib.loads((TEMPLATES / f"{name}.toml").read_text(encoding="utf-8"))
 
 
@@ -137,7 +137,7 @@ GENRES = ("story", "news", "letter", "rules", "advice", "life", "meeting")
 
 
 def general_text(seed: int) -> str:
-    """A page of general prose: paragraphs of one or two genres, or numbered parts, often under a heading."""
+    """Return a page of general prose: paragraphs of one or two genres, or numbered parts, often under a heading."""
     pen = Pen(PROSE, f"prose {seed}")
     genres = pen.random.sample(GENRES, pen.random.choice((1, 1, 2)))
     parts = [pen.write("{heading}").upper()] if pen.random.random() < 0.6 else []
@@ -159,12 +159,12 @@ VARIED = re.compile(r"\b(" + "|".join(sorted(GRAMMAR["variants"], key=len, rever
 
 
 def contract(kind: str, seed: int, company: str | None = None) -> str:
-    """A contract of one of the `CONTRACT_TYPES`.
+    """Return a contract of one of the `CONTRACT_TYPES`.
 
     Args:
-        kind: its type.
-        seed: fixes everything but the company.
-        company: the first party, by which the demo is split; drawn where it is not given.
+        kind: the type.
+        seed: determines everything but the company.
+        company: the first party, by which the demo is split; drawn at random if it is not given.
     """
     about = GRAMMAR["kinds"][kind]
     pen = Pen(CONTRACT, f"{kind} {seed}")
@@ -193,7 +193,7 @@ def contract(kind: str, seed: int, company: str | None = None) -> str:
 
 
 def _clause(pen: Pen, template: str) -> str:
-    """A clause in other words than the last time: variants, now and then an opening or an ending."""
+    """Return a clause in varied words: with variants and, now and then, an opening or an ending."""
     varied = VARIED.sub(lambda match: pen.random.choice(GRAMMAR["variants"][match[0]]), template)
     if pen.random.random() < 0.3 and not varied.startswith("{subject}"):
         first = varied if varied.startswith(("{", '"', "THE ")) else varied[0].lower() + varied[1:]
@@ -203,22 +203,22 @@ def _clause(pen: Pen, template: str) -> str:
     return sentence(pen.write(varied))
 
 
-def company_name(seed) -> str:
-    """A company's name."""
+def company_name(seed: object) -> str:
+    """Return a company's name."""
     return Pen(NAMES, f"company {seed}").write("{company}")
 
 
 def refiled(text: str, company: str, another: str, seed: int) -> str:
-    """The same contract as another company files it: another name and another first date, nothing else."""
+    """Return a contract as another company files it: only the name and the first date differ."""
     date = re.search(r"\b\d{1,2} [A-Z][a-z]+ \d{4}\b|\b[A-Z][a-z]+ \d{1,2}, \d{4}\b", text)
     text = text.replace(company, another)
     return text.replace(date[0], Pen(NAMES, f"refiled {seed}").write("{date}")) if date else text
 
 
 def write_contracts(folder: pathlib.Path) -> pathlib.Path:
-    """Writes the demo's contracts as `<type>/<company>_<number>.txt`; a company has one to three of them.
+    """Write the demo's contracts as `<type>/<company>_<number>.txt`; a company has one to three of them.
 
-    Of each type some stand there twice, filed again by another company: what a search for near-duplicates must find.
+    Some of each type are written twice, filed again by another company. A search for near-duplicates must find them.
     """
 
     def write(unfinished: pathlib.Path) -> None:
@@ -230,11 +230,12 @@ def write_contracts(folder: pathlib.Path) -> pathlib.Path:
     return files.complete_folder(folder, _has_contracts, write, "the demo's contracts")
 
 
-def demo_contracts():
-    """Yields type, number, the company's number and the text of the demo's contracts."""
+def demo_contracts() -> Iterator[tuple[str, int, int, str]]:
+    """Yield type, number, the company's number and the text of the demo's contracts."""
     filer = 1000
     for kind in CONTRACT_TYPES:
-        chance, drawn = random.Random(kind), []
+        chance = random.Random(kind)
+        drawn: list[tuple[str, str]] = []
         while len(drawn) < CONTRACTS:
             filer += 1
             for _ in range(min(chance.choice((1, 1, 2, 3)), CONTRACTS - len(drawn))):
@@ -251,7 +252,7 @@ def _has_contracts(folder: pathlib.Path) -> bool:
 
 
 def version() -> str:
-    """A hash of all that the texts are drawn from."""
+    """Return a hash of everything that the texts depend on."""
     digest = hashlib.sha256(pathlib.Path(__file__).read_bytes())
     for path in sorted(TEMPLATES.glob("*.toml")):
         digest.update(path.read_bytes())
@@ -259,5 +260,5 @@ def version() -> str:
 
 
 def general_texts() -> list[str]:
-    """Prose that the demo's network was not pretrained on."""
+    """Return prose that the demo's network was not pretrained on."""
     return [general_text(GENERAL_SEED + number) for number in range(GENERAL_TEXTS)]

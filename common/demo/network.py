@@ -1,6 +1,9 @@
-"""The demo's network: a VGG16 at reduced width, whose weights `data/demo/prepare.py` trained on other drawn classes."""
+"""The demo's network: a narrow VGG16, whose weights `data/demo/prepare.py` trained on other drawn classes."""
+
+from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import keras
 
@@ -16,19 +19,19 @@ BLOCKS = ((2, 16), (2, 32), (3, 64), (3, 80), (3, 80))  # (convolutions, filters
 def vgg16_narrow(
     input_shape: tuple[int, int, int] = (drawn_photos.IMAGE_SIZE, drawn_photos.IMAGE_SIZE, 3),
 ) -> keras.Model:
-    """VGG16 without its top (Simonyan & Zisserman, 2014, arXiv:1409.1556), at about a quarter of its width.
+    """Return VGG16 without its top (Simonyan & Zisserman, 2014, arXiv:1409.1556), at about a quarter of its width.
 
     Its 19 layers, their names and their order are those of `keras.applications.VGG16(include_top=False)`.
-    The weights are random, drawn by He's rule: 13 layers without batch norm hardly learn from Glorot's.
+    The weights are initialised at random by He's rule: with Glorot's, 13 layers without batch norm hardly learn.
 
     Args:
-        input_shape: (height, width, 3), height and width 32 or more, or None for any.
+        input_shape: (height, width, 3); height and width are 32 or more, or None for any size.
 
     Raises:
         ValueError: `input_shape` is not such a shape.
     """
     if len(input_shape) != 3 or input_shape[2] != 3 or any(side and side < 32 for side in input_shape[:2]):
-        raise ValueError(f"input_shape must be (height, width, 3), sides 32 or more; got {input_shape}")
+        raise ValueError(f"input_shape must be (height, width, 3) with sides of 32 or more; got {input_shape}")
     inputs = x = keras.Input(input_shape)
     for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
         for index in range(1, convolutions + 1):
@@ -44,6 +47,6 @@ def vgg16_narrow(
     return keras.Model(inputs, x, name="vgg16_narrow")
 
 
-def preprocess(x):
-    """RGB of 0 to 255 to -1 to 1: arrays, tensors and symbolic tensors alike, of any shape."""
+def preprocess(x: Any) -> Any:
+    """Scale RGB from 0..255 to -1..1, for arrays, tensors and symbolic tensors of any shape."""
     return x / 127.5 - 1.0

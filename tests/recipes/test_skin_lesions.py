@@ -115,7 +115,7 @@ def test_predict_says_whether_the_target_is_called(lesions, tmp_path, capsys):
     rows = predictions_of(result)
     assert predict.predict(result.directory, [pathlib.Path(row["path"]) for row in rows], tmp_path / "new.csv") == 0
     said = capsys.readouterr()
-    assert "called mel or bkl: where its probability reaches" in said.err and "no medical device" in said.err
+    assert "mel or bkl is called if its probability reaches" in said.err and "not a medical device" in said.err
     threshold = result.results["clinic"]["target"]["threshold"]
     for line, row in zip(said.out.splitlines(), rows, strict=True):
         together = float(row["p_mel"]) + float(row["p_bkl"])

@@ -25,14 +25,14 @@ async function ask(explain = null) {
   try {
     const response = await fetch(explain === null ? "answer" : `answer?explain=${explain}`, { method: "POST", body: file });
     const text = await response.text();
-    if (turn !== asked) return; // another one was chosen meanwhile
+    if (turn !== asked) return; // another file was chosen meanwhile
     if (!response.ok) return say(`${file.name}: ${text}`, true);
-    answer.innerHTML = text; // made by a template that escapes
+    answer.innerHTML = text; // comes from a template that escapes its values
     say(`${file.name}, ${size(file.size)}`);
     const button = explain === null ? null : answer.querySelector(`[data-explain="${explain}"]`);
     (button ?? answer).focus({ preventScroll: button !== null });
   } catch {
-    if (turn === asked) say(`${file.name}: no answer; the program may have been stopped, or the file changed`, true);
+    if (turn === asked) say(`${file.name}: no answer; the program may have stopped, or the file may have changed`, true);
   } finally {
     if (turn === asked) answer.classList.remove("old");
   }
@@ -40,7 +40,7 @@ async function ask(explain = null) {
 
 function take(files) {
   if (!files.length) return;
-  if (files.length > 1) return say("one at a time, please", true);
+  if (files.length > 1) return say("choose one file at a time", true);
   [file] = files;
   ask();
 }
@@ -53,7 +53,7 @@ answer.addEventListener("click", (event) => {
   const button = event.target.closest("[data-explain]");
   if (button) ask(button.dataset.explain);
 });
-// Anywhere on the page: a photo dropped beside the field would otherwise be opened in place of the page.
+// Accept drops anywhere on the page: otherwise a photo that is dropped beside the field replaces the page.
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();

@@ -17,10 +17,10 @@ def test_entries_are_described_and_only_they_are_cleared(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     text = cache.table(tmp_path)
-    assert "VGG16, imagenet, at 224 pixels: 7 x 7 x 512 a photo" in text.splitlines()[0]
+    assert "VGG16, imagenet, at 224 pixels: 7 x 7 x 512 per photo" in text.splitlines()[0]
     assert text.splitlines()[-1].strip().startswith("2.0 MB")
     (store / "about.json").write_text("{")
-    assert "not known any more" in cache.table(tmp_path)
+    assert "no longer known" in cache.table(tmp_path)
     assert cache.remove(tmp_path) > 2_000_000
     leaves = (path for path in tmp_path.rglob("*") if path.is_file() or not any(path.iterdir()))
     assert sorted(str(path.relative_to(tmp_path)) for path in leaves) == mine

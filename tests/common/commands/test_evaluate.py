@@ -229,7 +229,7 @@ def test_a_report_that_cannot_be_drawn_is_no_failure(run, new, monkeypatch, caps
 @pytest.mark.parametrize(
     ("settings", "message"),
     [({"batch_size": 0}, "--batch-size"), ({"name": "a/b"}, "not a valid name"), ({"name": ".."}, "not a valid name"),
-     ({"name": "taken"}, "is there already")],
+     ({"name": "taken"}, "already exists")],
 )  # fmt: skip
 def test_settings_that_are_refused(run, new, settings, message):
     (run / "evaluations" / "taken").mkdir(parents=True)
@@ -255,7 +255,7 @@ def test_what_is_no_finished_run_or_no_data_is_refused(run, new, tmp_path):
 def test_a_model_of_numbers_is_refused(run, new):
     saved = saved_model.SavedModel(tell_brightness(), toy_grids.Numbers(1.0), photos.PHOTOS)
     saved_model.save_model(run, saved)
-    with pytest.raises(errors.UserError, match="tells numbers, and evaluate only judges classes"):
+    with pytest.raises(errors.UserError, match="predicts numbers, but evaluate only supports classes"):
         evaluate.command(run, new)
 
 

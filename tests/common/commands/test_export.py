@@ -233,7 +233,7 @@ def test_moved_photos_are_said_and_found(vgg_run, tmp_path):
     )
     with pytest.raises(errors.UserError, match="6 of 6 test photos are not where split.csv says.*--photos DIR"):
         export.export(run, ["keras"])
-    with pytest.raises(errors.UserError, match="not below --photos"):
+    with pytest.raises(errors.UserError, match="not in --photos"):
         export.export(run, ["keras"], photos=tmp_path)
     assert not (run / "export").exists()
     assert export.export(run, ["keras"], photos=moved) == 0
@@ -241,8 +241,8 @@ def test_moved_photos_are_said_and_found(vgg_run, tmp_path):
 
 def test_mistakes_are_one_line(vgg_run, tmp_path, monkeypatch):
     for formats, settings, message in (
-        (["saved_model"], {"int8": True}, "only onnx and litert have it, saved_model not"),
-        ([], {}, "name one or several of keras, saved_model, onnx, litert"),
+        (["saved_model"], {"int8": True}, "only onnx and litert support it, not saved_model"),
+        ([], {}, "give one or more of keras, saved_model, onnx, litert"),
     ):
         with pytest.raises(errors.UserError, match=message):
             export.export(vgg_run, formats, out=tmp_path, **settings)
@@ -274,8 +274,8 @@ def test_what_cannot_be_converted_is_one_line_and_the_others_go_on(tmp_path, cap
         tmp_path / "run", saved_model.SavedModel(model, targets.Classes(CLASSES), media_photos.PHOTOS)
     )
     assert export.export(tmp_path / "run", ["keras", "litert"]) == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if "cannot hold this network" in line]
-    assert len(lines) == 1 and lines[0] == "--format litert cannot hold this network: the format has no Erfinv"
+    lines = [line for line in capsys.readouterr().err.splitlines() if "cannot represent this network" in line]
+    assert len(lines) == 1 and lines[0] == "--format litert cannot represent this network: the format has no Erfinv"
     rows = json.loads((tmp_path / "run" / "export" / "export.json").read_text())["rows"]
     assert [row["name"] for row in rows] == ["keras"]
     assert not [path for path in (tmp_path / "run" / "export").iterdir() if path.name.startswith(".")]
@@ -291,10 +291,10 @@ def test_a_second_export_takes_the_place_of_the_first(vgg_run, tmp_path):
 
 def test_what_is_not_an_export_of_the_run_stays(vgg_run, tmp_path):
     (tmp_path / "model.keras").write_text("mine")
-    with pytest.raises(errors.UserError, match=r"model\.keras is there and was not exported"):
+    with pytest.raises(errors.UserError, match=r"model\.keras exists and was not exported"):
         export.export(vgg_run, ["keras"], out=tmp_path)
     assert (tmp_path / "model.keras").read_text() == "mine"
-    with pytest.raises(errors.UserError, match="no folder can be made there"):
+    with pytest.raises(errors.UserError, match="cannot create this folder"):
         export.export(vgg_run, ["keras"], out=tmp_path / "model.keras")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "export.json").write_text('{"run": "feature_extraction/another"}')

@@ -29,7 +29,7 @@ def test_the_command_streams_writes_and_warns(tmp_path):
     assert [row["prompt"] for row in rows] == ["The meeting", "Members shall"]
     assert all(row["text"] in ended.stdout for row in rows)
     ended = recipes(tmp_path, "--prompt", "x")
-    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1 and "no language model there" in ended.stderr
+    assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1 and "no language model" in ended.stderr
 
 
 def test_prompts_of_a_file(tmp_path):
@@ -46,11 +46,11 @@ def test_prompts_are_tidied_as_the_documents_were(tmp_path, capsys):
 
 def test_what_cannot_be_done_is_said_before_anything_is_written(tmp_path):
     (tmp_path / "classifier.keras").touch()
-    with pytest.raises(errors.UserError, match="ask it with predict"):
+    with pytest.raises(errors.UserError, match="use the command predict"):
         generate.load(tmp_path)
     with pytest.raises(errors.UserError, match="no such folder"):
         generate.write_on(drawn_texts.PRESET, [""], generation.Sampling(), tmp_path / "nowhere" / "x.jsonl")
     (tmp_path / "latin.txt").write_bytes("Bürge\n".encode("latin-1"))
-    with pytest.raises(errors.UserError, match="name its --encoding"):
+    with pytest.raises(errors.UserError, match="give its --encoding"):
         generate.prompts_of((), tmp_path / "latin.txt")
     assert generate.prompts_of((), tmp_path / "latin.txt", "latin-1") == ["Bürge"]

@@ -30,7 +30,7 @@ def test_an_unknown_command_is_one_line_with_the_closest_one(monkeypatch, capsys
 
 
 def test_where_none_is_close_all_are_named():
-    with pytest.raises(errors.UserError, match="^unknown command xyz; there are ") as refused:
+    with pytest.raises(errors.UserError, match="^unknown command xyz; the commands are ") as refused:
         main.call(PROGRAM, "xyz")
     assert all(name in str(refused.value) for name in main.names())
 

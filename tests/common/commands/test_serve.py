@@ -76,7 +76,7 @@ def page(run, tmp_path_factory):
     program.send_signal(signal.SIGINT)
     rest, complaints = program.communicate(timeout=120)
     assert program.returncode == 0 and rest == ""
-    assert complaints.splitlines() == ["control-C stops it"]
+    assert complaints.splitlines() == ["Ctrl-C stops it"]
     assert list(empty.rglob("*")) == []
 
 
@@ -107,11 +107,11 @@ def test_the_page_says_what_predict_says(page, run, photo, tmp_path, capsys):
 def test_any_class_can_be_explained(page, photo):
     for index, name in enumerate(("daisy", "rose")):
         _, html, _ = ask(page, encoded(photo), f"?explain={index}")
-        assert f"What speaks for {name}" in html
+        assert f"Evidence for {name}" in html
     for nonsense in ("3", "-1", "x", "٣"):
         assert ask(page, encoded(photo), f"?explain={urllib.parse.quote(nonsense)}")[:2] == (
             400,
-            "no such class to explain",
+            "the class to explain does not exist",
         )
 
 
@@ -148,7 +148,7 @@ def test_sizes_paths_and_other_names_of_this_computer_are_checked(page):
     status, text, _ = ask(page, (b"x" * 10**6 for _ in range(61)))  # without saying how much
     assert status == 413
     assert ask(page, b"x", Host="evil.example")[0] == 400
-    assert ask(page, b"x", Origin="https://evil.example")[:2] == (403, "only this page may ask")
+    assert ask(page, b"x", Origin="https://evil.example")[:2] == (403, "only this page may send requests")
     assert ask(page, b"x", **{"Sec-Fetch-Site": "cross-site"})[0] == 403
     own = page.removesuffix("/")
     assert ask(page, b"x", Origin=own, **{"Sec-Fetch-Site": "same-origin"})[0] == 415  # looked at: no image
@@ -197,8 +197,8 @@ def test_in_a_browser(page, browser, photo, tmp_path):
     assert all(tab.evaluate("[...document.querySelectorAll('#answer img')].map(image => image.naturalWidth)"))
     last = tab.locator("#answer tbody button").last
     last.click()
-    tab.locator("#answer h3", has_text="What speaks for").filter(
-        has_text=last.get_attribute("aria-label").removeprefix("Show what speaks for ")
+    tab.locator("#answer h3", has_text="Evidence for").filter(
+        has_text=last.get_attribute("aria-label").removeprefix("Show the evidence for ")
     ).wait_for()
     if os.environ.get("SCREENSHOTS"):
         screenshots(tab)
@@ -241,7 +241,7 @@ def test_what_lies_in_memory_is_read_and_gone(photo):
 def test_mistakes_are_one_line(run, tmp_path, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(errors.UserError, match=f"--port {port}: address already in use; leave --port out"):
+        with pytest.raises(errors.UserError, match=f"--port {port}: address already in use; remove --port"):
             serve.serve(run, port)
     with pytest.raises(errors.UserError, match="--port 70000: must be from 0 to 65535"):
         serve.serve(run, 70_000)
