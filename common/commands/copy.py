@@ -34,7 +34,7 @@ PACKAGES = ("common", "recipes")
 COMMANDS = ("cache", "predict", "report")  # come with every recipe
 TAKEN = {"train", "tests", "data", "runs", "recipes", "common", "photos", "clips", "lesions", "contracts"}
 MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose package has another name
-EXTRA = r"pip install -e '\.\[(\w+)\]'"
+EXTRA = r"pip install 'keras-recipes\[(\w+)\]'"
 # Settings with which a recipe that has them is through its demo in no time: for the test.
 SHORT = {
     "epochs": 1,
@@ -304,6 +304,7 @@ class Renaming:
 
     def __init__(self, recipe: str, package: str):
         self.rules: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
+            (EXTRA, lambda found: f"pip install {_names(_extras()[found[1]])}"),
             (rf"\bfrom recipes import {recipe}\b(?!,)", f"import train as {recipe}"),
             (r"\bfrom recipes import\b", f"from {package}.recipes import"),
             (rf"\brecipes/{recipe}\.py\b", "train.py"),
@@ -317,7 +318,6 @@ class Renaming:
             (r"\bkeras_recipes\b", package),
             (r"\bkeras-recipes\b", package.replace("_", "-")),
             (r" ?\(`python benchmarks/[^`]*`\)", ""),
-            (EXTRA, lambda found: f"pip install {_names(_extras()[found[1]])}"),
         ]
 
     def __call__(self, text: str) -> str:

@@ -32,7 +32,7 @@ def check(tensorboard: bool, mlflow: str | None) -> None:
     """
     for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)):
         if wanted and not importlib.util.find_spec(name):
-            raise errors.UserError(f"--{name} needs a package more: pip install -e '.[track]'")
+            raise errors.UserError(f"--{name} needs a package more: pip install 'keras-recipes[track]'")
     try:
         address = urllib.parse.urlsplit(mlflow or "")
         has_password = bool(address.password)
