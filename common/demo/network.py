@@ -1,13 +1,12 @@
 """The demo's network: a VGG16 at reduced width, whose weights `data/demo/prepare.py` trained on other drawn classes."""
 
-import pathlib
-
 import keras
 
+from common import files
 from common.demo import drawn_photos
 
 FILES = ("data/demo/vgg16_narrow.weights.h5",)
-WEIGHTS_PATH = pathlib.Path(__file__).resolve().parents[2] / FILES[0]
+WEIGHTS_PATH = files.ROOT / FILES[0]
 
 
 BLOCKS = ((2, 16), (2, 32), (3, 64), (3, 80), (3, 80))  # (convolutions, filters); VGG16 has 64 to 512.
