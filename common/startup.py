@@ -1,9 +1,9 @@
 """The start of a program, which a recipe imports first: help and mistakes are answered before anything heavy loads.
 
-TensorFlow and Keras take seconds to import. In a program of ours (`python recipes/x.py`, `python -m recipes x`) these
-two and our own modules are imported at their first use; `load_all` does that for all of them before the work begins.
-Elsewhere, in tests and notebooks, TensorFlow is imported here and now. It reads its settings meanwhile, and says much
-that no log level hides.
+TensorFlow and Keras take seconds to import. In a program of ours (`python recipes/x.py`, `python -m recipes x`, or the
+installed command) these two and our own modules are imported at their first use; `load_all` does that for all of them
+before the work begins. Elsewhere, in tests and notebooks, TensorFlow is imported here and now. It reads its settings
+meanwhile, and says much that no log level hides.
 """
 
 import contextlib
@@ -28,15 +28,31 @@ CHATTER = re.compile(
     r"|Could not find cuda drivers|failed call to cuInit|optimized to use available CPU instructions"
     r"|To enable the following instructions|Unable to register cu\w+ factory|computation placer already"
 )
+# A line of every recipe, of a package's `__main__.py`, and of the script that pip writes for a command.
+OURS = re.compile(rb"^ +startup\.main\(|\.commands import main$|\.__main__ import command$", re.MULTILINE)
 
 
-def main(config_class: type, run, description: str | None = None) -> None:
+def main(
+    config_class: type,
+    run,
+    description: str | None = None,
+    arguments: list[str] | None = None,
+    program: str | None = None,
+) -> None:
     """Parses the command line, calls `run(config)` and prints the run directory as stdout's last line.
 
     A `UserError` ends in one line on stderr and exit code 2; `--debug` shows the traceback too.
+
+    Args:
+        config_class: whose fields are the flags.
+        run: what is called.
+        description: what the help says first.
+        arguments: those of the command line; None takes the process's own.
+        program: what the help calls it; None takes the name of the script.
     """
-    with flags.reported_errors(debug="--debug" in sys.argv):
-        config = flags.parse(config_class, sys.argv[1:], description)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with flags.reported_errors(debug="--debug" in arguments):
+        config = flags.parse(config_class, arguments, description, program)
         flags.check_paths(config)
         load_all()
         result = run(config)
@@ -163,10 +179,9 @@ def _waits(module) -> bool:
 
 
 def _is_program_of_ours() -> bool:
-    """Whether a file beside this package, in it, or in the recipes' folder is what runs."""
-    file, folder = getattr(sys.modules["__main__"], "__file__", None), pathlib.Path(__file__).resolve().parent
-    places = (folder, folder.parent, folder.parent / "recipes")
-    return file is not None and pathlib.Path(file).resolve().parent in places
+    """Return whether what runs leaves its start to us, as recipes, `__main__.py` and the installed command do."""
+    file = pathlib.Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    return file.is_file() and bool(OURS.search(file.read_bytes()))
 
 
 # oneDNN made VGG16 inference about 15 % faster on an AMD CPU.

@@ -1,4 +1,4 @@
-"""`python -m recipes`: what there is, and what can be done with a finished run, whichever recipe made it.
+"""`python -m recipes`: run a recipe, or do something with a finished run, whichever recipe made it.
 
 Each other module of this room is a command: the signature of its function `command` makes the flags, the docstring the
 help. A copied project has those that were asked for.
@@ -7,7 +7,9 @@ help. A copied project has those that were asked for.
 import ast
 import importlib
 import pathlib
+import re
 import sys
+from collections.abc import Collection
 
 from common import errors, flags
 
@@ -15,33 +17,65 @@ FOLDER = pathlib.Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The commands that there are, sorted."""
-    return sorted(path.stem for path in FOLDER.glob("[!_]*.py") if path.stem != "main")
+    """Return the names of all commands, sorted."""
+    return [name for name in _stems(FOLDER) if name != "main"]
+
+
+def _stems(folder: pathlib.Path) -> list[str]:
+    return sorted(path.stem for path in folder.glob("[!_]*.py"))
 
 
 def main(program: str, recipes_folder: pathlib.Path | None = None) -> None:
-    """Runs the command that the shell names, or lists all; exit code 2 when a file was refused or the user erred.
+    """Run the command or recipe that the shell names, or list all; exit with 2 if a file was refused or the user erred.
 
     Args:
         program: how it is called: `python -m recipes`.
-        recipes_folder: the folder of the recipes, where there are several.
+        recipes_folder: the folder of the recipes, a package, where there are several.
     """
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     with flags.reported_errors(debug="--debug" in sys.argv):
         if not arguments or arguments[0] in ("-h", "--help"):
             print(listing(program, recipes_folder))
             return
-        sys.exit(call(program, *arguments))
+        recipes = _stems(recipes_folder) if recipes_folder else []
+        if recipes_folder and arguments[0] in recipes:
+            run(program, recipes_folder.name, arguments[0])
+        else:
+            sys.exit(call(program, *arguments, recipes=recipes))
 
 
-def call(program: str, name: str, *arguments: str) -> int:
-    """Runs one command; returns its exit code.
+def run(program: str, package: str, name: str) -> None:
+    """Run a recipe as its own file does, with the arguments behind its name.
+
+    Args:
+        program: how the command is called.
+        package: the package of the recipes.
+        name: that of the recipe.
+    """
+    from common import startup
+
+    recipe = importlib.import_module(f"{package}.{name}")
+    described = re.sub(rf"\bpython {package}/(\w+)\.py\b", rf"{program} \1", recipe.__doc__ or "")
+    arguments = list(sys.argv[1:])
+    arguments.remove(name)
+    startup.main(recipe.Config, recipe.run, described, arguments, f"{program} {name}")
+
+
+def call(program: str, name: str, *arguments: str, recipes: Collection[str] = ()) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        program: how the command is called.
+        name: that of the command.
+        arguments: what follows the name.
+        recipes: the names that would have been recipes.
 
     Raises:
         UserError: an unknown command or argument, or what the command finds wrong.
     """
     if name not in names():
-        hint = flags.suggestion(name, names()) or f"; there are {', '.join(names())}"
+        known = [*recipes, *names()]
+        hint = flags.suggestion(name, known) or f"; there are {', '.join(known)}"
         raise errors.UserError(f"unknown command {name}{hint}")
     from common import startup  # noqa: F401  (imports TensorFlow, quietly; not for a list or a mistake)
 
@@ -50,18 +84,18 @@ def call(program: str, name: str, *arguments: str) -> int:
 
 
 def listing(program: str, recipes_folder: pathlib.Path | None) -> str:
-    """All recipes and commands, a line each; nothing heavy is imported for that."""
+    """Return a line for each recipe and command; nothing heavy is imported for that."""
     lines = []
     if recipes_folder:
-        lines += ["recipes (python recipes/NAME.py --help lists a recipe's settings):"]
-        lines += [f"  {path.stem:<22} {_first_line(path)}" for path in sorted(recipes_folder.glob("[!_]*.py"))]
-        lines += [""]
-    lines += [f"commands ({program} NAME --help says more):"]
-    return "\n".join(lines + [f"  {name:<22} {_first_line(FOLDER / f'{name}.py', 'command')}" for name in names()])
+        recipes = [(name, _first_line(recipes_folder / f"{name}.py")) for name in _stems(recipes_folder)]
+        lines += ["recipes:", *(f"  {name:<22} {line}" for name, line in recipes), ""]
+    commands = [(name, _first_line(FOLDER / f"{name}.py", "command")) for name in names()]
+    lines += ["commands:", *(f"  {name:<22} {line}" for name, line in commands), ""]
+    return "\n".join([*lines, f"{program} NAME --help says more."])
 
 
 def _first_line(path: pathlib.Path, function: str = "") -> str:
-    """That of the docstring of a module, or of a function in it."""
+    """Return the first line of the docstring of a module, or of a function in it."""
     node: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
     if function:
         node = next(each for each in ast.walk(node) if isinstance(each, ast.FunctionDef) and each.name == function)
