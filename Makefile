@@ -64,7 +64,7 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 	  { echo "needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@echo "installing into $(VENV), this takes a minute or two" >&2
 	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: on Debian, apt install python3-venv" >&2; exit 2; }
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $(INSTALLED)
 
 # The tests need the optional extras too.

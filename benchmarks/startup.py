@@ -22,10 +22,12 @@ ANSWERS = (
     "recipes/feature_extraction.py --data /nowhere",
     "recipes/feature_extraction.py --resume /nowhere",
     "-m recipes",
+    "-m recipes feature_extraction --help",
     "-m recipes predict /nowhere photo.jpg",
     "-m recipes export /nowhere --format onnx",
     "-m recipes cache",
     "-m recipes copy feature_extraction {folder}/project",
+    "-m recipes copy --thin feature_extraction {folder}/project",
 )
 # In a process of its own: Linux adds up what all children of a process took.
 MEASURE = """

@@ -12,6 +12,10 @@ from typing import Any
 
 from common import errors
 
+PACKAGE = pathlib.Path(__file__).resolve().parent
+# The folder that has `data/demo`: the repository's or a copied project's; an installed package has it in `root`.
+ROOT = PACKAGE / "root" if (PACKAGE / "root").is_dir() else PACKAGE.parent
+
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:

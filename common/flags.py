@@ -210,7 +210,9 @@ def fail(message: str, debug: bool = False) -> None:
     sys.exit(2)
 
 
-def parse(config_class: type[Any], arguments: list[str], description: str | None = None) -> Any:
+def parse(
+    config_class: type[Any], arguments: list[str], description: str | None = None, program: str | None = None
+) -> Any:
     """Make a config from command-line arguments.
 
     Raises:
@@ -219,7 +221,12 @@ def parse(config_class: type[Any], arguments: list[str], description: str | None
     """
     with _one_line_errors():
         parsed, unknown = tyro.cli(
-            config_class, args=arguments, description=description, return_unknown_args=True, config=OPTIONS
+            config_class,
+            args=arguments,
+            prog=program,
+            description=description,
+            return_unknown_args=True,
+            config=OPTIONS,
         )
     if unknown:
         name = unknown[0].partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_")

@@ -1,9 +1,9 @@
 """Lazy imports, so that a program answers --help and reports mistakes before anything heavy loads.
 
 A recipe imports this module first. TensorFlow and Keras take seconds to import. In our programs (`python recipes/x.py`,
-`python -m recipes x`), these two and our own modules are imported at their first use. `load_all` imports all of them
-before the work begins. Elsewhere, in tests and notebooks, this module imports TensorFlow at once. TensorFlow then reads
-its settings, and prints messages that no log level hides.
+`python -m recipes x`, the installed command), these two and our own modules are imported at their first use. `load_all`
+imports all of them before the work begins. Elsewhere, in tests and notebooks, this module imports TensorFlow at once.
+TensorFlow then reads its settings, and prints messages that no log level hides.
 """
 
 from __future__ import annotations
@@ -32,15 +32,31 @@ CHATTER = re.compile(
     r"|Could not find cuda drivers|failed call to cuInit|optimized to use available CPU instructions"
     r"|To enable the following instructions|Unable to register cu\w+ factory|computation placer already"
 )
+# A line of every recipe, of a package's `__main__.py`, and of the script that pip writes for a command.
+OURS = re.compile(rb"^ +startup\.main\(|\.commands import main$|\.__main__ import command$", re.MULTILINE)
 
 
-def main(config_class: type, run: Callable[[Any], Any], description: str | None = None) -> None:
+def main(
+    config_class: type,
+    run: Callable[[Any], Any],
+    description: str | None = None,
+    arguments: list[str] | None = None,
+    program: str | None = None,
+) -> None:
     """Parse the command line, call `run(config)` and print the run directory as the last line of stdout.
 
     A `UserError` becomes one line on stderr and exit code 2; `--debug` also prints the traceback.
+
+    Args:
+        config_class: the dataclass whose fields are the flags.
+        run: the recipe.
+        description: the first lines of the help.
+        arguments: the command line; default: that of this process.
+        program: the name of the program in the help; default: the script.
     """
-    with flags.reported_errors(debug="--debug" in sys.argv):
-        config = flags.parse(config_class, sys.argv[1:], description)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with flags.reported_errors(debug="--debug" in arguments):
+        config = flags.parse(config_class, arguments, description, program)
         flags.check_paths(config)
         load_all()
         result = run(config)
@@ -169,10 +185,9 @@ def _waits(module: object) -> bool:
 
 
 def _is_program_of_ours() -> bool:
-    """Return whether the running script is in this package, beside it, or in the folder of recipes."""
-    file, folder = getattr(sys.modules["__main__"], "__file__", None), pathlib.Path(__file__).resolve().parent
-    places = (folder, folder.parent, folder.parent / "recipes")
-    return file is not None and pathlib.Path(file).resolve().parent in places
+    """Return whether what runs leaves its start to us, as recipes, `__main__.py` and the installed command do."""
+    file = pathlib.Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    return file.is_file() and bool(OURS.search(file.read_bytes()))
 
 
 # oneDNN made VGG16 inference about 15 % faster on an AMD CPU.

@@ -9,13 +9,10 @@ call `main` the demo runs and its report's figures are shown.
 """
 
 import ast
-import configparser
 import dataclasses
 import pathlib
 import re
-import subprocess
 import sys
-import urllib.parse
 
 import recipe_source
 import tyro
@@ -97,7 +94,7 @@ class Config:
 
 def main(settings: Config) -> None:
     """Writes the notebooks and prints their paths."""
-    repository = settings.repository or repository_url()
+    repository = settings.repository or copy.repository_url() or PLACEHOLDER
     if repository == PLACEHOLDER:
         print("no repository is known: name it by --repository, or Colab cannot clone it", file=sys.stderr)
     unknown = set(settings.recipes) - {recipe.name for recipe in recipe_source.recipes()}
@@ -109,18 +106,6 @@ def main(settings: Config) -> None:
             path = settings.out / f"{recipe.name}.ipynb"
             nbformat.write(notebook(recipe, repository), path)
             print(path)
-
-
-def repository_url() -> str:
-    """Where the repository can be cloned from, as far as it is known; a placeholder that says so otherwise."""
-    metadata = configparser.ConfigParser()
-    metadata.read(ROOT / "setup.cfg", encoding="utf-8")
-    origin = subprocess.run(["git", "remote", "get-url", "origin"], cwd=ROOT, capture_output=True, text=True).stdout
-    for url in (metadata.get("metadata", "url", fallback=""), origin.strip()):
-        if url.startswith(("https://", "http://")):
-            parts = urllib.parse.urlsplit(url)  # without a name and a token: notebooks are given away
-            return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return PLACEHOLDER
 
 
 def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "") -> nbformat.NotebookNode:

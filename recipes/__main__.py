@@ -1,8 +1,16 @@
-"""`python -m recipes`: the list of recipes, and the commands for finished runs."""
+"""`python -m recipes`, installed as `keras-recipes`: run a recipe, or do something with a finished run."""
 
 import pathlib
 
 from common.commands import main
 
+RECIPES = pathlib.Path(__file__).parent
+
+
+def command() -> None:
+    """Run the installed command."""
+    main.main("keras-recipes", RECIPES)
+
+
 if __name__ == "__main__":
-    main.main("python -m recipes", pathlib.Path(__file__).parent)
+    main.main("python -m recipes", RECIPES)

@@ -1,11 +1,13 @@
 """A recipe as a project of its own: `train.py`, the modules that it needs as a package, a README and a test.
 
-What is copied is this repository's source, with the names changed; nothing is generated but the README, the test, the
-start of the package's commands and the settings of tools, which have templates in `templates/project/`.
+A copy contains the source of this repository with the names changed. Only the README, the test, the start of the
+package's commands and the settings of tools are made from templates, in `templates/project/`.
 
-The modules are those that the recipe and the commands that come with it import, also inside functions, and those that
-these import, and so on. A module's constant FILES names what it needs besides Python: a tuple of paths, beside the
-module or from the root of the repository; a folder stands for all in it. Sources are read for this and not imported.
+`copy` follows imports, also those inside functions, from the recipe and the commands that come with it. A module's
+constant FILES names what it needs besides Python. It is a tuple of paths, beside the module or from the root of the
+repository; a folder stands for everything in it. Sources are read for this, and none is imported.
+
+A thin copy has no package of its own. Its `train.py` imports `common` from the installed package.
 """
 
 import ast
@@ -15,11 +17,13 @@ import importlib.util
 import keyword
 import pathlib
 import re
+import subprocess
 import sys
 import sysconfig
 import textwrap
+import urllib.parse
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
 import jinja2
 import tyro
@@ -28,14 +32,15 @@ from common import errors, files, flags
 from common.commands import main
 
 FILES = ("templates/project",)
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+CODE = pathlib.Path(__file__).resolve().parents[2]  # the folder of the packages
 TEMPLATES = pathlib.Path(__file__).resolve().parent / FILES[0]
 PACKAGES = ("common", "recipes")
 COMMANDS = ("cache", "predict", "report")  # come with every recipe
 TAKEN = {"train", "tests", "data", "runs", "recipes", "common", "photos", "clips", "lesions", "contracts"}
 MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose package has another name
-EXTRA = r"pip install -e '\.\[(\w+)\]'"
-# Settings with which a recipe that has them is through its demo in no time: for the test.
+EXTRA = r"pip install 'keras-recipes\[(\w+)\]'"
+PREPARE = r"`(data/\w+/prepare\.py)`"  # a script that makes the data, as a docstring names it
+# With these settings the test finishes the demo quickly; a recipe takes those that it has.
 SHORT = {
     "epochs": 1,
     "fine_tuning_epochs": 1,
@@ -44,17 +49,24 @@ SHORT = {
     "samples": 2,
     "sample_tokens": 10,
 }
-# Where a template's result goes, if not by its own name.
-TARGETS = {"gitignore": ".gitignore", "test_train.py": "tests/test_train.py", "__main__.py": "{package}/__main__.py"}
+# Template → where its result goes in a copy. A thin copy's test lies beside train.py, which pytest then finds.
+TARGETS = {
+    "NOTICE": "NOTICE", "README.md": "README.md", "__main__.py": "{package}/__main__.py", "gitignore": ".gitignore",
+    "pyproject.toml": "pyproject.toml", "requirements.txt": "requirements.txt", "test_train.py": "tests/test_train.py",
+}  # fmt: skip
+THIN_TARGETS = {
+    "README.md": "README.md", "gitignore": ".gitignore", "requirements.txt": "requirements.txt",
+    "test_train.py": "test_train.py",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Project:
-    """What a copy consists of.
+    """The files of a copy.
 
     Attributes:
         recipe: name of the recipe that becomes train.py.
-        package: name of the package.
+        package: name of the package that has the commands; `recipes` in a thin copy.
         files: path in the project → its content.
     """
 
@@ -63,7 +75,7 @@ class Project:
     files: dict[pathlib.PurePosixPath, bytes]
 
     def listing(self) -> str:
-        """A line for each file: lines or bytes, and its path; the last line sums up the Python."""
+        """Return a line for each file with its size and path, and a last line that counts the Python."""
         lines = []
         for path, content in sorted(self.files.items()):
             is_text = path.suffix not in (".h5", ".png", ".npz")
@@ -72,7 +84,7 @@ class Project:
         return "\n".join([*lines, "{} Python modules with {:,} lines".format(*self.size())])
 
     def size(self) -> tuple[int, int]:
-        """How many Python modules there are that are not empty, and how many lines they have."""
+        """Return the number of Python modules that are not empty, and of their lines."""
         lengths = [len(content.splitlines()) for path, content in self.files.items() if path.suffix == ".py"]
         return sum(map(bool, lengths)), sum(lengths)
 
@@ -83,74 +95,86 @@ def command(
     /,
     name: str | None = None,
     with_: Annotated[tuple[str, ...], tyro.conf.arg(name="with", metavar="COMMAND…")] = (),
+    thin: bool = False,
     dry_run: bool = False,
 ) -> int:
-    """Writes a recipe as a new project: train.py, the modules that it needs, requirements, a README and a test.
+    """Write a recipe as a new project: train.py, the modules that it needs, requirements, a README and a test.
 
     Args:
         recipe: its name, as `python -m recipes` lists it.
-        folder: where to; it must not exist yet, or be empty.
+        folder: where to write it; it must not exist yet, or be empty.
         name: of the project's package; default: the folder's name, with _ for -.
-        with_: commands to come with it, such as export serve, besides cache, predict, report and those that the
+        with_: further commands, such as export serve. Every copy has cache, predict, report and those that the
             recipe's description names.
+        thin: write train.py, its test and a README only; the modules stay those of the installed package.
         dry_run: list the files and write nothing.
     """
+    if thin and name:
+        raise errors.UserError("--thin makes no package that could be named; remove --name")
+    if thin and with_:
+        raise errors.UserError("--thin leaves you all commands of the installed package; remove --with")
+    project = plan_thin(recipe, folder) if thin else plan(recipe, folder, name, with_)
     if dry_run:
-        print(plan(recipe, folder, name, with_).listing())
+        print(project.listing())
         return 0
-    copied = copy(recipe, folder, name, with_)
-    print(f"{len(copied.files)} files; README.md there says how to go on", file=sys.stderr)
+    write(project, folder)
+    print(f"{len(project.files)} files; README.md there says how to go on", file=sys.stderr)
     print(folder)
     return 0
 
 
 def copy(recipe: str, destination: pathlib.Path, package: str | None = None, commands: Iterable[str] = ()) -> Project:
-    """Writes a recipe as a new project, all of it or nothing.
+    """Write a recipe as a new project, all of it or nothing, and return what was written.
 
     Args:
         recipe: name of a file in recipes/, without `.py`.
         destination: a folder that does not exist yet or is empty.
         package: name of the package; default: the folder's name, with _ for -.
-        commands: further ones that come with it.
+        commands: further commands that come with it.
 
     Raises:
-        UserError: an unknown recipe or command, a name that Python cannot import, a folder with something in it.
+        UserError: the recipe or a command is unknown, Python cannot import the name, or the folder is not empty.
     """
     project = plan(recipe, destination, package, commands)
+    write(project, destination)
+    return project
+
+
+def write(project: Project, destination: pathlib.Path) -> None:
+    """Write a project, all of it or nothing.
+
+    Raises:
+        UserError: the folder is not empty, or cannot be written.
+    """
     destination = destination.expanduser().resolve()
     if destination.is_dir() and any(destination.iterdir()):
         raise errors.UserError(f"{destination} is not empty; name another folder")
 
-    def write(folder: pathlib.Path) -> None:
+    def write_files(folder: pathlib.Path) -> None:
         for path, content in project.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
 
-    files.complete_folder(destination, lambda folder: False, write, "a new project")
-    return project
+    files.complete_folder(destination, lambda folder: False, write_files, "a new project")
 
 
 def plan(recipe: str, destination: pathlib.Path, package: str | None = None, commands: Iterable[str] = ()) -> Project:
-    """What `copy` would write.
+    """Return what `copy` would write.
 
     Raises:
-        UserError: as for `copy`, but for the folder.
+        UserError: as for `copy`, except that the folder may have something in it.
     """
-    names = sorted(path.stem for path in (ROOT / "recipes").glob("[!_]*.py"))
-    if recipe not in names:
-        hint = flags.suggestion(recipe, names) or f"; there are {', '.join(names)}"
-        raise errors.UserError(f"unknown recipe {recipe}{hint}")
+    source = _source(recipe)
     package = _checked(package or destination.expanduser().resolve().name.replace("-", "_"))
 
-    source = _file(f"recipes.{recipe}")
     docstring = ast.get_docstring(_parsed(source)) or ""
     commands = _commands(docstring, commands)
-    prepare = [ROOT / name for name in re.findall(r"`(data/\w+/prepare\.py)`", docstring)]
+    prepare = [files.ROOT / name for name in re.findall(PREPARE, docstring)]
     sources = reached([source, *prepare, *(_file(f"common.commands.{name}") for name in ("main", *commands))])
     rename = Renaming(recipe, package)
 
     def place(path: pathlib.Path) -> pathlib.PurePosixPath:
-        room, *rest = path.relative_to(ROOT).parts
+        room, *rest = path.relative_to(files.ROOT if path.is_relative_to(files.ROOT) else CODE).parts
         if path == source:
             return pathlib.PurePosixPath("train.py")
         return pathlib.PurePosixPath(*{"common": [package], "recipes": [package, room]}.get(room, [room]), *rest)
@@ -161,20 +185,57 @@ def plan(recipe: str, destination: pathlib.Path, package: str | None = None, com
     found |= {room / "__init__.py": "" for room in rooms}
     content = {path: text.encode() for path, text in found.items()}
     for path in (each for module in sources if module not in prepare for each in needed_files(module)):
-        is_ours = path.is_relative_to(ROOT / "common")  # a template may name us, data does not
+        is_ours = place(path).parts[0] == package  # a template may name us, data does not
         content[place(path)] = rename(path.read_text(encoding="utf-8")).encode() if is_ours else path.read_bytes()
 
-    content[pathlib.PurePosixPath("LICENSE")] = (ROOT / "LICENSE").read_bytes()
-    view = _view(source, package, commands, rename(docstring), found)
-    content |= _rendered(view | {"requirements": _requirements(sources, docstring)})
-    return Project(recipe, package, content)
+    content[pathlib.PurePosixPath("LICENSE")] = (files.ROOT / "LICENSE").read_bytes()
+    modules = {
+        path: line for path, text in sorted(found.items()) if path.suffix == ".py" and (line := _first_line(text))
+    }
+    view = _view(source, package, commands, rename(docstring))
+    view |= {"modules": modules, "requirements": _requirements(sources, docstring), "thin": False}
+    return Project(recipe, package, content | _rendered(view, TARGETS))
+
+
+def plan_thin(recipe: str, destination: pathlib.Path) -> Project:
+    """Return what `copy --thin` would write: a project that imports the installed package.
+
+    Raises:
+        UserError: the recipe is unknown.
+    """
+    source = _source(recipe)
+    rename = Renaming(recipe)
+    train = rename(source.read_text(encoding="utf-8"))
+    docstring = ast.get_docstring(ast.parse(train)) or ""
+    extras = re.findall(EXTRA, docstring)
+    address = repository_url()
+    view = _view(source, "recipes", main.names(), docstring) | {
+        "name": _title(destination.expanduser().resolve().name), "thin": True, "address": address,
+        "extras": f"[{','.join(extras)}]" if extras else "", "prepares": bool(re.search(PREPARE, docstring)),
+        "requirements": [_own_requirement(extras, address), *_test_requirements()],
+    }  # fmt: skip
+    content = {pathlib.PurePosixPath("train.py"): train.encode()}
+    return Project(recipe, "recipes", content | _rendered(view, THIN_TARGETS))
+
+
+def _source(recipe: str) -> pathlib.Path:
+    """Return the file of a recipe.
+
+    Raises:
+        UserError: the recipe is unknown.
+    """
+    names = sorted(path.stem for path in (CODE / "recipes").glob("[!_]*.py"))
+    if recipe not in names:
+        hint = flags.suggestion(recipe, names) or f"; there are {', '.join(names)}"
+        raise errors.UserError(f"unknown recipe {recipe}{hint}")
+    return _file(f"recipes.{recipe}")
 
 
 def _commands(docstring: str, asked: Iterable[str]) -> list[str]:
-    """The commands that come with a recipe: those of all, those that its docstring names, and those that are asked for.
+    """Return the commands that come with a recipe: those of all, those in its docstring, and those that are asked for.
 
     Raises:
-        UserError: an unknown one is asked for.
+        UserError: a command that is asked for is unknown.
     """
     known = [name for name in main.names() if name != pathlib.Path(__file__).stem]  # a copy is not copied again
     for name in asked:
@@ -182,28 +243,32 @@ def _commands(docstring: str, asked: Iterable[str]) -> list[str]:
             hint = flags.suggestion(name, known) or f"; there are {', '.join(known)}"
             raise errors.UserError(f"--with {name}: no such command{hint}")
     wanted = {*COMMANDS, *asked, *re.findall(r"\bpython -m recipes (\w+)", docstring)}
-    if "generate" in wanted and "predict" not in asked:  # a recipe that writes answers nothing
+    if "generate" in wanted and "predict" not in asked:  # a recipe that writes texts predicts no class
         wanted.discard("predict")
     return [name for name in known if name in wanted]
 
 
 def _checked(name: str) -> str:
-    """The name of a package, refused where Python could not import it or would import something else."""
+    """Return the name of a package, or refuse one that Python could not import or that names something else.
+
+    Raises:
+        UserError: says why, and what to do.
+    """
     if not name.isascii() or not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
         raise errors.UserError(
-            f"{name!r} is no name for a package (lower-case letters, digits and _, no digit first): "
+            f"{name!r} is not a valid name for a package (lower-case letters, digits and _, no digit first): "
             "choose another folder, or give --name"
         )
     if name in TAKEN or name in _names_of_extras() or _is_installed(name):
         raise errors.UserError(
-            f"{name!r} is the name of a folder or file of the project, or of something that Python imports already: "
-            "give --name another"
+            f"{name!r} is already the name of a folder or file of the project, or of an installed module: "
+            "choose another --name"
         )
     return name
 
 
 def _is_installed(name: str) -> bool:
-    """Whether Python has a module of that name; a folder somewhere, such as that of the project, is none."""
+    """Return whether Python has a module with that name; a folder outside the installed packages does not count."""
     found = importlib.util.find_spec(name)
     if found is None or found.origin:
         return found is not None
@@ -213,7 +278,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _names_of_extras() -> set[str]:
-    """The modules of the optional packages, which need not be installed yet."""
+    """Return the names of the optional packages' modules; the packages need not be installed."""
     return {name.replace("-", "_") for lines in _extras().values() for name in _names(lines).split()}
 
 
@@ -225,12 +290,12 @@ def _parsed(path: pathlib.Path) -> ast.Module:
 
 
 def _file(module: str) -> pathlib.Path:
-    """The file of a module with that name."""
-    return ROOT / f"{module.replace('.', '/')}.py"
+    """Return the file of the module with that name."""
+    return CODE / f"{module.replace('.', '/')}.py"
 
 
 def imported(path: pathlib.Path) -> set[pathlib.Path]:
-    """The files of this repository that a file imports, at its top or inside functions."""
+    """Return the files of this repository that a file imports, at its top or inside functions."""
     names: set[str] = set()
     for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
@@ -241,8 +306,8 @@ def imported(path: pathlib.Path) -> set[pathlib.Path]:
 
 
 def reached(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-    """These files, those that they import, those that these import, and so on."""
-    waiting, found = set(paths), set()
+    """Return these files, those that they import, those that these import, and so on."""
+    waiting, found = set(paths), set[pathlib.Path]()
     while waiting:
         path = waiting.pop()
         found.add(path)
@@ -251,18 +316,18 @@ def reached(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
 
 
 def needed_files(path: pathlib.Path) -> list[pathlib.Path]:
-    """The files that a module names in FILES, those of a folder one by one."""
+    """Return the files that a module names in FILES; a folder gives all files in it."""
     for node in _parsed(path).body:
         if isinstance(node, ast.Assign) and any(ast.unparse(target) == "FILES" for target in node.targets):
             named = ast.literal_eval(node.value)
-            places = [beside if (beside := path.parent / name).exists() else ROOT / name for name in named]
+            places = [beside if (beside := path.parent / name).exists() else files.ROOT / name for name in named]
             inside = ([file for file in sorted(one.rglob("*")) if file.is_file()] or [one] for one in places)
-            return [file for files in inside for file in files]
+            return [file for folder in inside for file in folder]
     return []
 
 
 def fields(path: pathlib.Path, name: str = "Config") -> set[str]:
-    """The fields of a dataclass in a file, with those of its bases wherever in this repository they stand."""
+    """Return the fields of a dataclass in a file and of its bases, which may be in other files of this repository."""
     tree = _parsed(path)
     node = next((each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name), None)
     if node is None:
@@ -280,8 +345,8 @@ def fields(path: pathlib.Path, name: str = "Config") -> set[str]:
 
 
 def _requirements(sources: list[pathlib.Path], docstring: str) -> list[str]:
-    """The lines of requirements.txt for what these files import and for the test, and the extras that are told of."""
-    imported = {"pytest", "tensorflow", "keras"}
+    """Return the requirements of what these files import, of the test, and of the extras in the docstring."""
+    imported = {"tensorflow", "keras"}
     for path in sources:
         for node in ast.walk(_parsed(path)):
             if isinstance(node, ast.Import):
@@ -289,24 +354,62 @@ def _requirements(sources: list[pathlib.Path], docstring: str) -> list[str]:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
     wanted = {MODULES.get(module, module.replace("_", "-")) for module in imported}
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = (files.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = [line for line in lines if (found := re.match(r"[\w-]+", line)) and found[0] in wanted]
-    return required + told_extras(docstring)
+    return required + _test_requirements() + told_extras(docstring)
+
+
+def _test_requirements() -> list[str]:
+    """Return the requirements of a project's test."""
+    return [line for line in _extras()["tests"] if re.match(r"pytest\b(?!-)", line)]
 
 
 def told_extras(docstring: str) -> list[str]:
-    """The requirements of the optional extras that a recipe's docstring tells to install."""
+    """Return the requirements of the optional extras that a recipe's docstring tells to install."""
     return [line for name in re.findall(EXTRA, docstring) for line in _extras()[name]]
 
 
-class Renaming:
-    """Changes in a text the names of this repository into those of the project."""
+def _own_requirement(extras: list[str], address: str) -> str:
+    """Return the line of requirements.txt for this package: its address, or its version if no address is known."""
+    name = f"keras-recipes[{','.join(extras)}]" if extras else "keras-recipes"
+    return f"{name} @ git+{address}" if address else f"{name}~={_settings()['metadata']['version']}"
 
-    def __init__(self, recipe: str, package: str):
+
+def repository_url() -> str:
+    """Return where the repository can be cloned from, or nothing if that is not known.
+
+    The `url` in setup.cfg comes first, then the checkout's `origin`. A name and a token in the address are left out.
+    """
+    urls = [_settings().get("metadata", "url", fallback="")]
+    if (files.ROOT / ".git").exists():  # git would also answer for a repository around an installed package
+        command = ["git", "remote", "get-url", "origin"]
+        urls += [subprocess.run(command, cwd=files.ROOT, capture_output=True, text=True).stdout.strip()]
+    for url in urls:
+        if url.startswith(("https://", "http://")):
+            parts = urllib.parse.urlsplit(url)
+            return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return ""
+
+
+class Renaming:
+    """Replaces the names of this repository in a text by those of the project.
+
+    Args:
+        recipe: the recipe that becomes train.py.
+        package: the project's package; None for a thin copy, which keeps the names of the installed packages.
+    """
+
+    def __init__(self, recipe: str, package: str | None = None):
         self.rules: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
             (rf"\bfrom recipes import {recipe}\b(?!,)", f"import train as {recipe}"),
-            (r"\bfrom recipes import\b", f"from {package}.recipes import"),
             (rf"\brecipes/{recipe}\.py\b", "train.py"),
+            (r" ?\(`python benchmarks/[^`]*`\)", ""),
+        ]
+        if package is None:
+            return
+        self.rules += [
+            (EXTRA, lambda found: f"pip install {_names(_extras()[found[1]])}"),
+            (r"\bfrom recipes import\b", f"from {package}.recipes import"),
             (r"\brecipes/(\w+\.py)\b", rf"{package}/recipes/\1"),
             (r"\bpython -m recipes\b", f"python -m {package}"),
             (r"(?<=`)recipes\.(?=\w)", f"{package}.recipes."),
@@ -316,8 +419,6 @@ class Renaming:
             (r"(?<=\(after )common(?=,)", package),
             (r"\bkeras_recipes\b", package),
             (r"\bkeras-recipes\b", package.replace("_", "-")),
-            (r" ?\(`python benchmarks/[^`]*`\)", ""),
-            (EXTRA, lambda found: f"pip install {_names(_extras()[found[1]])}"),
         ]
 
     def __call__(self, text: str) -> str:
@@ -327,52 +428,60 @@ class Renaming:
 
 
 def _extras() -> dict[str, list[str]]:
-    """Optional extra → its requirements."""
+    """Return optional extra → its requirements."""
+    return {name: lines.split() for name, lines in _settings()["options.extras_require"].items()}
+
+
+def _settings() -> configparser.ConfigParser:
+    """Return what is in setup.cfg."""
     settings = configparser.ConfigParser()
-    settings.read(ROOT / "setup.cfg", encoding="utf-8")
-    return {name: lines.split() for name, lines in settings["options.extras_require"].items()}
+    settings.read(files.ROOT / "setup.cfg", encoding="utf-8")
+    return settings
 
 
 def _names(requirements: list[str]) -> str:
+    """Return the names of packages without their versions, with spaces between them."""
     return " ".join(re.sub(r"[^\w-].*", "", line) for line in requirements)
 
 
-def _view(source: pathlib.Path, package: str, commands: list[str], docstring: str, found: dict) -> dict:
-    """What the templates are filled with: facts that stand in the sources, never a recipe's name."""
+def _view(source: pathlib.Path, package: str, commands: list[str], docstring: str) -> dict[str, Any]:
+    """Return what the templates are filled with: facts from the sources, never a recipe's name."""
     title, parts = sections(docstring)
     modules = reached([source])  # those of the recipe alone: a command may bring others
     settings = fields(source)
     return {
-        "recipe": source.stem, "package": package, "name": package.replace("_", " ").capitalize(), "title": title,
+        "recipe": source.stem, "package": package, "name": _title(package), "title": title,
         "parts": parts, "commands": commands,
         "compares": _file("common.compare.trials") in modules,
         "clips": _file("common.media.clips") in modules,
         "texts": _file("common.models.language_model") in modules,
         "writes": _file("common.models.generation") in modules,
         "short": [f"{name}={value}" for name, value in SHORT.items() if name in settings],
-        "modules": {path: line for path, text in sorted(found.items()) if path.suffix == ".py"
-                    and (line := _first_line(text))},
     }  # fmt: skip
 
 
-def _rendered(view: dict) -> dict[pathlib.PurePosixPath, bytes]:
-    """What templates make: README, test, the start of the commands, requirements and the settings of tools."""
+def _title(name: str) -> str:
+    """Return the name of a folder or package as a title."""
+    return re.sub("[-_]", " ", name).capitalize()
+
+
+def _rendered(view: dict[str, Any], targets: dict[str, str]) -> dict[pathlib.PurePosixPath, bytes]:
+    """Return path in the project → content of what templates make from a view."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     rendered = {}
-    for template in sorted(TEMPLATES.glob("*.jinja")):
-        target = TARGETS.get(template.stem, template.stem).format(**view)
-        content = environment.get_template(template.name).render(view)
-        rendered[pathlib.PurePosixPath(target)] = content.encode()
+    for name, target in targets.items():
+        content = environment.get_template(f"{name}.jinja").render(view)
+        rendered[pathlib.PurePosixPath(target.format(**view))] = content.encode()
     return rendered
 
 
 def sections(docstring: str) -> tuple[str, dict[str, str]]:
-    """A recipe's docstring as its first line and its named parts, `When to use it`, `Data`, `Command`, `Expected`.
+    """Split a recipe's docstring into its first line and its parts in Markdown.
 
-    What has no name, between `Command` and `Expected`, is `About`. Each part is Markdown.
+    The parts are `When to use it`, `Data`, `Command` and `Expected`. What has no name, after the commands, is `About`.
     """
     title, *paragraphs = re.split(r"\n\s*\n", textwrap.dedent(docstring).strip())
     parts: dict[str, str] = {}
@@ -391,4 +500,5 @@ def sections(docstring: str) -> tuple[str, dict[str, str]]:
 
 
 def _first_line(code: str) -> str:
+    """Return the first paragraph of a module's docstring as one line."""
     return " ".join((ast.get_docstring(ast.parse(code)) or "").split("\n\n")[0].split())

@@ -154,7 +154,9 @@ def _check_installed(variants: list[exported_model.Variant]) -> None:
     for name in dict.fromkeys(variant.format for variant in variants):
         missing = [package for package in PACKAGES.get(name, ()) if importlib.util.find_spec(package) is None]
         if missing:
-            raise errors.UserError(f"--format {name} needs {' and '.join(missing)}: pip install -e '.[export]'")
+            raise errors.UserError(
+                f"--format {name} needs {' and '.join(missing)}: pip install 'keras-recipes[export]'"
+            )
 
 
 # The photos ---------------------------------------------------------------------------------------------------

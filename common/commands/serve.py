@@ -247,7 +247,7 @@ def serve(run: pathlib.Path, port: int = 0, host: str = "127.0.0.1", max_megabyt
         import starlette  # noqa: F401
         import uvicorn
     except ImportError as error:
-        raise errors.UserError(f"serve needs {error.name}: pip install -e '.[serve]'") from error
+        raise errors.UserError(f"serve needs {error.name}: pip install 'keras-recipes[serve]'") from error
     local = host in LOCAL
     with listening(host, port) as listener:
         answerer = Answerer(run)

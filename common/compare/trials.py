@@ -394,7 +394,7 @@ def _connected(address: str) -> Any:
     try:
         import ray
     except ImportError:
-        raise errors.UserError("--ray needs Ray: pip install -e '.[ray]'") from None
+        raise errors.UserError("--ray needs Ray: pip install 'keras-recipes[ray]'") from None
     known = os.environ.get("RAY_ADDRESS", "") if address == "auto" else address
     host, _, port = known.rpartition(":")
     try:

@@ -19,7 +19,7 @@ from typing import Any
 from common import files
 
 FILES = ("data/demo/text/gpt2_narrow", "templates")
-PRESET = pathlib.Path(__file__).resolve().parents[2] / FILES[0]
+PRESET = files.ROOT / FILES[0]
 CONTRACT_TYPES = ("employment", "lease", "licence", "loan", "nda", "supply")
 CONTRACTS = 16  # of each type
 REFILED = 2  # of each type, filed again by another company with hardly a word changed

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import pathlib
 from typing import Any
 
 import keras
 
+from common import files
 from common.demo import drawn_photos
 
 FILES = ("data/demo/vgg16_narrow.weights.h5",)
-WEIGHTS_PATH = pathlib.Path(__file__).resolve().parents[2] / FILES[0]
+WEIGHTS_PATH = files.ROOT / FILES[0]
 
 
 BLOCKS = ((2, 16), (2, 32), (3, 64), (3, 80), (3, 80))  # (convolutions, filters); VGG16 has 64 to 512.

@@ -1,6 +1,6 @@
 """Causal language models of KerasHub: loaded by preset, and cut in two.
 
-KerasHub and its packages are an extra (`pip install -e '.[text]'`), imported only where a model is loaded.
+KerasHub and its packages are an extra (`pip install 'keras-recipes[text]'`), imported only where a model is loaded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tensorflow as tf
 from common import errors
 from common.demo import drawn_texts
 
-INSTALL = "texts need further packages: pip install -e '.[text]'"
+INSTALL = "texts need further packages: pip install 'keras-recipes[text]'"
 
 
 def keras_hub() -> types.ModuleType:

@@ -40,5 +40,11 @@ def versions() -> dict[str, str]:
 
 
 def command() -> str:
-    """Return the command line that started this process, quoted for a shell."""
-    return shlex.join(["python", *sys.argv])
+    """Return the command line that started this process, as one would type it."""
+    program, *arguments = sys.argv
+    path = pathlib.Path(program)
+    if path.name == "__main__.py":
+        return shlex.join(["python", "-m", path.parent.name, *arguments])
+    if path.suffix == ".py" or program.startswith("-"):
+        return shlex.join(["python", program, *arguments])
+    return shlex.join([path.name, *arguments])  # an installed command

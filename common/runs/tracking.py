@@ -33,7 +33,7 @@ def check(tensorboard: bool, mlflow: str | None) -> None:
     """
     for name, wanted in (("tensorboard", tensorboard), ("mlflow", mlflow)):
         if wanted and not importlib.util.find_spec(name):
-            raise errors.UserError(f"--{name} needs an extra package: pip install -e '.[track]'")
+            raise errors.UserError(f"--{name} needs an extra package: pip install 'keras-recipes[track]'")
     try:
         address = urllib.parse.urlsplit(mlflow or "")
         has_password = bool(address.password)

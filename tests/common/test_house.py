@@ -87,3 +87,5 @@ def test_every_room_stands_in_the_layers():
     rooms = {path.name for path in (ROOT / "common").iterdir() if (path / "__init__.py").is_file()}
     assert sorted(layers) == sorted(["recipes", *(f"common.{name}" for name in rooms | modules(ROOT / "common"))])
     assert all((ROOT / "common" / room / "__init__.py").read_text() == "" for room in rooms)
+    packages = {"common", "recipes", "common.root", *(f"common.{room}" for room in rooms)}
+    assert sorted(settings["options"]["packages"].split()) == sorted(packages)

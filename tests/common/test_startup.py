@@ -47,6 +47,9 @@ ANSWERS = [
     ("recipes/linear_probe.py", "--classifer", "x"),
     ("recipes/gradual_unfreezing.py", "--resume", "/nowhere"),
     ("-m", "recipes"),
+    ("-m", "recipes", "feature_extraction", "--help"),
+    ("-m", "recipes", "feature_extraction", "--epoch", "3"),
+    ("-m", "recipes", "compare_strategies", "--data", "/nowhere"),
     *(("-m", "recipes", name, "--help") for name in main.names()),
     ("-m", "recipes", "predict", "/nowhere", "x.jpg"),
     ("-m", "recipes", "report", "/nowhere"),
@@ -67,11 +70,27 @@ def test_help_and_mistakes_are_answered_before_anything_heavy_is_loaded(argument
     assert "argparse" in loaded and not {"tensorflow.python", "keras.src", "sklearn", "matplotlib"} & set(loaded)
 
 
+def test_the_installed_command_answers_as_quickly(tmp_path):
+    """As the script that pip writes for it calls it."""
+    script = tmp_path / "keras-recipes"
+    script.write_text("import sys\nfrom recipes.__main__ import command\nif __name__ == '__main__':\n    command()\n")
+    for arguments, said in (
+        ([], "keras-recipes NAME --help"), (["linear_probe", "--help"], "keras-recipes linear_probe --data photos/"),
+        (["linear_probe", "--data", "/nowhere"], "/nowhere"), (["copy", "--help"], "keras-recipes copy"),
+    ):  # fmt: skip
+        ended = subprocess.run(
+            [sys.executable, "-X", "importtime", str(script), *arguments], cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert ended.returncode in (0, 2) and said in " ".join((ended.stdout + ended.stderr).split())
+        assert "tensorflow.python" not in ended.stderr and "keras.src" not in ended.stderr
+
+
 def test_what_waits_is_loaded_once_and_whole():
     """In a program of ours; two threads that need a module first at once both have it."""
     code = """
 import sys, threading, types
-sys.modules["__main__"].__file__ = "recipes/x.py"
+sys.modules["__main__"].__file__ = "recipes/linear_probe.py"
 from common import startup
 import keras
 from common import words

@@ -9,7 +9,7 @@ import markdown_it
 import recipe_source
 
 ROOT = recipe_source.ROOT
-PROGRAM = re.compile(r"(?:\$ )?(?:\w+=\S* )*(?:\.venv/bin/)?(?:python3?|pip|make)(?: |$)")
+PROGRAM = re.compile(r"(?:\$ )?(?:\w+=\S* )*(?:\.venv/bin/)?(?:python3?|pip|make|keras-recipes)(?: |$)")
 SHELL = ("", "sh", "bash", "shell", "console")
 
 

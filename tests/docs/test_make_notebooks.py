@@ -2,7 +2,6 @@
 
 import ast
 import os
-import subprocess
 
 import pytest
 import recipe_source
@@ -66,18 +65,12 @@ def test_the_same_source_makes_the_same_file(tmp_path, capsys):
 
 
 def test_what_colab_clones_is_known_or_a_placeholder(monkeypatch, tmp_path):
-    monkeypatch.setattr(make_notebooks, "ROOT", tmp_path)
-    assert make_notebooks.repository_url() == make_notebooks.PLACEHOLDER
-    (tmp_path / "setup.cfg").write_text("[metadata]\nurl = https://example.org/known\n")
-    assert make_notebooks.repository_url() == "https://example.org/known"
-
-
-def test_what_colab_clones_holds_no_token(monkeypatch, tmp_path):
-    monkeypatch.setattr(make_notebooks, "ROOT", tmp_path)
-    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
-    origin = "https://me:secret@example.org/me/recipes.git"
-    subprocess.run(["git", "remote", "add", "origin", origin], cwd=tmp_path, check=True)
-    assert make_notebooks.repository_url() == "https://example.org/me/recipes.git"
+    for url in ("", "https://example.org/known"):
+        monkeypatch.setattr(make_notebooks.copy, "repository_url", lambda url=url: url)
+        make_notebooks.main(make_notebooks.Config(recipes=("linear_probe",), out=tmp_path))
+        assert (
+            f'repository = \\"{url or make_notebooks.PLACEHOLDER}\\"' in (tmp_path / "linear_probe.ipynb").read_text()
+        )
 
 
 def test_the_first_cell_installs_what_the_recipe_needs():

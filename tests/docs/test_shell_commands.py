@@ -15,7 +15,7 @@ import pytest
 import tyro
 from PIL import Image
 
-from common import errors, flags
+from common import errors, flags, startup
 from common.commands import main as commands
 
 ROOT = markdown_commands.ROOT
@@ -47,6 +47,8 @@ def assert_accepted(command, folder, monkeypatch):
         check_make(command, arguments, folder)
     elif program == "pip":
         check_pip(arguments)
+    elif program == "keras-recipes":
+        parse_command(arguments, monkeypatch)
     elif arguments and arguments[0] == "-m":
         assert importlib.util.find_spec(arguments[1]), f"no module {arguments[1]}"
         if arguments[1] == "recipes":
@@ -70,12 +72,12 @@ def check_pip(arguments):
     settings.read(ROOT / "setup.cfg")
     for flag, value in zip(arguments, arguments[1:], strict=False):
         assert flag != "-r" or (ROOT / value).is_file(), value
-    for extra in re.findall(r"\.\[([\w,-]+)\]", " ".join(arguments)):
+    for extra in re.findall(r"(?:\.|keras-recipes)\[([\w,-]+)\]", " ".join(arguments)):
         assert set(extra.split(",")) <= set(settings["options.extras_require"]), extra
 
 
 def parse_command(arguments, monkeypatch):
-    """Parses what stands behind `python -m recipes`, with the commands that it knows, and calls none of them."""
+    """Parses what follows `python -m recipes`, with the commands and recipes that it knows, and calls none of them."""
     if not arguments:
         return
     if len(arguments) == 1:  # a command that is only named: it is there
@@ -85,7 +87,12 @@ def parse_command(arguments, monkeypatch):
     def parse_only(function, arguments, program):
         return call(uncalled(function), arguments, program)
 
+    def parse_recipe(config_class, run, description, arguments, program):
+        flags.parse(config_class, arguments, description, program)
+        sys.exit()
+
     monkeypatch.setattr(flags, "call", parse_only)
+    monkeypatch.setattr(startup, "main", parse_recipe)
     monkeypatch.setattr(sys, "argv", ["recipes", *arguments])
     with pytest.raises(SystemExit) as ended:
         commands.main("python -m recipes", ROOT / "recipes")
@@ -132,6 +139,9 @@ def test_what_is_wrong_is_found(tmp_path, monkeypatch):
         ("python data/demo/prepare.py --sed 3", AssertionError),
         ("python -m recipes predikt runs/x photo.jpg", AssertionError),
         ("python -m recipes cache --cleared", AssertionError),
+        ("python -m recipes feature_extraction --epoch 3", AssertionError),
+        ("keras-recipes feature_extracting", AssertionError),
+        ("pip install 'keras-recipes[rays]'", AssertionError),
         ("python -m recipees", AssertionError),
         ("make demmo", AssertionError),
         ("pip install -r requirement.txt", AssertionError),
@@ -151,7 +161,7 @@ def test_commands_are_found_where_people_see_them():
         "recipes/linear_probe.py",
     } <= places  # fmt: skip
     texts = {command.text for command in COMMANDS}
-    assert "make demo" in texts  # in a block
+    assert "make demo" in texts and "keras-recipes feature_extraction --data photos/" in texts  # in a block
     assert "python recipes/feature_extraction.py --data tfds:tf_flowers" in texts  # in a table
     wrapped = "python benchmarks/frozen_prefix.py --ways documentation guide pytorch ours --epochs 1 5 10 30"
     assert any(text.startswith(wrapped) for text in texts)  # over two lines

@@ -251,7 +251,9 @@ def test_mistakes_are_one_line(vgg_run, tmp_path, monkeypatch):
     with pytest.raises(errors.UserError, match="give a run's directory"):
         export.export(vgg_run / "model.keras", ["onnx"])
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(errors.UserError, match=r"--format litert needs ai_edge_litert: pip install -e '.\[export\]'"):
+    with pytest.raises(
+        errors.UserError, match=r"--format litert needs ai_edge_litert: pip install 'keras-recipes\[export\]'"
+    ):
         export.export(vgg_run, ["litert"])
 
 

@@ -51,7 +51,29 @@ def test_the_list_has_every_recipe_and_command_with_a_line(arguments, monkeypatc
 
 def test_a_copied_project_lists_its_commands_alone(monkeypatch, capsys):
     told(monkeypatch, recipes=None)
-    assert "recipes (" not in capsys.readouterr().out
+    assert "recipes:" not in capsys.readouterr().out
+
+
+def test_a_recipe_is_run_with_its_flags(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        told(monkeypatch, "linear_probe", "--classifer", "x")
+    assert stop.value.code == 2 and "did you mean --classifier?" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        told(monkeypatch, "linear_probe", "--help")
+    said = " ".join(capsys.readouterr().out.split())
+    assert not stop.value.code and f"{PROGRAM} linear_probe --data photos/" in said
+    assert "python recipes/" not in said
+
+
+def test_a_recipe_with_a_mistake_in_its_name_is_one_line(monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stop:
+        told(monkeypatch, "linear_prob")
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: unknown command linear_prob; did you mean linear_probe?\n"
+
+
+def test_no_recipe_is_called_as_a_command_is():
+    assert not set(stems(ROOT / "recipes")) & set(main.names())
 
 
 def test_neither_the_list_nor_a_mistake_imports_tensorflow():

@@ -248,7 +248,7 @@ def test_mistakes_are_one_line(run, tmp_path, monkeypatch):
     with pytest.raises(errors.UserError, match="has no model.keras"):
         serve.serve(tmp_path)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(errors.UserError, match=r"serve needs uvicorn: pip install -e '.\[serve\]'"):
+    with pytest.raises(errors.UserError, match=r"serve needs uvicorn: pip install 'keras-recipes\[serve\]'"):
         serve.serve(run)
 
 

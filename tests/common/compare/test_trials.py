@@ -139,7 +139,7 @@ def test_a_cluster_that_is_not_there_is_one_line(address, message, tmp_path):
 
 def test_without_ray_it_is_said_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(errors.UserError, match=r"pip install -e '\.\[ray\]'"):
+    with pytest.raises(errors.UserError, match=r"pip install 'keras-recipes\[ray\]'"):
         trials.run_all([toy(tmp_path, "a")], tmp_path, ray_address="auto")
 
 

@@ -140,7 +140,7 @@ def test_a_preset_that_cannot_be_had_is_one_line(name, message, monkeypatch):
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
-    with pytest.raises(errors.UserError, match=r"pip install -e '\.\[text\]'"):
+    with pytest.raises(errors.UserError, match=r"pip install 'keras-recipes\[text\]'"):
         language_model.load("demo")
 
 

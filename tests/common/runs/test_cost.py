@@ -1,4 +1,7 @@
+import sys
+
 import numpy as np
+import pytest
 
 from common.runs import cost
 
@@ -14,3 +17,17 @@ def test_the_peak_of_memory_stays_when_it_is_over_and_can_be_forgotten():
     assert before + 0.9 * BLOCK < highest < before + 1.5 * BLOCK
     cost.forget_peak_memory()
     assert cost.peak_memory() < highest - 0.9 * BLOCK
+
+
+@pytest.mark.parametrize(
+    ("program", "typed"),
+    [
+        ("recipes/linear_probe.py", "python recipes/linear_probe.py --data 'my photos'"),
+        ("-m", "python -m --data 'my photos'"),
+        ("/somewhere/recipes/__main__.py", "python -m recipes --data 'my photos'"),
+        ("/somewhere/bin/keras-recipes", "keras-recipes --data 'my photos'"),
+    ],
+)
+def test_the_command_is_what_one_would_type(program, typed, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [program, "--data", "my photos"])
+    assert cost.command() == typed

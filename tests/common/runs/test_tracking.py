@@ -143,7 +143,7 @@ def test_a_password_does_not_get_into_files(tmp_path):
 def test_a_missing_package_is_said_before_the_training(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for tensorboard, uri in ((True, None), (False, "sqlite:///a.db")):
-        with pytest.raises(errors.UserError, match=r"pip install -e '.\[track\]'"):
+        with pytest.raises(errors.UserError, match=r"pip install 'keras-recipes\[track\]'"):
             tracking.check(tensorboard, uri)
 
 
