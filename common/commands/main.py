@@ -75,7 +75,7 @@ def call(program: str, name: str, *arguments: str, recipes: Collection[str] = ()
     """
     if name not in names():
         known = [*recipes, *names()]
-        hint = flags.suggestion(name, known) or f"; the recipes and commands are {', '.join(known)}"
+        hint = flags.suggestion(name, known) or f"; the commands are {', '.join(known)}"
         raise errors.UserError(f"unknown command {name}{hint}")
     from common import startup  # noqa: F401  (imports TensorFlow quietly; a list or an error does not need it)
 
