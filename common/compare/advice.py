@@ -67,11 +67,12 @@ def _rivals(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
     if close:
         sentences.append(_not_told_apart(comparison, choice, close))
     elif not better:
-        following, gain = said(others[0]), words.points(gains[others[0]["name"]])
+        following = said(others[0])
+        gain = f"by {words.points(gains[others[0]['name']])}, the mean over the seeds."
         sentences.append(
-            f"It beats {following}, the only other strategy, by more than noise: {gain} on average."
+            f"It beats {following}, the only other strategy, by more than noise: {gain}"
             if len(others) == 1
-            else f"It beats all {len(others)} others by more than noise; {following}, the next, by {gain} on average."
+            else f"It beats all {len(others)} others by more than noise; {following}, the next, {gain}"
         )
     return sentences
 
@@ -112,7 +113,7 @@ def _cheaper(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
     prices = f"{words.duration(_price(row, choice))} instead of {words.duration(_price(choice, row))}"
     return [
         f"{'A tenth' if tenth else 'Half'} of the cost or less: {said(row)} takes {prices}{note} and gets "
-        f"{words.share(row['test']['accuracy'])} right; {_compared(comparison, row['name'], choice['name'])}."
+        f"{words.share(row['test']['accuracy'])} right. {_compared(comparison, row['name'], choice['name'])}."
     ]
 
 
@@ -137,7 +138,7 @@ def _against_scratch(comparison: dict, choice: dict, others: list[dict]) -> list
         best = min(pretrained, key=trial_run.by_validation)
         return [
             f"Training from scratch wins here: {said(best)}, the best with pretrained weights, gets "
-            f"{words.share(best['test']['accuracy'])} right; {_compared(comparison, best['name'], choice['name'])}."
+            f"{words.share(best['test']['accuracy'])} right. {_compared(comparison, best['name'], choice['name'])}."
         ]
     scratch = trial_run.scratch(comparison["rows"], choice["backbone"])
     if scratch is None:
@@ -147,7 +148,7 @@ def _against_scratch(comparison: dict, choice: dict, others: list[dict]) -> list
     if larger:
         verdict = "so the pretrained weights help" if gain > 0 else "so pretrained weights do not help here"
     return [
-        f"Training from scratch gets {words.share(scratch['test']['accuracy'])} right; "
+        f"Training from scratch gets {words.share(scratch['test']['accuracy'])} right. "
         f"{_compared(comparison, scratch['name'], choice['name'])}, {verdict}."
     ]
 
@@ -205,14 +206,14 @@ def said(row: dict) -> str:
 
 
 def _compared(comparison: dict, name: str, choice: str) -> str:
-    """Return a row's difference to the choice, as the end of a sentence."""
+    """Return a sentence on a row's mean difference to the choice, without its full stop: other numbers are medians."""
     found = differences.between(comparison, name, choice)
     if found is None:
-        return f"it shares no seed with {words.words(choice)}"
+        return f"It shares no seed with {words.words(choice)}"
     gain, larger = found
     if not round(gain, 4):
-        return "on average the same"
-    size = f"on average {words.points(gain)} {'more' if gain > 0 else 'less'}"
+        return "Seed by seed, the mean difference is 0"
+    size = f"Seed by seed, it gets {words.points(gain)} {'more' if gain > 0 else 'less'} (mean)"
     return f"{size}, which is larger than noise" if larger else f"{size}, which is within noise"
 
 

@@ -56,11 +56,11 @@ def test_advice_says_what_to_use_and_that_it_is_better():
     text = advised([row("partial_unfreezing", GOOD), row("head", FAIR)], [("partial_unfreezing", "head")])
     assert text.startswith(
         "Use partial unfreezing: it did best on the validation photos and gets 87.0 % (86.0–88.0) of the test photos "
-        "right (median and range of 3 seeds). It beats head, the only other strategy, by more than noise: 3.0 points "
-        "on average."
+        "right (median and range of 3 seeds). It beats head, the only other strategy, by more than noise: by 3.0 "
+        "points, the mean over the seeds."
     )
     three = [row("a", GOOD), row("b", FAIR), row("c", FAIR)]
-    assert "It beats all 2 others by more than noise; b, the next, by 3.0 points on average." in advised(
+    assert "It beats all 2 others by more than noise; b, the next, by 3.0 points, the mean over the seeds." in advised(
         three, [("a", "b"), ("a", "c")]
     )
 
@@ -94,10 +94,10 @@ def test_advice_on_what_is_cheaper():
     half, dear = row("h", FAIR, 15.0, 5.0), row("d", FAIR, 20.0, 5.0)
     assert (
         "A tenth of the cost or less: y takes 3 s instead of 30 s (plus 5 s for the features of both) and gets "
-        "84.0 % (83.0–85.0) right; on average 3.0 points less, which is larger than noise."
+        "84.0 % (83.0–85.0) right. Seed by seed, it gets 3.0 points less (mean), which is larger than noise."
     ) in advised([choice, better_tenth, half, tenth], [("best", "y")])
     assert "Half of the cost or less: h takes 15 s instead of 30 s" in advised([choice, half, dear])
-    assert "3.0 points less, which is within noise." in advised([choice, half])
+    assert "3.0 points less (mean), which is within noise." in advised([choice, half])
     assert "Nothing that was tried costs half as much or less; the cheapest is d." in advised([choice, dear])
     assert "Nothing cheaper was tried." in advised([choice, row("slow", FAIR, 99.0)])
     # Where only one of the two needs features, its price has them in it.
@@ -109,17 +109,17 @@ def test_advice_on_what_is_cheaper():
 def test_advice_on_training_from_scratch():
     head, scratch = row("head", GOOD), row("from_scratch", [0.4, 0.5, 0.6])
     assert (
-        "Training from scratch gets 50.0 % (40.0–60.0) right; on average 37.0 points less, which is larger than noise, "
-        "so the pretrained weights help."
+        "Training from scratch gets 50.0 % (40.0–60.0) right. Seed by seed, it gets 37.0 points less (mean), which is larger "
+        "than noise, so the pretrained weights help."
     ) in advised([head, scratch], [("head", "from_scratch")])
     assert "which is within noise, so the results do not show that pretrained weights help." in advised([head, scratch])
     winner = row("from_scratch", [0.9, 0.9, 0.9])
     assert (
-        "Training from scratch wins here: head, the best with pretrained weights, gets 87.0 % (86.0–88.0) right; on "
-        "average 3.0 points less, which is within noise."
+        "Training from scratch wins here: head, the best with pretrained weights, gets 87.0 % (86.0–88.0) right. Seed by "
+        "seed, it gets 3.0 points less (mean), which is within noise."
     ) in advised([winner, head])
     flattered = advised([winner, head], [("from_scratch", "head")], choice="head")
-    assert "3.0 points more, which is larger than noise, so pretrained weights do not help here." in flattered
+    assert "3.0 points more (mean), which is larger than noise, so pretrained weights do not help here." in flattered
     assert "from scratch" not in advised([head, row("other", FAIR)])
 
 
