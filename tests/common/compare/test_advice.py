@@ -109,14 +109,14 @@ def test_advice_on_what_is_cheaper():
 def test_advice_on_training_from_scratch():
     head, scratch = row("head", GOOD), row("from_scratch", [0.4, 0.5, 0.6])
     assert (
-        "Training from scratch gets 50.0 % (40.0–60.0) right. Seed by seed, it gets 37.0 points less (mean), which is larger "
-        "than noise, so the pretrained weights help."
+        "Training from scratch gets 50.0 % (40.0–60.0) right. Seed by seed, it gets 37.0 points less (mean), which is "
+        "larger than noise, so the pretrained weights help."
     ) in advised([head, scratch], [("head", "from_scratch")])
     assert "which is within noise, so the results do not show that pretrained weights help." in advised([head, scratch])
     winner = row("from_scratch", [0.9, 0.9, 0.9])
     assert (
-        "Training from scratch wins here: head, the best with pretrained weights, gets 87.0 % (86.0–88.0) right. Seed by "
-        "seed, it gets 3.0 points less (mean), which is within noise."
+        "Training from scratch wins here: head, the best with pretrained weights, gets 87.0 % (86.0–88.0) right. Seed "
+        "by seed, it gets 3.0 points less (mean), which is within noise."
     ) in advised([winner, head])
     flattered = advised([winner, head], [("from_scratch", "head")], choice="head")
     assert "3.0 points more (mean), which is larger than noise, so pretrained weights do not help here." in flattered
