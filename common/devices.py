@@ -1,7 +1,5 @@
 """Setup of seeds, determinism, precision, GPU memory and the distribution strategy, in one call."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import TypeAlias

@@ -137,13 +137,9 @@ def train(
 
     Args:
         prefix: the frozen prefix; its suffix is trained, which shares its layers with the whole model.
-        record: the run.
-        device: the strategy in whose scope the model is compiled.
         stage: the name of the stage in history.csv.
         choice: the correction for rare diagnoses.
-        epochs: number of epochs.
         rate: the learning rate of Adam, which rises over the first `warm_up` epochs.
-        warm_up: number of epochs.
         baseline: the validation score before the stage. If the stage scores worse by more than chance allows, the
             earlier weights are restored. On a dozen pictures of a rare class, one more wrong answer says little.
     """
@@ -176,9 +172,6 @@ def compare_choices(
 
     Args:
         prefix: the frozen prefix of the head already trained with `config.imbalance`.
-        record: the run.
-        device: the strategy in whose scope the models are built.
-        backbone: the frozen network.
     """
     config, splits, rows = record.config, prefix.splits, []
     labels, rarest = splits.labels("validation"), splits.class_names[splits.counts().argmin()]

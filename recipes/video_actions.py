@@ -121,7 +121,6 @@ def build_model(
         before: the layers that never train, for photos; None if there are none.
         after: the other layers, for photos, or inflated for clips.
         num_classes: length of the output.
-        config: the settings.
 
     Returns:
         The model, (batch, frames, size, size, 3) to (batch, num_classes), and the tensors after which each stage
@@ -171,12 +170,8 @@ def train(
 
     Args:
         prefix: the frozen prefix; its suffix is trained, which shares its layers with the whole model.
-        record: the run.
-        device: the strategy in whose scope the model is compiled.
         stage: the name of the stage in history.csv.
-        epochs: number of epochs.
         rate: the learning rate of Adam, which rises over the first `warm_up` epochs.
-        warm_up: number of epochs.
         baseline: the validation score before the stage. If the stage scores worse by more than chance allows, the
             earlier weights are restored.
     """

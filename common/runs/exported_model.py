@@ -59,19 +59,14 @@ class Loaded:
 
 
 def write(
-    variant: Variant,
-    saved: saved_model.SavedModel,
-    reading: saved_model.Reading,
-    looks: list[np.ndarray],
-    folder: pathlib.Path,
-    run: pathlib.Path,
-) -> None:
+    variant: Variant, saved: saved_model.SavedModel, reading: saved_model.Reading, looks: list[np.ndarray],
+    folder: pathlib.Path, run: pathlib.Path,
+) -> None:  # fmt: skip
     """Write one variant of a saved model into a folder.
 
     Args:
         variant: the format, in float32 or int8.
-        saved: the model of the run.
-        reading: how the model reads files.
+        saved, reading: the model of the run, and how it reads files.
         looks: training photos in the network's size, float32, to calibrate int8 with.
         folder: the folder for the file `variant.file`.
         run: the directory of the run.

@@ -19,13 +19,9 @@ from common.models import language_model
 
 
 def save(
-    folder: pathlib.Path,
-    model: language_model.LanguageModel,
-    first: int | None,
-    head: keras.Model,
-    class_names: tuple[str, ...],
-    config: Any,
-) -> None:
+    folder: pathlib.Path, model: language_model.LanguageModel, first: int | None, head: keras.Model,
+    class_names: tuple[str, ...], config: Any,
+) -> None:  # fmt: skip
     """Write `preset`, the network with its tokenizer, and `classifier.keras` with `targets.json` inside the archive.
 
     The classifier takes whole documents, [token_ids, padding_mask], and needs `keras_hub` to be imported. It is built
@@ -33,9 +29,7 @@ def save(
 
     Args:
         folder: the run directory.
-        model: the trained language model.
-        first: the first block that was trained, as for `language_model.halves`.
-        head: the trained head.
+        model, first, head: the trained model, its first trained block (as for `language_model.halves`) and its head.
         class_names: the classes in the order of the outputs.
         config: has `sequence_length` and `windows_per_document`.
     """

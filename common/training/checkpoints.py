@@ -1,4 +1,4 @@
-"""After every epoch the state that the next one depends on is written, and the best weights are kept."""
+"""Checkpoints after every epoch: the state that the next epoch depends on, and the best weights."""
 
 import csv
 import dataclasses
@@ -12,13 +12,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import errors, files
+from common import errors, files, flags
 from common.models import freezing
 
 
 @dataclasses.dataclass
 class Checkpoint:
-    """The state after an epoch; together with the config it is all that the next epoch depends on."""
+    """The state after an epoch. Together with the config, it is all that the next epoch depends on."""
 
     NAME = "checkpoint.npz"
 
@@ -32,7 +32,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> "Checkpoint | None":
-        """The checkpoint of a run directory, None when no epoch was finished."""
+        """Read the checkpoint of a run directory; None if no epoch is finished."""
         path = directory / cls.NAME
         if not path.is_file():
             return None
@@ -41,7 +41,7 @@ class Checkpoint:
             return cls(**state, values=[stored[f"value_{i}"] for i in range(len(stored.files) - 1)])
 
     def write(self, directory: pathlib.Path) -> None:
-        """Writes the checkpoint; a half-written one never replaces a good one."""
+        """Write the checkpoint; an incomplete one never replaces a complete one."""
         state = {key: value for key, value in vars(self).items() if key != "values"}
         arrays: dict[str, Any] = {f"value_{i}": value for i, value in enumerate(self.values)}
         with files.replacing(directory / self.NAME) as temporary:
@@ -49,26 +49,26 @@ class Checkpoint:
 
 
 class Diverged(errors.UserError):
-    """The loss of a training is not finite."""
+    """The loss of the training is not finite."""
 
 
 class Progress:
-    """Where a run stands: what is finished, what it goes on from after an interruption, and its clock.
+    """The progress of a run: finished stages, the state to continue from after an interruption, and its clock.
 
     Attributes:
         directory: the run directory.
-        checkpoint: the state after the last finished epoch of an interrupted run, else None.
-        finished_stages: names of the training stages that are over.
+        checkpoint: the state after the last finished epoch of an interrupted run; None for a new run.
+        finished_stages: names of the finished training stages.
     """
 
-    def __init__(self, directory: pathlib.Path, started: float | None = None):
+    def __init__(self, directory: pathlib.Path, started: float | None = None) -> None:
         self.directory, self.started = directory, time.perf_counter() if started is None else started
         self.checkpoint = Checkpoint.read(directory)
         self.finished_stages = list(self.checkpoint.finished_stages) if self.checkpoint else []
         self.earlier_seconds = self.checkpoint.seconds if self.checkpoint else 0.0
 
     def first_epoch(self, stage: str, epochs: int) -> int:
-        """Where a stage starts: at 0, after its last finished epoch, or at `epochs` when it is over."""
+        """Return the epoch at which a stage starts: 0, the one after its last, or `epochs` if it is finished."""
         if stage in self.finished_stages:
             return epochs
         if self.checkpoint and self.checkpoint.stage == stage:
@@ -76,60 +76,60 @@ class Progress:
         return 0
 
     def give_up(self, stage: str) -> None:
-        """Ends a stage that diverged; the next epoch's checkpoint takes note of it."""
+        """End a stage that diverged; the checkpoint of the next epoch records it."""
         self.finished_stages.append(stage)
         for path in self.best_paths(stage):
             path.unlink()
 
     def given_up(self, stage: str) -> bool:
-        """Whether the stage was given up, also in an earlier session of this run."""
+        """Return whether the stage was given up, in this or an earlier session of the run."""
         return stage in self.finished_stages and not self.best_paths(stage)
 
     def best_paths(self, stage: str) -> list[pathlib.Path]:
-        """The files with the best weights of a stage: one, or two for a moment."""
+        """Return the files with the best weights of a stage: one, or two while they are replaced."""
         return list(self.directory.glob(f"best_{glob.escape(stage)}_[0-9][0-9][0-9][0-9].npz"))
 
     def seconds(self) -> float:
-        """Wall time of this run so far, with the sessions before an interruption up to their last finished epoch."""
+        """Return the run's wall time in seconds; earlier sessions count up to their last finished epoch."""
         return self.earlier_seconds + time.perf_counter() - self.started
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the epoch that validates best, and stops when none has been better for a while.
+    """A callback that keeps the weights of the best epoch on validation, and stops the training early.
 
-    Keras's `EarlyStopping` with a memory on disk: after every epoch it appends to history.csv and writes
-    everything that the next epoch depends on (weights, the optimizer's state, dropout's random state, the best
-    epoch), so that a killed run goes on as if nothing had happened.
+    It is Keras's `EarlyStopping` with a memory on disk. After every epoch it appends to history.csv and writes
+    everything that the next epoch depends on: weights, the optimizer's state, dropout's random state, the best epoch.
+    A killed run can therefore continue as if it had not been interrupted.
 
     Args:
-        progress: where the run stands; a finished stage is added to it.
-        config: the run's settings, for the advice that a diverged training gets.
-        stage: name of this part of the training; one name for each `fit` of a run.
+        progress: the progress of the run; a finished stage is added to it.
+        config: the settings of the run, for the error message if the training diverges.
+        stage: the name of this part of the training; each `fit` of a run has its own.
         epochs: the `epochs` of `fit`.
-        patience: epochs without a better one before the training stops. None: it goes on to the last, and only the last
-            counts. That is for a rate that falls to 0: there the last epoch is as good as any, and to choose one on
-            a few dozen validation photos would be choosing noise.
-        monitor: `loss`, or a metric of which more is better, on the validation photos. Of the same accuracies the
-            later one counts.
-        baseline: what `evaluate` made of the weights that the stage starts from, metric → value. Where the stage
-            brings nothing better, these weights come back. None: the first epoch is kept however bad it is.
-        margin: how much worse than the baseline still counts as no worse.
+        patience: epochs without a better one before the training stops. With None, it runs to the last epoch, and only
+            that one counts. None suits a rate that falls to 0: the last epoch is then as good as any, and a choice on a
+            few dozen validation photos would be noise.
+        monitor: `loss`, or a metric that is better if it is higher, on the validation photos. Of epochs with the same
+            accuracy, the last one is kept.
+        baseline: the scores by `evaluate` of the weights before the stage, metric → value. If no epoch is better, these
+            weights are restored. With None, the first epoch is kept however bad it is.
+        margin: how much worse than the baseline a score may be without counting as worse.
 
     Attributes:
-        improved: after `fit`, whether the stage's weights were kept rather than those that it started from.
+        improved: after `fit`, whether the stage's weights were kept rather than those from before.
     """
 
     def __init__(
         self,
         progress: Progress,
-        config,
+        config: flags.RunConfig,
         stage: str,
         epochs: int,
         patience: int | None = None,
         monitor: str = "loss",
         baseline: dict | None = None,
         margin: float = 0.0,
-    ):
+    ) -> None:
         super().__init__()
         self.progress, self.config, self.directory = progress, config, progress.directory
         self.patience, self.stage, self.epochs, self.monitor = patience, stage, epochs, monitor
@@ -146,11 +146,13 @@ class BestEpoch(keras.callbacks.Callback):
         return self.best_epoch >= 0
 
     def _value(self, value: float) -> float:
-        """What is monitored, so that less is better."""
+        """Return the monitored value in a form where lower is better."""
         return float(value if self.monitor == "loss" else 1.0 - value)
 
-    def on_train_begin(self, logs=None):
-        if not self.model.optimizer.built:  # Built also when over: MultiOptimizer needs it to end an empty `fit`.
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        if (
+            not self.model.optimizer.built
+        ):  # Built even for a finished stage: MultiOptimizer needs it in an empty `fit`.
             self.model.optimizer.build(self.model.trainable_variables)
         if self.over:
             return
@@ -163,10 +165,10 @@ class BestEpoch(keras.callbacks.Callback):
             self.best_value = self._value(self.baseline[self.monitor]) + self.margin
             self._write_best()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch_started = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         row = {"stage": self.stage, "epoch": epoch, **logs, "learning_rate": _learning_rate(self.model.optimizer)}
         row["seconds"] = round(time.perf_counter() - self.epoch_started, 3)
         if not np.isfinite([logs["loss"], logs["val_loss"]]).all():
@@ -174,7 +176,7 @@ class BestEpoch(keras.callbacks.Callback):
             flag = "--learning-rates" if hasattr(self.config, "learning_rates") else "--learning-rate"
             flag = "--fine-tuning-rate" if slow else flag
             raise Diverged(
-                f"the loss became {logs['loss']} in epoch {epoch + 1} of stage {self.stage}: start again with a lower "
+                f"the loss became {logs['loss']} in epoch {epoch + 1} of stage {self.stage}; start again with a lower "
                 f"{flag}{'' if self.config.precision == 'float32' else ' or with --precision float32'}"
             )
         append_history(self.directory, row)
@@ -188,8 +190,8 @@ class BestEpoch(keras.callbacks.Callback):
             self.model.stop_training = epoch - max(self.best_epoch, 0) >= self.patience
         self._write_checkpoint(epoch)
 
-    def on_train_end(self, logs=None):
-        if self.over and not self.checkpoint:  # A later stage has begun since: only the best one is left.
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        if self.over and not self.checkpoint:  # A later stage has begun: only the best weights are left.
             (path,) = self.progress.best_paths(self.stage)
             self.best_epoch = int(path.stem.rpartition("_")[2]) - 1
         else:
@@ -206,7 +208,7 @@ class BestEpoch(keras.callbacks.Callback):
             if path != best:
                 path.unlink()
 
-    def _state(self):
+    def _state(self) -> list[keras.Variable]:
         return freezing.moving_variables(self.model) + list(self.model.optimizer.variables)
 
     def _best_path(self) -> pathlib.Path:
@@ -217,7 +219,7 @@ class BestEpoch(keras.callbacks.Callback):
             np.savez(temporary, *[keras.ops.convert_to_numpy(v) for v in freezing.moving_variables(self.model)])
 
     def _write_checkpoint(self, epoch: int) -> None:
-        """The best weights first, then the checkpoint that points to them, then the outdated best ones go."""
+        """Write the checkpoint, which refers to the best weights already on disk, then remove outdated weights."""
         finished = list(self.progress.finished_stages)
         if self.model.stop_training or epoch + 1 == self.epochs:
             finished.append(self.stage)
@@ -229,9 +231,9 @@ class BestEpoch(keras.callbacks.Callback):
         self._remove_all_but(self._best_path())
 
 
-def _learning_rate(optimizer) -> float:
-    """The rate in use; of several optimizers the highest."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of the loss scaling under mixed_float16
+def _learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
+    """Return the current learning rate; the highest one of several optimizers."""
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # loss scaling under mixed_float16 wraps the optimizer
     return max(float(single.learning_rate) for single in getattr(optimizer, "optimizers", [optimizer]))
 
 
@@ -239,7 +241,7 @@ def _learning_rate(optimizer) -> float:
 
 
 def append_history(directory: pathlib.Path, row: dict) -> None:
-    """Adds one epoch to history.csv; the first one writes the column names."""
+    """Append an epoch to history.csv; the first one also writes the column names."""
     path = directory / "history.csv"
     new = not path.is_file() or not path.stat().st_size
     with open(path, "a", newline="", encoding="utf-8") as file:
@@ -250,7 +252,7 @@ def append_history(directory: pathlib.Path, row: dict) -> None:
 
 
 def trim_history(directory: pathlib.Path, finished_stages: list[str], stage: str, epochs: int) -> None:
-    """Drops what was written after the checkpoint: a kill between the two writes leaves an epoch too many."""
+    """Remove the epochs after the checkpoint: a kill between the two writes leaves one epoch too many."""
     path = directory / "history.csv"
     if not path.is_file() or not path.stat().st_size:
         return

@@ -1,30 +1,45 @@
-"""`fit` of what lies behind a frozen prefix: it goes on after an interruption, and keeps the best weights."""
+"""`fit` for the part behind a frozen prefix, with resumption after an interruption and the best weights kept."""
+
+from __future__ import annotations
 
 import dataclasses
 import sys
+from typing import Any, Protocol
 
-from common import errors
+import keras
+
+from common import errors, flags
 from common.data import pipeline
 from common.runs import tracking
-from common.training import checkpoints
+from common.training import checkpoints, recorder
 
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """What came of a stage.
+    """The outcome of a stage.
 
     Attributes:
-        score: metric → value on the validation samples, of the weights that were kept.
-        improved: whether these are the stage's own rather than those that it started from.
+        score: metric → value on the validation samples, for the weights that were kept.
+        improved: whether these weights are the stage's own rather than those from before.
     """
 
     score: dict[str, float]
     improved: bool
 
 
+class Part(Protocol):
+    """The part of a model behind its frozen layers: a `FrozenPrefix` or `FrozenWindows`."""
+
+    suffix: keras.Model
+    splits: Any
+    config: Any
+
+    def generators(self, first_epoch: int = 0, balanced: bool = False) -> tuple: ...
+
+
 def fit(
-    record,
-    part,
+    record: recorder.Recorder,
+    part: Part,
     stage: str,
     epochs: int,
     *,
@@ -36,21 +51,21 @@ def fit(
     balanced: bool = False,
     class_weight: dict[int, float] | None = None,
 ) -> Fitted:
-    """Fits what lies behind a frozen prefix, as it was compiled, in the order of samples that the seed fixes.
+    """Fit the compiled part behind a frozen prefix, on samples in an order that the seed determines.
 
     Args:
-        record: the `recorder.Recorder` of the run.
-        part: a `FrozenPrefix` or `FrozenWindows`; its suffix is trained, and so the model that it was cut from.
+        record: the run.
+        part: a `FrozenPrefix` or `FrozenWindows`; its suffix is trained, which shares its layers with the whole model.
         stage, epochs, patience, monitor, baseline, margin: as for `checkpoints.BestEpoch`.
-        before: what the model scored, with less of it unfrozen; it must score the same before any weight moves.
+        before: the scores with fewer layers unfrozen; they must be the same before any weight changes.
         balanced, class_weight: as for `FrozenPrefix.generators` and Keras's `fit`.
 
     Raises:
-        UserError: the score changed by unfreezing alone, or the loss is not finite.
+        UserError: unfreezing alone changed the score, or the loss is not finite.
     """
     config, progress = record.config, record.progress
     best = checkpoints.BestEpoch(progress, config, stage, epochs, patience, monitor, baseline, margin)
-    callbacks = [best]
+    callbacks: list[keras.callbacks.Callback] = [best]
     if config.tensorboard and not best.over:
         callbacks.append(tracking.tensorboard_callback(record.directory, stage))
     train_generator, val_generator, _ = part.generators(best.first_epoch, balanced)
@@ -72,21 +87,21 @@ def fit(
 
 
 def verbosity() -> int:
-    """`verbose` for `fit`: a bar where somebody watches, a line an epoch in a log file."""
+    """Return `verbose` for `fit`: a progress bar on a terminal, one line per epoch in a log file."""
     return 1 if sys.stdout.isatty() else 2
 
 
-def check_same_score(before: float, after: float, config) -> None:
-    """Stops when unfreezing alone has changed the validation loss by more than 1e-4 (relative above 1).
+def check_same_score(before: float, after: float, config: flags.RunConfig) -> None:
+    """Stop if unfreezing alone has changed the validation loss by more than 1e-4 (relative for losses above 1).
 
-    With features or layers of 16 bits the two stages round in different places: there it is 1e-2.
+    With features or layers of 16 bits, the two stages round in different places, and the limit is 1e-2.
 
     Raises:
-        UserError: it has, so the two stages do not train the same model.
+        UserError: the loss has changed, so the two stages do not train the same model.
     """
     tolerance = 1e-4 if (config.precision, config.cache_dtype) == ("float32", "float32") else 1e-2
     if abs(before - after) > tolerance * max(1.0, abs(before)):
         raise errors.UserError(
-            f"the validation loss went from {before:.5f} to {after:.5f} by unfreezing alone, before any weight moved; "
-            "compare with a run under --no-cache"
+            f"unfreezing alone changed the validation loss from {before:.5f} to {after:.5f} before any training; "
+            "compare with a run with --no-cache"
         )

@@ -42,8 +42,6 @@ class Recorder(Generic[ConfigType]):
         progress: what is finished, and the state from which the run continues.
     """
 
-    config: ConfigType
-
     def __init__(self, recipe: str, config: ConfigType) -> None:
         """Make a new run directory, or open the one that `config.resume` names.
 
@@ -197,9 +195,7 @@ class Recorder(Generic[ConfigType]):
         }
 
     def stage(self, name: str, model: keras.Model, score: dict[str, float]) -> dict[str, Any]:
-        """Return a row of the `stages` section of results.json: a stage's validation metrics and seconds of training.
-
-        The seconds for the features, which stages share, are in `cost`.
+        """Return a row of `stages` in results.json: the validation metrics and the seconds without those of features.
 
         Args:
             name: the name of the stage in history.csv.

@@ -1,4 +1,4 @@
-"""Tuning of a language model on texts: the settings that recipes share, and how one strategy trains."""
+"""Tuning of a language model on texts: the settings that recipes share, and the training by one strategy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import gc
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import keras
 from annotated_types import Ge, Gt, Lt
@@ -20,59 +20,59 @@ from common.runs import cost, speed
 from common.training import fitting, loss_scale, recorder, schedules
 from common.training import plan as plans
 
-# Adam's rates for GPT-2's width of 768; narrower networks take higher ones in proportion (https://arxiv.org/abs/2203.03466).
+# Adam's rates for GPT-2's width of 768; narrower networks use proportionally higher ones (https://arxiv.org/abs/2203.03466).
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
-DEMO_RATE = 3  # times these on the demo's data, where all have to learn in some two hundred steps
-LONGEST_WINDOW = 256  # tokens, where none is asked for
+DEMO_RATE = 3  # factor on demo data, where all strategies have to learn in some two hundred steps
+LONGEST_WINDOW = 256  # tokens, without --sequence-length
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TextConfig(flags.RunConfig):
-    """The flags of every recipe that tunes a language model on texts."""
+    """Flags of every recipe that tunes a language model on texts."""
 
     FORMS_OF_DATA = "a folder of .txt files or a .jsonl"
 
     data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
-    # A name of KerasHub's, hf://…, or a preset folder; default gpt2_base_en, on demo data demo.
+    # A preset of KerasHub, hf://…, or a preset folder; default: gpt2_base_en (demo on demo data).
     preset: str | None = None
-    strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None  # what trains; default full
-    compare: bool = False  # all five strategies; the one that validates best is kept
-    blocks: Annotated[int, Gt(0)] = 1  # of last_blocks, at most all
-    lora_rank: Annotated[int, Gt(0)] = 8  # 4 to 16; more weights, rarely better
-    # Tokens; default 256, or all that the network can see where that is less.
+    strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None  # what trains; default: full
+    compare: bool = False  # try all five strategies and keep the best on validation
+    blocks: Annotated[int, Gt(0)] = 1  # number of blocks that last_blocks trains; at most all
+    lora_rank: Annotated[int, Gt(0)] = 8  # rank of lora, 4 to 16; more weights are rarely better
+    # Tokens of a window; default: 256, or the context of the network if that is shorter.
     sequence_length: Annotated[int, Gt(0)] | None = None
-    # Of each document at most, its beginning, also for the search for near-duplicates; default: all.
+    # Most characters to read from the start of a document, also in the search for near-duplicates; default: all.
     document_characters: Annotated[int, Gt(0)] | None = None
-    batch_size: Annotated[int, Gt(0)] = 8  # windows; halve it when memory runs out
-    # Batches for one step: 4 with --batch-size 2 is as 8, with less memory.
+    batch_size: Annotated[int, Gt(0)] = 8  # windows; halve it if memory runs out
+    # Batches per step of the optimizer; 4 with --batch-size 2 equals --batch-size 8, with less memory.
     gradient_accumulation_steps: Annotated[int, Gt(0)] = 1
-    epochs: Annotated[int, Gt(0)] = 4  # an upper limit: early stopping ends the training
-    patience: Annotated[int, Gt(0)] = 2  # epochs without a better validation loss before it stops
-    # The peak; default by strategy and the network's width, on demo data three times as high, printed when it trains.
+    epochs: Annotated[int, Gt(0)] = 4  # an upper limit, since early stopping ends the training
+    patience: Annotated[int, Gt(0)] = 2  # epochs without a lower validation loss before the training stops
+    # Peak rate; default: depends on strategy and width, three times as high on demo data; printed before training.
     learning_rate: Annotated[float, Ge(0)] | None = None
-    # Share of the steps in which the rate rises from nothing; then it falls along a cosine.
+    # Fraction of the steps in which the rate rises; then it falls along a cosine.
     warmup_ratio: Annotated[float, Ge(0), Lt(1)] = 0.1
-    weight_decay: Annotated[float, Ge(0)] = 0.01  # not of biases and norms
-    clipnorm: Annotated[float, Gt(0)] = 1.0  # norm of a step's gradients at most
-    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # of lora, full and scratch; a frozen block has none
-    encoding: str = "utf-8"  # of the files; latin-1 or cp1252 for old ones
-    keep_layout: bool = False  # keep blanks and empty lines as they are instead of one
-    group_pattern: str | None = None  # regular expression that finds a document's company in its file's name
-    # Documents that share more of their runs of five words stay on one side.
+    weight_decay: Annotated[float, Ge(0)] = 0.01  # does not apply to biases and norms
+    clipnorm: Annotated[float, Gt(0)] = 1.0  # upper limit for the norm of a step's gradients
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # for lora, full and scratch; frozen blocks have none
+    encoding: str = "utf-8"  # encoding of the files; latin-1 or cp1252 for old ones
+    keep_layout: bool = False  # keep spaces and empty lines instead of reducing them to one
+    group_pattern: str | None = None  # regular expression for the company in a document's file name
+    # Documents that share more than this fraction of their five-word sequences stay on one side.
     duplicate_threshold: Annotated[float, Gt(0)] = 0.2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
-        flags.check(not (self.compare and self.strategy), "compare", "takes all strategies: leave --strategy out")
+        flags.check(not (self.compare and self.strategy), "compare", "uses all strategies; remove --strategy")
 
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
-    """A language model in front of what a strategy trains.
+    """A language model, cut before the first block that a strategy trains.
 
     Attributes:
-        model: the whole.
-        first: number of the first block that trains; the number of blocks where none does; None where all train.
+        model: the whole model.
+        first: number of the first block that trains; the number of blocks if none trains; None if all train.
         prefix, suffix: as `language_model.halves` makes them.
     """
 
@@ -83,31 +83,31 @@ class Cut:
 
     @property
     def width(self) -> int:
-        """Of what a block takes and gives."""
+        """The width of the input and output of a block."""
         return self.model.backbone.hidden_dim
 
 
 def open_preset(config: TextConfig) -> tuple[language_model.LanguageModel, int]:
-    """Load the network that a run begins with; return it and the tokens of a window.
+    """Load the network that a run starts from; return it and the number of tokens of a window.
 
     Raises:
-        UserError: there is no such preset, or `--sequence-length` is longer than what its network sees.
+        UserError: there is no such preset, or `--sequence-length` is longer than the network's context.
     """
     model = language_model.load(config.preset or ("demo" if config.data == "demo" else "gpt2_base_en"))
     if config.sequence_length and config.sequence_length > model.context:
         raise errors.UserError(
-            f"--sequence-length {config.sequence_length}: this network sees {model.context} tokens at most"
+            f"--sequence-length {config.sequence_length}: this network sees at most {model.context} tokens"
         )
     return model, config.sequence_length or min(LONGEST_WINDOW, model.context)
 
 
-def begin(strategy: str, preset: str, record) -> Cut:
-    """Load the preset anew, as if the strategy ran alone, and cut it in front of what trains.
+def begin(strategy: str, preset: str, record: recorder.Recorder) -> Cut:
+    """Load the preset anew, as if the strategy ran alone, and cut it before the first part that trains.
 
     Args:
         strategy: as for `language_model.freeze`.
-        preset: as for `language_model.load`; of `scratch` only the architecture is taken.
-        record: the `recorder.Recorder` of the run, whose peak of memory is measured from here on.
+        preset: as for `language_model.load`; `scratch` uses only its architecture.
+        record: the run; its peak of memory is measured from here on.
     """
     gc.collect()
     cost.forget_peak_memory()
@@ -124,17 +124,17 @@ def optimizer(
     """Return AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms.
 
     Args:
-        network: what trains.
-        strategy: by which the rate is chosen, if `--learning-rate` does not.
-        width: of the network's blocks.
-        batches: of the whole training.
+        network: the network that trains.
+        strategy: determines the rate if `--learning-rate` is not given.
+        width: the width of the network's blocks.
+        batches: the number of batches of the whole training.
         config: the settings.
     """
     rate = config.learning_rate
     if rate is None:
         rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
         print(f"learning rate: {rate:.1e}", file=sys.stderr)
-    warm_up = int(config.warmup_ratio * batches)  # Keras's schedules count batches, also where it accumulates
+    warm_up = int(config.warmup_ratio * batches)  # Keras's schedules count batches, even with accumulation
     steps = config.gradient_accumulation_steps
     adam = keras.optimizers.AdamW(
         schedules.warmup_cosine(rate, batches, warm_up), weight_decay=config.weight_decay,
@@ -146,36 +146,36 @@ def optimizer(
 
 
 def train(
-    record, part, strategy: str, width: int, loss, *, stage: str | None = None, epochs: int | None = None,
-    baseline: float | None = None,
-) -> dict:  # fmt: skip
-    """Fit what lies behind the frozen part and keep the epoch that validates best.
+    record: recorder.Recorder, part: frozen_windows.FrozenWindows, strategy: str, width: int, loss: keras.losses.Loss,
+    *, stage: str | None = None, epochs: int | None = None, baseline: float | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit the part behind the frozen layers, and keep the best epoch on validation.
 
     Args:
-        record: the `recorder.Recorder` of the run.
-        part: a `FrozenWindows`.
-        strategy: that trains.
-        width: of the network's blocks.
+        record: the run.
+        part: the windows of the run, behind the frozen layers.
+        strategy: the strategy to train by.
+        width: the width of the network's blocks.
         loss: as for Keras's `compile`.
-        stage: its name in history.csv; default: the strategy's.
-        epochs: at most; default: `--epochs`.
-        baseline: the validation loss before, which the cut network must score too before any weight moves; an epoch
-            has to beat it.
+        stage: the name of the stage in history.csv; default: the strategy's.
+        epochs: upper limit; default: `--epochs`.
+        baseline: the validation loss before the stage. The cut network must have the same loss before any weight
+            changes, and an epoch must be better to be kept.
 
     Returns:
         The strategy's row of the table: `recorder.Recorder.stage`, `strategy`, `peak_memory_bytes`, `cache_bytes`, and
-        in `seconds` those of the frozen part too.
+        `seconds` including those of the frozen layers.
 
     Raises:
-        UserError: more batches to accumulate than an epoch has, another score than `baseline`, or a loss that is not
-            finite.
+        UserError: there are more batches to accumulate than an epoch has, the loss differs from `baseline`, or the loss
+            is not finite.
     """
     config, stage, epochs = record.config, stage or strategy, epochs or record.config.epochs
     steps = len(part.batches("train"))
     flags.check(
         config.gradient_accumulation_steps <= steps,
         "gradient_accumulation_steps",
-        f"must be at most {steps}, the batches of an epoch",
+        f"must be at most {steps}, the number of batches in an epoch",
     )
     part.suffix.compile(optimizer(part.suffix, strategy, width, epochs * steps, config), loss)
     if baseline is not None:
@@ -234,14 +234,16 @@ def plan(record: recorder.Recorder, stages: Iterable[Stage], corpus: documents.C
     return plans.Plan(about, steps, memory, features, plans.space(parameters, most))
 
 
-def results(record, rows: list[dict], kept: dict, part) -> dict:
-    """Mark the strategy that is kept; return what results.json says of every run on texts.
+def results(
+    record: recorder.Recorder, rows: list[dict[str, Any]], kept: dict[str, Any], part: frozen_windows.FrozenWindows
+) -> dict[str, Any]:
+    """Mark the strategy that is kept, and return the part of results.json that all runs on texts share.
 
     Args:
-        record: the `recorder.Recorder` of the run.
-        rows: what `train` returned, with the scores of `validation` and `test`.
-        kept: one of them.
-        part: its `FrozenWindows`.
+        record: the run.
+        rows: the results of `train`, with the scores of `validation` and `test`.
+        kept: the row of the strategy that is kept.
+        part: the windows of this strategy.
     """
     for row in rows:
         row["kept"] = row is kept

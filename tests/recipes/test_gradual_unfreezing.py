@@ -118,7 +118,7 @@ def test_what_pays(monitor, before, after, least, expected):
 
 
 def test_settings_are_checked():
-    for changes, message in (({"max_blocks": 0}, "max-blocks"), ({"fine_tuning_rate": 1e-3}, "10 times below"),
+    for changes, message in (({"max_blocks": 0}, "max-blocks"), ({"fine_tuning_rate": 1e-3}, "at most a tenth"),
                              ({"blocks_per_stage": 4}, "at most --max-blocks")):  # fmt: skip
         with pytest.raises(errors.UserError, match=message):
             gradual_unfreezing.Config(**changes)

@@ -169,7 +169,7 @@ def test_an_interrupted_run_of_an_older_version(contracts, preset, tmp_path, tas
 
 
 def test_a_window_that_the_network_cannot_see_is_refused(contracts, preset, tmp_path):
-    with pytest.raises(errors.UserError, match="sees 64 tokens at most"):
+    with pytest.raises(errors.UserError, match="sees at most 64 tokens"):
         legal_text.run(settings(contracts, preset, tmp_path, sequence_length=200))
     assert not list((tmp_path / "runs").glob("*/*"))
 

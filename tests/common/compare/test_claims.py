@@ -113,7 +113,7 @@ def tuned(root, name, seed, head, epochs, stage="fine_tuning"):
 
 def test_a_high_rate_destroys(tmp_path):
     usual = [tuned(tmp_path, "full_fine_tuning", seed, 0.8, [0.5, 0.82]) for seed in range(2)]
-    error = "the loss became nan in epoch 1 of stage {}: start again with a lower --fine-tuning-rate"
+    error = "the loss became nan in epoch 1 of stage {}; start again with a lower --fine-tuning-rate"
     diverged, other = failed("high_rate", 2, error.format("fine_tuning")), failed("high_rate", 2, error.format("head"))
 
     def verdict(*lasts, more=()):

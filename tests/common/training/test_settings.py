@@ -24,7 +24,7 @@ def test_the_augmentation_is_that_of_the_flags():
 
 def test_a_fine_tuning_rate_near_that_of_the_head_is_refused():
     fine_tuning.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=1e-4)
-    with pytest.raises(errors.UserError, match="^--fine-tuning-rate must be 10 times below --learning-rate$"):
+    with pytest.raises(errors.UserError, match="^--fine-tuning-rate must be at most a tenth of --learning-rate$"):
         fine_tuning.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=2e-4)
     with pytest.raises(errors.UserError, match="^--warmup-epochs must be below --fine-tuning-epochs"):
         fine_tuning.FineTuningConfig(fine_tuning_epochs=2, warmup_epochs=2)

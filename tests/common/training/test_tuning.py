@@ -49,10 +49,10 @@ def test_the_window_is_what_the_network_sees_or_less(preset):
     for window, expected in ((None, 64), (32, 32)):
         model, found = tuning.open_preset(tuning.TextConfig(preset=preset, sequence_length=window))
         assert (model.preset, found) == (preset, expected)
-    with pytest.raises(errors.UserError, match="^--sequence-length 65: this network sees 64 tokens at most$"):
+    with pytest.raises(errors.UserError, match="^--sequence-length 65: this network sees at most 64 tokens$"):
         tuning.open_preset(tuning.TextConfig(preset=preset, sequence_length=65))
 
 
 def test_a_comparison_takes_no_strategy():
-    with pytest.raises(errors.UserError, match="^--compare takes all strategies"):
+    with pytest.raises(errors.UserError, match="^--compare uses all strategies"):
         tuning.TextConfig(compare=True, strategy="full")
