@@ -1,13 +1,13 @@
-"""A comparison of strategies against the same trials run one by one, each training the whole model.
+"""Compare a comparison of strategies with the same trials run one by one, each training the whole model.
 
 After `python data/flowers/prepare.py`, or with `--data` of your own:
 
     python benchmarks/compare.py
     python benchmarks/compare.py --data photos/ --backbone MobileNetV2 --strategies feature_extraction full_fine_tuning
 
-`python recipes/compare_strategies.py` starts with an empty cache. Then the commands that its page shows are run one
-after the other with `--no-cache`, those of the first seed; what a strategy takes there counts once for every seed.
-Strategies that train all layers (full_fine_tuning, from_scratch) gain nothing, and so are not among the six.
+`python recipes/compare_strategies.py` starts with an empty cache. Then the commands of the first seed, which its page
+shows, run one after the other with `--no-cache`. Their seconds are multiplied by the number of seeds. Strategies that
+train all layers (full_fine_tuning, from_scratch) gain nothing, and so are not among the six.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ import tyro
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """One comparison against its trials one by one."""
+    """One comparison and its trials one by one."""
 
     data: str = "data/flowers/photos"  # a folder of class folders; data/flowers/prepare.py makes this one
     backbone: str = "MobileNetV2:0.35"  # a name in keras.applications
@@ -33,12 +33,12 @@ class Config:
         "nearest_centroid", "logistic_regression", "feature_extraction", "partial_unfreezing", "gradual_unfreezing",
         "two_blocks=partial_unfreezing --unfreeze-from block_15",
     )  # fmt: skip
-    seeds: int = 3  # of the comparison
-    fractions: tuple[float, ...] = (0.3, 1.0)  # of the training photos
+    seeds: int = 3  # number of seeds of the comparison
+    fractions: tuple[float, ...] = (0.3, 1.0)  # fractions of the training photos
 
 
 def main(benchmark: Config) -> None:
-    """Prints a line for each strategy and one for all."""
+    """Print a line for each strategy and one for all."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["recipes/compare_strategies.py", "--data", benchmark.data, "--backbones", benchmark.backbone,
                    "--strategies", *benchmark.strategies, "--seeds", str(benchmark.seeds),
@@ -64,7 +64,7 @@ def main(benchmark: Config) -> None:
 
 
 def one_by_one(trials: list[dict], folder: pathlib.Path, directory: pathlib.Path) -> tuple[float, str]:
-    """Seconds of the first seed's trials as commands of their own, and how far their accuracies are from ours."""
+    """Return the seconds of the first seed's trials as separate commands, and the largest difference in accuracy."""
     first, seconds, differences = min(run["seed"] for run in trials), 0.0, []
     for trial in trials:
         if trial["seed"] == first:
@@ -78,7 +78,7 @@ def one_by_one(trials: list[dict], folder: pathlib.Path, directory: pathlib.Path
 
 
 def timed(command: list[str]) -> tuple[float, pathlib.Path]:
-    """Seconds of a recipe's command, and its run directory."""
+    """Run a recipe's command, and return its seconds and run directory."""
     began = time.perf_counter()
     shown = subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, text=True, check=True).stdout
     return time.perf_counter() - began, pathlib.Path(shown.splitlines()[-1])

@@ -1,16 +1,18 @@
-"""Is a pretrained base worth it? The demo's task, 20 training photos a class, from the base and from scratch.
+"""Is a pretrained base worth it? The demo's task, 20 training photos per class, from the base and from scratch.
 
     python benchmarks/demo_transfer.py
 
-Both networks are the same, VGG16's layers at reduced width; from scratch with batch norm, which training needs. There
-all layers train, at the learning rate that is best on validation, with twice the patience. The test photos are read
-once, after all choices.
+Both networks are the same narrow VGG16; the one from scratch has batch norm, which its training needs. It trains all
+layers, with the learning rate that is best on validation and twice the patience. The test photos are read once, after
+all choices.
 """
 
 import dataclasses
 import pathlib
 import sys
 import tempfile
+import types
+from typing import Any
 
 import tables
 
@@ -19,8 +21,8 @@ from recipes import feature_extraction, from_scratch
 SEEDS = 5
 
 
-def main():
-    """Prints the table."""
+def main() -> None:
+    """Print the table."""
     with tempfile.TemporaryDirectory() as out:
         pretrained = feature_extraction.Config(out=pathlib.Path(out))
         scratch = from_scratch.Config(out=pathlib.Path(out), epochs=100)
@@ -32,8 +34,8 @@ def main():
     print(tables.footer(f"{SEEDS} seeds"))
 
 
-def row(name: str, recipe, config) -> list[str]:
-    """One line of the table."""
+def row(name: str, recipe: types.ModuleType, config: Any) -> list[str]:
+    """Run a recipe over the seeds, and return one line of the table."""
     results = []
     for seed in range(SEEDS):
         results.append(tables.run_quietly(recipe, dataclasses.replace(config, seed=seed)))

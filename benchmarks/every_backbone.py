@@ -3,8 +3,8 @@
     python benchmarks/every_backbone.py
     python benchmarks/every_backbone.py --networks ResNet50 NASNetMobile
 
-With random weights, at the smallest size that a network takes: what the suffix makes of the prefix's output, against
-the whole model, as the largest difference relative to the largest output. Inside a block several tensors cross.
+With random weights, at the smallest size that a network takes, prefix plus suffix are compared with the whole model.
+The table has the largest difference relative to the largest output. Inside a block several tensors cross the cut.
 """
 
 from common import startup  # noqa: F401, isort: skip  (first)
@@ -12,6 +12,7 @@ from common import startup  # noqa: F401, isort: skip  (first)
 import dataclasses
 import sys
 import time
+from typing import Any
 
 import keras
 import numpy as np
@@ -27,11 +28,11 @@ from common.models import cut as models_cut
 class Config:
     """Every network, cut everywhere."""
 
-    networks: tuple[str, ...] = tuple(name for name in backbones.names() if name != "demo")  # in keras.applications
+    networks: tuple[str, ...] = tuple(name for name in backbones.names() if name != "demo")  # of keras.applications
 
 
 def smallest(name: str) -> backbones.Backbone:
-    """The network with random weights at the first size that it takes."""
+    """Return the network with random weights, at the first size that it takes."""
     for size in (32, 75, 224, 331):
         try:
             return backbones.load(name, "none", size)
@@ -40,8 +41,8 @@ def smallest(name: str) -> backbones.Backbone:
     raise ValueError(f"{name} takes none of the sizes")
 
 
-def difference(model: keras.Model, base: keras.Model, first: int, photos) -> tuple[float, int]:
-    """Relative difference between whole and cut, trained from layer `first` on, and how many tensors cross."""
+def difference(model: keras.Model, base: keras.Model, first: int, photos: Any) -> tuple[float, int]:
+    """Return the relative difference after a cut before layer `first`, and the number of tensors that cross it."""
     freezing.unfreeze(base, first)
     cut = models_cut.cut(model)
     crossing = cut.prefix([photos], training=False)
@@ -50,7 +51,7 @@ def difference(model: keras.Model, base: keras.Model, first: int, photos) -> tup
 
 
 def main(benchmark: Config) -> None:
-    """Prints the table."""
+    """Print the table."""
     rows, started = [], time.perf_counter()
     for name in benchmark.networks:
         keras.utils.clear_session()

@@ -1,4 +1,4 @@
-"""What the frozen prefix saves: the documentation's code, the Keras guide's, plain PyTorch and ours, side by side.
+"""Measure what the frozen prefix saves: the documentation's code, the Keras guide's, plain PyTorch's and ours.
 
     python benchmarks/frozen_prefix.py
     python benchmarks/frozen_prefix.py --ways documentation guide pytorch ours --epochs 1 5 10 30 --repeats 1
@@ -6,9 +6,10 @@
     python benchmarks/frozen_prefix.py --measure growth
 
 All ways train the same model from the same weights (VGG16 with random weights, Flatten, Dense 256, softmax; Adam)
-on the same batches of the same noise photos, in one process, in turn. The time runs from the JPEG files to the trained
-weights, models built before; for ours it contains the scan of the files, for "features in the cache" nothing else of
-them. The others hold the photos in memory, as `train_images` in the articles. Ratios are medians over the repeats.
+on the same batches of the same noise photos, in one process, in turn. The time is from the JPEG files to the trained
+weights; the models are built before. Ours includes the scan of the files, which is all that "features in the cache"
+reads of them. The others keep the photos in memory, like `train_images` in the articles. Ratios are medians over the
+repeats.
 """
 
 from common import startup  # noqa: F401, isort: skip  (first)
@@ -40,28 +41,28 @@ from common.training import settings as training_settings
 from recipes import feature_extraction
 
 Task = Literal["feature_extraction", "layer_15"]
-FIRST_TRAINED = {"feature_extraction": 19, "layer_15": 15}  # number of VGG16's first layer that trains
+FIRST_TRAINED = {"feature_extraction": 19, "layer_15": 15}  # index of VGG16's first layer that trains
 SIZES = (250, 1000, 4000)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """What the frozen prefix saves."""
+    """Measure what the frozen prefix saves."""
 
-    measure: Literal["speed", "efficiency", "growth"] = "speed"  # what is measured
+    measure: Literal["speed", "efficiency", "growth"] = "speed"  # the quantity to measure
     ways: tuple[Literal["documentation", "guide", "pytorch", "ours"], ...] = ("documentation", "ours")  # to compare
-    tasks: tuple[Task, ...] = ("feature_extraction", "layer_15")  # what trains
-    photos: int = 120  # of two classes; 15 % of them validate
-    epochs: tuple[int, ...] = (1, 5, 10)  # the time is taken after each of these
-    optimizer: Literal["adam", "sgd"] = "adam"  # the articles take adam; sgd, with momentum, magnifies no rounding
-    repeats: int = 3  # of each, in turn
-    image_size: int = 224  # pixels a side
-    folder: pathlib.Path | None = None  # growth measures itself in a process for each size: its photos
+    tasks: tuple[Task, ...] = ("feature_extraction", "layer_15")  # which part trains
+    photos: int = 120  # number of photos, of two classes; 15 % of them are for validation
+    epochs: tuple[int, ...] = (1, 5, 10)  # the time is measured after each of these
+    optimizer: Literal["adam", "sgd"] = "adam"  # the articles use adam; sgd, with momentum, does not magnify rounding
+    repeats: int = 3  # repeats of each, in turn
+    image_size: int = 224  # pixels per side
+    folder: pathlib.Path | None = None  # the photos of one size, which growth measures in a separate process
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What every way is given: photos on disk, the settings, the initial weights."""
+    """The input of every way: photos on disk, the settings, the initial weights."""
 
     task: str
     splits: data_splits.Splits
@@ -71,38 +72,38 @@ class Work:
     initial: list[np.ndarray]
 
     def compile(self, model: keras.Model) -> None:
-        """As in the articles, or with `SGD(1e-3, momentum=0.9)`."""
+        """Compile a model as in the articles, or with `SGD(1e-3, momentum=0.9)`."""
         optimizer = {"adam": keras.optimizers.Adam(), "sgd": keras.optimizers.SGD(1e-3, momentum=0.9)}[self.optimizer]
         model.compile(optimizer=optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
 
 
 class Clock(keras.callbacks.Callback):
-    """Seconds since it was made, at the end of every epoch."""
+    """A clock of the seconds since its creation, at the end of every epoch."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.started, self.seconds = time.perf_counter(), []
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self.seconds.append(time.perf_counter() - self.started)
 
 
 class InMemory(keras.utils.PyDataset):
-    """`train_images, train_labels` in batches, in the order of the recipes, so that all ways see the same batches."""
+    """Batches of `train_images, train_labels` in the order of the recipes, so that all ways see the same batches."""
 
-    def __init__(self, photos, labels, settings):
+    def __init__(self, photos: np.ndarray, labels: np.ndarray, settings: training_settings.PhotoConfig) -> None:
         super().__init__()
         self.photos, self.labels, self.settings, self.epoch = photos, labels, settings, 0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return pipeline.steps(len(self.photos), self.settings.batch_size)
 
-    def __getitem__(self, step):
+    def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         order = np.array(pipeline.epoch_order(len(self.photos), self.settings.seed, self.epoch))
         chosen = order[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
         return self.photos[chosen], self.labels[chosen]
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.epoch += 1
 
 
@@ -110,7 +111,7 @@ class InMemory(keras.utils.PyDataset):
 
 
 def documentation(work: Work) -> tuple[list[float], list[np.ndarray]]:
-    """The articles' code, line by line."""
+    """Train with the articles' code, line by line."""
     base_model = keras.applications.VGG16(include_top=False, weights=None, input_shape=_shape(work))
     x = keras.layers.Flatten()(base_model.output)
     x = keras.layers.Dense(256, activation="relu")(x)
@@ -122,7 +123,7 @@ def documentation(work: Work) -> tuple[list[float], list[np.ndarray]]:
 
 
 def guide(work: Work) -> tuple[list[float], list[np.ndarray]]:
-    """https://keras.io/guides/transfer_learning/: the base as a layer, called with `training=False`."""
+    """Train as in https://keras.io/guides/transfer_learning/: the base is a layer, called with `training=False`."""
     base_model = keras.applications.VGG16(include_top=False, weights=None, input_shape=_shape(work))
     for layer in base_model.layers[: FIRST_TRAINED[work.task]]:
         layer.trainable = False
@@ -133,7 +134,7 @@ def guide(work: Work) -> tuple[list[float], list[np.ndarray]]:
     return _fitted(keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(x)), work)
 
 
-def _fitted(model, work):
+def _fitted(model: keras.Model, work: Work) -> tuple[list[float], list[np.ndarray]]:
     model.set_weights(work.initial)
     work.compile(model)
     clock = Clock()
@@ -145,7 +146,7 @@ def _fitted(model, work):
 
 
 def pytorch(work: Work) -> tuple[list[float], list[np.ndarray]]:
-    """The same in plain PyTorch 2."""
+    """Train the same in plain PyTorch 2."""
     import torch_vgg16  # PyTorch is not among the requirements
 
     model = torch_vgg16.Classifier(work.initial, FIRST_TRAINED[work.task])
@@ -158,7 +159,7 @@ def pytorch(work: Work) -> tuple[list[float], list[np.ndarray]]:
 
 
 def ours(work: Work) -> tuple[list[float], list[np.ndarray]]:
-    """The frozen prefix, as the recipes use it."""
+    """Train with the frozen prefix, as the recipes do."""
     backbone = backbones.load("VGG16", "none", work.settings.image_size)
     model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config())
     freezing.unfreeze(backbone.model, FIRST_TRAINED[work.task])
@@ -175,12 +176,12 @@ def ours(work: Work) -> tuple[list[float], list[np.ndarray]]:
     return clock.seconds, model.get_weights()
 
 
-def _shape(work):
+def _shape(work: Work) -> tuple[int, int, int]:
     return (work.settings.image_size, work.settings.image_size, 3)
 
 
-def _in_memory(work, split):
-    """Photos as VGG16 takes them, float32 (n, height, width, 3), and their one-hot labels."""
+def _in_memory(work: Work, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return photos as VGG16 takes them, float32 (n, height, width, 3), and their one-hot labels."""
     resize = raw_input.resizing(work.settings.image_size, "squash")
     paths = work.splits.paths(split)
     batches = pipeline.look_batches(
@@ -198,8 +199,10 @@ def _in_memory(work, split):
 
 
 def measure_speed(benchmark: Config, folder: pathlib.Path) -> None:
-    """Prints the seconds of every way after so many epochs, how many times faster than the documentation's code it
-    is, and how far its final weights are from that code's."""
+    """Print the seconds of every way after each number of epochs, compared with the documentation's code.
+
+    The table also has the speed-up, and the largest difference between the final weights and those of that code.
+    """
     functions = {"documentation": documentation, "guide": guide, "pytorch": pytorch, "ours": ours}
     names = {"documentation": "the documentation's code", "guide": "the Keras guide", "pytorch": "plain PyTorch",
              "ours": "ours, photos never seen", "again": "ours, features in the cache"}  # fmt: skip
@@ -228,7 +231,7 @@ def measure_speed(benchmark: Config, folder: pathlib.Path) -> None:
 
 
 def initial(benchmark: Config) -> list[np.ndarray]:
-    """The weights that every way starts from."""
+    """Return the weights from which every way starts."""
     keras.utils.clear_session()
     keras.utils.set_random_seed(0)
     base_model = keras.applications.VGG16(
@@ -238,7 +241,7 @@ def initial(benchmark: Config) -> list[np.ndarray]:
 
 
 def cells(seconds: list[list[float]], slow: list[list[float]] | None) -> list[str]:
-    """`12.3 s, 8.1x` for each number of epochs, medians over the repeats, with the range of the ratio."""
+    """Return `12.3 s, 8.1x` for each number of epochs: medians over the repeats, with the range of the ratio."""
     found = []
     for column in range(len(seconds[0])):
         median = statistics.median(row[column] for row in seconds)
@@ -249,12 +252,12 @@ def cells(seconds: list[list[float]], slow: list[list[float]] | None) -> list[st
 
 
 def largest_difference(weights: list[np.ndarray], others: list[np.ndarray]) -> float:
-    """Of any weight."""
+    """Return the largest difference of any weight."""
     return max(float(np.abs(a - b).max()) for a, b in zip(weights, others, strict=True))
 
 
 def photos_of(benchmark: Config, folder: pathlib.Path) -> tuple[data_splits.Splits, training_settings.PhotoConfig]:
-    """Noise photos on disk, none of them for a test, and the settings to read them."""
+    """Write noise photos to disk, and return their splits, without a test set, and the settings to read them."""
     draw_photos(folder / "photos", benchmark.photos)
     settings = training_settings.PhotoConfig(
         data=str(folder / "photos"), cache=folder / "cache", image_size=benchmark.image_size, cache_limit_gb=100
@@ -263,14 +266,14 @@ def photos_of(benchmark: Config, folder: pathlib.Path) -> tuple[data_splits.Spli
 
 
 def splits_of(settings: training_settings.PhotoConfig) -> data_splits.Splits:
-    """The photos as the recipes find and scan them, those of the test among those that train."""
+    """Return the photos as the recipes find and scan them; those of the test are added to the training."""
     with tempfile.TemporaryDirectory() as name:
         splits = dataset.load(settings, pathlib.Path(name), photos.PHOTOS)
     return dataclasses.replace(splits, train=splits.train + splits.test, test=[])
 
 
 def draw_photos(folder: pathlib.Path, count: int) -> None:
-    """Noise in two classes, one brighter than the other, as JPEG files of 320 x 240."""
+    """Write noise in two classes, one brighter than the other, as JPEG files of 320 x 240."""
     random = np.random.default_rng(0)
     for number in range(count):
         pixels = random.integers(0, 200 + 55 * (number % 2), (240, 320, 3)).astype("uint8")
@@ -283,8 +286,11 @@ def draw_photos(folder: pathlib.Path, count: int) -> None:
 
 
 def measure_efficiency(benchmark: Config, folder: pathlib.Path) -> None:
-    """Prints how near it comes to what the machine can do: extraction to `base.predict` on an array in memory, the
-    training of the suffix to a bare loop of `train_on_batch` on arrays in memory."""
+    """Print the speed as a share of what the machine can do.
+
+    The extraction is compared with `base.predict`, the training of the suffix with a bare loop of `train_on_batch`,
+    both on arrays in memory.
+    """
     splits, settings = photos_of(benchmark, folder)
     photos = [path for split in ("train", "validation") for path in splits.paths(split)]
     rates = {row: ([], []) for row in ("extraction", *(f"{task} suffix" for task in benchmark.tasks))}
@@ -321,7 +327,7 @@ def measure_efficiency(benchmark: Config, folder: pathlib.Path) -> None:
 
 
 def suffix_seconds(prefix: frozen_prefix.FrozenPrefix, work: Work) -> tuple[float, float]:
-    """Median seconds of an epoch, by `fit` on cached rows and by `train_on_batch` on arrays in memory."""
+    """Return the median seconds of an epoch, with `fit` on cached rows and `train_on_batch` on arrays in memory."""
     steps = pipeline.steps(len(work.splits.train), work.settings.batch_size)
     train_generator, _, _ = prefix.generators()
     arrays = [(np.array(x), np.array(y)) for x, y in train_generator.take(steps)]
@@ -330,7 +336,7 @@ def suffix_seconds(prefix: frozen_prefix.FrozenPrefix, work: Work) -> tuple[floa
     prefix.suffix.fit(train_generator, steps_per_epoch=steps, epochs=work.epochs, verbose=0, shuffle=False,
                       callbacks=[clock])  # fmt: skip
 
-    def bare_epoch():
+    def bare_epoch() -> None:
         for x, y in arrays:
             prefix.suffix.train_on_batch(x, y)
 
@@ -340,7 +346,7 @@ def suffix_seconds(prefix: frozen_prefix.FrozenPrefix, work: Work) -> tuple[floa
 
 
 def timed(function: Callable) -> float:
-    """Seconds of a call."""
+    """Return the seconds of a call."""
     started = time.perf_counter()
     function()
     return time.perf_counter() - started
@@ -350,7 +356,7 @@ def timed(function: Callable) -> float:
 
 
 def measure_growth(benchmark: Config, folder: pathlib.Path) -> None:
-    """Prints seconds and peak memory of an extraction for more and more photos, each in a process of its own."""
+    """Print seconds and peak memory of extractions with an increasing number of photos, each in its own process."""
     rows = []
     for size in SIZES:
         draw_photos(folder / str(size), size)
@@ -366,7 +372,7 @@ def measure_growth(benchmark: Config, folder: pathlib.Path) -> None:
 
 
 def extract(folder: pathlib.Path) -> None:
-    """One extraction; prints its seconds, the size of the features and the peak of this process's memory."""
+    """Run one extraction, and print its seconds, the size of the features and this process's peak memory."""
     settings = training_settings.PhotoConfig(
         data=str(folder), cache=folder.parent / f"cache-{folder.name}", image_size=224
     )
@@ -382,7 +388,7 @@ def extract(folder: pathlib.Path) -> None:
 
 
 def main(benchmark: Config) -> None:
-    """Measures what is asked for."""
+    """Run the chosen measurement."""
     if benchmark.folder:
         return extract(benchmark.folder)
     measure = {"speed": measure_speed, "efficiency": measure_efficiency, "growth": measure_growth}

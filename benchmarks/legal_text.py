@@ -1,13 +1,13 @@
-"""Texts over seeds: five strategies on drawn and real contracts, how they write and how well types are told apart.
+"""Compare five strategies for texts over seeds, on drawn or real contracts: generation and classification.
 
     python benchmarks/legal_text.py                                             # the demo's drawn contracts
     python benchmarks/legal_text.py --data contracts/ --group-pattern '^(\\d+)_' --vocabulary gpt2/ --pretrain reviews/
     python benchmarks/legal_text.py --data contracts/ --group-pattern '^(\\d+)_' --vocabulary gpt2/ \\
       --recipe text_classification
 
-With `--vocabulary`, a folder with GPT-2's `vocab.json` and `merges.txt`, the network is a narrow GPT-2 made here, and
-`--pretrain` is what it is pretrained on first: a folder of texts that are no contracts (.txt, or one sentence a line
-with any other ending). Every seed has its own split and its own weights.
+With `--vocabulary`, a folder with GPT-2's `vocab.json` and `merges.txt`, the network is a narrow GPT-2 built here.
+`--pretrain` is a folder of other texts on which it is pretrained first (.txt files, or files of another type with one
+sentence per line). Every seed has its own split and its own weights.
 """
 
 from common import startup  # noqa: F401, isort: skip  (first)
@@ -18,7 +18,8 @@ import json
 import pathlib
 import sys
 import tempfile
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import keras
 import tables
@@ -35,14 +36,14 @@ class Config:
     """A recipe over seeds."""
 
     data: str = "demo"  # as in the recipe
-    recipe: Literal["legal_text", "text_classification"] = "legal_text"  # which
+    recipe: Literal["legal_text", "text_classification"] = "legal_text"  # which recipe
     group_pattern: str | None = None  # as in the recipe
     vocabulary: pathlib.Path | None = None  # folder of GPT-2's vocab.json and merges.txt, for a narrow network
-    pretrain: pathlib.Path | None = None  # general texts that the narrow network sees first
-    pretrain_epochs: int = 3  # on them
-    layers: int = 4  # of the narrow network
-    width: int = 128  # of the narrow network
-    strategies: tuple[str, ...] = legal_text.STRATEGIES  # all, or one alone
+    pretrain: pathlib.Path | None = None  # general texts on which the narrow network is pretrained
+    pretrain_epochs: int = 3  # epochs of the pretraining
+    layers: int = 4  # layers of the narrow network
+    width: int = 128  # width of the narrow network
+    strategies: tuple[str, ...] = legal_text.STRATEGIES  # all, or only one
     document_characters: int | None = None  # as in the recipe
     windows_per_document: int = 4  # as in text_classification
     sequence_length: int = 128  # as in the recipe
@@ -54,12 +55,12 @@ class Config:
     learning_rate: float | None = None  # as in the recipe
     encoding: str = "utf-8"  # as in the recipe
     seeds: int = 3  # each with another split
-    seed: int = 0  # the first of them
-    out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
+    seed: int = 0  # the first seed
+    out: pathlib.Path = pathlib.Path("runs")  # the folder of the runs
 
 
 def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
-    """A narrow GPT-2 with GPT-2's vocabulary, with random weights or pretrained; the path of its preset."""
+    """Build a narrow GPT-2 with GPT-2's vocabulary, random or pretrained, and return the path of its preset."""
     hub = language_model.keras_hub()
     keras.utils.set_random_seed(seed)
     tokenizer = hub.models.GPT2Tokenizer(
@@ -86,7 +87,7 @@ def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
 
 
 def lines_of(folder: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
-    """A .jsonl of 60 lines a document from files of one sentence a line, or the folder itself if it has .txt files."""
+    """Return the folder if it has .txt files, else a .jsonl made from its lines, 60 lines per document."""
     if any(folder.rglob("*.txt")):
         return folder
     lines = [line for path in sorted(folder.iterdir()) for line in path.read_text("latin-1").splitlines()]
@@ -96,21 +97,21 @@ def lines_of(folder: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def run(recipe, **settings) -> dict:
-    """The results of one run of a recipe; what it prints goes to stderr."""
+def run(recipe: Any, **settings: Any) -> dict:
+    """Run a recipe once, with its output on stderr, and return the results."""
     return tables.run_quietly(recipe, recipe.Config(**settings))
 
 
-def spread(results: list[dict], strategy: str, measure, digits: int) -> str:
-    """Median and range over the runs of one strategy's measure."""
+def spread(results: list[dict], strategy: str, measure: Callable[[dict], float], digits: int) -> str:
+    """Return the median and range over the runs of one strategy's measure."""
     rows = [next(row for row in result["strategies"] if row["strategy"] == strategy) for result in results]
     return tables.median_and_range([measure(row) for row in rows], digits)
 
 
-def main(config: Config):
-    """Prints the tables."""
+def main(config: Config) -> None:
+    """Print the tables."""
     if len(config.strategies) not in (1, len(legal_text.STRATEGIES)):
-        sys.exit("--strategies: all five, or one")
+        sys.exit("--strategies must be all five strategies or only one")
     results = []
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -130,7 +131,7 @@ def main(config: Config):
 
 
 def print_generation(config: Config, results: list[dict]) -> None:
-    """The strategies side by side, then what is written."""
+    """Print the strategies side by side, then the measures of the generated texts."""
     rows = [["before tuning", "–", *(
         tables.median_and_range([result["before"]["test"][name] for result in results], digits)
         for name, digits in (("perplexity", 2), ("byte_perplexity", 3))
@@ -164,7 +165,7 @@ def print_generation(config: Config, results: list[dict]) -> None:
 
 
 def print_classes(config: Config, results: list[dict]) -> None:
-    """Accuracies of the strategies and of the baseline."""
+    """Print the accuracies of the strategies and of the baseline."""
     rows = [
         [strategy, spread(results, strategy, lambda row: row["test"]["accuracy"], 3),
          spread(results, strategy, lambda row: row["validation"]["accuracy"], 3),

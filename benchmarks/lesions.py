@@ -1,12 +1,12 @@
-"""Skin lesions over seeds: what a split by lesion finds, what a split by picture would claim, and the cost.
+"""Measure skin lesions over seeds: the scores with a split by lesion and with a split by picture, and the cost.
 
 After `python data/ham10000/prepare.py`, or with `--data` of your own:
 
     python benchmarks/lesions.py
     python benchmarks/lesions.py --data demo --backbone demo
 
-Every seed has its own split and its own augmented views. The time for computing the features is given apart; the rest
-is what a second run takes.
+Every seed has its own split and its own augmented views. The time for computing the features is listed separately; the
+rest is the time of a second run.
 """
 
 import dataclasses
@@ -30,8 +30,8 @@ class Config:
     views: int = 8  # as in the recipe
     unfreeze_from: str | None = None  # as in the recipe
     seeds: int = 3  # each with another split
-    show_leak: bool = True  # once more on a split by picture, with the same settings
-    out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
+    show_leak: bool = True  # run again on a split by picture, with the same settings
+    out: pathlib.Path = pathlib.Path("runs")  # the folder of the runs
     cache: pathlib.Path | None = None  # as in the recipe
 
 
@@ -49,12 +49,12 @@ MEASURES = {
 
 
 def seconds(result: dict) -> float:
-    """Those of the run itself, without the second one that shows the leak."""
+    """Return the seconds of the run itself, without the second run that shows the leak."""
     return result["cost"]["seconds"] - result["clinic"].get("leak", {}).get("seconds", 0.0)
 
 
-def main(config: Config):
-    """Prints the tables."""
+def main(config: Config) -> None:
+    """Print the tables."""
     names = ("data", "backbone", "weights", "image_size", "views", "unfreeze_from", "out", "cache", "show_leak")
     shared = {name: getattr(config, name) for name in names}
     results = []

@@ -1,4 +1,4 @@
-"""A recipe on a folder of real photos: test accuracy and cost over seeds, one line a backbone.
+"""Measure a recipe on a folder of real photos: test accuracy and cost over seeds, one line per backbone.
 
 After `python data/flowers/prepare.py`, or with `--data` of your own:
 
@@ -34,11 +34,11 @@ class Config:
     head: Literal["flatten", "gap"] = "gap"  # as in the recipe
     cache_dtype: Literal["float32", "float16"] = "float32"  # as in the recipe
     seeds: int = 3  # each with another split
-    out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
+    out: pathlib.Path = pathlib.Path("runs")  # the folder of the runs
 
 
-def main(config: Config):
-    """Prints the table."""
+def main(config: Config) -> None:
+    """Print the table."""
     recipe, rows = RECIPES[config.recipe], []
     for backbone in config.backbones:
         shared = {"data": config.data, "backbone": backbone, "head": config.head, "cache_dtype": config.cache_dtype}

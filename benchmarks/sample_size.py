@@ -1,14 +1,14 @@
-"""Few photos: feature extraction, partial and gradual unfreezing with 165 and with 330 labelled flowers, side by side.
+"""Compare feature extraction, partial and gradual unfreezing on few photos: 165 and 330 labelled flowers.
 
 After `python data/flowers/prepare.py`, or with `--data` of your own:
 
     python benchmarks/sample_size.py
     python benchmarks/sample_size.py --backbone MobileNetV2:0.35 --labelled 100 --splits 3
 
-Of the labelled photos a tenth validates and the rest trains; all others are the test. The sizes are those of the
-Keras example https://keras.io/examples/keras_recipes/sample_size_estimate/, which printed 0.807 and 0.875 on the
-whole of tf_flowers. The strategy that is named as the choice is the one with the best validation accuracy, whatever
-its test accuracy.
+A tenth of the labelled photos is for validation and the rest for training; all others are for the test. The sizes are
+those of the Keras example https://keras.io/examples/keras_recipes/sample_size_estimate/, which printed 0.807 and 0.875
+on the whole of tf_flowers. The chosen strategy is the one with the best validation accuracy, whatever its test
+accuracy.
 """
 
 import dataclasses
@@ -30,13 +30,13 @@ class Config:
 
     data: str = "data/flowers/photos"  # a folder of class folders; data/flowers/prepare.py makes this one
     backbone: str = "MobileNetV2"  # a name in keras.applications
-    labelled: tuple[int, ...] = (165, 330)  # photos that train or validate
-    splits: int = 5  # seeds, each with a split of its own
-    first_seed: int = 0  # of the splits
-    out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
+    labelled: tuple[int, ...] = (165, 330)  # numbers of photos for training and validation
+    splits: int = 5  # number of seeds, each with its own split
+    first_seed: int = 0  # the seed of the first split
+    out: pathlib.Path = pathlib.Path("runs")  # the folder of the runs
 
 
-# What the three have in common, and what each adds.
+# The settings that the three share, and those that each adds.
 SHARED = {
     "head": "gap",
     "learning_rate": 3e-3,
@@ -58,7 +58,7 @@ STRATEGIES = {
 
 
 def main(benchmark: Config) -> None:
-    """Prints the table."""
+    """Print the table."""
     rows = []
     photos = len(sources.read_source(benchmark.data, pathlib.Path(), media_photos.PHOTOS))
     for labelled in benchmark.labelled:
@@ -88,12 +88,12 @@ def main(benchmark: Config) -> None:
 
 
 def seconds_without_features(result: dict) -> float:
-    """Of a run; the strategies share their features, so it is chance who computes them."""
+    """Return a run's seconds without the features, which the strategies share and whichever comes first computes."""
     return result["cost"]["seconds"] - result["cost"]["prefix_seconds"]
 
 
 def mean_accuracy(results: list[dict], side: str) -> float:
-    """Of the photos on a side, over the splits."""
+    """Return the accuracy on one side of the split, as the mean over the splits."""
     return statistics.mean(result[side]["accuracy"] for result in results)
 
 

@@ -1,4 +1,4 @@
-"""How long help and mistakes take: CPU seconds and memory of whole processes, medians over repeats.
+"""Measure help texts and error messages: CPU seconds and memory of whole processes, medians over repeats.
 
 python benchmarks/startup.py
 """
@@ -29,7 +29,7 @@ ANSWERS = (
     "-m recipes copy feature_extraction {folder}/project",
     "-m recipes copy --thin feature_extraction {folder}/project",
 )
-# In a process of its own: Linux adds up what all children of a process took.
+# This runs in its own process, because Linux adds up the usage of all children of a process.
 MEASURE = """
 import json, resource, subprocess, sys
 subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -40,13 +40,13 @@ print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Measure how long help and mistakes take."""
+    """Measure the time until help texts and error messages appear."""
 
     repeats: int = 5
 
 
 def main(config: Config) -> None:
-    """Prints the table."""
+    """Print the table."""
     rows = []
     for answer in ANSWERS:
         seconds, memory = zip(*(measured(answer) for _ in range(config.repeats)), strict=True)
@@ -56,7 +56,7 @@ def main(config: Config) -> None:
 
 
 def measured(answer: str) -> tuple[float, int]:
-    """CPU seconds and peak bytes of one answer."""
+    """Return CPU seconds and peak bytes of one command."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, *answer.format(folder=folder).split()]
         done = subprocess.run([sys.executable, "-c", MEASURE, *command], cwd=ROOT, capture_output=True, text=True)

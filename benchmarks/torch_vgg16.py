@@ -1,4 +1,7 @@
-"""VGG16 with a head in plain PyTorch 2, for `frozen_prefix.py --ways pytorch`; `pip install torch` by hand."""
+"""VGG16 with a head in plain PyTorch 2, for `frozen_prefix.py --ways pytorch`, which needs `pip install torch`."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,8 +12,8 @@ BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # filters and convol
 class Classifier(torch.nn.Module):
     """The layers of VGG16 (`include_top=False`), flatten, Linear 256, Linear 2."""
 
-    def __init__(self, initial: list[np.ndarray], first_trained: int):
-        """Takes Keras's weights, kernels (height, width, in, out); Keras's layers before `first_trained` are frozen."""
+    def __init__(self, initial: list[np.ndarray], first_trained: int) -> None:
+        """Set Keras's weights, kernels (height, width, in, out), and freeze Keras's layers before `first_trained`."""
         super().__init__()
         layers, trained, number, channels = [], [], 1, 3  # layer 0 of Keras is the input
         for filters, convolutions in BLOCKS:
@@ -32,12 +35,12 @@ class Classifier(torch.nn.Module):
         for layer, trains in zip(convolutions, trained, strict=True):
             layer.requires_grad_(trains)
 
-    def forward(self, photos):
-        """Logits (n, 2) of photos (n, 3, height, width); flattened in Keras's order, channels last."""
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, 2) of photos (n, 3, height, width); features are flattened in Keras's order."""
         return self.head(self.features(photos).permute(0, 2, 3, 1).flatten(1))
 
     def keras_weights(self) -> list[np.ndarray]:
-        """Kernels and biases in Keras's order and layout."""
+        """Return kernels and biases in Keras's order and layout."""
         found = []
         for layer in self.weighted:
             weight = layer.weight.detach().numpy()
@@ -45,14 +48,16 @@ class Classifier(torch.nn.Module):
         return found
 
 
-def epochs_of(model: Classifier, batches, validation, epochs: int, optimizer: str):
-    """Trains with Keras's settings of the optimizer and validates; yields the number of every epoch when it is over.
+def epochs_of(
+    model: Classifier, batches: Any, validation: tuple[np.ndarray, np.ndarray], epochs: int, optimizer: str
+) -> Iterator[int]:
+    """Train and validate with Keras's settings of the optimizer, and yield the index of each epoch after it.
 
     Args:
-        model: to train.
+        model: the model to train.
         batches: a `keras.utils.PyDataset` of photos (n, height, width, 3) and one-hot labels.
         validation: photos and one-hot labels.
-        epochs: how many.
+        epochs: the number of epochs.
         optimizer: `adam` or `sgd`.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

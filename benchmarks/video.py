@@ -1,4 +1,4 @@
-"""Clips: what 3D pooling brings in cross-validation, and what the frozen prefix of clips costs.
+"""Measure clips: the accuracy of 3D pooling in cross-validation, and the cost of the frozen prefix.
 
 With `--data` of your own, whose groups are in the names of the clips (recipes/video_actions.py), or the drawn clips:
 
@@ -6,9 +6,9 @@ With `--data` of your own, whose groups are in the names of the clips (recipes/v
     python benchmarks/video.py --data demo --backbone demo --folds 0 --seeds 3
     python benchmarks/video.py --data clips/ --measure speed
 
-`accuracy` deals whole groups to `--folds` parts (scikit-learn's StratifiedGroupKFold) and tests on each part in turn,
-so that every clip is a test clip once; with 0 folds every seed has the recipe's own split. `speed` compares the
-extraction, reading and decoding included, with a batched `predict` on frames in memory and with one `predict` for each
+`accuracy` distributes whole groups over `--folds` parts (scikit-learn's StratifiedGroupKFold) and tests on each part in
+turn, so that every clip is a test clip once. With 0 folds every seed has the recipe's own split. `speed` compares the
+extraction, including reading and decoding, with a batched `predict` on frames in memory and with one `predict` per
 frame.
 """
 
@@ -22,7 +22,8 @@ import statistics
 import sys
 import tempfile
 import time
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -47,9 +48,9 @@ class Config:
     """The recipe for clips: its accuracy by whole groups, or its speed."""
 
     data: str = "data/ucf101/clips"  # as in the recipe; data/ucf101/prepare.py makes this one
-    measure: Literal["accuracy", "speed"] = "accuracy"  # what is measured
-    temporal: tuple[Temporal, ...] = ("frames", "difference", "inflated")  # the ways, side by side
-    backbone: str = "InceptionV3"  # as in the recipe, and so are the next ones
+    measure: Literal["accuracy", "speed"] = "accuracy"  # the quantity to measure
+    temporal: tuple[Temporal, ...] = ("frames", "difference", "inflated")  # the ways to compare
+    backbone: str = "InceptionV3"  # as in the recipe, like the next ones
     weights: str | None = None
     last_layer: str | None = None
     image_size: int | None = None
@@ -59,22 +60,22 @@ class Config:
     flip: bool = False
     validation_fraction: float | None = None
     folds: int = 5  # parts of whole groups, each tested once; 0: the recipe's own split
-    seeds: int = 1  # each with other folds
-    repeats: int = 3  # of the speed
-    speed_clips: tuple[int, int] = (24, 96)  # few and many clips whose extraction is timed
-    out: pathlib.Path = pathlib.Path("runs")  # where the runs are kept
+    seeds: int = 1  # number of seeds, each with other folds
+    repeats: int = 3  # repeats of the speed measurement
+    speed_clips: tuple[int, int] = (24, 96)  # small and large number of clips whose extraction is timed
+    out: pathlib.Path = pathlib.Path("runs")  # the folder of the runs
     cache: pathlib.Path | None = None  # as in the recipe
 
 
-def recipe_settings(settings: Config, **changes) -> video_actions.Config:
-    """The recipe's flags."""
+def recipe_settings(settings: Config, **changes: Any) -> video_actions.Config:
+    """Return the recipe's settings."""
     own = {field.name for field in dataclasses.fields(settings)} & {field.name for field in _RECIPE_FIELDS}
     given = {name: getattr(settings, name) for name in own - {"temporal"} if getattr(settings, name) is not None}
     return video_actions.Config(**given | changes)
 
 
 def in_folds(settings: Config, seed: int, folder: pathlib.Path) -> list[pathlib.Path]:
-    """CSV files with the folds: in each one part is the test clips, the others train and validate."""
+    """Write a CSV file for each fold, in which one part is for the test and the others train and validate."""
     samples = clip_groups.load(settings.data, flags.default_cache_directory())
     folds = model_selection.StratifiedGroupKFold(settings.folds, shuffle=True, random_state=seed)
     labels, groups = [sample.label for sample in samples], [sample.group for sample in samples]
@@ -90,7 +91,7 @@ def in_folds(settings: Config, seed: int, folder: pathlib.Path) -> list[pathlib.
 
 
 def accuracy(settings: Config) -> None:
-    """Prints a line for each way to join the frames."""
+    """Print a line for each way to join the frames."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for temporal in settings.temporal:
@@ -115,7 +116,7 @@ def accuracy(settings: Config) -> None:
     print(tables.footer(repeats if settings.folds else f"{settings.seeds} seeds"))
 
 
-def _row(settings, temporal, results, means) -> list[str]:
+def _row(settings: Config, temporal: str, results: list[dict], means: list[float]) -> list[str]:
     accuracies = [result["test"]["accuracy"] for result in results]
     backwards = [result["clips"]["time"]["order"]["reversed"]["accuracy"] for result in results]
     pairs = zip(*[[pair["accuracy"] for pair in result["clips"]["time"]["pairs"]] for result in results], strict=True)
@@ -134,10 +135,10 @@ def _row(settings, temporal, results, means) -> list[str]:
 
 
 def speed(settings: Config) -> None:
-    """Prints the seconds of the three ways to the features of few and of many clips, and of each further clip.
+    """Print the seconds of three ways to compute the features of few and many clips, and of each additional clip.
 
     Every call of ours builds and traces its network anew, as a run does once; the others are traced before the clock
-    starts. What a further clip takes leaves that out for all.
+    starts. The time of an additional clip excludes this for all.
     """
     own = recipe_settings(settings, flip=False, zoom=0.0, contrast=0.0)
     samples = clip_groups.load(settings.data, flags.default_cache_directory())
@@ -188,8 +189,11 @@ def speed(settings: Config) -> None:
     print(tables.footer(f"{settings.repeats} repeats in turn"))
 
 
-def extract(backbone, samples, contents, own: video_actions.Config, looking: clips.Clips) -> None:
-    """What the recipe does before it trains, into an empty cache."""
+def extract(
+    backbone: backbones.Backbone, samples: Sequence[sample_list.Sample], contents: dict[str, str],
+    own: video_actions.Config, looking: clips.Clips,
+) -> None:  # fmt: skip
+    """Compute the features into an empty cache, as the recipe does before it trains."""
     inputs = keras.Input((own.frames, *backbone.model.input.shape[1:]))
     (maps,) = frames.on_each_frame(backbone.model, [inputs])
     pooled = keras.layers.GlobalAveragePooling3D()(maps)
@@ -201,8 +205,8 @@ def extract(backbone, samples, contents, own: video_actions.Config, looking: cli
         frozen_prefix.FrozenPrefix(model, backbone, splits, own, at=[pooled])
 
 
-def main(settings: Config):
-    """Prints the table."""
+def main(settings: Config) -> None:
+    """Print the table."""
     accuracy(settings) if settings.measure == "accuracy" else speed(settings)
 
 

@@ -1,11 +1,11 @@
-"""A notebook of every recipe, made from the recipe's own source, for Colab and for here.
+"""Make a notebook of every recipe from the recipe's own source, for Colab and for this computer.
 
     python docs/make_notebooks.py
     python docs/make_notebooks.py --recipes feature_extraction --out /tmp/notebooks
     python docs/make_notebooks.py --repository https://example.org/you/keras-recipes
 
-The docstring becomes text, every function and class a cell with the comment before it as text, and where the file would
-call `main` the demo runs and its report's figures are shown.
+The docstring becomes text, and every function and class becomes a cell with the comment before it as text. Instead of
+the call of `main`, the demo runs and its report's figures are shown.
 """
 
 import ast
@@ -27,10 +27,10 @@ except ModuleNotFoundError:
 
 ROOT = recipe_source.ROOT
 PLACEHOLDER = "https://example.org/SET-THE-REPOSITORY/keras-recipes"
-RUN_IN_PROCESSES = ("compare_strategies",)  # their trials import the recipe by its name, which a notebook is not
+RUN_IN_PROCESSES = ("compare_strategies",)  # their trials import the recipe by its name, which a notebook lacks
 
 SET_UP = """\
-# On Colab: fetches the recipes and installs what they need. Here it finds them and does nothing.
+# On Colab this clones the recipes and installs their requirements. Inside a clone it only finds them.
 import importlib.util
 import os
 import pathlib
@@ -87,16 +87,16 @@ ImageNet weights are downloaded the first time. Your data stay on the machine th
 class Config:
     """Make the notebooks."""
 
-    recipes: tuple[str, ...] = ()  # whose; default: all
-    out: pathlib.Path = ROOT / "notebooks"  # where they go
-    repository: str = ""  # what Colab clones; default: the url in setup.cfg, else the clone's origin
+    recipes: tuple[str, ...] = ()  # names of recipes; default: all
+    out: pathlib.Path = ROOT / "notebooks"  # the folder of the notebooks
+    repository: str = ""  # the URL that Colab clones; default: the url in setup.cfg, else the clone's origin
 
 
 def main(settings: Config) -> None:
-    """Writes the notebooks and prints their paths."""
+    """Write the notebooks and print their paths."""
     repository = settings.repository or copy.repository_url() or PLACEHOLDER
     if repository == PLACEHOLDER:
-        print("no repository is known: name it by --repository, or Colab cannot clone it", file=sys.stderr)
+        print("the repository is unknown; give it with --repository, or Colab cannot clone it", file=sys.stderr)
     unknown = set(settings.recipes) - {recipe.name for recipe in recipe_source.recipes()}
     if unknown:
         sys.exit(f"--recipes: there is no {', '.join(sorted(unknown))}")
@@ -109,12 +109,12 @@ def main(settings: Config) -> None:
 
 
 def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "") -> nbformat.NotebookNode:
-    """A recipe as a notebook.
+    """Return a recipe as a notebook.
 
     Args:
-        recipe: its source.
-        repository: what the first cell clones where `common` is not there.
-        arguments: of the `Config` of the cell that runs it, `epochs=1`; none is the demo as the shell runs it.
+        recipe: the recipe's source.
+        repository: the URL that the first cell clones if `common` is missing.
+        arguments: arguments of `Config` in the cell that runs the recipe, such as `epochs=1`; by default the demo.
     """
     markdown, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
     more = "".join(f', "{line}"' for line in copy.told_extras(recipe.docstring))
@@ -135,24 +135,24 @@ def notebook(recipe: recipe_source.Source, repository: str, arguments: str = "")
 
 
 def run_cell(recipe: recipe_source.Source, arguments: str) -> str:
-    """What runs the demo."""
+    """Return the code that runs the demo."""
     if recipe.name not in RUN_IN_PROCESSES:
         return f"result = run(Config({arguments}))"
     return (
-        "# The trials are processes of their own, which import the recipe by name: the file runs, not these cells.\n"
+        "# The trials are separate processes, which import the recipe by name: the file runs, not these cells.\n"
         f"from recipes import {recipe.name}\n\nresult = {recipe.name}.run({recipe.name}.Config({arguments}))"
     )
 
 
 def own_call(recipe: recipe_source.Source) -> str:
-    """The line for one's own data, with the `--data` of the docstring's commands."""
+    """Return the line for the reader's own data, with the `--data` of the docstring's commands."""
     data = re.search(r"--data (\S+)", recipe.docstring)[1]
     place = f"{recipe.name}." if recipe.name in RUN_IN_PROCESSES else ""
     return f'result = {place}run({place}Config(data="{data}"))'
 
 
 def inherited(recipe: recipe_source.Source) -> str:
-    """A table of the settings that a recipe's `Config` inherits, as those of a new head; nothing where it has none."""
+    """Return a table of the settings that a recipe's `Config` inherits, such as those of a new head, or ""."""
     own = {each.flag for each in recipe.settings()}
     rows = [
         f"| `{each.flag.removeprefix('--').replace('-', '_')}` | `{each.default}` | {each.rule} |"
@@ -164,10 +164,10 @@ def inherited(recipe: recipe_source.Source) -> str:
 
 
 def blocks(recipe: recipe_source.Source) -> list[tuple[str, str]]:
-    """("text" or "code", content) of a recipe's file behind its docstring, without the call of `main` at its end.
+    """Return ("text" or "code", content) for a recipe's file after its docstring, without the final call of `main`.
 
-    Functions and classes have a cell each, what stands between them one together. A comment before one, on lines of its
-    own, becomes text. Statements keep their place, so the cells in order do what the file does.
+    Each function or class has its own cell; the statements between two of them share one. A comment before a function
+    or class becomes text. Statements keep their order, so the cells do what the file does.
     """
     found, start = [], recipe.tree.body[1].lineno
     for node in recipe.tree.body[1:]:
@@ -186,12 +186,12 @@ def blocks(recipe: recipe_source.Source) -> list[tuple[str, str]]:
 
 
 def lines(recipe: recipe_source.Source, first: int, last: int) -> str:
-    """Lines of the file, both ends included, without empty ones around them."""
+    """Return lines of the file, both ends included, without empty lines around them."""
     return "\n".join(recipe.lines[first - 1 : last]).strip("\n")
 
 
 def is_main_guard(node: ast.stmt) -> bool:
-    """Whether a statement is `if __name__ == "__main__": …`."""
+    """Return whether a statement is `if __name__ == "__main__": …`."""
     return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
 
 

@@ -1,13 +1,13 @@
-"""Writes the pages of the documentation into `build/`, from which `make docs` builds the site.
+"""Write the pages of the documentation into `build/`, from which `make docs` builds the site.
 
     python docs/make_pages.py
 
-Pages are written by hand: README.md, which is the site's first page, CONTRIBUTING.md, CHANGELOG.md, those in `docs/`
-and the data sets' READMEs. They read as plain files too, and link to any file of the repository (`../recipes/x.py`,
-`../tests/common/test_x.py#test_name`). A recipe's page in `docs/recipes/` gets the recipe's settings, model and source
-behind its text; those of the API are made from the sources. What comes out is plain Markdown and a configuration with
-the navigation, so it does not matter much what builds the site. Nothing of the project is imported: this takes no
-TensorFlow.
+These pages are written by hand: README.md, which is the site's first page, CONTRIBUTING.md, CHANGELOG.md, those in
+`docs/` and the data sets' READMEs. They can be read as plain files too, and link to any file of the repository
+(`../recipes/x.py`, `../tests/common/test_x.py#test_name`). The recipe's settings, model and source are appended to its
+page in `docs/recipes/`. The pages of the API are made from the sources. The output is plain Markdown and a
+configuration with the navigation, so another program could build the site. Nothing of the project is imported, so
+TensorFlow is not needed.
 """
 
 import ast
@@ -26,10 +26,10 @@ ROOT = recipe_source.ROOT
 DOCS = ROOT / "docs"
 SETTINGS = DOCS / "mkdocs.yml"
 
-# Pages that lie beside the README: place in the site → file.
+# Pages beside the README: path in the site → file.
 BESIDE = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
 
-# Pages with a tab of their own; all others of `docs/` come under "Guides".
+# Pages with their own tab; all others of `docs/` are under "Guides".
 PLACES = {
     "index.md": "Home",
     "strategy.md": "Which strategy?",
@@ -38,7 +38,7 @@ PLACES = {
 }
 FIRST_GUIDES = ("usage.md", "runs.md", "migration.md", "notebooks.md", "add_a_recipe.md")
 
-# The rooms of `common` in the order of a run; before them come the modules that lie in none.
+# The rooms of `common` in the order of a run; the modules outside the rooms come first.
 ROOMS = (
     "data", "media", "models", "features", "training", "evaluation", "runs", "report", "compare", "commands", "demo",
 )  # fmt: skip
@@ -53,12 +53,12 @@ ASSETS = (".png", ".jpg", ".svg", ".webp", ".css")
 class Config:
     """Write the documentation's pages."""
 
-    out: pathlib.Path = ROOT / "build"  # pages/ and mkdocs.yml come here
-    site: pathlib.Path = ROOT / "site"  # where MkDocs is to put the site
+    out: pathlib.Path = ROOT / "build"  # the folder for pages/ and mkdocs.yml
+    site: pathlib.Path = ROOT / "site"  # the folder in which MkDocs will write the site
 
 
 def main(settings: Config) -> None:
-    """Writes `pages/`, from scratch, and `mkdocs.yml` beside it."""
+    """Write `pages/` anew, and `mkdocs.yml` beside it."""
     pages, folder = written_pages() | made_pages(), settings.out / "pages"
     linked = {path for uri, text in pages.items() for path in linked_files(text, uri)}
     finished_pages = {uri: with_site_links(text, origin(uri), uri) for uri, text in pages.items()}
@@ -66,7 +66,7 @@ def main(settings: Config) -> None:
         if path.suffix not in ASSETS:
             finished_pages.setdefault(site_uri(path), source_page(path))
     shutil.rmtree(folder, ignore_errors=True)
-    for uri in PLACES:  # a tab of its own with one page needs no list of pages beside it
+    for uri in PLACES:  # a tab with one page needs no list of pages
         finished_pages[uri] = f"---\nhide: [navigation]\n---\n\n{finished_pages[uri]}"
     for uri, text in finished_pages.items():
         (folder / uri).parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def main(settings: Config) -> None:
 
 
 def navigation() -> list:
-    """The site's navigation, from what is there."""
+    """Return the site's navigation, from the existing files."""
     guides = {path.name for path in DOCS.glob("*.md")} - set(PLACES)
     guides = [name for name in FIRST_GUIDES if name in guides] + sorted(guides - set(FIRST_GUIDES))
     recipes = [{each.title: f"recipes/{each.name}.md"} for each in recipe_source.recipes()]
@@ -108,7 +108,7 @@ def navigation() -> list:
 
 
 def origin(uri: str) -> pathlib.PurePosixPath:
-    """The folder of the repository that a page's links are relative to."""
+    """Return the folder of the repository to which a page's links are relative."""
     if uri in BESIDE:
         return pathlib.PurePosixPath()
     folder, name = posixpath.split(uri)
@@ -118,9 +118,9 @@ def origin(uri: str) -> pathlib.PurePosixPath:
 
 
 def with_site_links(markdown: str, folder: pathlib.PurePosixPath, uri: str) -> str:
-    """Links relative to a folder of the repository made relative to a page of the site."""
+    """Convert links relative to a folder of the repository into links relative to a page of the site."""
 
-    def replaced(link):
+    def replaced(link: re.Match) -> str:
         path = in_repository(folder, link[1])
         return f"]({posixpath.relpath(site_uri(path), posixpath.dirname(uri) or '.')}{link[2] or ''})"
 
@@ -130,20 +130,20 @@ def with_site_links(markdown: str, folder: pathlib.PurePosixPath, uri: str) -> s
 
 
 def linked_files(markdown: str, uri: str) -> set[pathlib.PurePosixPath]:
-    """The files of the repository outside `docs/` that a page links to."""
+    """Return the files of the repository outside `docs/` to which a page links."""
     links = (link for part in FENCE.split(markdown)[::2] for link in LINK.finditer(part))
     found = {in_repository(origin(uri), link[1]) for link in links}
     return {path for path in found if (ROOT / path).is_file() and path.parts[0] != "docs"}
 
 
 def in_repository(folder: pathlib.PurePosixPath, target: str) -> pathlib.PurePosixPath:
-    """A link's target as a path from the repository's root; that of a folder is its README."""
+    """Return a link's target as a path from the repository's root; for a folder it is the README."""
     path = pathlib.PurePosixPath(posixpath.normpath(folder / target))
     return path / "README.md" if (ROOT / path / "README.md").is_file() else path
 
 
 def site_uri(path: pathlib.PurePosixPath) -> str:
-    """Where the site has a file of the repository."""
+    """Return the path in the site of a file of the repository."""
     parts = path.parts
     if path.as_posix() in BESIDE.values():
         return next(uri for uri, name in BESIDE.items() if name == path.as_posix())
@@ -162,7 +162,7 @@ def site_uri(path: pathlib.PurePosixPath) -> str:
 
 
 def written_pages() -> dict[str, str]:
-    """Place in the site → Markdown, of the pages written by hand."""
+    """Return path in the site → Markdown, for the pages written by hand."""
     paths = {path.relative_to(DOCS).as_posix(): path for path in sorted(DOCS.rglob("*.md"))}
     paths |= {uri: ROOT / name for uri, name in BESIDE.items()}
     paths |= {f"data/{path.parent.name}.md": path for path in data_sets()}
@@ -170,7 +170,7 @@ def written_pages() -> dict[str, str]:
 
 
 def made_pages() -> dict[str, str]:
-    """Place in the site → Markdown, of every page that is made from sources, as a whole or in part."""
+    """Return path in the site → Markdown, for the pages made from sources, as a whole or in part."""
     recipes = recipe_source.recipes()
     pages = {f"recipes/{each.name}.md": recipe_page(each) for each in recipes}
     pages["recipes/index.md"] = recipe_list(recipes)
@@ -184,7 +184,7 @@ def made_pages() -> dict[str, str]:
 
 
 def recipe_page(recipe: recipe_source.Source) -> str:
-    """A recipe's page in `docs/recipes/`, else what its docstring says; with its settings, its model and its source."""
+    """Return a recipe's page in `docs/recipes/`, else its docstring, with settings, model and source appended."""
     written = DOCS / "recipes" / f"{recipe.name}.md"
     if written.is_file():
         parts = [written.read_text(encoding="utf-8").rstrip()]
@@ -199,13 +199,13 @@ def recipe_page(recipe: recipe_source.Source) -> str:
 
 
 def recipe_list(recipes: list[recipe_source.Source]) -> str:
-    """The recipes with their first lines."""
+    """Return the list of recipes with their first lines."""
     rows = [f"| [{each.title}]({each.name}.md) | {each.what} |" for each in recipes]
     return "\n".join(["# Recipes", "", "| recipe | what it does |", "|---|---|", *rows, ""])
 
 
 def settings_page() -> str:
-    """The flags that recipes share."""
+    """Return the page of the flags that recipes share."""
     parts = ["# Settings of every recipe", "Some recipes change a default, as their own tables say."]
     for what, settings in recipe_source.shared_settings().items():
         parts += [what, settings_table(settings)]
@@ -213,7 +213,7 @@ def settings_page() -> str:
 
 
 def settings_table(settings: list[recipe_source.Setting]) -> str:
-    """Flag, values, default and rule of thumb."""
+    """Return a table with flag, values, default and rule of thumb."""
     rows = [
         f"| `{each.flag}` | {values(each.type)} | {default(each.default)} | {escaped(each.rule)} |" for each in settings
     ]
@@ -222,7 +222,7 @@ def settings_table(settings: list[recipe_source.Setting]) -> str:
 
 
 def values(annotation: str) -> str:
-    """What a flag takes, from its type: the choices, or the kind in words, with its bounds."""
+    """Return the values of a flag, from its type: the choices, or the kind in words, with its bounds."""
     kind = annotation.removesuffix(" | None")
     if choices := re.fullmatch(r"Literal\[(.*)\]", kind):
         return ", ".join(f"`{value}`" for value in ast.literal_eval(f"({choices[1]},)"))
@@ -236,7 +236,7 @@ def values(annotation: str) -> str:
 
 
 def default(source: str) -> str:
-    """A default as one would type it; a dash where there is none or the rule of thumb tells it."""
+    """Return a default as the user would type it; a dash if there is none or the rule of thumb states it."""
     path = re.fullmatch(r"pathlib\.Path\('(.*)'\)", source)
     if path:
         return f"`{path[1]}`"
@@ -252,12 +252,12 @@ def default(source: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """A comment as Markdown text in a table's cell."""
+    """Return a comment as Markdown text in a table's cell."""
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text)
 
 
 def api_list() -> str:
-    """Room by room, the modules with the first lines of their docstrings."""
+    """Return the list of modules, room by room, with the first lines of their docstrings."""
     intro = (
         "The modules of `common` carry no method. A program begins with `from common import startup`, which imports "
         "TensorFlow quietly. [The house](../../CONTRIBUTING.md#the-house) says what each room is for."
@@ -274,17 +274,17 @@ def api_list() -> str:
 
 
 def heading(room: str) -> str:
-    """`common.data`, of the modules that lie in no room `common`."""
+    """Return `common.data` for the room `data`, and `common` for the modules outside the rooms."""
     return f"common.{room}" if room else "common"
 
 
 def api_uri(room: str, name: str) -> str:
-    """Where the site has a module's page."""
+    """Return the path in the site of a module's page."""
     return posixpath.join("api", room, f"{name}.md")
 
 
 def source_page(path: pathlib.PurePosixPath) -> str:
-    """A file that a page links to. Each function of a Python file has a heading, which links can name."""
+    """Return the page of a linked file. Each function of a Python file has a heading, to which links can point."""
     text = (ROOT / path).read_text(encoding="utf-8")
     parts = [f"# {path.as_posix()}"]
     if path.suffix != ".py":
@@ -303,24 +303,24 @@ def source_page(path: pathlib.PurePosixPath) -> str:
 
 
 def fenced(code: str, language: str = "python") -> str:
-    """A block of code; nothing where there is none."""
+    """Return a block of code, or "" if the code is empty."""
     code = code.strip("\n")
     return f"```{language}\n{code}\n```" if code.strip() else ""
 
 
 def folded(title: str, code: str) -> str:
-    """A block of code that opens on a click."""
+    """Return a block of code that opens on a click."""
     block = fenced(code).replace("\n", "\n    ")
     return f'??? note "{title}"\n\n    {block}'
 
 
 def data_sets() -> list[pathlib.Path]:
-    """The README of every data set."""
+    """Return the README of every data set."""
     return sorted((ROOT / "data").rglob("README.md"))
 
 
 def modules() -> dict[str, list[str]]:
-    """Room of `common` → its modules; those that lie in none come first, under ""."""
+    """Return room of `common` → its modules; those outside the rooms come first, under ""."""
     folders = [path.parent.name for path in recipe_source.COMMON.glob("*/__init__.py")]
     places = {room: number for number, room in enumerate(ROOMS)}
     rooms = ["", *sorted(folders, key=lambda room: (places.get(room, len(ROOMS)), room))]

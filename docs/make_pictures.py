@@ -1,10 +1,10 @@
-"""The pictures of the recipes' pages: each is a figure of the report that the recipe writes on the demo's drawn data.
+"""Make the pictures of the recipes' pages: figures of the reports that the recipes write on the demo's drawn data.
 
     python docs/make_pictures.py
     python docs/make_pictures.py --recipes gradual_unfreezing
 
-Runs each recipe once and puts one figure into `docs/pictures/`, as a picture of few colours. Only data that were drawn
-by code are shown.
+Each recipe runs once, and one figure is written to `docs/pictures/`, as a picture with few colours. All data shown are
+drawn by code.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from common import flags
 
 FOLDER = pathlib.Path(__file__).parent / "pictures"
 
-# Recipe → the figure that shows its point, and flags where the defaults do not show it. The page of compare_strategies
+# Recipe → the figure that shows its point, and flags if the defaults do not show it. The page of compare_strategies
 # has the README's picture.
 FIGURES = {
     "linear_probe": ("confusion_matrix", ""),
@@ -40,12 +40,12 @@ FIGURES = {
 class Config:
     """Draw the pictures of the recipes' pages."""
 
-    recipes: tuple[str, ...] = tuple(FIGURES)  # whose pictures
-    out: pathlib.Path = FOLDER  # where they go
+    recipes: tuple[str, ...] = tuple(FIGURES)  # names of recipes
+    out: pathlib.Path = FOLDER  # the folder of the pictures
 
 
 def main(settings: Config) -> None:
-    """Runs the recipes and keeps a figure of each."""
+    """Run the recipes and keep a figure of each."""
     settings.out.mkdir(parents=True, exist_ok=True)
     for name in settings.recipes:
         figure, further = FIGURES[name]
@@ -57,7 +57,7 @@ def main(settings: Config) -> None:
 
 
 def small(path: pathlib.Path, width: int = 800, colours: int = 128) -> Image.Image:
-    """A picture at most `width` pixels wide and with a palette, which takes a third of the space."""
+    """Return a picture at most `width` pixels wide, with a palette, which takes a third of the space."""
     with Image.open(path) as picture:
         picture.thumbnail((width, 2 * width))
         return picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE)

@@ -1,6 +1,6 @@
-"""What a recipe's file says of itself, read without importing it: docstring, settings with their comments, functions.
+"""The content of a recipe's file, read without importing it: docstring, settings with their comments, functions.
 
-The documentation's pages and the notebooks are made from this, so that nothing is written twice.
+The documentation's pages and the notebooks are made from it, so that nothing is written twice.
 """
 
 import ast
@@ -14,13 +14,13 @@ import tokenize
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 COMMON = ROOT / "common"
 
-# The classes whose flags recipes share, and where they are; each is the base of the next.
+# The classes whose flags recipes share, and their files; each is the base of the next.
 SHARED = {"RunConfig": COMMON / "flags.py", "PhotoConfig": COMMON / "training" / "settings.py"}
 
-# Where the classes are that come between these and a recipe's own.
+# The files of the classes between these and a recipe's own.
 INHERITED = tuple(COMMON / "training" / f"{name}.py" for name in ("settings", "fine_tuning", "tuning"))
 
-# How a paragraph of a docstring begins → the heading of the page's section.
+# The first words of a docstring's paragraph → the heading of the page's section.
 LEADS = {
     "When to use it": "When to use it",
     "Data": "Data",
@@ -31,7 +31,7 @@ LEADS = {
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """A field of a `Config`: its flag, its type and default as they stand in the source, its rule of thumb."""
+    """A field of a `Config`: its flag, its type and default as written in the source, and its rule of thumb."""
 
     flag: str
     type: str
@@ -40,7 +40,7 @@ class Setting:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether `--help` leaves it out."""
+        """Whether `--help` omits it."""
         return "Suppress" in self.type
 
 
@@ -48,24 +48,24 @@ class Source:
     """A Python file.
 
     Attributes:
-        name: the file's name without its ending.
+        name: the file's name without its extension.
         text: the whole file.
         tree: its syntax tree.
     """
 
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: pathlib.Path) -> None:
         self.name, self.text = path.stem, path.read_text(encoding="utf-8")
         self.tree = ast.parse(self.text)
         self.lines = self.text.splitlines()
 
     @property
     def title(self) -> str:
-        """`Feature extraction`, of `Feature extraction: a new head on a frozen, pretrained network.`"""
+        """The title: `Feature extraction` in `Feature extraction: a new head on a frozen, pretrained network.`"""
         return self._first_line.partition(":")[0]
 
     @property
     def what(self) -> str:
-        """What stands behind the title in the docstring's first line, with a capital letter."""
+        """The text after the title in the docstring's first line, with a capital letter."""
         what = self._first_line.partition(":")[2].strip()
         return what[:1].upper() + what[1:]
 
@@ -79,14 +79,14 @@ class Source:
         return ast.get_docstring(self.tree) or ""
 
     def markdown(self, level: int = 2) -> str:
-        """The docstring behind its first line as Markdown: its leading words become headings of that level."""
+        """Return the docstring after its first line as Markdown; leading words become headings of this level."""
         return "\n\n".join(_with_heading(block, level) for block in self.docstring.split("\n\n")[1:])
 
     def code_of(self, name: str) -> str:
-        """The source of a top-level function or class, with its decorators.
+        """Return the source of a top-level function or class, with its decorators.
 
         Raises:
-            ValueError: there is none of that name.
+            ValueError: there is none with this name.
         """
         for node in self.tree.body:
             if getattr(node, "name", None) == name:
@@ -94,11 +94,11 @@ class Source:
         raise ValueError(f"{self.name} has no {name}")
 
     def has(self, name: str) -> bool:
-        """Whether a top-level function or class has that name."""
+        """Return whether a top-level function or class has this name."""
         return any(getattr(node, "name", None) == name for node in self.tree.body)
 
     def settings(self, class_name: str = "Config") -> list[Setting]:
-        """The fields of a dataclass in their order; those that it inherits are not among them."""
+        """Return the fields of a dataclass in their order, without those that it inherits."""
         return [
             Setting(
                 "--" + node.target.id.replace("_", "-"),
@@ -111,11 +111,11 @@ class Source:
         ]
 
     def base(self, class_name: str = "Config") -> str:
-        """The name of the class that a class inherits from, without its module."""
+        """Return the name of a class's base class, without its module."""
         return ast.unparse(self._class(class_name).bases[0]).rpartition(".")[2]
 
     def docstring_of(self, class_name: str) -> str:
-        """A class's docstring."""
+        """Return a class's docstring."""
         return ast.get_docstring(self._class(class_name)) or ""
 
     def _class(self, name: str) -> ast.ClassDef:
@@ -123,13 +123,13 @@ class Source:
         return found
 
     def _comment_of(self, node: ast.stmt) -> str:
-        """The comment behind a statement, else the one on the lines before it."""
+        """Return the comment after a statement, else the one on the lines before it."""
         if node.end_lineno in self._comments:
             return self._comments[node.end_lineno]
         return " ".join(self.comment_before(node.lineno))
 
     def comment_before(self, line: int) -> list[str]:
-        """The lines of the comment that ends right before a line and stands on lines of its own."""
+        """Return the lines of the comment block that ends right before a line."""
         found = []
         while line > 1 and self.lines[line - 2].lstrip().startswith("#"):
             line -= 1
@@ -138,19 +138,19 @@ class Source:
 
     @functools.cached_property
     def _comments(self) -> dict[int, str]:
-        """Line number → the comment on it, without its mark."""
+        """The comments: line number → text without the mark."""
         tokens = tokenize.generate_tokens(io.StringIO(self.text).readline)
         return {each.start[0]: each.string.lstrip("# ") for each in tokens if each.type == tokenize.COMMENT}
 
 
 def first_line(node: ast.stmt) -> int:
-    """The line on which a statement begins, decorators included."""
+    """Return the line on which a statement begins, including its decorators."""
     return min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
 
 
 def _with_heading(block: str, level: int) -> str:
     for lead, heading in LEADS.items():
-        # What stands between, as in `Expected, on two CPU cores: on the demo …`, begins the section.
+        # The words between, as in `Expected, on two CPU cores: on the demo …`, begin the section.
         if match := re.match(rf"{lead}\b([^:]*):\s*", block):
             between, rest = match[1].strip(" ,()"), block[match.end() :]
             text = f"{between}: {rest}" if between else rest
@@ -159,7 +159,7 @@ def _with_heading(block: str, level: int) -> str:
 
 
 def recipes() -> list[Source]:
-    """Every recipe, in the order of the README's table; those that are not in it come last."""
+    """Return every recipe, in the order of the README's table; those that are not in it come last."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     found = [Source(path) for path in sorted((ROOT / "recipes").glob("[!_]*.py"))]
     places = {each.name: readme.find(f"| [{each.name}](") for each in found}
@@ -167,7 +167,7 @@ def recipes() -> list[Source]:
 
 
 def settings_of(recipe: Source) -> list[Setting]:
-    """A recipe's flags without those that recipes share: its own, then what it inherits, of a new head for example."""
+    """Return a recipe's flags without those that all share: its own, then those that it inherits, as of a new head."""
     found, base = recipe.settings(), recipe.base()
     while base not in SHARED:
         source = next(each for each in map(Source, INHERITED) if each.has(base))
@@ -178,6 +178,6 @@ def settings_of(recipe: Source) -> list[Setting]:
 
 
 def shared_settings() -> dict[str, list[Setting]]:
-    """The flags that recipes share: what the docstring of each class says of its flags → these flags."""
+    """Return the flags that recipes share: docstring of the class → its flags."""
     sources = {name: Source(path) for name, path in SHARED.items()}
     return {source.docstring_of(name): source.settings(name) for name, source in sources.items()}

@@ -1,19 +1,19 @@
-"""Pretrains the demo's network, VGG16 at reduced width, on drawn classes that the demo itself never shows.
+"""Pretrain the demo's network, a narrow VGG16, on drawn classes that the demo itself never shows.
 
 From the repository's root:
 
     python data/demo/prepare.py
 
-It draws 320 photos of each of the classes in `classes.py` for training and 20 for validation, trains the
-network with a global average pooling and softmax head, and writes the base's weights, without the head, to
-`data/demo/vgg16_narrow.weights.h5`. They are committed, so nobody has to run this to run the demo.
+It draws 320 photos of each class in `classes.py` for training and 20 for validation, and trains the network with a
+global average pooling and softmax head. The base's weights, without the head, are written to
+`data/demo/vgg16_narrow.weights.h5`. They are committed, so the demo runs without this script.
 
-Most epochs see the photos at 64 pixels, which is twice as fast, and the last ones at the demo's own 96.
-Without batch norm the 13 convolutions stay at chance for over 800 steps, so it is put in while they train and
-folded into their weights at the end: the file has VGG16's layers and nothing else.
+Most epochs use photos of 64 pixels, which is twice as fast, and the last ones the demo's own 96. Without batch norm
+the accuracy of the 13 convolutions stays at chance for over 800 steps. So batch norm is added for the training and
+folded into the weights at the end: the file contains only VGG16's layers.
 
-Expected: validation accuracy 0.87 over 55 classes (seed 0) in 25 minutes on 2 CPU cores that were shared with
-other work, and a file of 1.8 MB.
+Expected: validation accuracy 0.87 over 55 classes (seed 0) in 25 minutes on 2 CPU cores, shared with other work.
+The file has 1.8 MB.
 """
 
 from common import startup  # noqa: F401, isort: skip  (first)
@@ -39,20 +39,20 @@ SMALL_SIZE = 64  # pixels, for the first epochs.
 SMALL_EPOCHS = 5
 FULL_EPOCHS = 3
 BATCH_SIZE = 64
-LEARNING_RATE = 2e-3  # the peak, after the warm-up.
+LEARNING_RATE = 2e-3  # the maximum, after the warm-up.
 WARM_UP = 0.05  # share of all steps.
 CHANNEL_ORDERS = np.array([(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
 
 
 def draw_class(class_name: str, start: int, stop: int) -> np.ndarray:
-    """Photos of one class with the seeds from `start` to `stop` - 1, uint8 (n, 96, 96, 3)."""
+    """Return photos of one class with the seeds from `start` to `stop` - 1, uint8 (n, 96, 96, 3)."""
     painter = classes.PAINTERS[class_name]
     randoms = (drawn_photos.photo_random(class_name, seed) for seed in range(start, stop))
     return np.stack([drawn_photos.paint_photo(painter, random) for random in randoms])
 
 
 def draw_all(start: int, stop: int, description: str) -> tuple[np.ndarray, np.ndarray]:
-    """Photos and labels of all classes, drawn on all cores: uint8 (n, 96, 96, 3) and int (n,)."""
+    """Draw photos of all classes on all cores, and return them with their labels: uint8 (n, 96, 96, 3), int (n,)."""
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork.
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
         jobs = [pool.submit(draw_class, name, start, stop) for name in classes.CLASS_NAMES]
@@ -61,7 +61,7 @@ def draw_all(start: int, stop: int, description: str) -> tuple[np.ndarray, np.nd
 
 
 def shrink(photos: np.ndarray, size: int) -> np.ndarray:
-    """Photos (n, height, width, 3) at `size` pixels, uint8, resized in parts to save memory."""
+    """Resize photos (n, height, width, 3) to `size` pixels, uint8, in parts to save memory."""
     if photos.shape[1] == size:
         return photos
     parts = np.array_split(photos, math.ceil(len(photos) / 500))
@@ -72,33 +72,33 @@ def shrink(photos: np.ndarray, size: int) -> np.ndarray:
 class Batches(keras.utils.PyDataset):
     """Preprocessed batches in a new order each epoch, flipped and recoloured at random.
 
-    Exchanging red, green and blue makes another valid photo, because colour says nothing about the class.
+    Exchanging red, green and blue gives another valid photo, because colour is unrelated to the class.
     """
 
-    def __init__(self, photos: np.ndarray, labels: np.ndarray, seed: int):
+    def __init__(self, photos: np.ndarray, labels: np.ndarray, seed: int) -> None:
         super().__init__()
         self.photos, self.labels = photos, labels
         self.random = np.random.default_rng(seed)
         self.on_epoch_end()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.order) // BATCH_SIZE
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         chosen = self.order[index * BATCH_SIZE : (index + 1) * BATCH_SIZE]
         photos = np.stack([self.vary(photo) for photo in self.photos[chosen]])
         return network.preprocess(photos), self.labels[chosen]
 
-    def vary(self, photo):
+    def vary(self, photo: np.ndarray) -> np.ndarray:
         flipped = photo[:, ::-1] if self.random.random() < 0.5 else photo
         return flipped[..., self.random.choice(CHANNEL_ORDERS)].astype("float32")
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.order = self.random.permutation(len(self.photos))
 
 
 def with_batch_norm(base: keras.Model) -> keras.Model:
-    """A twin of the base with batch norm after each convolution; `fold` takes it out again."""
+    """Return a twin of the base with batch norm after each convolution; `fold` removes it again."""
     inputs = x = keras.Input(base.input_shape[1:])
     for layer in base.layers[1:]:
         if isinstance(layer, keras.layers.Conv2D):
@@ -111,8 +111,8 @@ def with_batch_norm(base: keras.Model) -> keras.Model:
     return keras.Model(inputs, x)
 
 
-def fold(twin: keras.Model, base: keras.Model):
-    """Gives the base, which has no batch norm, the weights that make it compute what the twin computes."""
+def fold(twin: keras.Model, base: keras.Model) -> None:
+    """Set weights of the base, which has no batch norm, such that it computes the same as the twin."""
     for layer in base.layers:
         if isinstance(layer, keras.layers.Conv2D):
             norm = twin.get_layer(f"{layer.name}_norm")
@@ -123,7 +123,7 @@ def fold(twin: keras.Model, base: keras.Model):
 
 
 def build_classifier(base: keras.Model, steps: int) -> keras.Model:
-    """The base with a new head, compiled with a warm-up and a cosine decay over `steps`."""
+    """Return the base with a new head, compiled with a warm-up and a cosine decay over `steps`."""
     x = keras.layers.GlobalAveragePooling2D()(base.output)
     model = keras.Model(base.input, keras.layers.Dense(len(classes.CLASS_NAMES), activation="softmax")(x))
     warm_up = int(WARM_UP * steps)
@@ -134,25 +134,25 @@ def build_classifier(base: keras.Model, steps: int) -> keras.Model:
     return model
 
 
-def save_weights(base: keras.Model, path: pathlib.Path):
-    """Writes the weights beside `path` first: a run that dies leaves the old file as it was."""
+def save_weights(base: keras.Model, path: pathlib.Path) -> None:
+    """Write the weights beside `path` first, so that an interrupted run leaves the old file intact."""
     unfinished = path.with_name("unfinished.weights.h5")
     base.save_weights(unfinished)
     unfinished.replace(path)
 
 
 def parse_options() -> argparse.Namespace:
-    """The command line's options."""
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--out", type=pathlib.Path, default=network.WEIGHTS_PATH, help="the file to write")
-    parser.add_argument("--seed", type=int, default=0, help="of the random weights and the order")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random weights and the order")
     return parser.parse_args()
 
 
-def main():
-    """Draws the photos, trains, folds the batch norm away and writes the weights."""
+def main() -> None:
+    """Draw the photos, train, fold the batch norm into the weights and write them."""
     options, began = parse_options(), time.time()
     keras.utils.set_random_seed(options.seed)
     validation_photos, validation_labels = draw_all(0, VALIDATION_PER_CLASS, "validation photos")

@@ -1,4 +1,4 @@
-"""Downloads tf_flowers through TensorFlow Datasets and lays it out as class folders.
+"""Download tf_flowers through TensorFlow Datasets and write it as class folders.
 
     python data/flowers/prepare.py
 
@@ -18,10 +18,10 @@ PHOTOS = {"dandelion": 898, "daisy": 633, "tulips": 799, "sunflowers": 699, "ros
 
 
 def prepare(folder: pathlib.Path = FOLDER, expected: dict[str, int] = PHOTOS) -> pathlib.Path:
-    """Puts the photos into `folder/photos` and checks how many there are of each class.
+    """Put the photos into `folder/photos`, and check the number of photos of each class.
 
     Raises:
-        UserError: no network, or the counts are wrong.
+        UserError: there is no internet connection, or the counts are wrong.
     """
     photos = folder / "photos"
     if not photos.is_dir():

@@ -1,11 +1,11 @@
-"""Lays HAM10000 out as a folder of pictures and one table; downloads it or takes the files that you have already.
+"""Write HAM10000 as a folder of pictures and one table; it is downloaded, unless you give files that you have.
 
     python data/ham10000/prepare.py
     python data/ham10000/prepare.py --archive ~/Downloads
     python data/ham10000/prepare.py --with-test
 
 Expected: 10,015 pictures in `data/ham10000/pictures/images/` and `metadata.csv` beside them, 2.8 GB. The download
-comes from Harvard Dataverse (https://doi.org/10.7910/DVN/DBW86T) and goes on where it stopped.
+comes from Harvard Dataverse (https://doi.org/10.7910/DVN/DBW86T) and resumes after an interruption.
 """
 
 import collections
@@ -24,6 +24,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import IO
 
 import tqdm
 
@@ -54,26 +55,26 @@ FILES = {
 }
 PICTURE = re.compile(r"ISIC_\d{7}\.jpg")
 TABLE_SUFFIXES = ("", ".tab", ".csv", ".tsv", ".txt")
-# Only these zip files are opened in a folder, which may be the one where the browser puts everything.
+# Only these zip files are opened in a folder, since it may be the browser's folder for all downloads.
 ZIP_NAMES = ("ham10000_images_part", "isic2018_task3_test_images", "dataverse_files", "dbw86t")
-# A synthetic picture: the test table has its row, the challenge does not score it, the zip file does not have it.
+# A synthetic picture: it has a row in the test table, but the zip file lacks it and the challenge does not score it.
 SYNTHETIC = "ISIC_0035068"
 
-# Dataverse answers 403 to the names under which Python's libraries introduce themselves
+# Dataverse answers 403 to the default user agents of Python's libraries
 # (https://github.com/IQSS/dataverse.harvard.edu/issues/479).
 USER_AGENT = "keras-recipes"
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to lay out, and from what."""
+    """The settings: which files to use, and which splits to write."""
 
     archive: tuple[pathlib.Path, ...] = ()  # a folder or files from Dataverse or Kaggle; default: download them
-    with_test: bool = False  # also the 1,511 test pictures of ISIC 2018 Task 3; adds the column split
+    with_test: bool = False  # include the 1,511 test pictures of ISIC 2018 Task 3; adds the column split
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that are laid out."""
+        """The splits to write."""
         return ("train", "test") if self.with_test else ("train",)
 
 
@@ -91,10 +92,10 @@ class Source:
         return pathlib.PurePosixPath(self.where).name
 
     def read(self) -> bytes:
-        """The file's content.
+        """Return the file's content.
 
         Raises:
-            UserError: the zip file that it is in is damaged.
+            UserError: the zip file that contains it is damaged.
         """
         with reported_damage(self.where):
             return self.reader()
@@ -103,19 +104,19 @@ class Source:
 def prepare(
     settings: Config, folder: pathlib.Path = FOLDER, expected: dict = COUNTS, server: str = SERVER
 ) -> pathlib.Path:
-    """Makes `folder/pictures`, or only checks it where it is.
+    """Write `folder/pictures`, or only check it if it exists.
 
     Args:
         settings: see `Config`.
-        folder: gets `pictures/`, and `.unfinished/` until that is complete.
-        expected: for each split how many pictures, lesions and pictures of each diagnosis there must be.
-        server: a Dataverse installation.
+        folder: the folder for `pictures/`, and for `.unfinished/` until that is complete.
+        expected: for each split the required numbers of pictures, lesions and pictures of each diagnosis.
+        server: the address of a Dataverse installation.
 
     Returns:
         The path of `folder/pictures`.
 
     Raises:
-        UserError: no network, a file is missing or damaged, or the counts are wrong.
+        UserError: there is no internet connection, a file is missing or damaged, or the counts are wrong.
     """
     pictures, unfinished = folder / "pictures", folder / ".unfinished"
     if not pictures.is_dir():
@@ -131,7 +132,7 @@ def prepare(
 
 
 def lay_out(archives: Iterable[pathlib.Path], settings: Config, folder: pathlib.Path, expected: dict) -> None:
-    """Writes `images/` and `metadata.csv`; everything is checked before the first picture is written.
+    """Write `images/` and `metadata.csv`, after checking everything.
 
     Raises:
         UserError: a file is missing or damaged, or the counts are wrong.
@@ -152,10 +153,10 @@ def lay_out(archives: Iterable[pathlib.Path], settings: Config, folder: pathlib.
 
 
 def collect(archives: Iterable[pathlib.Path], opened: contextlib.ExitStack) -> tuple[dict, dict]:
-    """Finds the tables and the pictures: two dictionaries by split, of sources and of sources by file name.
+    """Find the tables (split → source) and the pictures (split → file name → source).
 
     Raises:
-        UserError: no such file, a damaged zip file, or two different pictures of one name.
+        UserError: a file does not exist, a zip file is damaged, or two different pictures have the same name.
     """
     tables, pictures = {}, {split: {} for split in FILES}
     for archive in archives:
@@ -172,13 +173,13 @@ def collect(archives: Iterable[pathlib.Path], opened: contextlib.ExitStack) -> t
 
 
 def is_table(name: str, split: str) -> bool:
-    """Whether this is the table of the split; Dataverse gives it with several endings, or none."""
+    """Return whether this is the table of the split; Dataverse gives it one of several endings, or none."""
     path = pathlib.PurePath(name)
     return path.stem == pathlib.PurePath(FILES[split][-1]).stem and path.suffix in TABLE_SUFFIXES
 
 
 def sources_in(path: pathlib.Path, opened: contextlib.ExitStack) -> Iterator[Source]:
-    """All files in a folder or a zip file, or the file itself.
+    """Yield all files in a folder or a zip file, or the file itself.
 
     Raises:
         UserError: there is no such file, or a zip file is damaged.
@@ -197,11 +198,11 @@ def sources_in(path: pathlib.Path, opened: contextlib.ExitStack) -> Iterator[Sou
             yield Source(where, file.stat().st_size, file.read_bytes)
 
 
-def sources_in_zip(file, where: str, opened: contextlib.ExitStack) -> Iterator[Source]:
-    """All files in a zip file (a path or an open file) and in the zip files inside it.
+def sources_in_zip(file: pathlib.Path | IO[bytes], where: str, opened: contextlib.ExitStack) -> Iterator[Source]:
+    """Yield all files in a zip file (a path or an open file) and in the zip files inside it.
 
     Raises:
-        UserError: it is damaged.
+        UserError: a zip file is damaged.
     """
     with reported_damage(where):
         archive = opened.enter_context(zipfile.ZipFile(file))
@@ -216,22 +217,22 @@ def sources_in_zip(file, where: str, opened: contextlib.ExitStack) -> Iterator[S
 
 
 def is_wanted_zip(where: str) -> bool:
-    """Whether a file's name is that of a zip file of the record."""
+    """Return whether a file has the name of one of the record's zip files."""
     name = pathlib.PurePosixPath(where).name.lower()
     return name.endswith(".zip") and any(known in name for known in ZIP_NAMES)
 
 
 @contextlib.contextmanager
-def reported_damage(where: str):
-    """Turns what goes wrong in a damaged zip file into a `UserError`."""
+def reported_damage(where: str) -> Iterator[None]:
+    """Turn the errors of a damaged zip file into a `UserError`."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise errors.UserError(f"{where} is damaged or not complete ({error}); download it again") from error
+        raise errors.UserError(f"{where} is damaged or incomplete ({error}); download it again") from error
 
 
 def read_table(source: Source) -> list[dict[str, str]]:
-    """The rows of a table with `COLUMNS`, separated by commas or tabs; other columns are left out.
+    """Return the rows of a table, separated by commas or tabs; only `COLUMNS` are kept.
 
     Raises:
         UserError: a column is missing.
@@ -242,20 +243,20 @@ def read_table(source: Source) -> list[dict[str, str]]:
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
     if missing:
         raise errors.UserError(
-            f"{source.where} has no column {', '.join(missing)}; take the file of this name from {PAGE}"
+            f"{source.where} has no column {', '.join(missing)}; use the file of this name from {PAGE}"
         )
     rows = [{column: row[column] or "" for column in COLUMNS} for row in reader]
     return [row for row in rows if row["image_id"] != SYNTHETIC]
 
 
-def check(rows: list[dict], names: set[str], settings: Config, expected: dict, where) -> None:
-    """Compares the rows with the names of the pictures, and the numbers with the expected ones.
+def check(rows: list[dict], names: set[str], settings: Config, expected: dict, where: str | pathlib.Path) -> None:
+    """Compare the rows with the names of the pictures, and the numbers with the expected ones.
 
     Raises:
-        UserError: says what was found and what was expected.
+        UserError: they differ; the message says what was found and what was expected.
     """
     listed = {f"{row['image_id']}.jpg" for row in rows}
-    for strays, problem in ((listed - names, "there is no picture"), (names - listed, "no row stands for the picture")):
+    for strays, problem in ((listed - names, "there is no picture"), (names - listed, "no row names the picture")):
         if strays:
             more = f" and {len(strays) - 1:,} more" if len(strays) > 1 else ""
             raise errors.UserError(
@@ -271,7 +272,7 @@ def check(rows: list[dict], names: set[str], settings: Config, expected: dict, w
 
 
 def count(rows: list[dict], split: str) -> collections.Counter:
-    """How many pictures, lesions and pictures of each diagnosis there are."""
+    """Return the numbers of pictures, lesions and pictures of each diagnosis."""
     chosen = [row for row in rows if row["split"] == split]
     found = collections.Counter(row["dx"] for row in chosen)
     found["pictures"] = len(chosen)
@@ -280,17 +281,17 @@ def count(rows: list[dict], split: str) -> collections.Counter:
 
 
 def in_words(numbers: dict, names: Iterable[str]) -> str:
-    """`pictures 10,015, nv 6,705`."""
+    """Return numbers as text: `pictures 10,015, nv 6,705`."""
     return ", ".join(f"{name} {numbers[name]:,}" for name in names)
 
 
 def in_line(paths: Iterable[pathlib.Path]) -> str:
-    """Paths for a message."""
+    """Return paths as text for a message."""
     return ", ".join(str(path) for path in paths)
 
 
 def write_pictures(sources: dict[str, Source], folder: pathlib.Path) -> None:
-    """Copies the pictures as they are; those that an interrupted run has written stay."""
+    """Copy the pictures unchanged; those that an interrupted run has written are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.name not in sources:
@@ -303,26 +304,26 @@ def write_pictures(sources: dict[str, Source], folder: pathlib.Path) -> None:
 
 
 def read_laid_out(pictures: pathlib.Path, settings: Config) -> list[dict[str, str]]:
-    """The rows of `metadata.csv`; without a column `split` all are `train`.
+    """Return the rows of `metadata.csv`; without a column `split` all are `train`.
 
     Raises:
-        UserError: it has the test set and should not have it, or the other way round.
+        UserError: the table contains the test set although it should not, or the other way round.
     """
     with open(pictures / "metadata.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     if any("split" in row for row in rows) != settings.with_test:
-        has = "no test set" if settings.with_test else "the test set, too (--with-test)"
-        raise errors.UserError(f"{pictures} is there already and has {has}; remove the folder and start again")
+        has = "no test set" if settings.with_test else "also the test set (--with-test)"
+        raise errors.UserError(f"{pictures} already exists and has {has}; remove the folder and start again")
     return [{"split": "train", **row} for row in rows]
 
 
 def download_record(settings: Config, folder: pathlib.Path, server: str) -> pathlib.Path:
-    """Downloads what is not in `folder` yet and returns `folder`.
+    """Download the files that are not yet in `folder`, and return `folder`.
 
     The API is described at https://guides.dataverse.org/en/latest/api/dataaccess.html.
 
     Raises:
-        UserError: no network, the download broke off, or an MD5 sum is wrong.
+        UserError: there is no internet connection, the download was interrupted, or an MD5 sum is wrong.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = [name for split in settings.splits for name in FILES[split] if not (folder / name).is_file()]
@@ -336,10 +337,10 @@ def download_record(settings: Config, folder: pathlib.Path, server: str) -> path
 
 
 def list_record(settings: Config, server: str) -> dict[str, dict]:
-    """What the API tells of the record's files (`id`, `filesize`, `md5`), by name without the ending.
+    """Return the API's facts about the record's files (`id`, `filesize`, `md5`), by name without the ending.
 
     Raises:
-        UserError: no network, or an answer of another form.
+        UserError: there is no internet connection, or the answer has an unexpected form.
     """
     url = f"{server}/api/datasets/:persistentId/?persistentId={RECORD}"
     content = download.read(url, "the list of files", advice(settings), USER_AGENT)
@@ -347,20 +348,20 @@ def list_record(settings: Config, server: str) -> dict[str, dict]:
         entries = json.loads(content)["data"]["latestVersion"]["files"]
         return {pathlib.PurePath(entry["label"]).stem: entry["dataFile"] for entry in entries}
     except (ValueError, KeyError, TypeError) as error:
-        raise by_hand(f"{server} gave an answer that is not a list of files", settings) from error
+        raise by_hand(f"the answer of {server} is not a list of files", settings) from error
 
 
 def download_file(entry: dict, path: pathlib.Path, settings: Config, server: str) -> None:
-    """Downloads one file under the name `<path>.part`, going on with it where it exists, and renames it.
+    """Download one file as `<path>.part`, resuming if that exists, and rename it.
 
     Raises:
-        UserError: no network, the download broke off, or the MD5 sum is wrong.
+        UserError: there is no internet connection, the download was interrupted, or the MD5 sum is wrong.
     """
     url = f"{server}/api/access/datafile/{entry['id']}"
     part = path.with_name(f"{path.name}.part")
     if path.suffix == ".csv":
-        # The API's size and MD5 sum of a table may be those of another form of it
-        # (https://github.com/IQSS/dataverse/issues/9501): it is downloaded whole, and its rows are counted later.
+        # The API's size and MD5 sum of a table may be those of another format of it
+        # (https://github.com/IQSS/dataverse/issues/9501). So it is downloaded anew, and its rows are counted later.
         part.unlink(missing_ok=True)
         download.append(f"{url}?format=original", part, advice(settings), USER_AGENT)
     else:
@@ -371,10 +372,10 @@ def download_file(entry: dict, path: pathlib.Path, settings: Config, server: str
 
 
 def check_md5(path: pathlib.Path, expected: str) -> None:
-    """Removes a file whose MD5 sum is not the expected one.
+    """Remove a file if its MD5 sum is not the expected one.
 
     Raises:
-        UserError: it was removed.
+        UserError: the file was removed.
     """
     with open(path, "rb") as file:
         found = hashlib.file_digest(file, "md5").hexdigest()
@@ -386,12 +387,12 @@ def check_md5(path: pathlib.Path, expected: str) -> None:
 
 
 def by_hand(problem: str, settings: Config) -> errors.UserError:
-    """The error that tells how to go on without this script's download."""
+    """Return an error that says how to continue without this script's download."""
     return errors.UserError(f"{problem}; {advice(settings)}")
 
 
 def advice(settings: Config) -> str:
-    """How to go on without this script's download."""
+    """Return how to continue without this script's download."""
     names = ", ".join(name for split in settings.splits for name in FILES[split])
     flag = "--with-test " if settings.with_test else ""
     return (

@@ -1,12 +1,12 @@
-"""Lays UCF101 out as class folders of clips and the official splits; downloads it or takes the files that you have.
+"""Write UCF101 as class folders of clips and the official splits; it is downloaded, unless you give files.
 
     python data/ucf101/prepare.py
     python data/ucf101/prepare.py --archive ~/Downloads
     python data/ucf101/prepare.py --classes CricketShot PlayingCello Punch ShavingBeard TennisSwing
 
 Expected: 13,320 clips in `data/ucf101/clips/<class>/` and the official lists in `data/ucf101/splits/`, 7 GB. The
-download comes from https://www.crcv.ucf.edu/data/UCF101.php and goes on where it stopped. Its rar file is unpacked
-by `unrar`, `unar`, `7z` or `bsdtar`, whichever is installed.
+download comes from https://www.crcv.ucf.edu/data/UCF101.php and resumes after an interruption. Its rar file is unpacked
+with `unrar`, `unar`, `7z` or `bsdtar`, whichever is installed.
 """
 
 import dataclasses
@@ -34,23 +34,23 @@ EXPECTED = {"clips": 13320, "classes": 101, "groups": 25}  # groups: in each cla
 SPLITS = ("01", "02", "03")
 LISTS = tuple(f"{side}list{split}.txt" for split in SPLITS for side in ("train", "test"))
 CLASS_LIST = "classInd.txt"
-# Only these are unpacked in a folder, which may be the one where the browser puts everything.
+# Only these are unpacked in a folder, since it may be the browser's folder for all downloads.
 ARCHIVE_IN_FOLDER = re.compile(r"UCF-?101.*\.(rar|zip)", re.IGNORECASE)
 
-# How each tool unpacks an archive into a folder, asking nothing.
+# The arguments with which each tool unpacks an archive into a folder without questions.
 TOOLS = {
     "unrar": ("x", "-idq", "-o+", "-y", "{archive}", "{folder}/"),
     "unar": ("-quiet", "-force-overwrite", "-no-directory", "-output-directory", "{folder}", "{archive}"),
     "7z": ("x", "-y", "-bd", "-o{folder}", "{archive}"),
     "bsdtar": ("-x", "-f", "{archive}", "-C", "{folder}"),
 }
-# Not libarchive-tools, which has bsdtar: its version 3.6.2 cannot unpack solid archives of RAR 3.
+# libarchive-tools, which contains bsdtar, is not listed: its version 3.6.2 cannot unpack solid archives of RAR 3.
 PACKAGES = "unar, or unrar or 7zip-rar from non-free (Debian's names)"
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What to lay out, and from what."""
+    """The settings: which files to use, and which classes to write."""
 
     archive: tuple[pathlib.Path, ...] = ()  # files of UCF101, or folders with them; default: download them
     classes: tuple[str, ...] = ()  # only these, named as in classInd.txt; default: all 101
@@ -59,19 +59,20 @@ class Config:
 def prepare(
     settings: Config, folder: pathlib.Path = FOLDER, expected: dict = EXPECTED, server: str = SERVER
 ) -> pathlib.Path:
-    """Makes `folder/clips` and `folder/splits`, or only checks them where they are.
+    """Write `folder/clips` and `folder/splits`, or only check them if they exist.
 
     Args:
         settings: see `Config`.
-        folder: gets `clips/` and `splits/`, and `.unfinished/` until they are complete.
-        expected: how many clips, classes, and groups in each class there must be.
-        server: where the two archives are.
+        folder: the folder for `clips/` and `splits/`, and for `.unfinished/` until they are complete.
+        expected: the required numbers of clips, classes, and groups in each class.
+        server: the address of the two archives.
 
     Returns:
         The path of `folder/clips`.
 
     Raises:
-        UserError: no network, nothing to unpack with, a file is missing or damaged, or the counts are wrong.
+        UserError: there is no internet connection or no tool to unpack, a file is missing or damaged, or the counts
+            are wrong.
     """
     clips, splits, unfinished = folder / "clips", folder / "splits", folder / ".unfinished"
     if not clips.is_dir():
@@ -79,7 +80,7 @@ def prepare(
         lay_out(archives, settings, unfinished, expected)
         shutil.rmtree(splits, ignore_errors=True)
         (unfinished / "splits").rename(splits)
-        (unfinished / "clips").rename(clips)  # the last: where there are clips, all is complete.
+        (unfinished / "clips").rename(clips)  # last, so that existing clips mean that all is complete.
     shutil.rmtree(unfinished, ignore_errors=True)
     lists = {name: (splits / name).read_text().splitlines() for name in LISTS}
     found = {path.relative_to(clips).as_posix() for path in clips.glob("*/*")}
@@ -91,13 +92,13 @@ def prepare(
 
 
 def lay_out(archives: Iterable[pathlib.Path], settings: Config, unfinished: pathlib.Path, expected: dict) -> None:
-    """Makes `unfinished/clips` and `unfinished/splits`; everything is checked before the first clip is moved.
+    """Write `unfinished/clips` and `unfinished/splits`, after checking everything.
 
-    A clip gets the folder and the name that the official lists give it. Archives differ: some have no folders, and
-    some write HandStandPushups where others write HandstandPushups.
+    A clip gets the folder and the name of the official lists. Archives differ: some have no folders, and some write
+    HandStandPushups where others write HandstandPushups.
 
     Raises:
-        UserError: nothing to unpack with, a file is missing or damaged, or the counts are wrong.
+        UserError: there is no tool to unpack, a file is missing or damaged, or the counts are wrong.
     """
     for name in ("unpacked", "clips", "splits"):
         shutil.rmtree(unfinished / name, ignore_errors=True)
@@ -112,7 +113,7 @@ def lay_out(archives: Iterable[pathlib.Path], settings: Config, unfinished: path
         if source.is_relative_to(unfinished):
             source.replace(target)
         else:
-            shutil.copyfile(source, target)  # from a folder of the user's, which stays as it is.
+            shutil.copyfile(source, target)  # the user's own folder is not changed.
     (unfinished / "splits").mkdir()
     shutil.copyfile(found[CLASS_LIST.lower()], unfinished / "splits" / CLASS_LIST)
     for name, lines in lists.items():
@@ -120,20 +121,20 @@ def lay_out(archives: Iterable[pathlib.Path], settings: Config, unfinished: path
 
 
 def key(clip: str) -> str:
-    """What a clip is found by, whatever its folder and capital letters are."""
+    """Return the key of a clip, which does not depend on its folder and capital letters."""
     return pathlib.PurePosixPath(clip).name.lower()
 
 
 def clips_in(lines: Iterable[str]) -> list[str]:
-    """`Punch/v_Punch_g01_c01.avi` of each line; training lists have the number of the class behind it."""
+    """Return `Punch/v_Punch_g01_c01.avi` of each line; in training lists the class number follows."""
     return [line.split()[0] for line in lines]
 
 
 def read_lists(found: dict[str, pathlib.Path], settings: Config, where: str) -> dict[str, list[str]]:
-    """The lines of the official lists by name, for the classes that are laid out.
+    """Return the lines of the official lists by name, for the chosen classes.
 
     Raises:
-        UserError: a list is missing, or there is no such class.
+        UserError: a list is missing, or a class does not exist.
     """
     absent = [name for name in (CLASS_LIST, *LISTS) if name.lower() not in found]
     if absent:
@@ -141,24 +142,26 @@ def read_lists(found: dict[str, pathlib.Path], settings: Config, where: str) -> 
     classes = [line.split()[1] for line in found[CLASS_LIST.lower()].read_text().splitlines() if line.strip()]
     for name in settings.classes:
         if name not in classes:
-            hint = flags.suggestion(name, classes) or f"; there are {', '.join(classes)}"
+            hint = flags.suggestion(name, classes) or f"; the classes are {', '.join(classes)}"
             raise errors.UserError(f"--classes: there is no class {name}{hint}")
     wanted = set(settings.classes or classes)
     lines = {name: found[name.lower()].read_text().splitlines() for name in LISTS}
     return {name: [line for line in lines[name] if line.partition("/")[0] in wanted] for name in LISTS}
 
 
-def check(lists: dict[str, list[str]], found: set[str], settings: Config, expected: dict, where) -> None:
-    """Compares the lists with each other and with the clips that were found, and the numbers with the expected ones.
+def check(
+    lists: dict[str, list[str]], found: set[str], settings: Config, expected: dict, where: str | pathlib.Path
+) -> None:
+    """Compare the lists with each other and with the clips that were found, and the numbers with the expected ones.
 
     Raises:
-        UserError: says what was found and what was expected.
+        UserError: they differ; the message says what was found and what was expected.
     """
     by_split = {split: clips_in(lists[f"trainlist{split}.txt"] + lists[f"testlist{split}.txt"]) for split in SPLITS}
     listed = set(by_split[SPLITS[0]])
     for split, clips in by_split.items():
         if sorted(clips) != sorted(listed):
-            raise errors.UserError(f"{where}: the lists of split {split} do not name every clip once")
+            raise errors.UserError(f"{where}: the lists of split {split} do not name every clip exactly once")
     for strays, problem in ((listed - found, "there is no clip"), (found - listed, "no list names the clip")):
         if strays:
             more = f" and {len(strays) - 1:,} more" if len(strays) > 1 else ""
@@ -168,18 +171,18 @@ def check(lists: dict[str, list[str]], found: set[str], settings: Config, expect
     check_counts(listed, settings, expected, where)
 
 
-def check_counts(clips: set[str], settings: Config, expected: dict, where) -> None:
-    """Compares the numbers of clips, classes and groups with the expected ones.
+def check_counts(clips: set[str], settings: Config, expected: dict, where: str | pathlib.Path) -> None:
+    """Compare the numbers of clips, classes and groups with the expected ones.
 
     Raises:
-        UserError: says what was found and what was expected.
+        UserError: they differ; the message says what was found and what was expected.
     """
     groups = {}
     for clip in clips:
         groups.setdefault(clip.partition("/")[0], set()).add(clip.split("_")[-2])
     if settings.classes and set(groups) != set(settings.classes):
         raise errors.UserError(
-            f"{where} has clips of other classes already ({len(groups)}); remove clips and splits there, start again"
+            f"{where} already has clips of other classes ({len(groups)}); remove clips and splits there and start again"
         )
     counts = {} if settings.classes else {"clips": (len(clips), expected["clips"])}
     counts["classes"] = (len(groups), len(set(settings.classes)) or expected["classes"])
@@ -194,10 +197,10 @@ def check_counts(clips: set[str], settings: Config, expected: dict, where) -> No
 
 
 def collect(archives: Iterable[pathlib.Path], folder: pathlib.Path, total: int) -> dict[str, pathlib.Path]:
-    """Unpacks the archives below `folder` and finds the clips and lists: paths by name in small letters.
+    """Unpack the archives into `folder`, and return the paths of clips and lists by name in lower case.
 
     Raises:
-        UserError: no such file, nothing to unpack with, or an archive is damaged.
+        UserError: a file does not exist, there is no tool to unpack, or an archive is damaged.
     """
     found = {}
     for archive in archives:
@@ -209,10 +212,10 @@ def collect(archives: Iterable[pathlib.Path], folder: pathlib.Path, total: int) 
 
 
 def unpacked(path: pathlib.Path, folder: pathlib.Path, total: int) -> Iterator[pathlib.Path]:
-    """The folders in which the files lie: those of archives unpacked below `folder`, and `path` if it is one.
+    """Yield the folders with the files: `path` if it is a folder, and those of archives unpacked into `folder`.
 
     Raises:
-        UserError: no such file, nothing to unpack with, or an archive is damaged.
+        UserError: a file does not exist, there is no tool to unpack, or an archive is damaged.
     """
     if not path.exists():
         raise errors.UserError(f"--archive {path}: no such file or folder")
@@ -226,12 +229,12 @@ def unpacked(path: pathlib.Path, folder: pathlib.Path, total: int) -> Iterator[p
 
 
 def unpack(archive: pathlib.Path, folder: pathlib.Path, total: int) -> None:
-    """Unpacks a zip file by Python, any other archive by the first tool that can.
+    """Unpack a zip file with Python, any other archive with the first tool that can.
 
     Args:
         archive: the file.
-        folder: where to; it is made.
-        total: how many clips the progress bar counts to.
+        folder: the folder to create and write into.
+        total: number of clips of the progress bar.
 
     Raises:
         UserError: the archive is damaged, no tool is installed, or none can unpack it.
@@ -244,45 +247,45 @@ def unpack(archive: pathlib.Path, folder: pathlib.Path, total: int) -> None:
 
 
 def unzip(archive: pathlib.Path, folder: pathlib.Path) -> None:
-    """Unpacks a zip file.
+    """Unpack a zip file.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in tqdm.tqdm(opened.infolist(), f"unpacking {archive.name}", unit="file", disable=None):
                 opened.extract(member, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise errors.UserError(f"{archive} is damaged or not complete ({error}); download it again") from error
+        raise errors.UserError(f"{archive} is damaged or incomplete ({error}); download it again") from error
 
 
 def unpack_by_tool(archive: pathlib.Path, folder: pathlib.Path, total: int) -> None:
-    """Unpacks an archive by the installed tools, one after the other until one succeeds.
+    """Unpack an archive with the installed tools, one after the other until one succeeds.
 
-    One may be installed and still not able to: Debian's 7z needs the package 7zip-rar for rar files.
+    An installed tool may still fail: Debian's 7z needs the package 7zip-rar for rar files.
 
     Raises:
         UserError: no tool is installed, or none can unpack it.
     """
     installed = [tool for tool in TOOLS if shutil.which(tool)]
     if not installed:
-        raise errors.UserError(f"nothing here can unpack {archive.name}: install {PACKAGES}, and start again")
+        raise errors.UserError(f"no installed tool can unpack {archive.name}; install {PACKAGES}, and start again")
     complaints = []
     for tool in installed:
         command = [tool, *(part.format(archive=archive, folder=folder) for part in TOOLS[tool])]
-        complaint = run(command, folder, total, f"unpacking by {tool}")
+        complaint = run(command, folder, total, f"unpacking with {tool}")
         if complaint is None:
             return
         complaints.append(f"{tool}: {complaint}")
     raise errors.UserError(
-        f"cannot unpack {archive} ({'; '.join(complaints)}); if it is complete, install {PACKAGES}, "
-        "if not, download it again"
+        f"cannot unpack {archive} ({'; '.join(complaints)}); install {PACKAGES} if the file is complete, "
+        "otherwise download it again"
     )
 
 
 def run(command: list[str], folder: pathlib.Path, total: int, description: str) -> str | None:
-    """Runs a command and shows how many clips there are in `folder`; None, or what it complained about."""
+    """Run a command, show the number of clips in `folder`, and return its error message or None."""
     with (
         tempfile.TemporaryFile() as complaints,
         tqdm.tqdm(desc=description, total=total, unit="clip") as progress,
@@ -303,7 +306,7 @@ def run(command: list[str], folder: pathlib.Path, total: int, description: str) 
 
 
 def has_ended(process: subprocess.Popen) -> bool:
-    """Whether a process has ended; waits for it for a second."""
+    """Return whether a process has ended, after waiting at most a second."""
     try:
         process.wait(timeout=1)
     except subprocess.TimeoutExpired:
@@ -315,10 +318,10 @@ def has_ended(process: subprocess.Popen) -> bool:
 
 
 def download_archives(settings: Config, folder: pathlib.Path, server: str) -> list[pathlib.Path]:
-    """Downloads the archives that are not in `folder` yet and returns their paths.
+    """Download the archives that are not yet in `folder`, and return the paths of all.
 
     Raises:
-        UserError: no network, or the download broke off.
+        UserError: there is no internet connection, or the download was interrupted.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ARCHIVES:
@@ -328,7 +331,7 @@ def download_archives(settings: Config, folder: pathlib.Path, server: str) -> li
 
 
 def advice(settings: Config) -> str:
-    """How to go on without this script's download."""
+    """Return how to continue without this script's download."""
     flag = f"--classes {' '.join(settings.classes)} " if settings.classes else ""
     return (
         f"download {' and '.join(ARCHIVES)} from {PAGE} with a browser into one folder, "

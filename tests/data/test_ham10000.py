@@ -154,7 +154,7 @@ def test_with_the_test_set(ham10000, downloads, tmp_path, capsys):
     ]
     assert contents == images([*range(24306, 24310), 34524, 34525])
     assert capsys.readouterr().out.splitlines()[1] == "test: pictures 2, nv 1, mel 1"
-    with pytest.raises(errors.UserError, match="has the test set, too .*; remove the folder"):
+    with pytest.raises(errors.UserError, match="has also the test set .*; remove the folder"):
         ham10000.prepare(ham10000.Config(), tmp_path / "ham", EXPECTED)
 
 
@@ -207,11 +207,11 @@ def add_other_picture(downloads):
     [
         (break_table, r"found lesions 4, nv 1, df 1, expected lesions 3, nv 2, df 0 \(train\)"),
         (remove_part, r"no picture ISIC_0024308.jpg and 1 more; found 2 pictures, expected 4"),
-        (add_picture, r"no row stands for the picture ISIC_0024310.jpg; found 5 pictures, expected 4"),
+        (add_picture, r"no row names the picture ISIC_0024310.jpg; found 5 pictures, expected 4"),
         (remove_table, r"there is no HAM10000_metadata \(.tab or .csv\); .*--archive FOLDER"),
         (write_challenge_table, r"HAM10000_metadata.csv has no column lesion_id, image_id, dx"),
-        (cut_zip, r"HAM10000_images_part_1.zip is damaged or not complete"),
-        (flip_byte, r"HAM10000_images_part_1.zip/ISIC_0024306.jpg is damaged or not complete"),
+        (cut_zip, r"HAM10000_images_part_1.zip is damaged or incomplete"),
+        (flip_byte, r"HAM10000_images_part_1.zip/ISIC_0024306.jpg is damaged or incomplete"),
         (add_other_picture, r"ISIC_0024308.jpg differ; give --archive only one"),
     ],
 )
@@ -374,7 +374,7 @@ def test_what_the_server_may_answer(ham10000, dataverse, tmp_path, monkeypatch):
     dataverse.entries.remove(next(entry for entry in dataverse.entries if "part_2" in entry["label"]))
     assert "has no HAM10000_images_part_2" in message()
     dataverse.entries = "moved"
-    assert "an answer that is not a list of files" in message()
+    assert "is not a list of files" in message()
     monkeypatch.setattr(ham10000, "USER_AGENT", "Python-urllib")
     assert "HTTP Error 403: Forbidden" in message()
 

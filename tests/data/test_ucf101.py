@@ -123,7 +123,7 @@ def test_some_classes_only(ucf101, downloads, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[0] == "split 01: train 8, test 4"
     ucf101.prepare(settings, tmp_path / "ucf", EXPECTED)
     for others in (("Punch",), ("Punch", "HandstandPushups")):
-        with pytest.raises(errors.UserError, match=r"other classes already \(2\); remove clips and splits"):
+        with pytest.raises(errors.UserError, match=r"already has clips of other classes \(2\); remove clips"):
             ucf101.prepare(ucf101.Config(classes=others), tmp_path / "ucf", EXPECTED)
     with pytest.raises(errors.UserError, match="found clips 12, expected 18"):
         ucf101.prepare(ucf101.Config(), tmp_path / "ucf", EXPECTED)
@@ -171,9 +171,9 @@ def cut_zip(downloads):
         (remove_one_list, r"there is no testlist02.txt"),
         (remove_clips, r"no clip Archery/v_Archery_g01_c01.avi and 1 more; found 16 clips, expected 18"),
         (remove_class, r"found clips 12, expected 18"),
-        (move_group, r"the lists of split 01 do not name every clip once"),
-        (repeat_clip, r"the lists of split 03 do not name every clip once"),
-        (cut_zip, r"RecognitionTask.zip is damaged or not complete"),
+        (move_group, r"the lists of split 01 do not name every clip exactly once"),
+        (repeat_clip, r"the lists of split 03 do not name every clip exactly once"),
+        (cut_zip, r"RecognitionTask.zip is damaged or incomplete"),
     ],
 )
 def test_what_is_wrong_is_said(ucf101, downloads, tmp_path, damage, message):
@@ -250,7 +250,7 @@ def test_each_tool_is_called_in_its_own_way(ucf101, hidden_zip, downloads, tmp_p
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     ucf101.prepare(ucf101.Config(archive=(downloads,)), tmp_path / "ucf", EXPECTED)
     assert_complete(tmp_path / "ucf")
-    assert f"unpacking by {tool}" in capsys.readouterr().err
+    assert f"unpacking with {tool}" in capsys.readouterr().err
 
 
 def test_without_a_tool_it_names_the_packages(ucf101, hidden_zip, downloads, tmp_path, monkeypatch):
@@ -258,7 +258,7 @@ def test_without_a_tool_it_names_the_packages(ucf101, hidden_zip, downloads, tmp
     with pytest.raises(errors.UserError) as caught:
         ucf101.prepare(ucf101.Config(archive=(downloads,)), tmp_path / "ucf", EXPECTED)
     assert str(caught.value) == (
-        "nothing here can unpack UCF101.rar: install unar, or unrar or 7zip-rar from non-free (Debian's names), "
+        "no installed tool can unpack UCF101.rar; install unar, or unrar or 7zip-rar from non-free (Debian's names), "
         "and start again"
     )
 
