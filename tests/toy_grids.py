@@ -124,7 +124,7 @@ def run(config):
     freezing.freeze(network)
     pooled = keras.layers.GlobalAveragePooling2D()(network.output)
     model = keras.Model(network.input, keras.layers.Dense(1)(pooled), name="regressor")
-    record.begin(backbone, model)
+    record.begin(backbone, model, splits, [(len(network.layers), config.epochs)])
 
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
     with device.scope():
