@@ -276,7 +276,7 @@ def summary(result: finished_run.Result) -> str:
     rows.append((f"{result.unit}s", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
     rows += _baseline_rows(result.results)
     cost = result.results["cost"]
-    lines = [f"{name:<26}{validation:>12}{test:>16}" for name, validation, test in rows]
+    lines = [f"{name:<26}{validation:>12}{test:>16}".rstrip() for name, validation, test in rows]
     epochs = f"{words.plural(cost['epochs'], 'epoch')}, " if cost["epochs"] else ""
     lines.append(
         f"{epochs}{cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 1e6:,.0f} MB of memory, "
