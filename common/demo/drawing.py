@@ -53,15 +53,9 @@ class Pose:
     """
 
     def __init__(
-        self,
-        centre: Any,
-        scale: float,
-        turn: float = 0.0,
-        stretch: float = 1.0,
-        shear: float = 0.0,
-        tilt: Any = (0.0, 0.0),
-        mirrored: bool = False,
-    ) -> None:
+        self, centre: Any, scale: float, turn: float = 0.0, stretch: float = 1.0, shear: float = 0.0,
+        tilt: Any = (0.0, 0.0), mirrored: bool = False,
+    ) -> None:  # fmt: skip
         cosine, sine = np.cos(turn), np.sin(turn)
         slant = np.array([[stretch * (-1 if mirrored else 1), shear], [0.0, 1.0 / stretch]])
         self.matrix = np.array([[cosine, -sine], [sine, cosine]]) @ slant * scale

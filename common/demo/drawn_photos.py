@@ -55,17 +55,8 @@ def paint_fish(pen: drawing.Pen, random: np.random.Generator) -> None:
     pen.polygon([(0.4, 0), (0.98, -fork), (0.82, 0), (0.98, fork)], pen.trim)
     pen.blob([(-0.35, -0.7 * height), (0.05, -height - fin), (0.4, -0.3 * height), (0, -0.5 * height)], pen.trim)
     pen.blob([(-0.1, 0.6 * height), (0.15, height + fin * 0.7), (0.3, 0.4 * height)], pen.trim)
-    pen.blob(
-        [
-            (-0.95, 0.05),
-            (-0.45, -0.85 * height),
-            (0.1, -0.8 * height),
-            (0.6, 0),
-            (0.1, 0.8 * height),
-            (-0.45, 0.85 * height),
-        ],
-        pen.body,
-    )
+    pen.blob([(-0.95, 0.05), (-0.45, -0.85 * height), (0.1, -0.8 * height), (0.6, 0), (0.1, 0.8 * height),
+              (-0.45, 0.85 * height)], pen.body)  # fmt: skip
     for x in np.linspace(-0.15, 0.25, random.integers(0, 4)):
         pen.stroke([(x, -0.55 * height), (x + 0.07, 0), (x, 0.55 * height)], 0.07, pen.detail)
     pen.stroke([(-0.42, -0.5 * height), (-0.33, 0), (-0.42, 0.5 * height)], 0.05, pen.ink)
@@ -110,20 +101,8 @@ def paint_snail(pen: drawing.Pen, random: np.random.Generator) -> None:
     """Draw a snail; `random` varies its shape."""
     radius, x, y = random.uniform(0.48, 0.62), random.uniform(0.1, 0.25), random.uniform(-0.15, 0.0)
     head = random.uniform(-0.45, -0.2)
-    pen.blob(
-        [
-            (0.98, 0.65),
-            (0.3, 0.4),
-            (-0.35, 0.35),
-            (-0.5, head),
-            (-0.75, head - 0.1),
-            (-0.92, head + 0.1),
-            (-0.8, 0.4),
-            (-0.7, 0.66),
-            (0.2, 0.7),
-        ],
-        pen.trim,
-    )
+    pen.blob([(0.98, 0.65), (0.3, 0.4), (-0.35, 0.35), (-0.5, head), (-0.75, head - 0.1), (-0.92, head + 0.1),
+              (-0.8, 0.4), (-0.7, 0.66), (0.2, 0.7)], pen.trim)  # fmt: skip
     for tip in (-0.95, -0.62):
         pen.stroke([((tip - 0.75) / 2, head), (tip, head - 0.42)], 0.07, pen.trim)
         pen.ellipse(tip, head - 0.44, 0.06, 0.06, pen.ink)
@@ -309,14 +288,9 @@ def _pose(random: np.random.Generator) -> drawing.Pose:
 
 
 def _scatter(
-    random: np.random.Generator,
-    size: int,
-    count: int | np.integer,
-    scale: tuple[float, float],
-    around: Any,
-    distance: tuple[float, float],
-    behind: np.ndarray,
-) -> Image.Image:
+    random: np.random.Generator, size: int, count: int | np.integer, scale: tuple[float, float], around: Any,
+    distance: tuple[float, float], behind: np.ndarray,
+) -> Image.Image:  # fmt: skip
     """Return a sheet with `count` small shapes at `distance` (low, high) from the point `around`."""
     sheet = _sheet(size)
     for painter in random.choice(len(CLUTTER), count):

@@ -36,13 +36,9 @@ def vgg16_narrow(
     for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
         for index in range(1, convolutions + 1):
             x = keras.layers.Conv2D(
-                filters,
-                3,
-                padding="same",
-                activation="relu",
-                kernel_initializer="he_normal",
+                filters, 3, padding="same", activation="relu", kernel_initializer="he_normal",
                 name=f"block{block}_conv{index}",
-            )(x)
+            )(x)  # fmt: skip
         x = keras.layers.MaxPooling2D(2, strides=2, name=f"block{block}_pool")(x)
     return keras.Model(inputs, x, name="vgg16_narrow")
 

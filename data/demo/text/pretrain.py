@@ -1,16 +1,15 @@
-"""Pretrains the demo's GPT-2, four layers of 128, on drawn general prose.
+"""Pretrain the demo's GPT-2, four layers of 128, on drawn general prose.
 
 From the repository's root, with the extra `text` installed (it brings `tokenizers`):
 
     python data/demo/text/pretrain.py
 
-It draws 16,000 pages of prose (`general_text` of `common.demo.drawn_texts`, seeds 0 to 15,999), makes a byte-pair
-vocabulary of 2,400 tokens from them, trains on windows of 128 tokens for one pass, and writes a KerasHub preset with
-weights of 16 bits to `data/demo/text/gpt2_narrow`. They are committed, so nobody has to run this to run the demo. The
+It draws 16,000 pages of prose (`general_text` of `common.demo.drawn_texts`, seeds 0 to 15,999) and makes a byte-pair
+vocabulary of 2,400 tokens from them. It trains on windows of 128 tokens for one epoch, and writes a KerasHub preset
+with 16-bit weights to `data/demo/text/gpt2_narrow`. The preset is committed, so the demo runs without this script. The
 network never sees a contract.
 
-Expected: a loss of 1.91 on held-out prose in 8 minutes on 2 CPU cores that were shared with other work, and a folder of
-2.4 MB.
+Expected: a loss of 1.91 on held-out prose in 8 minutes on 2 CPU cores, shared with other work. The folder has 2.4 MB.
 """
 
 from common import startup  # noqa: F401, isort: skip  (first)
@@ -36,13 +35,13 @@ VOCABULARY = 2400
 PAGES = 16_000
 LAYERS, HEADS, WIDTH, CONTEXT = 4, 4, 128, 128
 BATCH_SIZE = 16
-LEARNING_RATE = 2e-3  # the peak, after the warm-up
+LEARNING_RATE = 2e-3  # the maximum, after the warm-up
 WARM_UP = 0.05  # share of all steps
 SEED = 0
 
 
 def train_vocabulary(pages: list[str], size: int) -> tuple[dict[str, int], list[str]]:
-    """A byte-pair vocabulary and its merges; token 0 is never used, because KerasHub takes it for padding."""
+    """Return a byte-pair vocabulary and its merges; token 0 is unused, because KerasHub treats it as padding."""
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = tokenizers.trainers.BpeTrainer(
@@ -55,8 +54,8 @@ def train_vocabulary(pages: list[str], size: int) -> tuple[dict[str, int], list[
     return dict(sorted(model["vocab"].items(), key=lambda item: item[1])), merges
 
 
-def build(vocabulary: dict[str, int], merges: list[str], dropout: float = 0.0):
-    """GPT-2 with random weights and that vocabulary."""
+def build(vocabulary: dict[str, int], merges: list[str], dropout: float = 0.0) -> language_model.LanguageModel:
+    """Return GPT-2 with random weights and this vocabulary."""
     models = language_model.keras_hub().models
     tokenizer = models.GPT2Tokenizer(vocabulary=vocabulary, merges=merges)
     backbone = models.GPT2Backbone(
@@ -68,7 +67,7 @@ def build(vocabulary: dict[str, int], merges: list[str], dropout: float = 0.0):
 
 
 def optimizer(steps: int) -> keras.optimizers.Optimizer:
-    """AdamW with a warm-up and a cosine decay to 0."""
+    """Return AdamW with a warm-up and a cosine decay to 0."""
     warm_up = int(WARM_UP * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         1e-5, steps - warm_up, warmup_target=LEARNING_RATE, warmup_steps=warm_up
@@ -79,12 +78,12 @@ def optimizer(steps: int) -> keras.optimizers.Optimizer:
 
 
 def halve(weights: pathlib.Path) -> None:
-    """Rewrites a weights file with numbers of 16 bits, compressed; Keras reads it as any other."""
+    """Rewrite a weights file with compressed 16-bit numbers; Keras reads it like any other."""
     with tempfile.TemporaryDirectory() as folder:
         smaller = pathlib.Path(folder) / weights.name
         with h5py.File(weights) as source, h5py.File(smaller, "w") as target:
 
-            def copy(name, node):
+            def copy(name: str, node: h5py.Dataset | h5py.Group) -> None:
                 made = (
                     target.create_dataset(name, data=node[()].astype("float16"), compression="gzip", shuffle=True)
                     if isinstance(node, h5py.Dataset) and node.dtype == "float32" and node.shape
@@ -99,7 +98,7 @@ def halve(weights: pathlib.Path) -> None:
 
 
 def main() -> None:
-    """Draws, trains, writes."""
+    """Draw the texts, train, and write the preset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=PAGES)
     parser.add_argument("--out", type=pathlib.Path, default=drawn_texts.PRESET)
