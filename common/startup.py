@@ -6,8 +6,6 @@ before the work begins. Elsewhere, in tests and notebooks, this module imports T
 its settings, and prints messages that no log level hides.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import importlib.abc
