@@ -75,10 +75,8 @@ class RunConfig:
     data: str = "demo"  # demo, or the path of the data
     batch_size: Annotated[int, Gt(0)] = 32  # halve it if memory runs out; 16 to 64 rarely changes the result
     epochs: Annotated[int, Gt(0)] = 50  # an upper limit, since early stopping ends the training
-    # Seed of weights, order and augmentation; one seed says little, so report at least three.
-    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0
-    # Seed that chooses the validation and test samples; default: the same as --seed.
-    split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None
+    seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0  # of weights, order, augmentation; report at least three seeds
+    split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None  # seed of the split; default: the same as --seed
     validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; default: depends on the data
     test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; default: depends on the data
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"  # mixed is faster on GPUs only

@@ -6,8 +6,6 @@ imports all of them before the work begins. Elsewhere, in tests and notebooks, t
 TensorFlow then reads its settings, and prints messages that no log level hides.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import importlib.abc

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import markupsafe
 
@@ -11,8 +11,6 @@ WARNING = "generated text is not legal advice: have a lawyer read it, and check 
 
 # Characters of a name that Markdown would read as markup; a newline would end the row of a table.
 MARKDOWN = str.maketrans({letter: f"\\{letter}" for letter in "\\`*_[]<>|&~#$"} | {"\n": " ", "\r": " "})
-
-Item = TypeVar("Item")
 
 
 def share(values: list[float]) -> str:
@@ -35,7 +33,7 @@ def upper(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def spread(items: Sequence[Item], count: int) -> list[Item]:
+def spread(items: Sequence, count: int) -> list:
     """Return at most `count` of the items, evenly spaced."""
     count = min(count, len(items))
     return [items[index * len(items) // count] for index in range(count)]

@@ -19,9 +19,8 @@ GlobalAveragePooling2D and softmax (`--head gap`). In both, VGG16 is frozen, and
 cross-entropy. Dropout of 0.3 on the pooled features is added, because Adam soon overfits a few hundred photos.
 `--head gap --dropout 0` is exactly the example.
 
-Expected: with MobileNetV2 on 800 flowers (560 train), a test accuracy of 0.867 (0.825 – 0.925, ten seeds). It takes 4
-seconds on two CPU cores, and 10 to 20 more the first time. On the demo, 0.783 (0.739 – 0.836, five seeds) in 2 seconds
-(1 – 9).
+Expected: with MobileNetV2 on 800 flowers (560 train), a test accuracy of 0.867 (0.825 – 0.925, ten seeds) in 4 seconds
+on two CPU cores, and 10 to 20 more the first time. On the demo, 0.783 (0.739 – 0.836, five seeds), in 2 (1 – 9).
 """
 
 from __future__ import annotations

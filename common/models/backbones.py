@@ -1,4 +1,4 @@
-"""Pretrained networks by name, each with the preprocessing and the image size that it was trained with."""
+"""Pretrained networks by name, each with the preprocessing and the image size of its training."""
 
 import dataclasses
 import inspect
@@ -14,7 +14,7 @@ from common import errors, flags
 from common.demo import drawn_photos, network
 from common.models import raw_input
 
-# https://keras.io/api/applications/: every other network there was trained at 224.
+# https://keras.io/api/applications/: all other networks were trained at 224.
 IMAGE_SIZES = {
     "Xception": 299, "InceptionV3": 299, "InceptionResNetV2": 299, "NASNetLarge": 331,
     "EfficientNetB1": 240, "EfficientNetB2": 260, "EfficientNetB3": 300, "EfficientNetB4": 380,
@@ -26,15 +26,15 @@ IMAGE_SIZES = {
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A network without its classifier, and what belongs to it.
+    """A network without its classifier, with its preprocessing and image size.
 
     Attributes:
-        name: as given, `VGG16` or `MobileNetV2:0.35`.
+        name: the given name, such as `VGG16` or `MobileNetV2:0.35`.
         weights: `imagenet`, `demo`, `none` or a path.
         model: a functional Keras model, (batch, image_size, image_size, 3) to a feature map.
-        preprocess: RGB 0–255 (array, tensor or Keras tensor) to what `model` expects.
+        preprocess: converts RGB 0–255 (array, tensor or Keras tensor) to the input of `model`.
         image_size: height and width in pixels.
-        resize: the layer that brings photos of any size to that size.
+        resize: the layer that resizes photos of any size to `image_size`.
     """
 
     name: str
@@ -45,9 +45,8 @@ class Backbone:
     resize: keras.layers.Resizing
 
 
-def choose(config, default: str) -> Backbone:
-    """The backbone that the flags ask for; unless they say otherwise `demo` for demo data, else `default`
-    with ImageNet weights."""
+def choose(config: Any, default: str) -> Backbone:
+    """Load the backbone of the flags; by default `demo` on demo data, else `default` with ImageNet weights."""
     name = config.backbone or ("demo" if config.data == "demo" else default)
     weights = config.weights or ("demo" if config.data == "demo" else "imagenet")
     return load(name, weights, config.image_size, config.aspect, getattr(config, "last_layer", None))
@@ -56,17 +55,17 @@ def choose(config, default: str) -> Backbone:
 def load(
     name: str, weights: str, image_size: int | None = None, aspect: str = "squash", last_layer: str | None = None
 ) -> Backbone:
-    """Builds a backbone and loads its weights.
+    """Build a backbone and load its weights.
 
     Args:
-        name: `demo` or a name in `keras.applications`, with `:alpha` (the width multiplier) where it has one.
+        name: `demo` or a name in `keras.applications`, optionally with `:alpha`, the width multiplier.
         weights: `imagenet`, `demo` (the demo backbone's own), `none` (random) or a weights file.
-        image_size: pixels a side; by default what the network was trained at.
+        image_size: height and width in pixels; default: the network's training size.
         aspect: `squash`, `crop` or `pad`, see `raw_input.resizing`.
-        last_layer: name of the layer that the network is cut off after; a weights file is that of what is left.
+        last_layer: the layer after which the network is cut off; a weights file must match the remaining network.
 
     Raises:
-        UserError: unknown name or layer, weights that do not exist, do not fit or cannot be downloaded.
+        UserError: the name or layer is unknown, or the weights do not exist, do not fit or cannot be downloaded.
     """
     if name == "demo":
         size = image_size or drawn_photos.IMAGE_SIZE
@@ -86,37 +85,37 @@ def load(
 
 
 def names() -> list[str]:
-    """What `--backbone` takes: `demo` and every network of `keras.applications`."""
+    """Return the values of `--backbone`: `demo` and every network of `keras.applications`."""
     return ["demo", *sorted(_constructors())]
 
 
 def check_name(name: str | None) -> None:
-    """Refuses an unknown network at once, before the photos are read.
+    """Refuse an unknown network at once, before the photos are read.
 
     Raises:
-        UserError: the closest known name is suggested.
+        UserError: the name is unknown; the message suggests the closest known name.
     """
     base_name = (name or "demo").partition(":")[0]
     if base_name not in names():
-        hint = flags.suggestion(base_name, names()) or f"; there are {', '.join(names())}"
+        hint = flags.suggestion(base_name, names()) or f"; the networks are {', '.join(names())}"
         raise errors.UserError(f"unknown --backbone {base_name!r}{hint}")
 
 
 def _constructors() -> dict[str, tuple[Callable, Callable]]:
-    """Name → (constructor, preprocess_input), found in the modules of `keras.applications`."""
+    """Return name → (constructor, preprocess_input), from the modules of `keras.applications`."""
     found: dict[str, tuple[Callable, Callable]] = {}
     for module in vars(keras.applications).values():
         if hasattr(module, "preprocess_input"):
             for name, thing in vars(module).items():
                 if name[0].isupper() and callable(thing):
                     found.setdefault(name, (thing, module.preprocess_input))
-    for name in ("MobileNetV3Small", "MobileNetV3Large"):  # Their module has their preprocessing but not them.
+    for name in ("MobileNetV3Small", "MobileNetV3Large"):  # Their module contains only their preprocessing.
         found[name] = (getattr(keras.applications, name), keras.applications.mobilenet_v3.preprocess_input)
     return found
 
 
 def _application(name: str, weights: str) -> tuple[Callable, Callable]:
-    """A function of `input_shape` that builds the network, and its preprocessing."""
+    """Return a function of `input_shape` that builds the network, and its preprocessing."""
     base_name, _, alpha = name.partition(":")
     check_name(name)
     constructor, preprocess = _constructors()[base_name]
@@ -124,8 +123,8 @@ def _application(name: str, weights: str) -> tuple[Callable, Callable]:
     if alpha:
         options["alpha"] = _alpha(base_name, alpha, constructor)
 
-    def build(input_shape):
-        with warnings.catch_warnings():  # MobileNet's weights of 224 pixels do for all sizes; Keras makes a fuss of it
+    def build(input_shape: tuple[int, ...]) -> keras.Model:
+        with warnings.catch_warnings():  # MobileNet's weights for 224 pixels work at all sizes; Keras warns
             warnings.filterwarnings("ignore", message="`input_shape` is undefined or non-square")
             return constructor(input_shape=input_shape, **options)
 
@@ -133,9 +132,9 @@ def _application(name: str, weights: str) -> tuple[Callable, Callable]:
 
 
 def _alpha(name: str, alpha: str, constructor: Callable) -> float:
-    """The width multiplier after the colon."""
+    """Return the width multiplier after the colon."""
     if "alpha" not in inspect.signature(constructor).parameters:
-        raise errors.UserError(f"--backbone {name} has no width multiplier: leave :{alpha} out")
+        raise errors.UserError(f"--backbone {name} has no width multiplier; remove :{alpha}")
     try:
         return float(alpha)
     except ValueError:
@@ -143,7 +142,7 @@ def _alpha(name: str, alpha: str, constructor: Callable) -> float:
 
 
 def _cut_off(model: keras.Model, last_layer: str) -> keras.Model:
-    """The network up to a layer."""
+    """Return the network up to a layer."""
     layers = {layer.name: layer for layer in model.layers}
     if last_layer not in layers:
         hint = flags.suggestion(last_layer, list(layers))
@@ -152,11 +151,11 @@ def _cut_off(model: keras.Model, last_layer: str) -> keras.Model:
 
 
 def _load_weights(model: keras.Model, name: str, weights: str) -> None:
-    """Loads the demo's weights or a file; ImageNet's were loaded by the constructor."""
+    """Load the demo's weights or a file; the constructor has already loaded ImageNet weights."""
     if weights == "demo" and name != "demo":
-        raise errors.UserError(f"--weights demo belong to --backbone demo; for {name} take imagenet, none or a file")
+        raise errors.UserError(f"--weights demo are for --backbone demo; for {name} use imagenet, none or a file")
     if weights == "imagenet" and name == "demo":
-        raise errors.UserError("--backbone demo has no ImageNet weights: take --weights demo, or another backbone")
+        raise errors.UserError("--backbone demo has no ImageNet weights; use --weights demo or another backbone")
     if weights in ("imagenet", "none"):
         return
     path = network.WEIGHTS_PATH if weights == "demo" else pathlib.Path(weights).expanduser()
@@ -166,13 +165,13 @@ def _load_weights(model: keras.Model, name: str, weights: str) -> None:
 
 
 def _explained(error: Exception, name: str, weights: str) -> str:
-    """What to do about an error that Keras raised while building or loading."""
+    """Return what the user can do about an error that Keras raised while building or loading."""
     message = str(error)
     if "URL fetch failure" in message:
         folder = pathlib.Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
         url = next((word.rstrip(":") for word in message.split() if word.startswith("http")), "")
         return (
-            f"the ImageNet weights of {name} could not be downloaded (no network?): fetch {url} elsewhere and put "
-            f"it into {folder}, or give --weights FILE, or --weights none for random ones"
+            f"the ImageNet weights of {name} could not be downloaded (no network?): download {url} elsewhere and put "
+            f"it into {folder}, or use --weights FILE, or --weights none for random weights"
         )
     return f"--backbone {name} --weights {weights}: {message.splitlines()[0] if message else type(error).__name__}"

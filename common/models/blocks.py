@@ -7,7 +7,7 @@ import keras
 from common import errors, flags
 from common.models import cut
 
-# What layers of a block are called, and what the layer that ends one is called where the others have no such name.
+# The names of a block's layers, and of the layer that ends a block if the other layers' names do not contain it.
 BLOCK = re.compile(
     r"(?<!sampling_)block_?\d+[a-z]?(?=_|$)|conv\d+_block\d+|conv_[dp]w_\d+|stage_\d+_block_\d+|expanded_conv(?:_\d+)?"
 )
@@ -15,12 +15,12 @@ BLOCK_END = re.compile(r"(mixed_?\d+[a-z]?)|(block\d+_\d+)_ac|(block8_10)_conv|(
 
 
 def blocks(model: keras.Model) -> dict[str, int]:
-    """Block name → number of its first layer, by the names that `keras.applications` gives its layers.
+    """Return block name → number of its first layer, by the layer names of `keras.applications`.
 
-    `block5` (VGG16, Xception), `conv5_block3` (ResNet, DenseNet), `block_16` (MobileNetV2), `expanded_conv_10`
-    (MobileNetV3), `conv_pw_13` (MobileNet), `block7a` (EfficientNet), `stage_3_block_2` (ConvNeXt); where a block is
-    named by the layer that it ends in: `mixed8` (InceptionV3), `block17_20` (InceptionResNetV2), `normal_concat_12`
-    (NASNet).
+    Examples are `block5` (VGG16, Xception), `conv5_block3` (ResNet, DenseNet), `block_16` (MobileNetV2),
+    `expanded_conv_10` (MobileNetV3), `conv_pw_13` (MobileNet), `block7a` (EfficientNet), `stage_3_block_2` (ConvNeXt).
+    Some blocks have the name of their last layer: `mixed8` (InceptionV3), `block17_20` (InceptionResNetV2),
+    `normal_concat_12` (NASNet).
     """
     ends = [(number, match) for number, layer in enumerate(model.layers) if (match := BLOCK_END.fullmatch(layer.name))]
     if ends:
@@ -34,30 +34,30 @@ def blocks(model: keras.Model) -> dict[str, int]:
 
 
 def last_blocks(model: keras.Model, count: int) -> list[tuple[str, int]]:
-    """The last `count` blocks from the output down, each with the number of its first layer.
+    """Return the last `count` blocks from the output down, each with the number of its first layer.
 
     Raises:
         UserError: the layers are not named by blocks.
     """
     found = sorted(blocks(model).items(), key=lambda block: -block[1])
     if not found:
-        raise errors.UserError(f"the layers of {model.name} are not named by blocks: name a layer by --unfreeze-from")
+        raise errors.UserError(f"the layers of {model.name} are not named by blocks; give a layer to --unfreeze-from")
     return found[:count]
 
 
 def depths(model: keras.Model) -> list[int]:
-    """For each layer the number of its block counted from the output: 1 for the last block."""
+    """Return for each layer the number of its block, counted from the output: 1 for the last block."""
     starts = list(blocks(model).values())
     return [1 + sum(start > number for start in starts) for number in range(len(model.layers))]
 
 
 def layer_number(model: keras.Model, where: str) -> int:
-    """The number of a layer given by number, name or block (then its first layer).
+    """Return the number of a layer given by number, name or block (the block's first layer).
 
-    In InceptionV3 `mixed8` is a block and the layer that ends it: the block is meant.
+    In InceptionV3, `mixed8` is a block and its last layer; the name means the block.
 
     Raises:
-        UserError: there is none such; the closest name is suggested.
+        UserError: there is no such layer or block; the message suggests the closest name.
     """
     names = {layer.name: number for number, layer in enumerate(model.layers)}
     places = names | blocks(model)
@@ -66,13 +66,13 @@ def layer_number(model: keras.Model, where: str) -> int:
     if where.isdigit() and int(where) < len(model.layers):
         return int(where)
     if where.isdigit():
-        raise errors.UserError(f"there is no layer {where}: the backbone has the layers 0 to {len(names) - 1}")
-    hint = flags.suggestion(where, list(places)) or "; --list-layers shows them all"
+        raise errors.UserError(f"there is no layer {where}; the layers of the backbone are 0 to {len(names) - 1}")
+    hint = flags.suggestion(where, list(places)) or "; --list-layers shows all of them"
     raise errors.UserError(f"there is no layer or block {where!r}{hint}")
 
 
 def layer_table(model: keras.Model) -> str:
-    """Every layer with its number, name, block, output and parameters."""
+    """Return a table of all layers: number, name, block, output and parameters."""
     starts = sorted((number, name) for name, number in blocks(model).items())
     rows = [("number", "layer", "block", "output", "parameters")]
     for number, layer in enumerate(model.layers):
@@ -87,18 +87,18 @@ def layer_table(model: keras.Model) -> str:
 
 
 def halves(network: keras.Model, first: int) -> tuple[keras.Model, keras.Model]:
-    """A network in two parts that share its layers: those before number `first`, and the others.
+    """Cut a network into two parts that share its layers: those before number `first`, and the others.
 
     Args:
-        network: flat and functional.
+        network: a flat, functional model.
         first: number of the second part's first layer, counted as in `network.layers`; above 0.
 
     Raises:
-        UserError: the second part has nothing to train.
+        UserError: the second part has no weights to train.
     """
     if not any(layer.weights for layer in network.layers[first:]):
         raise errors.UserError(
-            f"--unfreeze-from {network.layers[first].name}: nothing trains from there on; name an earlier layer"
+            f"--unfreeze-from {network.layers[first].name}: no layer from there on has weights; give an earlier layer"
         )
     later = {id(layer) for layer in network.layers[first:]}
     before = [operation for operation in network.operations if id(operation) not in later]

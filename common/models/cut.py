@@ -4,6 +4,7 @@ The *frontier* is that cut. Both parts share the model's layers.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 
@@ -16,9 +17,8 @@ class Cut:
 
     Attributes:
         tensors: the Keras tensors that cross the frontier, one or several.
-        prefix: from the model's input to `tensors`; None when nothing is frozen.
-        suffix: from `tensors` to the model's output, sharing the model's layers; the model itself when
-            nothing is frozen.
+        prefix: from the model's input to `tensors`; None if nothing is frozen.
+        suffix: from `tensors` to the model's output; the model itself if nothing is frozen.
     """
 
     tensors: list
@@ -27,14 +27,14 @@ class Cut:
 
 
 def cut(model: keras.Model, at: list | None = None) -> Cut:
-    """Cuts a functional model at its frontier, or at given tensors.
+    """Cut a functional model at its frontier, or at given tensors.
 
-    Everything goes into the prefix that is frozen, or has nothing to train and nothing random (pooling, flatten),
-    and depends on such layers only. So below a `GlobalAveragePooling2D` head the cache holds the pooled features.
+    The prefix contains the layers that are frozen, or that have no weights and nothing random (pooling, flatten), if
+    they depend only on such layers. With a `GlobalAveragePooling2D` head, the cache thus contains the pooled features.
 
     Args:
         model: its layers frozen as they are to be trained.
-        at: tensors of the model that all paths to what trains lead through, with one row for each row of the input.
+        at: tensors through which all paths to trainable layers lead, with one row for each row of the input.
 
     Raises:
         ValueError: nothing trains; a layer is applied more than once; a model inside the model is frozen in part.
@@ -51,20 +51,20 @@ def cut(model: keras.Model, at: list | None = None) -> Cut:
 
 
 def _check_layout(model: keras.Model) -> None:
-    """Refuses what cannot be cut by its operations' outputs, instead of computing it wrongly or slowly."""
+    """Refuse a model whose operations' outputs are no place to cut, instead of computing it wrongly or slowly."""
     for layer in model.get_config()["layers"]:
         if len(layer["inbound_nodes"]) > 1:
-            raise ValueError(f"the layer {layer['name']} is applied more than once: train the whole model (no_cache)")
+            raise ValueError(f"the layer {layer['name']} is applied more than once; train the whole model (no_cache)")
     for layer in model.layers:
         if hasattr(layer, "layers") and len({_is_fixed(leaf) for leaf in freezing.leaf_layers(layer)}) > 1:
             raise ValueError(
-                f"{layer.name} is a model inside the model and frozen in part: build on {layer.name}.output "
+                f"{layer.name} is a nested model and partly frozen; build on {layer.name}.output "
                 "instead of calling it, or train the whole model (no_cache)"
             )
 
 
 def crossing_tensors(model: keras.Model, before: list) -> list:
-    """The tensors made by the operations in `before` that others use or that are the model's outputs."""
+    """Return the outputs of the operations in `before` that other operations use or that are the model's outputs."""
     made = {id(tensor): tensor for operation in before for tensor in flat(operation.output)}
     inside = {id(operation) for operation in before}
     used = [t for op in model.operations if id(op) not in inside for t in flat(op.input)] + list(model.outputs)
@@ -72,7 +72,7 @@ def crossing_tensors(model: keras.Model, before: list) -> list:
 
 
 def _computed_once(model: keras.Model) -> list:
-    """The operations whose result for a photo never changes during the training."""
+    """Return the operations whose result for a photo never changes during the training."""
     found = []
     results: set[int] = set()
     for operation in model.operations:
@@ -83,7 +83,7 @@ def _computed_once(model: keras.Model) -> list:
 
 
 def _without_idle_ends(model: keras.Model, before: list) -> list:
-    """These operations without a `Dropout` of 0 at their end: heads with and without dropout share their features."""
+    """Remove a final `Dropout` of 0 from the operations: heads with and without dropout then share their features."""
     kept = list(before)
     for operation in reversed(before):
         if isinstance(operation, keras.layers.Dropout) and operation.trainable and not operation.rate:
@@ -93,12 +93,12 @@ def _without_idle_ends(model: keras.Model, before: list) -> list:
     return kept
 
 
-def _inputs(operation) -> list:
+def _inputs(operation: keras.Operation) -> list:
     return [] if isinstance(operation, keras.layers.InputLayer) else flat(operation.input)
 
 
-def _is_fixed(operation) -> bool:
-    """Whether what it makes of an input never changes: it has nothing that trains and nothing random."""
+def _is_fixed(operation: keras.Operation) -> bool:
+    """Return whether an operation's result for an input never changes: nothing in it trains or is random."""
     if not isinstance(operation, keras.layers.Layer):
         return True
     if hasattr(operation, "layers"):
@@ -107,12 +107,12 @@ def _is_fixed(operation) -> bool:
 
 
 def _is_random(layer: keras.layers.Layer) -> bool:
-    """Whether it acts at random while training, frozen or not: a rate above 0, or a seed and no rate (RandomFlip)."""
+    """Return whether a layer is random in training, even if frozen: a rate above 0, or a seed without a rate."""
     if any(hasattr(layer, name) for name in freezing.RATES):
         return bool(freezing.random_rates(layer))
     return any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
 
 
-def flat(tensors) -> list:
-    """The tensors of a nested structure, in order."""
+def flat(tensors: Any) -> list:
+    """Return the tensors of a nested structure, in order."""
     return keras.tree.flatten(tensors)

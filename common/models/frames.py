@@ -1,21 +1,25 @@
-"""A network for photos under clips, frame by frame, and the model that takes clips as they come."""
+"""A network for photos, applied to each frame of clips, and the model that takes raw clips."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 
 import keras
 
-ROUNDING = 0.05  # of a frame: the 2 ms by which `clips.indices` allows for rounded times, at 25 a second
+from common.media import clips as media
+
+ROUNDING = 0.05  # of a frame: the 2 ms that `clips.indices` allows for rounded times, at 25 frames a second
 
 
-def on_each_frame(network: keras.Model, clips) -> list:
-    """Applies a network for photos to every frame of clips.
+def on_each_frame(network: keras.Model, clips: list[keras.KerasTensor]) -> list[keras.KerasTensor]:
+    """Apply a network for photos to every frame of clips.
 
     The frames are folded into the batch, (batch x frames, height, width, channels), which costs nothing;
     `TimeDistributed` would run them one after the other.
 
     Args:
-        network: of one or several tensors (batch, …) to one or several.
-        clips: as many Keras tensors (batch, frames, …), their number of frames fixed.
+        network: takes one or several tensors (batch, …), and returns one or several.
+        clips: a Keras tensor (batch, frames, …) for each input, with a fixed number of frames.
 
     Returns:
         The outputs, (batch, frames, …), in a list.
@@ -27,29 +31,31 @@ def on_each_frame(network: keras.Model, clips) -> list:
 
 
 def frame_parts(classifier: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """A classifier of clips in two parts: what treats each frame for itself, and what joins them.
+    """Cut a classifier of clips into two parts: the first treats each frame alone, the second combines them.
 
     Args:
-        classifier: with a layer `each_frame` between the two, whose output is (batch, frames, …).
+        classifier: has a layer `each_frame` between the two parts, whose output is (batch, frames, …).
     """
     between = classifier.get_layer("each_frame").output
     return keras.Model(classifier.input, between), keras.Model(between, classifier.output)
 
 
-def take_raw_clips(classifier: keras.Model, preprocess: Callable, resize: keras.layers.Layer, medium) -> keras.Model:
-    """The classifier behind its own sampling of frames, resizing and preprocessing.
+def take_raw_clips(
+    classifier: keras.Model, preprocess: Callable, resize: keras.layers.Layer, medium: media.Clips
+) -> keras.Model:
+    """Return the classifier with its own sampling of frames, resizing and preprocessing in front.
 
     Args:
-        classifier: takes preprocessed (batch, frames, image_size, image_size, 3), gives probabilities.
+        classifier: takes preprocessed (batch, frames, image_size, image_size, 3), returns probabilities.
         preprocess, resize: as for `raw_input.take_raw_pixels`.
-        medium: a `media.clips.Clips`: which frames are taken; of several windows the probabilities are averaged.
+        medium: selects the frames; the probabilities of several windows are averaged.
 
     Returns:
-        A model of RGB 0–255 clips of any size and of one frame or more, (batch, length, height, width, 3), uint8 or
-        float, sharing the classifier's layers. Its layer `from_frames` takes the frames already chosen,
-        (batch, frames, height, width, 3). Frames are counted, not timed: at 16 to 31 a second they are those that are
-        read from a file, elsewhere one may be the next one. A clip that is too short shows some repeatedly. It holds
-        no `Lambda` and no class of this repository.
+        A model of RGB 0–255 clips of any size with at least one frame, (batch, length, height, width, 3), uint8 or
+        float. It shares the classifier's layers. Its layer `from_frames` takes frames that are already chosen,
+        (batch, frames, height, width, 3). Frames are counted, not timed: at 16 to 31 frames a second they are the same
+        as those read from a file, at other rates they may differ by one. If a clip is too short, frames are repeated.
+        The model contains no `Lambda` and no class of this repository.
     """
     from_frames = _from_frames(classifier, preprocess, resize, medium.frames)
     pixels = keras.Input((None, None, None, 3), name="clips")
@@ -62,11 +68,11 @@ def take_raw_clips(classifier: keras.Model, preprocess: Callable, resize: keras.
     return keras.Model(pixels, answer, name="from_raw_clips")
 
 
-def _from_frames(classifier, preprocess, resize, frames: int) -> keras.Model:
-    """The classifier behind resizing and preprocessing: RGB 0–255 (batch, frames, height, width, 3) of any size."""
+def _from_frames(classifier: keras.Model, preprocess: Callable, resize: keras.layers.Layer, frames: int) -> keras.Model:
+    """Put resizing and preprocessing before the classifier: RGB 0–255 (batch, frames, height, width, 3) of any size."""
     pixels = keras.Input((frames, None, None, 3), name="frames")
-    # Height and width are unknown, so frames cannot be folded into the batch; side by side as channels they can be
-    # resized, which treats every channel alike.
+    # Height and width are unknown, so frames cannot be folded into the batch. They are resized side by side as
+    # channels: resizing treats all channels in the same way.
     side_by_side = keras.ops.concatenate([pixels[:, number] for number in range(frames)], axis=-1)
     size = resize.height, resize.width
     x = keras.ops.reshape(resize(side_by_side), (-1, *size, frames, 3))
@@ -76,8 +82,8 @@ def _from_frames(classifier, preprocess, resize, frames: int) -> keras.Model:
     return keras.Model(pixels, classifier(x, training=False), name="from_frames")  # as in `raw_input.take_raw_pixels`
 
 
-def _frame_numbers(length, medium, position: float):
-    """Which frames of a clip with `length` frames are taken, as `clips.indices` says for a steady frame rate."""
+def _frame_numbers(length: keras.KerasTensor, medium: media.Clips, position: float) -> keras.KerasTensor:
+    """Return the numbers of the frames to take from a clip of `length` frames, as `clips.indices` at a steady rate."""
     numbers = keras.ops.arange(medium.frames, dtype="float32")
     if medium.sampling == "whole":
         chosen = (numbers + 0.5) * (length / medium.frames)

@@ -1,4 +1,4 @@
-"""Freezing and unfreezing, and tables of what trains."""
+"""Freezing and unfreezing of layers, and tables of what trains."""
 
 import itertools
 import math
@@ -6,18 +6,18 @@ import weakref
 
 import keras
 
-# How strongly a layer acts at random while training: Dropout and its kin, GaussianNoise, StochasticDepth.
+# Attributes for the strength of randomness in training: Dropout and variants, GaussianNoise, StochasticDepth.
 RATES = ("rate", "stddev", "drop_path_rate")
-# Layers → the rates that they had before they were frozen.
+# Layer → its rates before it was frozen.
 _rates: weakref.WeakKeyDictionary[keras.layers.Layer, dict[str, float]] = weakref.WeakKeyDictionary()
 
 
 def freeze(model: keras.Model) -> None:
-    """Freezes every layer: no weight changes, batch norm keeps its statistics, dropout is off.
+    """Freeze every layer: no weight changes, batch norm keeps its statistics, dropout is off.
 
-    A frozen `BatchNormalization` runs in inference mode in Keras, a frozen `Dropout` does not: since Keras 3.15
-    not even `base(x, training=False)` switches it off during `fit`. EfficientNet has one in every block. So its
-    rate is set to 0, which is what a frozen network means; likewise noise and stochastic depth.
+    A frozen `BatchNormalization` runs in inference mode in Keras, but a frozen `Dropout` does not. Since Keras 3.15,
+    not even `base(x, training=False)` switches it off during `fit`. EfficientNet has a `Dropout` in every block.
+    Therefore the rates of dropout, noise and stochastic depth are set to 0, as is expected of a frozen network.
     """
     for layer in leaf_layers(model):
         layer.trainable = False
@@ -28,19 +28,19 @@ def freeze(model: keras.Model) -> None:
 
 
 def random_rates(layer: keras.layers.Layer) -> dict[str, float]:
-    """The settings by which a layer acts at random while training, {} when it does not: {"rate": 0.2} for dropout."""
+    """Return the settings that make a layer random in training, {"rate": 0.2} for dropout; {} if it is not random."""
     rates = {name: getattr(layer, name) for name in RATES if isinstance(getattr(layer, name, None), (int, float))}
     return {name: rate for name, rate in rates.items() if rate > 0}
 
 
 def unfreeze(model: keras.Model, first: int, batch_norm: str = "frozen") -> None:
-    """Freezes the layers before number `first` and lets the others train.
+    """Freeze the layers before number `first` and let the others train.
 
     Args:
-        model: a flat functional network, freshly frozen or not.
+        model: a flat functional network, in any state.
         first: number of the first layer that trains, counted as in `model.layers`.
-        batch_norm: `frozen` keeps batch norm in inference mode, weights and statistics fixed (with few photos
-            a batch says little about them, https://keras.io/guides/transfer_learning/); `adapt` trains it too.
+        batch_norm: `frozen` keeps batch norm in inference mode with fixed weights and statistics, since a batch of few
+            photos estimates them badly (https://keras.io/guides/transfer_learning/); `adapt` trains it too.
     """
     freeze(model)
     for layer in model.layers[first:]:
@@ -50,7 +50,7 @@ def unfreeze(model: keras.Model, first: int, batch_norm: str = "frozen") -> None
 
 
 def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """All layers that hold no other layers, in order, also those inside nested models."""
+    """Return all layers that contain no other layers, in order, including those inside nested models."""
     leaves = []
     for layer in model.layers:
         leaves.extend(leaf_layers(layer) if hasattr(layer, "layers") else [layer])
@@ -58,10 +58,7 @@ def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def trainable_table(model: keras.Model) -> str:
-    """A table of what trains: every trainable layer, and one line for each run of frozen ones.
-
-    Layers without weights are left out.
-    """
+    """Return a table of all layers with weights: a line for each trainable layer and each run of frozen ones."""
     rows = [("layer", "output", "parameters", "trains")]
     layers = [layer for layer in leaf_layers(model) if layer.count_params()]
     for trainable, neighbours in itertools.groupby(layers, key=lambda layer: layer.trainable):
@@ -76,7 +73,7 @@ def trainable_table(model: keras.Model) -> str:
 
 
 def _row(layers: list[keras.layers.Layer]) -> tuple[str, str, str, str]:
-    """One line of the table for a trainable layer or a run of frozen ones."""
+    """Return a line of the table for a trainable layer or a run of frozen ones."""
     first, last = layers[0], layers[-1]
     name = first.name if len(layers) == 1 else f"{first.name} … {last.name} ({len(layers)} layers)"
     shape = " x ".join(str(size) for size in last.output.shape[1:])
@@ -85,14 +82,16 @@ def _row(layers: list[keras.layers.Layer]) -> tuple[str, str, str, str]:
 
 
 def count_parameters(model: keras.Model) -> tuple[int, int]:
-    """The number of trainable and of frozen parameters."""
+    """Return the numbers of trainable and of frozen parameters."""
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     return trainable, model.count_params() - trainable
 
 
-def moving_variables(model: keras.Model) -> list:
-    """All variables that training can change: weights, batch-norm statistics and random states of the layers that
-    train, what trains inside a layer that is frozen but for that (LoRA), and the random states of frozen layers."""
+def moving_variables(model: keras.Model) -> list[keras.Variable]:
+    """Return all variables that training can change: all variables of trainable layers, and some of frozen layers.
+
+    Those of frozen layers are the trainable weights inside them (LoRA) and their random states.
+    """
     found: dict[int, keras.Variable] = {}
     for layer in leaf_layers(model):
         fixed = set() if layer.trainable else {id(weight) for weight in layer.weights if not weight.trainable}

@@ -1,4 +1,4 @@
-"""A network for photos as one for clips: its kernels spread over time (I3D, https://arxiv.org/abs/1705.07750)."""
+"""Conversion of a network for photos to one for clips by inflated kernels (I3D, https://arxiv.org/abs/1705.07750)."""
 
 import math
 import re
@@ -11,25 +11,25 @@ from common import errors
 
 
 def inflated(network: keras.Model, frames: int) -> keras.Model:
-    """`inflate.inflate` with what a user can put right in one line.
+    """Call `inflate.inflate`, and turn its errors into a `UserError`.
 
     Raises:
-        UserError: the network, or the part of it, cannot be inflated.
+        UserError: the network, or this part of it, cannot be inflated.
     """
     try:
         return inflate(network, frames)
     except ValueError as error:
         raise errors.UserError(
-            f"--temporal inflated: {error}; take InceptionV3, VGG16, ResNet50 or MobileNetV2 for --backbone, a "
+            f"--temporal inflated: {error}; use InceptionV3, VGG16, ResNet50 or MobileNetV2 for --backbone, a "
             "whole block for --unfreeze-from, or --temporal difference"
         ) from error
 
 
-# A layer of photos → its counterpart for clips, and what goes before the two spatial numbers of its settings.
-# A kernel of 3 sees the frame before, its own and the one after.
+# A layer for photos → its counterpart for clips, and the number to put before the two spatial numbers of its settings.
+# A kernel of 3 sees the previous, the current and the next frame.
 COUNTERPARTS: dict[type[keras.layers.Layer], tuple[type[keras.layers.Layer], dict[str, Any]]] = {
     keras.layers.Conv2D: (keras.layers.Conv3D, {"kernel_size": 3, "strides": 1, "dilation_rate": 1}),
-    keras.layers.DepthwiseConv2D: (keras.layers.DepthwiseConv2D, {}),  # Keras has none for clips: `_depthwise`
+    keras.layers.DepthwiseConv2D: (keras.layers.DepthwiseConv2D, {}),  # Keras has none for clips, see `_depthwise`
     keras.layers.MaxPooling2D: (keras.layers.MaxPooling3D, {"pool_size": 1, "strides": 1}),
     keras.layers.AveragePooling2D: (keras.layers.AveragePooling3D, {"pool_size": 1, "strides": 1}),
     keras.layers.ZeroPadding2D: (keras.layers.ZeroPadding3D, {"padding": (0, 0)}),
@@ -41,44 +41,43 @@ COUNTERPARTS: dict[type[keras.layers.Layer], tuple[type[keras.layers.Layer], dic
     keras.layers.Dropout: (keras.layers.Dropout, {}),
 }
 
-# What a setting may be in a layer of photos, where it has it.
+# The values of a layer's settings that can be inflated.
 INFLATABLE = {"axis": (-1, 3), "data_format": ("channels_last",), "groups": (1,), "noise_shape": (None,)}
 INFLATABLE_DEPTHWISE = INFLATABLE | {"activation": ("linear",), "use_bias": (False,), "dilation_rate": ((1, 1),)}
 
-TAPS = ("", "_now", "_next")  # what the name of a depthwise layer ends in for the frame before, its own, the one after
+TAPS = ("", "_now", "_next")  # suffixes of a depthwise layer's name for the previous, the current and the next frame
 
 
 def inflate(model: keras.Model, frames: int) -> keras.Model:
-    """The same network for clips: its kernels spread over time, as in I3D (Carreira & Zisserman 2017).
+    """Convert a network for photos to one for clips by spreading its kernels over time (Carreira & Zisserman 2017).
 
-    Every kernel of more than one row is repeated over three frames and divided by three
-    (https://arxiv.org/abs/1705.07750, section 2). A clip that repeats one photo then has the photo's features, and
-    has them in every frame, because the first and last frame go on beyond the clip's ends: zeros there would change
-    all of 16 frames after eight layers. Kernels of one row see one frame (1x1, and the 1x7 that InceptionV3 puts
-    beside each 7x1), and so does pooling. Unlike in I3D nothing strides over time: as many frames come out as go in,
-    for a `GlobalAveragePooling3D`.
+    Every kernel with more than one row is repeated over three frames and divided by three
+    (https://arxiv.org/abs/1705.07750, section 2). A clip that repeats one photo then has the photo's features in every
+    frame, because the first and last frame are repeated beyond the clip's ends. Zeros there would change all of 16
+    frames after eight layers. Kernels with one row see one frame (1x1, and the 1x7 beside each 7x1 in InceptionV3), and
+    so does pooling. Unlike in I3D, there are no strides over time: the number of frames stays the same, for a
+    `GlobalAveragePooling3D`.
 
-    A depthwise layer becomes three, one a frame, that are added: `block_1_depthwise` for the frame before,
-    `block_1_depthwise_now` and `block_1_depthwise_next`. (`Conv3D` with one group a channel would be one layer, but
-    takes about 100 times as long on a CPU.)
+    A depthwise layer becomes three layers whose outputs are added, one per frame: `block_1_depthwise` for the previous
+    frame, `block_1_depthwise_now` and `block_1_depthwise_next`. (`Conv3D` with one group per channel would be one
+    layer, but takes about 100 times as long on a CPU.)
 
-    Where things move, each such kernel blurs them until it is trained, and the features drift from those of the photos
-    the more the deeper the network is. The last blocks alone hardly drift: inflate that part of it,
-    `keras.Model(base.get_layer("mixed7").output, base.output)`, for clips of the features that the rest gives each
-    frame.
+    Before training, each such kernel blurs moving things, and the features drift away from those of photos, more so in
+    deeper networks. The last blocks alone hardly drift. To inflate only these, pass
+    `keras.Model(base.get_layer("mixed7").output, base.output)`, for clips of the other layers' features of each frame.
 
     Args:
-        model: a flat functional network of `keras.applications` without its top, or a part of one, of
-            (batch, height, width, channels) with fixed height and width. It stays as it is.
-        frames: how many a clip has, 2 or more.
+        model: a flat functional network of `keras.applications` without its top, or a part of one, which takes
+            (batch, height, width, channels) with fixed height and width. It does not change.
+        frames: number of frames in a clip, 2 or more.
 
     Returns:
         A flat functional network, (batch, frames, height, width, channels) to (batch, frames, ...), with copies of
-        the model's layers, by the same names, and of its weights. Their order may differ within a block. What is
-        between them are operations of `keras.ops`, so its file loads in safe mode, without this repository.
+        the model's layers and weights under the same names. The order of layers may differ within a block. Only
+        operations of `keras.ops` are between them, so its file loads in safe mode, without this repository.
 
     Raises:
-        ValueError: too few frames, another input shape, or a layer that has no counterpart for clips.
+        ValueError: there are too few frames, the input shape is not valid, or a layer has no counterpart for clips.
     """
     shape = model.input_shape
     if frames < 2:
@@ -94,9 +93,9 @@ def inflate(model: keras.Model, frames: int) -> keras.Model:
 
 
 def _count_past_names(model: keras.Model) -> None:
-    """Moves Keras's counters past the names in `model`, so that the operations between its layers get others.
+    """Advance Keras's counters past the names in `model`, so that new operations get other names.
 
-    A network from a file, or built before a `clear_session`, may hold the `concatenate` that Keras gives out next.
+    A network from a file, or built before a `clear_session`, may contain the name `concatenate` that Keras uses next.
     """
     for layer in model.layers:
         if match := re.fullmatch(r"(add|concatenate|pad|reshape|split)(?:_(\d+))?", layer.name):
@@ -105,10 +104,10 @@ def _count_past_names(model: keras.Model) -> None:
 
 
 def _counterpart(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """The layer for clips that stands for a layer for photos, not yet with its weights.
+    """Return the layer for clips that replaces a layer for photos, without its weights.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the layer has no counterpart.
     """
     kind = type(layer)
     if kind not in COUNTERPARTS:
@@ -126,8 +125,8 @@ def _counterpart(layer: keras.layers.Layer) -> keras.layers.Layer:
     return counterpart.from_config(config)
 
 
-def _on_clips(layer: keras.layers.Layer, x, **options):
-    """Applies a counterpart; around one that sees several frames, the first and last frame go on."""
+def _on_clips(layer: keras.layers.Layer, x: keras.KerasTensor, **options: Any) -> keras.KerasTensor:
+    """Apply a counterpart; for one that sees several frames, the first and last frame are repeated at the ends."""
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         return _depthwise(layer, x)
     if not isinstance(layer, keras.layers.Conv3D) or layer.kernel_size[0] == 1:
@@ -135,31 +134,31 @@ def _on_clips(layer: keras.layers.Layer, x, **options):
     frames = x.shape[1]
     first, _, last = _ends(x)
     x = layer(keras.ops.concatenate([first, x, last], axis=1), **options)
-    # With padding="same" the layer has added zeros beyond the two and made frames of them.
+    # With padding="same", the layer has added zeros beyond these two and returns extra frames for them.
     return keras.ops.split(x, [1, frames + 1], axis=1)[1] if layer.padding == "same" else x
 
 
-def _ends(x) -> list:
-    """The first frame, those between and the last, by `split`.
+def _ends(x: keras.KerasTensor) -> list[keras.KerasTensor]:
+    """Return the first frame, the frames between and the last frame, by `split`.
 
-    On a CPU its gradient took a sixth of the time that the gradient of `x[:, :1]` took.
+    On a CPU, its gradient took a sixth of the time of the gradient of `x[:, :1]`.
     """
     return keras.ops.split(x, [1, x.shape[1] - 1], axis=1)
 
 
-def _depthwise(layer: keras.layers.DepthwiseConv2D, x):
-    """A depthwise convolution over three frames: one over two dimensions for each, and their sum.
+def _depthwise(layer: keras.layers.DepthwiseConv2D, x: keras.KerasTensor) -> keras.KerasTensor:
+    """Apply a depthwise convolution over three frames: the sum of a two-dimensional one for each frame.
 
-    They run on all frames of a clip at once, laid out one below the other with padding between them:
-    (batch, frames * rows, columns, channels). Folding frames into the batch would be a little faster, but a
-    tensor between the frozen layers and the others must hold one entry a clip (`frozen_prefix`).
+    They run on all frames of a clip at once, which are placed below each other with padding between them:
+    (batch, frames * rows, columns, channels). Folding frames into the batch would be slightly faster. But a tensor
+    between the frozen layers and the others must have one row per clip (`frozen_prefix`).
     """
     frames, height, width, channels = x.shape[1:]
     kernel, stride = layer.kernel_size[0], layer.strides[0]
     top, bottom = _zeros(height, kernel, stride, layer.padding)
     sides = _zeros(width, layer.kernel_size[1], layer.strides[1], layer.padding)
     padded = top + height + bottom
-    rows = math.ceil(padded / stride) * stride  # so that the stride starts anew with every frame
+    rows = math.ceil(padded / stride) * stride  # so that the stride starts again at every frame
     x = keras.ops.pad(x, ((0, 0), (0, 0), (top, rows - top - height), sides, (0, 0)))
     x = keras.ops.reshape(x, (-1, frames * rows, width + sum(sides), channels))
     x = keras.ops.pad(x, ((0, 0), (0, max(kernel - stride, 0)), (0, 0), (0, 0)))
@@ -176,14 +175,14 @@ def _depthwise(layer: keras.layers.DepthwiseConv2D, x):
 
 
 def _zeros(size: int, kernel: int, stride: int, padding: str) -> tuple[int, int]:
-    """How many zeros TensorFlow puts before and after `size` numbers."""
+    """Return how many zeros TensorFlow adds before and after `size` numbers."""
     wanted = (math.ceil(size / stride) - 1) * stride + kernel if padding == "same" else 0
     zeros = max(wanted - size, 0)
     return zeros // 2, zeros - zeros // 2
 
 
 def _spread_weights(layer: keras.layers.Layer, inflated: keras.Model) -> None:
-    """Copies a layer's weights to its counterpart, the kernel divided among the frames that it sees."""
+    """Copy a layer's weights to its counterpart, with the kernel divided by the number of frames that it sees."""
     weights = layer.get_weights()
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         for tap in TAPS:

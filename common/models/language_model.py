@@ -1,6 +1,6 @@
-"""Causal language models of KerasHub: loaded by preset, and cut in two.
+"""Causal language models of KerasHub, loaded by preset and cut in two.
 
-KerasHub and its packages are an extra (`pip install 'keras-recipes[text]'`), imported only where a model is loaded.
+KerasHub and its packages are optional (`pip install 'keras-recipes[text]'`) and imported only when a model is loaded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import shutil
 import socket
 import textwrap
 import types
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,14 +24,14 @@ import tensorflow as tf
 from common import errors
 from common.demo import drawn_texts
 
-INSTALL = "texts need further packages: pip install 'keras-recipes[text]'"
+INSTALL = "recipes for texts need extra packages: pip install 'keras-recipes[text]'"
 
 
 def keras_hub() -> types.ModuleType:
-    """The package, imported here and not before.
+    """Import and return the package `keras_hub`.
 
     Raises:
-        UserError: it is not installed.
+        UserError: the package is not installed.
     """
     try:
         import keras_hub as package
@@ -43,7 +45,7 @@ class LanguageModel:
     """A causal language model with its tokenizer.
 
     Attributes:
-        preset: the name that it was loaded by.
+        preset: the name by which it was loaded.
         task: a `keras_hub.models.CausalLM`.
     """
 
@@ -56,18 +58,18 @@ class LanguageModel:
         return self.task.backbone
 
     @property
-    def tokenizer(self):
-        """A `keras_hub.tokenizers.Tokenizer`."""
+    def tokenizer(self) -> Any:
+        """The model's `keras_hub.tokenizers.Tokenizer`."""
         return self.task.preprocessor.tokenizer
 
     @property
     def end_token(self) -> int:
-        """The number of the token that ends a text; the models here also begin one with it."""
+        """The number of the token that ends a text; in these models it also starts one."""
         return int(self.tokenizer.end_token_id)
 
     @property
     def context(self) -> int:
-        """How many tokens the network can see at a time; 1024 where it does not say."""
+        """The most tokens that the network can see at a time; 1024 if it does not define this."""
         return int(getattr(self.backbone, "max_sequence_length", None) or 1024)
 
     @property
@@ -76,29 +78,29 @@ class LanguageModel:
         return list(self.backbone.transformer_layers)
 
     @functools.cached_property
-    def step(self):
-        """Tokens (batch, n), the cache, and their place to logits and the cache: compiled once for each shape."""
+    def step(self) -> Callable:
+        """A function from tokens (batch, n), cache and position to logits and cache, compiled once per shape."""
         return tf.function(lambda tokens, cache, place: self.task.call_with_cache(tokens, cache, place)[::2])
 
-    def encode(self, texts) -> list[np.ndarray]:
-        """The token numbers of each text, int32 (tokens,)."""
+    def encode(self, texts: Iterable[str]) -> list[np.ndarray]:
+        """Return the token numbers of each text, int32 (tokens,)."""
         return [np.asarray(self.tokenizer(part), dtype="int32").reshape(-1) for part in texts]
 
-    def decode(self, tokens) -> str:
-        """The text of token numbers (tokens,); what is no whole character is left out."""
+    def decode(self, tokens: np.ndarray | Sequence[int]) -> str:
+        """Return the text of token numbers (tokens,), without incomplete characters."""
         return str(self.tokenizer.detokenize(np.asarray(tokens, dtype="int32"))) if len(tokens) else ""
 
 
 def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageModel:
-    """A causal language model by preset.
+    """Load a causal language model by preset.
 
     Args:
-        preset: `demo`, a name of KerasHub's (`gpt2_base_en`), `hf://…`, `kaggle://…`, or the folder of a preset.
-        weights: False: the architecture and the vocabulary, with random weights.
-        dropout: of all layers while training.
+        preset: `demo`, a name in KerasHub (`gpt2_base_en`), `hf://…`, `kaggle://…`, or the folder of a preset.
+        weights: whether to load the weights; False loads architecture and vocabulary, with random weights.
+        dropout: dropout rate of all layers in training.
 
     Raises:
-        UserError: no such preset, or no network to fetch it.
+        UserError: there is no such preset, or it cannot be downloaded.
     """
     package = keras_hub()
     source = str(drawn_texts.PRESET) if preset == "demo" else preset
@@ -108,24 +110,24 @@ def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageMod
     _check_network(preset, source)
     try:
         task = package.models.CausalLM.from_preset(source, load_weights=weights)
-    except Exception as error:  # KerasHub, Kaggle and Hugging Face each raise their own
+    except Exception as error:  # KerasHub, Kaggle and Hugging Face raise different types
         reason = textwrap.shorten(str(error), 160, placeholder=" …")
         known = source in package.models.CausalLM.presets or "://" in source
         advice = (
-            "check the network, give the folder of a preset that was saved with save_to_preset, or try --preset demo"
+            "check the network, give the folder of a preset that save_to_preset wrote, or try --preset demo"
             if known
             else "give a name from https://keras.io/keras_hub/presets/, hf://user/model, or the folder of a preset"
         )
-        raise errors.UserError(f"--preset {preset} cannot be loaded ({reason}): {advice}") from error
-    task.backbone.trainable = True  # one that was saved half frozen, too
+        raise errors.UserError(f"--preset {preset} cannot be loaded ({reason}); {advice}") from error
+    task.backbone.trainable = True  # also a preset that was saved partly frozen
     return LanguageModel(preset, _with_dropout(task, dropout, preset))
 
 
 def _with_dropout(task: keras.Model, dropout: float, preset: str) -> keras.Model:
-    """The model with another dropout; KerasHub's `from_preset` takes none for the network.
+    """Return the model with a given dropout rate; KerasHub's `from_preset` has no argument for it.
 
     Raises:
-        UserError: the network has none.
+        UserError: the network has no dropout.
     """
     backbone = task.backbone
     if dropout == getattr(backbone, "dropout", 0.0):
@@ -138,22 +140,22 @@ def _with_dropout(task: keras.Model, dropout: float, preset: str) -> keras.Model
 
 
 def _check_network(preset: str, source: str) -> None:
-    """Fails at once where Hugging Face cannot be reached; its library would try for 20 seconds."""
+    """Fail at once if Hugging Face cannot be reached; its library would try for 20 seconds."""
     if not source.startswith("hf://") or os.environ.get("HF_HUB_OFFLINE"):
         return
     try:
         socket.getaddrinfo("huggingface.co", 443)
     except OSError as error:
         raise errors.UserError(
-            f"--preset {preset}: huggingface.co cannot be reached; check the network, set HF_HUB_OFFLINE=1 if it was "
-            "downloaded before, or give the folder of a preset"
+            f"--preset {preset}: huggingface.co cannot be reached; check the network, set HF_HUB_OFFLINE=1 if the "
+            "preset was downloaded before, or give the folder of a preset"
         ) from error
 
 
 def save(model: LanguageModel, folder: pathlib.Path) -> None:
-    """Writes a preset folder that KerasHub loads without this repository; LoRA's weights are merged into the others.
+    """Write a preset folder that KerasHub loads without this repository; LoRA's weights are merged into the others.
 
-    Of a network in mixed precision, too: its weights are float32, and the reader's policy says how they are computed.
+    This also works for mixed precision: the saved weights are float32, and the policy at loading applies.
     """
     unfinished = folder.with_name(f".{os.getpid()}-{folder.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -169,13 +171,13 @@ def save(model: LanguageModel, folder: pathlib.Path) -> None:
 
 
 def _forget_training(path: pathlib.Path) -> None:
-    """Changes a saved configuration to one that can be loaded and trained anew.
+    """Change a saved configuration so that it can be loaded and trained again.
 
-    Everything trains again, and for a mixed policy, by whose name KerasHub 0.32 cannot load what it has saved, stands
-    the dtype of the weights.
+    All layers become trainable. A mixed policy is replaced by the dtype of the weights, because KerasHub 0.32 cannot
+    load a mixed policy that it has saved.
     """
 
-    def changed(part):
+    def changed(part: dict[str, Any]) -> dict[str, Any]:
         if part.get("class_name") == "DTypePolicy" and part["config"]["name"].startswith("mixed_"):
             return part | {"config": {"name": "float32"}}
         return part | {"trainable": True} if part.get("trainable") is False else part
@@ -184,9 +186,9 @@ def _forget_training(path: pathlib.Path) -> None:
 
 
 def enable_lora(model: LanguageModel, rank: int) -> None:
-    """KerasHub's LoRA on the queries and values of every block (Hu et al. 2021); all else is frozen.
+    """Add KerasHub's LoRA to the queries and values of every block (Hu et al. 2021), and freeze everything else.
 
-    KerasHub leaves the biases of those layers trainable, which would be lost where only LoRA's weights are saved.
+    KerasHub leaves the biases of those layers trainable; they would be lost if only LoRA's weights are saved.
     """
     model.backbone.enable_lora(rank)
     for variable in model.backbone.trainable_variables:
@@ -195,15 +197,15 @@ def enable_lora(model: LanguageModel, rank: int) -> None:
 
 
 def freeze(model: LanguageModel, strategy: str, blocks: int, lora_rank: int) -> int | None:
-    """Leave trainable what a strategy trains; return the first block behind the frozen ones, None if all train.
+    """Freeze all layers but those of a strategy; return the first block after the frozen ones, None if all train.
 
-    The token embedding is the output layer too, so it stays as it is wherever the first blocks are frozen.
+    The token embedding is also the output layer, so it does not change if the first blocks are frozen.
 
     Args:
-        model: all of it trains.
+        model: a model in which everything trains.
         strategy: `head` (the last layer norm), `last_blocks`, `lora`, `full` or `scratch`.
-        blocks: how many, of `last_blocks`; at most all.
-        lora_rank: of `lora`.
+        blocks: number of blocks for `last_blocks`; at most all.
+        lora_rank: rank for `lora`.
     """
     if strategy == "lora":
         enable_lora(model, lora_rank)
@@ -220,21 +222,21 @@ def freeze(model: LanguageModel, strategy: str, blocks: int, lora_rank: int) -> 
 
 
 def whole(model: LanguageModel) -> keras.Model:
-    """The network with its own output layer: [token_ids, padding_mask] to logits, float32 (batch, length, words)."""
+    """Return the network with its output layer: [token_ids, padding_mask] to logits, float32 (batch, length, words)."""
     inputs = [model.task.input[name] for name in ("token_ids", "padding_mask")]
     return keras.Model(inputs, keras.ops.cast(model.task.output, "float32"), name="whole")
 
 
 def halves(model: LanguageModel, first: int | None) -> tuple[keras.Model | None, keras.Model]:
-    """The network without its output layer cut before block number `first`, on the very same layers.
+    """Cut the network without its output layer before block number `first`; both parts share its layers.
 
     Args:
         model: its layers frozen as they are to be trained.
-        first: the first block that trains; the number of blocks where none does; None: no cut.
+        first: the first block that trains; the number of blocks if none trains; None for no cut.
 
     Returns:
-        The prefix, [token_ids, padding_mask] to (batch, length, width), None without a cut; and the suffix, [what the
-        prefix makes, padding_mask] (or the prefix's inputs) to what the output layer takes, (batch, length, width).
+        The prefix, [token_ids, padding_mask] to (batch, length, width), None without a cut. And the suffix, from [the
+        prefix's output, padding_mask] (or the prefix's inputs) to the output layer's input, (batch, length, width).
     """
     inputs = model.backbone.input
     ids, mask = inputs["token_ids"], inputs["padding_mask"]
@@ -245,62 +247,62 @@ def halves(model: LanguageModel, first: int | None) -> tuple[keras.Model | None,
     return prefix, keras.Model([hidden, mask], model.backbone.output, name="suffix")
 
 
-def crossing(model: LanguageModel, first: int):
-    """What enters block number `first`, or leaves the last one."""
+def crossing(model: LanguageModel, first: int) -> keras.KerasTensor:
+    """Return the input of block number `first`, or the output of the last block."""
     return model.blocks[first - 1].output if first else keras.tree.flatten(model.blocks[0].input)[0]
 
 
-def with_head(suffix: keras.Model, head) -> keras.Model:
-    """A suffix with something behind it.
+def with_head(suffix: keras.Model, head: Callable) -> keras.Model:
+    """Return a suffix with a head behind it.
 
     Args:
-        suffix: as `halves` makes it.
-        head: takes (batch, length, width) and the list of the suffix's inputs, the padding mask last; gives the output.
+        suffix: as `halves` returns it.
+        head: takes (batch, length, width) and the list of the suffix's inputs, mask last; returns the output.
     """
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
     return keras.Model(inputs, head(suffix(inputs), inputs), name="trained")
 
 
 def for_documents(part: keras.Model, window: int, length: int) -> keras.Model:
-    """A part of a network for documents longer than what it sees: each of a document's windows goes through by itself.
+    """Return a part of a network for documents longer than its context: each window of a document is run separately.
 
     Args:
-        part: takes and gives (batch, window) or (batch, window, width).
-        window: how many tokens.
-        length: of a document, a multiple of it.
+        part: takes and returns (batch, window) or (batch, window, width).
+        window: number of tokens.
+        length: number of tokens of a document, a multiple of `window`.
 
     Returns:
-        The same from (documents, length, …) to (documents, length, …). The window is in its name, so in the cache key.
+        The part, from (documents, length, …) to (documents, length, …). Its name, and so the cache key, has the window.
     """
 
-    def in_rows(tensors, tokens):
+    def in_rows(tensors: Any, tokens: int) -> Any:
         return keras.tree.map_structure(lambda x: keras.ops.reshape(x, (-1, tokens, *x.shape[2:])), tensors)
 
     inputs = [keras.Input((length, *tensor.shape[2:]), dtype=tensor.dtype, name=tensor.name) for tensor in part.inputs]
     return keras.Model(inputs, in_rows(part(in_rows(inputs, window)), length), name=f"{part.name}_by_{window}")
 
 
-def entering(model: LanguageModel, first: int | None, token_ids):
-    """What enters the part that trains: the words' embeddings, without positions, or what a frozen part makes of them.
+def entering(model: LanguageModel, first: int | None, token_ids: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the input of the part that trains: word embeddings without positions, or the output of a frozen part.
 
     Args:
         model, first: as for `halves`.
-        token_ids: of `model.backbone.input` where there is a frozen part.
+        token_ids: those of `model.backbone.input` if there is a frozen part.
     """
     return model.backbone.token_embedding(token_ids) if first is None else crossing(model, first)
 
 
 def with_class_head(model: LanguageModel, suffix: keras.Model, head: keras.Model) -> keras.Model:
-    """A suffix with a classifier behind it.
+    """Return a suffix with a classifier behind it.
 
     Args:
-        model: whose suffix it is.
-        suffix: as `halves` makes it, or of that `for_documents`.
-        head: takes what enters and what leaves the last block, both (batch, length, width), and the padding mask
-            (batch, length).
+        model: the model of the suffix.
+        suffix: as `halves` returns it, or that `for_documents`.
+        head: takes the input of the part that trains and the output of the last block, both (batch, length, width),
+            and the padding mask (batch, length).
     """
 
-    def apply(hidden, inputs):
+    def apply(hidden: keras.KerasTensor, inputs: list[keras.KerasTensor]) -> keras.KerasTensor:
         cut = keras.backend.is_float_dtype(inputs[0].dtype)
         return head([inputs[0] if cut else entering(model, None, inputs[0]), hidden, inputs[-1]])
 
@@ -308,7 +310,7 @@ def with_class_head(model: LanguageModel, suffix: keras.Model, head: keras.Model
 
 
 def joined(prefix: keras.Model | None, suffix: keras.Model) -> keras.Model:
-    """Both parts as one model, the prefix in inference mode; its dropout must be 0."""
+    """Join both parts into one model, with the prefix in inference mode; its dropout must be 0."""
     if prefix is None:
         return suffix
     ids, mask = (keras.Input(tensor.shape[1:], dtype="int32", name=tensor.name) for tensor in prefix.inputs)
@@ -316,7 +318,7 @@ def joined(prefix: keras.Model | None, suffix: keras.Model) -> keras.Model:
 
 
 def token_losses(model: keras.Model) -> keras.Model:
-    """From a model's inputs and the targets to the cross-entropy of each target in nats, float32 (batch, length)."""
+    """Return a model from inputs and targets to the cross-entropy of each target in nats, float32 (batch, length)."""
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in model.inputs]
     targets = keras.Input((None,), dtype="int32", name="targets")
     logits = model(inputs)

@@ -1,4 +1,4 @@
-"""Models that take photos as they come: of any size, RGB 0–255, with their own preprocessing."""
+"""Models that take raw photos of any size, RGB 0–255, with their own preprocessing."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ import keras
 
 
 def resizing(image_size: int, aspect: str) -> keras.layers.Resizing:
-    """The layer that every photo goes through, here and inside the saved model: bilinear, antialiased.
+    """Return the layer that resizes all photos, in training and in the saved model: bilinear, antialiased.
 
     Args:
         image_size: height and width in pixels.
         aspect: `squash` distorts, as Keras's own loaders do by default; `crop` cuts the longer side, `pad` adds black
             borders.
     """
-    # float32 also under mixed precision: the photos are the same whatever the network computes in.
+    # float32 even under mixed precision: the photos do not depend on the precision of the network.
     return keras.layers.Resizing(
         image_size, image_size, antialias=True, crop_to_aspect_ratio=aspect == "crop",
         pad_to_aspect_ratio=aspect == "pad", dtype="float32",
@@ -23,25 +23,25 @@ def resizing(image_size: int, aspect: str) -> keras.layers.Resizing:
 def take_raw_pixels(
     classifier: keras.Model, preprocess: Callable, resize: keras.layers.Layer, turns: int = 1
 ) -> keras.Model:
-    """The classifier behind its own resizing and preprocessing.
+    """Return the classifier with its own resizing and preprocessing in front.
 
     Args:
-        classifier: takes preprocessed (batch, image_size, image_size, 3), gives probabilities.
-        preprocess: RGB 0–255 to what the classifier takes, each pixel for itself.
-        resize: the layer that photos were brought to size with (`raw_input.resizing`).
-        turns: the answer is the mean over so many of the eight orientations of `augmentation.turned`.
+        classifier: takes preprocessed (batch, image_size, image_size, 3), returns probabilities.
+        preprocess: converts RGB 0–255 to the classifier's input, each pixel separately.
+        resize: the layer that resized the photos in training (`raw_input.resizing`).
+        turns: the answer is the mean over this many of the eight orientations of `augmentation.turned`.
 
     Returns:
-        A model of RGB 0–255 photos of any size, (batch, height, width, 3), uint8 or float, sharing the
-        classifier's layers. It holds no `Lambda`, so it loads in Keras's safe mode, without this repository.
-        Called directly it answers as `predict` does.
+        A model of RGB 0–255 photos of any size, (batch, height, width, 3), uint8 or float, which shares the
+        classifier's layers. It contains no `Lambda`, so it loads in Keras's safe mode, without this repository.
+        A direct call gives the same answers as `predict`.
     """
     photos = keras.Input((None, None, 3), name="photos")
     preprocessing = keras.Model(photos, preprocess(resize(photos)), name="preprocessing")
     pixels = keras.Input((None, None, 3), name="pixels")
     x = preprocessing(pixels)
-    # Keras's `Resizing` is called as in training unless told otherwise, and all that comes after it then is, too: the
-    # classifier's dropout. `predict` tells, `model(photos)` does not.
+    # Without `training=False`, Keras's `Resizing` and all layers after it run in training mode, with the classifier's
+    # dropout. `predict` passes the argument, `model(photos)` does not.
     if turns == 1:
         return keras.Model(pixels, classifier(x, training=False), name="from_raw_pixels")
     mirrored = keras.ops.flip(x, axis=2)

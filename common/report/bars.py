@@ -1,10 +1,14 @@
-"""Lying bars of shares, from 0 to 100 %, with their intervals."""
+"""Horizontal bars of shares, from 0 to 100 %, with their intervals."""
+
+from typing import Any
+
+import matplotlib.axes
 
 from common.report import figures
 
 
-def set_share_axis(axes, end):
-    """A lying axis from 0 to 100 % with a line at each quarter and none across; beyond, to `end`, is room for text."""
+def set_share_axis(axes: matplotlib.axes.Axes, end: float) -> None:
+    """Set up a horizontal axis from 0 to 100 % with a line at each quarter; the space up to `end` is for text."""
     axes.set_xlim(-0.02, end)
     axes.set_xticks([0, 0.5, 1])
     axes.set_xticks([0.25, 0.75], minor=True)
@@ -15,8 +19,11 @@ def set_share_axis(axes, end):
     axes.spines.left.set_visible(False)
 
 
-def draw_bar(axes, place, value, limits, theme, **style):
-    """A lying bar with its interval and number; a dash where there is no value."""
+def draw_bar(
+    axes: matplotlib.axes.Axes, place: float, value: float | None, limits: tuple[float, float] | None,
+    theme: figures.Theme, **style: Any,
+) -> None:  # fmt: skip
+    """Draw a horizontal bar with its interval and number, or a dash if there is no value."""
     if value is None:
         axes.text(0.03, place, "–", va="center", fontsize=8)
         return

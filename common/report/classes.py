@@ -82,7 +82,6 @@ def _headline(run: finished_run.FinishedRun, metric: str) -> dict[str, Any]:
     """Return the number at the top, its interval, and the score of always guessing the largest training class.
 
     Args:
-        run: the run to report.
         metric: `accuracy`, or `balanced_accuracy` if most photos are of one class.
     """
     test = run.results["test"]
@@ -214,12 +213,10 @@ def _rows_to_explain(run: finished_run.FinishedRun) -> list[dict]:
 
 
 def for_answers(model: keras.Model) -> Callable[[np.ndarray, int], dict[str, str]]:
-    """Return a function that explains an answer, from a photo in the network's size and a class index.
+    """Return a function that explains the answers of a run's model, which takes raw pixels.
 
-    It returns two data URIs: `seen` is the photo as the network sees it, `heat` the same with the class's heatmap.
-
-    Args:
-        model: the model of a run, which takes raw pixels.
+    It takes a photo in the network's size and a class index. It returns two data URIs: `seen` is the photo as the
+    network sees it, `heat` the same with the class's heatmap.
     """
     explain = grad_cam.for_pictures(model)
 

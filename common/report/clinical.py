@@ -1,8 +1,10 @@
-"""What a clinic asks of a run: sections of its report, and its model card, from results.json and predictions.csv."""
+"""The clinical evaluation of a run: sections of its report, and its model card, from its files."""
 
 import os
 import pathlib
 import re
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +12,10 @@ from common import files
 from common.data import metadata_table
 from common.evaluation import clinic, grad_cam, intervals
 from common.report import clinical_figures, figures, page
-from common.runs import finished_run
+from common.runs import finished_run, saved_model
 
 FILES = ("templates/clinical.html", "templates/clinical_top.html", "templates/model_card.md")
-EXPLAINED_PHOTOS = 6  # with Grad-CAM, of the found, the missed and the false alarms each
+EXPLAINED_PHOTOS = 6  # found, missed and false alarms shown with Grad-CAM, this many of each
 SHOWN_COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 GROUPS = {"sex": "Sex", "age": "Age", "site": "Body site"}
 AGES = list(dict.fromkeys(map(metadata_table.age_band, range(metadata_table.HIGHEST_AGE + 1))))  # in their order
@@ -29,15 +31,15 @@ FULL_NAMES = {
 }
 
 
-def section(run, saved=None):
-    """What the page of a clinical run shows besides the classes, with the figures and the model card written.
+def section(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None = None) -> dict[str, Any]:
+    """Return the sections of a clinical run, and write its figures and model card.
 
     Args:
-        run: a `finished_run.FinishedRun` whose results have a section `clinic`.
-        saved: the run's `saved_model.SavedModel`; without it nothing is explained.
+        run: a run whose results have a section `clinic`.
+        saved: the run's model; without it, the page explains no answers.
 
     Returns:
-        A dict, as `classes.page` takes it.
+        A part for `classes.page`.
     """
     results = run.results["clinic"]
     write_model_card(run.directory)
@@ -60,17 +62,17 @@ def section(run, saved=None):
     }
 
 
-def write_model_card(run_directory):
+def write_model_card(run_directory: pathlib.Path) -> pathlib.Path:
     """Write `model_card.md` into a run directory, after Mitchell et al. 2019, https://arxiv.org/abs/1810.03993.
 
     Args:
-        run_directory: holds config.json and a results.json with a section `clinic`.
+        run_directory: contains config.json and a results.json with a section `clinic`.
 
     Returns:
         The path of model_card.md.
 
     Raises:
-        OSError, KeyError, ValueError: a file of the run is missing or not as the recipe writes it.
+        OSError, KeyError, ValueError: a file of the run is missing or was not written by the recipe.
     """
     run = finished_run.FinishedRun.read(pathlib.Path(run_directory))
     card = page.template("model_card.md").render(run=run, results=run.results, test=run.results["test"], **_facts(run))
@@ -80,8 +82,8 @@ def write_model_card(run_directory):
     return path
 
 
-def _facts(run):
-    """What the page and the card both say."""
+def _facts(run: finished_run.FinishedRun) -> dict[str, Any]:
+    """Return the facts that both the page and the model card show."""
     results = run.results["clinic"]
     counts = results["target"]["test"]
     with_target = counts["true_positives"] + counts["false_negatives"]
@@ -104,15 +106,15 @@ def _facts(run):
     }
 
 
-def _groups(subgroups):
-    """The rows under their title: the largest group first, ages in their order."""
+def _groups(subgroups: dict[str, list[dict]]) -> dict[str, list[dict]]:
+    """Return title → rows of a kind of group: the largest group first, ages in ascending order."""
     ages = sorted(subgroups.get("age", []), key=lambda row: (AGES + [row["value"]]).index(row["value"]))
     rows = subgroups | {"age": ages}
     return {title: rows[key] for key, title in GROUPS.items() if rows.get(key)}
 
 
-def _contents(results, is_explained):
-    """The sections' anchors and titles, in their order on the page."""
+def _contents(results: dict, is_explained: bool) -> list[tuple[str, str]]:
+    """Return the anchors and titles of the sections, in their order on the page."""
     classes = results["target"]["classes"]
     found = [("target", f"Finding {' or '.join(classes)}")]
     if is_explained:
@@ -123,8 +125,8 @@ def _contents(results, is_explained):
     return found + [(name, title) for name, title in titles.items() if results.get(name)]
 
 
-def _abstained(curve):
-    """Some places on the abstention curve, from all photos answered to half of them."""
+def _abstained(curve: dict[str, list[float]]) -> list[dict[str, float]]:
+    """Return some points of the abstention curve, from all photos answered to half of them."""
     coverages = np.array(curve["coverage"])
     places = [int(np.abs(coverages - wanted).argmin()) for wanted in SHOWN_COVERAGES]
     return [{name: values[place] for name, values in curve.items()} for place in dict.fromkeys(places)]
@@ -133,12 +135,12 @@ def _abstained(curve):
 # The figures --------------------------------------------------------------------------------------
 
 
-def _roc_curve(run, target):
+def _roc_curve(run: finished_run.FinishedRun, target: dict) -> page.Figure:
     alt = f"ROC curve of {' or '.join(target['classes'])} with the chosen threshold; the tables have the numbers"
     return page.figure(run, "roc", alt, clinical_figures.roc_curve, target)
 
 
-def _class_forest(run, per_class):
+def _class_forest(run: finished_run.FinishedRun, per_class: dict[str, dict]) -> page.Figure:
     rows = [
         {"name": name, "count": f"{row['lesions']:,}", "pale": row["lesions"] < clinic.SMALLEST_GROUP,
          "sensitivity": row["sensitivity"], "auc": row["auc"]}
@@ -151,8 +153,8 @@ def _class_forest(run, per_class):
     )
 
 
-def _group_forest(run, results):
-    rows = []
+def _group_forest(run: finished_run.FinishedRun, results: dict) -> page.Figure:
+    rows: list[dict] = []
     for title, groups in _groups(results["subgroups"]).items():
         rows.append({"name": title})
         rows += [
@@ -167,7 +169,7 @@ def _group_forest(run, results):
     return page.figure(run, "groups", alt, clinical_figures.forest_plot, rows, measures, *labels)
 
 
-def _reliability_diagrams(run, calibration):
+def _reliability_diagrams(run: finished_run.FinishedRun, calibration: dict) -> dict[str, page.Figure]:
     return {
         when: page.figure(run, f"reliability_{when}", f"Accuracy against confidence {when} calibration",
                           figures.reliability_diagram, calibration[when]["reliability"])
@@ -175,20 +177,20 @@ def _reliability_diagrams(run, calibration):
     }  # fmt: skip
 
 
-def _abstention_curve(run, curve):
-    alt = "Accuracy and balanced accuracy of the surest share of the photos; the table has the numbers"
+def _abstention_curve(run: finished_run.FinishedRun, curve: dict) -> page.Figure:
+    alt = "Accuracy and balanced accuracy of the most confident share of the photos; the table has the numbers"
     return page.figure(run, "abstention", alt, clinical_figures.abstention_curve, curve)
 
 
-def _imbalance_figure(run, imbalance):
+def _imbalance_figure(run: finished_run.FinishedRun, imbalance: dict | None) -> page.Figure | None:
     if not imbalance:
         return None
-    alt = f"Validation results of {len(imbalance['choices'])} ways to treat rare classes; the table has the numbers"
+    alt = f"Validation results of {len(imbalance['choices'])} corrections for rare classes; the table has the numbers"
     choices, used = imbalance["choices"], imbalance["used"]
     return page.figure(run, "imbalance", alt, clinical_figures.imbalance_choices, choices, used)
 
 
-def _leak_figure(run, leak):
+def _leak_figure(run: finished_run.FinishedRun, leak: dict | None) -> page.Figure | None:
     if not leak:
         return None
     alt = "Results of a split by lesion and of one by picture, which leaks; the table has the numbers"
@@ -198,8 +200,8 @@ def _leak_figure(run, leak):
 # What the network looked at -----------------------------------------------------------------------
 
 
-def _explained_target(run, saved):
-    """Photos with the heat for the first target class, as {"found": […], "missed": […], "alarms": […]}."""
+def _explained_target(run: finished_run.FinishedRun, saved: saved_model.SavedModel) -> dict[str, list[page.Photo]]:
+    """Return photos with the heatmap of the first target class, as {"found": […], "missed": […], "alarms": […]}."""
     groups = _found_missed_and_alarms(run)
     rows = [row for group in groups.values() for row in group]
     heat_for = [run.results["clinic"]["target"]["classes"][0]] * len(rows)
@@ -208,8 +210,8 @@ def _explained_target(run, saved):
     return {name: [next(photos) for _ in group] for name, group in groups.items()}
 
 
-def _found_missed_and_alarms(run):
-    """The clearest rows of each kind whose photo is there; `confidence` is that in the target."""
+def _found_missed_and_alarms(run: finished_run.FinishedRun) -> dict[str, list[dict]]:
+    """Return the most confident rows of each kind whose photo exists; `confidence` is the probability of the target."""
     target = run.results["clinic"]["target"]
     rows = [
         row | {"predicted": "", "confidence": sum(float(row[f"p_{name}"]) for name in target["classes"])}
@@ -226,21 +228,21 @@ def _found_missed_and_alarms(run):
     }
 
 
-def _one_of_a_lesion(rows):
-    first = {}
+def _one_of_a_lesion(rows: Iterable[dict]) -> list[dict]:
+    first: dict[str, dict] = {}
     for row in rows:
         first.setdefault(row.get("lesion") or row["path"], row)
     return list(first.values())[:EXPLAINED_PHOTOS]
 
 
 def warning(result: finished_run.Result) -> str:
-    """How the pictures were split: by picture the numbers that follow are too good."""
+    """Return how the pictures were split; with a split by picture, the numbers that follow are too good."""
     leaks = result.results["clinic"]["split"] == "random"
     return "split by picture: LEAKS, do not quote" if leaks else "split by lesion"
 
 
 def summary(result: finished_run.Result) -> str:
-    """The lines that a run ends with, of the `clinic` section of results.json."""
+    """Return the lines printed at the end of a run, from `clinic` in results.json."""
     found = result.results["clinic"]
     chosen = found["target"]
     sensitivity, specificity = (
@@ -249,5 +251,5 @@ def summary(result: finished_run.Result) -> str:
     )
     return (
         f"{' or '.join(chosen['classes'])}, where the probability reaches {chosen['threshold']:.4f}: "
-        f"sensitivity {sensitivity}, specificity {specificity}\nno medical device; read model_card.md"
+        f"sensitivity {sensitivity}, specificity {specificity}\nnot a medical device; read model_card.md"
     )

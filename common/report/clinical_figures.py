@@ -1,5 +1,10 @@
-"""The figures that only the report for a clinic has: thresholds, groups, abstention, rare classes, the leak."""
+"""Figures of the clinical report only: thresholds, groups, abstention, rare classes, the leak."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.axes
+import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
@@ -7,12 +12,11 @@ from common.report import bars, figures
 
 
 @figures.png(colours=256)
-def roc_curve(target, *, theme):
+def roc_curve(target: dict, *, theme: figures.Theme) -> matplotlib.figure.Figure:
     """Draw sensitivity against false alarms at every threshold, and the chosen threshold with its intervals.
 
     Args:
-        target: what `clinic.target` returns; a curve or point of None is left out.
-        theme: a `figures.Theme`.
+        target: the result of `clinic.target`; a curve or point of None is left out.
     """
     figure, axes = figures.new_figure(4.8, 4.8)
     axes.plot([0, 1], [0, 1], color=theme.muted, label="guessing", **figures.DASHED)
@@ -39,21 +43,24 @@ def roc_curve(target, *, theme):
 
 
 @figures.png(colours=256)
-def forest_plot(rows, measures, count_label, reference_label, *, theme):
+def forest_plot(
+    rows: Sequence[dict], measures: Sequence[tuple[str, str, float | None]], count_label: str, reference_label: str,
+    *, theme: figures.Theme,
+) -> matplotlib.figure.Figure:  # fmt: skip
     """Draw estimates with their intervals: a line for each row, a panel for each measure.
 
     Args:
-        rows: dicts with `name`, `count` (a text), `pale` (whether the row says little) and [value, low, high] under
-            each measure's name, None where it is not known. A row with nothing but a name is a heading.
-        measures: a (name, title, reference) for each panel; the reference is drawn as a dashed line.
-        count_label: what the counts are.
-        reference_label: what the references are.
-        theme: a `figures.Theme`.
+        rows: dicts with `name`, `count` (a text), `pale` (whether the row is uncertain) and, under each measure's name,
+            [value, low, high] with None for unknown numbers. A row with only a name is a heading.
+        measures: (name, title, reference) for each panel; the reference is drawn as a dashed line.
+        count_label: the heading of the counts.
+        reference_label: the legend of the references.
     """
     longest = max(len(figures.short(row["name"])) for row in rows)
     size = 1.5 * len(measures) + 0.075 * longest + 0.9, 0.24 * len(rows) + 1.1
     figure, panels = figures.new_figure(*size, ncols=len(measures), sharey=True, squeeze=False)
-    figure.get_layout_engine().set(wspace=0.06)  # the end of one axis stays apart from the start of the next
+    # The end of one axis stays apart from the start of the next.
+    figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr, call-arg]
     places = np.arange(len(rows))
     for axes, (name, title, reference) in zip(panels[0], measures, strict=True):
         if reference is not None:
@@ -75,8 +82,8 @@ def forest_plot(rows, measures, count_label, reference_label, *, theme):
     return figure
 
 
-def _draw_estimate(axes, place, estimate, colour, opacity):
-    """A point at [value, low, high] and a line through its interval; nothing where the value is None."""
+def _draw_estimate(axes: matplotlib.axes.Axes, place: np.integer, estimate: list, colour: str, opacity: float) -> None:
+    """Draw [value, low, high] as a point and a line over its interval; nothing if the value is None."""
     if estimate[0] is None:
         return
     if None not in estimate:
@@ -84,9 +91,9 @@ def _draw_estimate(axes, place, estimate, colour, opacity):
     axes.plot(estimate[0], place, marker="o", markersize=5.5, color=colour, alpha=opacity, clip_on=False)
 
 
-def _write_column(axes, title, texts, theme):
-    """Write a text right of each row."""
-    right = {"transform": axes.get_yaxis_transform(), "fontsize": 8, "color": theme.muted}
+def _write_column(axes: matplotlib.axes.Axes, title: str, texts: Sequence[str], theme: figures.Theme) -> None:
+    """Write a text to the right of each row."""
+    right: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 8, "color": theme.muted}
     for place, text in enumerate(texts):
         axes.text(1.06, place, text, va="center", parse_math=False, **right)
     axes.annotate(title, (1.06, 1), xytext=(0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8,
@@ -94,17 +101,16 @@ def _write_column(axes, title, texts, theme):
 
 
 @figures.png(colours=256)
-def abstention_curve(curve, *, theme):
-    """Draw accuracy and balanced accuracy of the surest share of the photos.
+def abstention_curve(curve: dict[str, list[float]], *, theme: figures.Theme) -> matplotlib.figure.Figure:
+    """Draw accuracy and balanced accuracy of the most confident share of the photos.
 
     Args:
-        curve: what `clinic.abstention` returns.
-        theme: a `figures.Theme`.
+        curve: the result of `clinic.abstention`.
     """
     figure, axes = figures.new_figure(4.8, 3.2)
     for name, colour in (("accuracy", theme.train), ("balanced_accuracy", theme.validation)):
         axes.plot(curve["coverage"], np.array(curve[name], float), color=colour, label=name.replace("_", " "))
-    axes.set(xlabel="share of the photos that are answered, the surest", ylabel="of these, right")
+    axes.set(xlabel="share of photos answered, most confident first", ylabel="right answers")
     axes.set_xlim(min(curve["coverage"]), 1.01)
     figures.set_value_axis(axes, "accuracy")
     axes.xaxis.set_major_formatter(figures.PERCENT)
@@ -113,13 +119,12 @@ def abstention_curve(curve, *, theme):
 
 
 @figures.png(colours=256)
-def imbalance_choices(choices, used, *, theme):
-    """Draw what each way to treat rare classes brings, a line for each.
+def imbalance_choices(choices: Sequence[dict], used: str, *, theme: figures.Theme) -> matplotlib.figure.Figure:
+    """Draw the results of each correction for rare classes, one per line.
 
     Args:
-        choices: dicts with `choice`, `accuracy`, `balanced_accuracy` and `recall_of_rarest`, None where not known.
+        choices: dicts with `choice`, `accuracy`, `balanced_accuracy` and `recall_of_rarest`, None if not known.
         used: the choice of this run.
-        theme: a `figures.Theme`.
     """
     figure, axes = figures.new_figure(4.8, 0.34 * len(choices) + 1.1)
     names = (("accuracy", theme.train, "o"), ("balanced_accuracy", theme.validation, "o"),
@@ -139,13 +144,12 @@ def imbalance_choices(choices, used, *, theme):
 
 
 @figures.png(colours=256)
-def leak_bars(leak, *, theme):
-    """Draw accuracy and balanced accuracy of a split by lesion and of one by picture, and what the latter is made of.
+def leak_bars(leak: dict[str, dict], *, theme: figures.Theme) -> matplotlib.figure.Figure:
+    """Draw accuracy and balanced accuracy of splits by lesion and by picture, and for seen and unseen lesions.
 
     Args:
         leak: `lesion` and `random` with `accuracy`, `balanced_accuracy` and their `_interval`s, `seen` and `unseen`
-            without intervals; None where not known.
-        theme: a `figures.Theme`.
+            without intervals; None if not known.
     """
     rows = (
         ("lesion", "by lesion, honest", theme.train, 1),

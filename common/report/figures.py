@@ -1,10 +1,13 @@
-"""The report's figures, each a PNG in one calm style; matplotlib's global settings are left alone."""
+"""The report's figures, each a PNG in one plain style; matplotlib's global settings do not change."""
 
 import dataclasses
 import functools
 import io
 import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import matplotlib.axes
 import matplotlib.colors
 import matplotlib.figure
 import matplotlib.font_manager
@@ -20,11 +23,12 @@ PHOTO_DPI = 120
 LONGEST_NAME = 24
 MOST_NUMBERED_CLASSES = 20  # a confusion matrix with more classes shows colours only
 
-# DejaVu Sans, matplotlib's own font, lacks the scripts of East Asia; the others help where installed.
+# DejaVu Sans, matplotlib's own font, lacks the scripts of East Asia; the others help if they are installed.
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans")
 
-FEW_PHOTOS = 10  # a bin of the reliability diagram with fewer is drawn pale: its accuracy says little
-PALE = 0.35  # opacity of what says little
+FEW_PHOTOS = 10  # a bin of the reliability diagram with fewer is drawn pale, since its accuracy is uncertain
+PALE = 0.35  # opacity of uncertain values
+Drawing = matplotlib.figure.Figure
 DASHED = {"linestyle": (0, (3, 3)), "linewidth": 1.2}
 
 
@@ -33,9 +37,9 @@ PERCENT = matplotlib.ticker.PercentFormatter(1, decimals=0, symbol="\N{THIN SPAC
 
 @dataclasses.dataclass(frozen=True)
 class Theme:
-    """Colours as #rrggbb; blue and orange are of Okabe and Ito's palette, made for colour-blind eyes.
+    """Colours as #rrggbb; blue and orange are from Okabe and Ito's palette for colour-blind readers.
 
-    The red of what leaks is never alone: the word stands beside it.
+    The red of leaks is never the only sign: the word is beside it.
     """
 
     background: str
@@ -47,7 +51,9 @@ class Theme:
     leak: str  # numbers that are too good
     shares: tuple[str, ...]  # the confusion matrix's scale from 0 to 1
     on_large_share: str  # text on its upper half
-    lines: tuple[str, ...]  # of many strategies; at least 3:1 against the background, apart for colour-blind eyes, too
+    lines: tuple[
+        str, ...
+    ]  # for many strategies; at least 3:1 against the background, distinct for colour-blind readers
 
 
 LIGHT = Theme(
@@ -76,19 +82,19 @@ DARK = Theme(
 )
 
 
-def png(colours):
+def png(colours: int | None) -> Callable[[Callable[..., Drawing]], Callable[..., bytes]]:
     """Turn `draw(…, theme) -> Figure` into a function that returns a PNG, whatever the user's rcParams.
 
     Args:
-        colours: how many to keep; with 256 a diagram looks the same and takes a third of the bytes.
-            None keeps all, as photos need.
+        colours: the number of colours to keep. With 256, a diagram looks the same and takes a third of the bytes. None
+            keeps all, which photos need.
     """
 
-    def decorate(draw):
+    def decorate(draw: Callable[..., Drawing]) -> Callable[..., bytes]:
         @functools.wraps(draw)
-        def render(*arguments, theme=LIGHT):
+        def render(*arguments: Any, theme: Theme = LIGHT) -> bytes:
             with matplotlib.style.context(_style(theme), after_reset=True), warnings.catch_warnings():
-                # A name in a script that no installed font has is drawn as boxes; the page has it right.
+                # A name in a script that no installed font has is drawn as boxes; the page shows it correctly.
                 warnings.filterwarnings("ignore", message="Glyph .* missing from")
                 canvas = backend_agg.FigureCanvasAgg(draw(*arguments, theme=theme))
                 canvas.draw()
@@ -99,23 +105,21 @@ def png(colours):
     return decorate
 
 
-def _encoded(pixels, colours):
+def _encoded(pixels: np.ndarray, colours: int | None) -> bytes:
     image = Image.fromarray(pixels).convert("RGB")
     file = io.BytesIO()
-    # A sheet of photos hardly shrinks, however long one tries.
+    # A sheet of photos hardly shrinks at any level of compression.
     (image.quantize(colours) if colours else image).save(file, format="PNG", compress_level=6 if colours else 1)
     return file.getvalue()
 
 
 @png(colours=256)
-def learning_curve(history, metric, best_epoch=None, *, theme):
+def learning_curve(history: list[dict], metric: str, best_epoch: int | None = None, *, theme: Theme) -> Drawing:
     """Draw a metric over the epochs, for training and validation.
 
     Args:
-        history: a dict per epoch with `metric`, `val_<metric>` and `stage` where there are any.
-        metric: "loss", "accuracy", …
+        history: a dict per epoch with `metric`, `val_<metric>` and `stage`, as far as they exist.
         best_epoch: the epoch to mark, counted from 0, or None.
-        theme: a `Theme`.
     """
     figure, axes = new_figure(4.8, 3.2)
     epochs = np.arange(1, len(history) + 1)
@@ -134,8 +138,8 @@ def learning_curve(history, metric, best_epoch=None, *, theme):
     return figure
 
 
-def set_value_axis(axes, metric):
-    """A loss starts at 0; anything else here is a share, whose axis has no mark above 100 %."""
+def set_value_axis(axes: matplotlib.axes.Axes, metric: str) -> None:
+    """Set up the axis of a metric: a loss starts at 0; all other metrics are shares, with no mark above 100 %."""
     low, high = axes.get_ylim()
     if metric == "loss":
         axes.set_ylim(0, high * 1.04)
@@ -146,14 +150,14 @@ def set_value_axis(axes, metric):
     axes.yaxis.set_major_formatter(PERCENT)
 
 
-def _mark_best(axes, epoch, value, theme):
+def _mark_best(axes: matplotlib.axes.Axes, epoch: int, value: float, theme: Theme) -> None:
     axes.axvline(epoch, color=theme.muted, linewidth=1, linestyle=(0, (3, 3)), zorder=1)
     axes.plot(epoch, value, marker="o", markersize=8, markerfacecolor=theme.background, markeredgewidth=2,
               color=theme.validation, linestyle="", label="best epoch", zorder=4)  # fmt: skip
 
 
-def _shade_stages(axes, stages, theme):
-    """Shade every second stage and write its name at the top, if there are several."""
+def _shade_stages(axes: matplotlib.axes.Axes, stages: Sequence[str | None], theme: Theme) -> None:
+    """Shade every second stage and write the names of stages at the top, if there are several."""
     starts = [index for index, stage in enumerate(stages) if index == 0 or stage != stages[index - 1]]
     if len(starts) < 2:
         return
@@ -168,14 +172,13 @@ def _shade_stages(axes, stages, theme):
 
 
 @png(colours=256)
-def stage_curve(stages, kept, *, theme):
-    """Draw what each training stage brought on validation, and its seconds below.
+def stage_curve(stages: Sequence[dict], kept: str | None, *, theme: Theme) -> Drawing:
+    """Draw the validation loss and accuracy after each training stage, and its seconds below.
 
     Args:
-        stages: a dict per stage with `stage`, `validation_loss`, `validation_accuracy`, `seconds`, and `blocks` where
-            stages differ by how many are unfrozen.
+        stages: a dict per stage with `stage`, `validation_loss`, `validation_accuracy`, `seconds`, and `blocks` if
+            stages differ in the number of unfrozen blocks.
         kept: name of the stage whose weights were kept.
-        theme: a `Theme`.
     """
     upright = len(stages) <= 5
     figure, (upper, middle, lower) = new_figure(4.8, 4.6, nrows=3, sharex=True, height_ratios=[2, 2, 1.1])
@@ -190,7 +193,7 @@ def stage_curve(stages, kept, *, theme):
         axes.margins(y=0.15)
         axes.set_ylabel(f"validation\n{metric}")
     low, high = middle.get_ylim()
-    wider = max(0.0, 0.03 - (high - low)) / 2  # three percent at least, or every mark would be the same
+    wider = max(0.0, 0.03 - (high - low)) / 2  # three percent at least, or all marks would show the same number
     middle.set_ylim(low - wider, high + wider)
     middle.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
     middle.yaxis.set_major_formatter(PERCENT)
@@ -212,7 +215,7 @@ def stage_curve(stages, kept, *, theme):
 
 
 @png(colours=256)
-def confusion_matrix(matrix, class_names, *, theme):
+def confusion_matrix(matrix: list | np.ndarray, class_names: Sequence[str], *, theme: Theme) -> Drawing:
     """Draw a (k, k) matrix of counts, rows = true classes; the colour is the share of the row, 0..1."""
     matrix = np.asarray(matrix)
     num_classes, longest = len(class_names), max(len(short(name)) for name in class_names)
@@ -242,7 +245,7 @@ def confusion_matrix(matrix, class_names, *, theme):
     return figure
 
 
-def _label_classes(axes, class_names, upright):
+def _label_classes(axes: matplotlib.axes.Axes, class_names: Sequence[str], upright: bool) -> None:
     num_classes = len(class_names)
     names = [short(name) for name in class_names]
     size = 9 if num_classes <= 20 else 7.5 if num_classes <= 50 else 6.5
@@ -252,7 +255,7 @@ def _label_classes(axes, class_names, upright):
     axes.tick_params(length=0)
 
 
-def _write_counts(axes, matrix, shares, theme):
+def _write_counts(axes: matplotlib.axes.Axes, matrix: np.ndarray, shares: np.ndarray, theme: Theme) -> None:
     size = np.clip(120 / len(matrix), 6.5, 11)
     for (row, column), count in np.ndenumerate(matrix):
         if count:
@@ -262,13 +265,8 @@ def _write_counts(axes, matrix, shares, theme):
 
 
 @png(colours=256)
-def reliability_diagram(bins, *, theme):
-    """Draw confidence against accuracy per bin, and below how many photos each bin holds.
-
-    Args:
-        bins: what `classification.reliability` returns.
-        theme: a `Theme`.
-    """
+def reliability_diagram(bins: dict[str, list], *, theme: Theme) -> Drawing:
+    """Draw `classification.reliability`: accuracy against confidence per bin, and the number of photos in each bin."""
     figure, (upper, lower) = new_figure(4.8, 4.6, nrows=2, sharex=True, height_ratios=[3.2, 1])
     edges, counts = np.array(bins["edges"]), np.array(bins["counts"])
     filled, width = counts > 0, edges[1]
@@ -278,7 +276,7 @@ def reliability_diagram(bins, *, theme):
     upper.bar(centres[few], accuracy[few], width * 0.92, color=theme.train, alpha=PALE)
     upper.bar(centres[~few], accuracy[~few], width * 0.92, color=theme.train, label="accuracy of the bin")
     upper.plot([0, 1], [0, 1], color=theme.muted, label="perfect calibration", **DASHED)
-    ends = confidence[~few], accuracy[~few], confidence[~few]  # a gap from a handful of photos would only mislead
+    ends = confidence[~few], accuracy[~few], confidence[~few]  # a gap from a handful of photos would be misleading
     gaps = upper.vlines(*ends, linewidth=2.2, color=theme.validation, zorder=3)
     gaps.set_label("gap to mean confidence")
     upper.set(ylim=(0, 1), ylabel="accuracy")
@@ -295,20 +293,19 @@ def reliability_diagram(bins, *, theme):
 
 
 @png(colours=None)
-def photo_sheet(pictures, captions, columns=6, *, theme):
-    """Draw photos in rows, each with a caption of one or two lines below.
+def photo_sheet(
+    pictures: Sequence[np.ndarray | None], captions: Sequence[str], columns: int = 6, *, theme: Theme
+) -> Drawing:
+    """Draw photos in rows of `columns`, each with a caption of one or two lines below.
 
     Args:
         pictures: non-empty list of (height, width, 3) uint8 arrays; None leaves the place empty.
-        captions: as many strings.
-        columns: photos per row.
-        theme: a `Theme`.
     """
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    width, height, side = 1.6, 1.95, 1.5  # of a place with its caption, and of a picture, in inches
+    width, height, side = 1.6, 1.95, 1.5  # in inches: a place with its caption, and the side of a picture
     figure = matplotlib.figure.Figure(figsize=(width * columns, height * rows), dpi=PHOTO_DPI)
-    # All in one pair of axes, in inches: a pair for each photo takes ten times as long to draw.
+    # One pair of axes in inches holds all photos: a pair for each photo takes ten times as long to draw.
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
@@ -322,18 +319,18 @@ def photo_sheet(pictures, captions, columns=6, *, theme):
     return figure
 
 
-def new_figure(width, height, dpi=DPI, **subplots):
-    """Return a `Figure` of that many inches and its axes, without pyplot's global list of figures."""
+def new_figure(width: float, height: float, dpi: int = DPI, **subplots: Any) -> tuple[matplotlib.figure.Figure, Any]:
+    """Return a `Figure`, with its size in inches, and its axes, without pyplot's global list of figures."""
     figure = matplotlib.figure.Figure(figsize=(width, height), dpi=dpi, layout="constrained")
     return figure, figure.subplots(**subplots)
 
 
-def short(name):
-    """A name for a narrow place, too long ones without their end."""
+def short(name: str) -> str:
+    """Cut a name that is too long for a narrow place at its end."""
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1].rstrip() + "…"
 
 
-def _style(theme):
+def _style(theme: Theme) -> dict[str, Any]:
     installed = set(matplotlib.font_manager.get_font_names())
     return {
         "font.family": [name for name in FONTS if name in installed],

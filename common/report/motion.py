@@ -1,7 +1,11 @@
-"""The report's sections for clips: whether time is used, and which frames spoke for an answer."""
+"""The report's sections for clips: whether the model uses time, and which frames support an answer."""
+
+from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import matplotlib.figure
@@ -10,25 +14,25 @@ import numpy as np
 from common import words
 from common.evaluation import intervals, use_of_time
 from common.report import bars, figures, page
-from common.runs import finished_run
+from common.runs import finished_run, saved_model
 
 FILES = ("templates/motion.html",)
-EXPLAINED_CLIPS = 5  # of the right and of the wrong answers each
-SHOWN_FRAMES = 16  # side by side; of longer clips as many, evenly chosen
+EXPLAINED_CLIPS = 5  # right and wrong answers, this many of each
+SHOWN_FRAMES = 16  # side by side; evenly spaced frames of longer clips
 STRIP_WIDTH = 1016  # CSS pixels, the width of the page
-LITTLE = 0.02  # share of answers that change with the order below which time is not used
+LITTLE = 0.02  # if the share of answers that change with the order is not above this, time is not used
 TITLES = {"as it is": "As they come", "reversed": "Backwards", "shuffled": "In random order"}
 
 
-def section(run, saved=None):
-    """What the page of a run on clips shows besides the classes: whether time is used, and which frames spoke.
+def section(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None = None) -> dict[str, Any]:
+    """Return the sections of a run on clips: whether the model uses time, and which frames support its answers.
 
     Args:
-        run: a `finished_run.FinishedRun` whose results have a section `clips`.
-        saved: the run's `saved_model.SavedModel`; without it the page has no strips of frames.
+        run: a run whose results have a section `clips`.
+        saved: the run's model; without it, the page has no strips of frames.
 
     Returns:
-        A dict, as `classes.page` takes it.
+        A part for `classes.page`.
     """
     time = run.results["clips"]["time"]
     order = time["order"]
@@ -52,20 +56,20 @@ def section(run, saved=None):
     }
 
 
-def _order_figure(run, order):
+def _order_figure(run: finished_run.FinishedRun, order: dict[str, dict]) -> page.Figure:
     rows = [(TITLES[name], row["accuracy"], None) for name, row in order.items()]
     alt = "Test accuracy with the frames as they come, backwards and in random order; the table has the numbers"
     return page.figure(run, "order_test", alt, accuracy_bars, rows, 1 / len(run.class_names))
 
 
-def _pairs_figure(run, pairs):
+def _pairs_figure(run: finished_run.FinishedRun, pairs: list[dict]) -> page.Figure:
     rows = [(" / ".join(row["classes"]), row["accuracy"], row["interval"]) for row in pairs]
-    alt = f"Accuracy within {len(pairs)} pairs of classes that only the direction of time tells apart"
+    alt = f"Accuracy within {len(pairs)} pairs of classes that differ only in the direction of time"
     return page.figure(run, "time_pairs", alt, accuracy_bars, rows, 0.5)
 
 
-def _strips(run, explain):
-    """Figures of frames with their contributions, as {"wrong": …, "right": …}, None where there is no such answer."""
+def _strips(run: finished_run.FinishedRun, explain: Callable) -> dict[str, page.Figure | None]:
+    """Return figures of frames with their contributions, as {"wrong": …, "right": …}; None if no such answer exists."""
     there = sorted((row for row in run.predictions if os.path.exists(row["path"])), key=lambda row: -row["confidence"])
     wrong = [row for row in there if not row["correct"]][:EXPLAINED_CLIPS]
     surest = {row["label"]: row for row in reversed(there) if row["correct"]}
@@ -76,18 +80,18 @@ def _strips(run, explain):
     }
 
 
-def _strip_figure(run, name, rows, explain):
+def _strip_figure(run: finished_run.FinishedRun, name: str, rows: list[dict], explain: Callable) -> page.Figure:
     indices = [run.class_names.index(row["predicted"]) for row in rows]
     clips, contributions = explain([row["path"] for row in rows], indices)
     chosen = words.spread(range(clips.shape[1]), SHOWN_FRAMES)
     captions = [_caption(row) for row in rows]
-    alt = f"Frames of {len(rows)} test clips with {name} answers, and what each frame added to the answer"
+    alt = f"Frames of {len(rows)} test clips with {name} answers, and the contribution of each frame"
     strips = [np.stack([page.shrink(frame) for frame in clip[chosen]]) for clip in clips]
     figure = page.figure(run, f"{name}_frames", alt, frame_strips, strips, contributions[:, chosen], captions)
     return dataclasses.replace(figure, width=STRIP_WIDTH)
 
 
-def _caption(row):
+def _caption(row: dict) -> str:
     answer = row["label"] if row["correct"] else f"{row['label']} → {row['predicted']}"
     return f"{answer}  {row['confidence']:.0%}   {os.path.basename(row['path'])}"
 
@@ -96,13 +100,12 @@ def _caption(row):
 
 
 @figures.png(colours=256)
-def accuracy_bars(rows, chance, *, theme):
-    """Draw accuracies as lying bars, with a line at what guessing has.
+def accuracy_bars(rows: Sequence[tuple], chance: float, *, theme: figures.Theme) -> matplotlib.figure.Figure:
+    """Draw accuracies as horizontal bars, with a line at the accuracy of guessing.
 
     Args:
         rows: (name, accuracy, interval or None).
         chance: the accuracy of guessing.
-        theme: a `figures.Theme`.
     """
     figure, axes = figures.new_figure(4.8, 0.36 * len(rows) + 0.75)
     for place, (_, value, limits) in enumerate(rows):
@@ -116,14 +119,15 @@ def accuracy_bars(rows, chance, *, theme):
 
 
 @figures.png(colours=None)
-def frame_strips(strips, contributions, captions, *, theme):
-    """Draw clips as strips of frames, each with bars below that say what the frames added to the answer.
+def frame_strips(
+    strips: Sequence[np.ndarray], contributions: np.ndarray, captions: Sequence[str], *, theme: figures.Theme
+) -> matplotlib.figure.Figure:
+    """Draw clips as strips of frames, with bars below that show each frame's contribution to the answer.
 
     Args:
-        strips: list of (frames, height, width, 3) uint8, all with as many frames.
-        contributions: (clips, frames) floats, one scale for all.
-        captions: as many strings.
-        theme: a `figures.Theme`.
+        strips: (frames, height, width, 3) uint8 for each clip, all with the same number of frames.
+        contributions: (clips, frames) floats, drawn on one scale.
+        captions: a string for each clip.
     """
     count = len(strips[0])
     figure = matplotlib.figure.Figure(figsize=(10.2, 1.35 * len(strips)), dpi=figures.PHOTO_DPI)
@@ -152,7 +156,7 @@ def frame_strips(strips, contributions, captions, *, theme):
 
 
 def summary(result: finished_run.Result) -> str:
-    """What a run ends with: whether time is used, in a few lines, of the `clips` section of results.json."""
+    """Return the lines printed at the end of a run: whether it uses time, from `clips` in results.json."""
     found = result.results["clips"]
     lines = [f"{'order of the frames':<26}{'accuracy':>12}{'changed':>16}"]
     for name, row in found["time"]["order"].items():
@@ -164,21 +168,20 @@ def summary(result: finished_run.Result) -> str:
     return "\n".join(lines)
 
 
-def for_clips(saved):
-    """Return the function that `common.report.motion` wants for its strips of frames.
+def for_clips(saved: saved_model.SavedModel) -> Callable[[list[str], list[int]], tuple[np.ndarray, np.ndarray]]:
+    """Return the function that explains clips for the strips of frames.
+
+    It takes paths and class indices. It returns the frames that the network sees, uint8 (n, frames, height, width, 3),
+    and their contributions (n, frames).
 
     Args:
-        saved: a `saved_model.SavedModel` of a run on clips.
-
-    Returns:
-        A function of a list of paths and a list of class indices to the frames that the network saw, uint8 (n, frames,
-        height, width, 3), and their contributions (n, frames).
+        saved: the model of a run on clips.
     """
     preprocessing = saved.model.get_layer("from_frames").get_layer("preprocessing")
     resize = next(layer for layer in preprocessing.layers if isinstance(layer, keras.layers.Resizing))
     explain_frames = for_frames(saved.model)
 
-    def explain(paths, class_indices):
+    def explain(paths: list[str], class_indices: list[int]) -> tuple[np.ndarray, np.ndarray]:
         look = saved.medium.looks("test")[0]
         clips = np.stack([resize(saved.medium.read(path, look).astype("float32")) for path in paths])
         return np.clip(np.round(clips), 0, 255).astype("uint8"), explain_frames(clips, class_indices)
@@ -186,16 +189,17 @@ def for_clips(saved):
     return explain
 
 
-def for_answers(model: keras.Model):
-    """Return the function of a clip's frames in the network's size and a class index to a figure `strip` of them, with
-    what each added to the answer.
+def for_answers(model: keras.Model) -> Callable[[np.ndarray, int], dict[str, page.Figure]]:
+    """Return a function from a clip's frames in the network's size and a class index to a figure `strip`.
+
+    The figure shows the frames with their contributions to the answer.
 
     Args:
         model: as for `for_frames`.
     """
     explain = for_frames(model)
 
-    def pictures(look, index):
+    def pictures(look: np.ndarray, index: int) -> dict[str, page.Figure]:
         contributions = explain(look[None], [index])
         chosen = words.spread(range(len(look)), SHOWN_FRAMES)
         shown = np.clip(look.round(), 0, 255).astype("uint8")[chosen]
@@ -205,23 +209,24 @@ def for_answers(model: keras.Model):
             for theme in (figures.LIGHT, figures.DARK)
         )
         most = int(contributions[0].argmax()) + 1
-        alt = f"{len(chosen)} frames with what each added; of the {len(look)} frames number {most} spoke most for it"
+        alt = f"{len(chosen)} frames with their contributions; of {len(look)} frames, number {most} contributes most"
         return {"strip": page.Figure(light, dark, alt, STRIP_WIDTH)}
 
     return pictures
 
 
-def for_frames(model: keras.Model):
-    """Return the function of frames in the network's size, (n, frames, height, width, 3), RGB 0–255, and class indices
-    to the frames' contributions, (n, frames).
+def for_frames(model: keras.Model) -> Callable[[np.ndarray, Sequence[int]], np.ndarray]:
+    """Return a function from frames and class indices to the frames' contributions, (n, frames).
+
+    The frames are (n, frames, height, width, 3), RGB 0–255, in the network's size.
 
     Args:
-        model: that of a run on clips, which takes raw clips.
+        model: the model of a run on clips, which takes raw clips.
     """
     from_frames = model.get_layer("from_frames")
     preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
 
-    def explain(clips, class_indices):
+    def explain(clips: np.ndarray, class_indices: Sequence[int]) -> np.ndarray:
         return use_of_time.frame_contributions(
             classifier, preprocessing.predict(clips, batch_size=4, verbose=0), class_indices
         )

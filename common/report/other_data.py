@@ -1,10 +1,13 @@
-"""The section "On other data" of a run's report: what its evaluations found, beside the run's own test."""
+"""The section "On other data" of a report: the results of evaluations, beside those of the run's own test."""
 
 import dataclasses
 import json
+import pathlib
+from typing import Any
 
 from common import words
 from common.report import classes, figures, page
+from common.runs import finished_run
 
 FILES = ("templates/other_data.html",)
 FOLDER = "evaluations"  # in the run directory
@@ -15,15 +18,15 @@ METRICS = {
 ARE_SHARES = ("accuracy", "balanced_accuracy", "macro_f1", "ece")
 
 
-def section(run, saved=None):
-    """Return what the page of a run shows of its evaluations; their confusion matrices are drawn beside them.
+def section(run: finished_run.FinishedRun, saved: object = None) -> dict[str, Any]:
+    """Return the section on the evaluations of a run, and draw their confusion matrices.
 
     Args:
-        run: a `finished_run.FinishedRun`.
-        saved: not needed.
+        run: the run to report.
+        saved: not used.
 
     Returns:
-        A dict, as `classes.page` takes it.
+        A part for `classes.page`.
     """
     paths = run.directory.joinpath(FOLDER).glob("*/results.json")
     found = [(path.parent, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
@@ -40,8 +43,8 @@ def section(run, saved=None):
     }
 
 
-def _shown(run, folder, results):
-    """Return one evaluation with its figure and its most frequent mix-ups."""
+def _shown(run: finished_run.FinishedRun, folder: pathlib.Path, results: dict) -> dict[str, Any]:
+    """Return an evaluation with its figure and its most frequent mix-ups."""
     view = dataclasses.replace(run, directory=folder, results=run.results | {"test": results["result"]})
     (folder / "figures").mkdir(exist_ok=True)
     matrix = results["result"]["confusion_matrix"]
@@ -53,11 +56,11 @@ def _shown(run, folder, results):
     }
 
 
-def _left_out(counts, unit):
-    """Return what does not count, in words; "" where everything does."""
+def _left_out(counts: dict, unit: str) -> str:
+    """Return in words what the evaluation leaves out; "" if nothing."""
     learnt, unknown = counts["train"] + counts["validation"], counts["unknown"]
     told = [
-        f"{words.plural(learnt, unit)} that the run had trained or chosen with" if learnt else "",
+        f"{words.plural(learnt, unit)} from the training or validation data of the run" if learnt else "",
         f"{words.plural(sum(unknown.values()), unit)} of classes that the model does not know ({', '.join(unknown)})"
         if unknown
         else "",

@@ -1,10 +1,13 @@
-"""What every page about a run is made of: photos and figures as data URIs, templates, the file itself."""
+"""The parts of every page about a run: photos and figures as data URIs, templates, the file itself."""
 
 import base64
 import dataclasses
 import io
 import os
 import pathlib
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import jinja2
 import numpy as np
@@ -12,8 +15,9 @@ from PIL import Image
 
 from common import errors, files, words
 from common.evaluation import grad_cam
+from common.media import medium as media
 from common.report import figures
-from common.runs import finished_run
+from common.runs import finished_run, saved_model
 
 FILES = ("templates/macros.html", "templates/style.css")
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -46,12 +50,20 @@ class Photo:
     heat: str | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The file's name without its folders."""
         return os.path.basename(self.path)
 
 
-def figure(run, name, alt, draw, *arguments):
+class Drawn(Protocol):
+    """What a page is drawn of: a finished run or a comparison."""
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """The directory that the figures are written to."""
+
+
+def figure(run: Drawn, name: str, alt: str, draw: Callable[..., bytes], *arguments: Any) -> Figure:
     """Draw a figure in both themes, and write the light one as figures/<name>.png."""
     light, dark = (draw(*arguments, theme=theme) for theme in (figures.LIGHT, figures.DARK))
     write_figure(run, name, light)
@@ -59,18 +71,18 @@ def figure(run, name, alt, draw, *arguments):
     return Figure(data_uri(light, "png"), data_uri(dark, "png"), alt, width)
 
 
-def write_figure(run, name, png):
+def write_figure(run: Drawn, name: str, png: bytes) -> None:
     """Write figures/<name>.png."""
     with files.replacing(run.directory / "figures" / f"{name}.png") as temporary:
         temporary.write_bytes(png)
 
 
-def data_uri(content, kind):
-    """A picture's bytes as they stand in an `img`'s source; `kind` is "png" or "jpeg"."""
+def data_uri(content: bytes, kind: str) -> str:
+    """Return a picture's bytes as the source of an `img`; `kind` is "png" or "jpeg"."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def photo_sheet(run, name, rows):
+def photo_sheet(run: finished_run.FinishedRun, name: str, rows: list[dict]) -> list[Photo]:
     """Return rows of split.csv or predictions.csv as `Photo`s, and write the sheet figures/<name>.png."""
     pictures = [read_small(row["path"], run.medium) for row in rows]
     found = [photo(row, picture) for row, picture in zip(rows, pictures, strict=True)]
@@ -80,15 +92,15 @@ def photo_sheet(run, name, rows):
     return found
 
 
-def explained_photos(run, name, rows, classes, heatmap_function):
-    """Return rows of predictions.csv as `Photo`s with the heat for one class each, and write figures/<name>.png.
+def explained_photos(
+    run: finished_run.FinishedRun, name: str, rows: list[dict], classes: Sequence[str], heatmap_function: Callable
+) -> list[Photo]:
+    """Return rows of predictions.csv as `Photo`s with the heatmap of one class each, and write figures/<name>.png.
 
     Args:
-        run: a `Run`.
-        name: of the sheet.
-        rows: of photos that are there.
-        classes: as many names, the class to explain for each.
-        heatmap_function: of paths and class indices to pictures and heatmaps, as `grad_cam.for_files` makes it.
+        rows: rows of photos that exist.
+        classes: the name of the class to explain for each row.
+        heatmap_function: from paths and class indices to pictures and heatmaps, as `grad_cam.for_files` returns it.
     """
     if not rows:
         return []
@@ -105,26 +117,23 @@ def explained_photos(run, name, rows, classes, heatmap_function):
     return found
 
 
-def photo(row, picture):
-    """A row of split.csv or predictions.csv as a `Photo`; `picture` is what `read_small` returns."""
+def photo(row: dict, picture: np.ndarray | str) -> Photo:
+    """Return a row of split.csv or predictions.csv as a `Photo`; `picture` is the result of `read_small`."""
     told = {name: row[name] for name in ("path", "label", "predicted", "confidence") if name in row}
     if isinstance(picture, str):
         return Photo(**told, problem=picture)
     return Photo(**told, source=jpeg_uri(picture))
 
 
-def caption(photo):
-    """What stands below a photo on a sheet."""
+def caption(photo: Photo) -> str:
+    """Return the caption below a photo on a sheet."""
     if photo.predicted in ("", photo.label):
         return photo.label
     return f"{photo.label}\n→ {photo.predicted} {photo.confidence:.0%}"
 
 
-def read_small(path, medium):
-    """Return the picture of an item, shrunk for the page, or why it cannot be shown.
-
-    A report outlives its photos.
-    """
+def read_small(path: str, medium: media.Medium) -> np.ndarray | str:
+    """Return the picture of an item, shrunk for the page, or why it cannot be shown: photos may have been moved."""
     if not os.path.exists(path):
         return f"{medium.unit} moved"
     try:
@@ -133,15 +142,15 @@ def read_small(path, medium):
         return str(error).partition(";")[0]
 
 
-def shrink(picture):
-    """A picture (height, width, 3) of uint8 no larger than a thumbnail."""
+def shrink(picture: np.ndarray) -> np.ndarray:
+    """Return a picture, (height, width, 3) uint8, shrunk to the size of a thumbnail."""
     image = Image.fromarray(picture)
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
 
-def jpeg_uri(picture):
-    """A picture (height, width, 3) of uint8 as a data URI."""
+def jpeg_uri(picture: np.ndarray) -> str:
+    """Return a picture, (height, width, 3) uint8, as a data URI."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, format="JPEG", quality=82, optimize=True)
     return data_uri(file.getvalue(), "jpeg")
@@ -150,21 +159,23 @@ def jpeg_uri(picture):
 # Templates and words ------------------------------------------------------------------------------
 
 
-def write(run_directory, sections, saved=None):
-    """Write `report.html` and `figures/*.png` into a run directory, from nothing but the files in it.
+def write(
+    run_directory: pathlib.Path, sections: Sequence[types.ModuleType], saved: saved_model.SavedModel | None = None
+) -> pathlib.Path:
+    """Write `report.html` and `figures/*.png` into a run directory, only from the files in it.
 
     Args:
-        run_directory: holds config.json, results.json and predictions.csv, and as far as the run wrote them
-            history.csv, split.csv and skipped.csv. The photos are read from the paths in these files.
-        sections: modules of `common.report`. The first one draws the page by its function `page`, the others add to it
-            by their function `section`.
-        saved: the run's `saved_model.SavedModel`. Without it the page does not say what the network looked at.
+        run_directory: contains config.json, results.json and predictions.csv; history.csv, split.csv and skipped.csv
+            are optional. The photos are read from the paths in these files.
+        sections: modules of `common.report`. The first one draws the page with its function `page`, the others add to
+            it with their function `section`.
+        saved: the run's model. Without it, the page does not explain answers.
 
     Returns:
         The path of report.html.
 
     Raises:
-        OSError, KeyError, ValueError: a file of the run is missing or not as the recipes write it.
+        OSError, KeyError, ValueError: a file of the run is missing or was not written by the recipes.
     """
     run = finished_run.FinishedRun.read(pathlib.Path(run_directory))
     (run.directory / "figures").mkdir(exist_ok=True)
@@ -176,12 +187,12 @@ def write(run_directory, sections, saved=None):
     return path
 
 
-def template(name, folder=None):
-    """A template of this room, or of another folder; what is put into HTML is escaped, Markdown by its filter `text`.
+def template(name: str, folder: pathlib.Path | None = None) -> jinja2.Template:
+    """Load a template of this room or of another folder; values in HTML are escaped, in Markdown by the filter `text`.
 
     Args:
-        name: of a file in the folder `templates`.
-        folder: another room's folder of templates, which may include those of this one.
+        name: the name of a file in the folder `templates`.
+        folder: another room's folder of templates, which may include templates of this room.
     """
     folders = [TEMPLATES] if folder is None else [folder, TEMPLATES]
     environment = jinja2.Environment(

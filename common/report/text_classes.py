@@ -1,6 +1,7 @@
-"""The report of a finished run that tells classes of documents apart: one page, and its figures as PNG files."""
+"""The report of a run that classifies documents: one page, and its figures as PNG files."""
 
 import os
+from typing import Any
 
 from common.evaluation import classification
 from common.report import figures, text_page
@@ -14,12 +15,12 @@ COLUMNS = {
 LEGEND = "accuracy; > kept, for the lowest log loss on validation"
 
 
-def page(run, saved, parts):
-    """Return the page of a run that tells classes of documents apart, and write its figures.
+def page(run: finished_run.FinishedRun, saved: object, parts: list[dict[str, Any]]) -> str:
+    """Return the page of a run that classifies documents as HTML, and write its figures.
 
     Args:
-        run: a `finished_run.FinishedRun`.
-        saved, parts: as for `classes.page`; of texts the first is not needed.
+        run: the run to report.
+        saved, parts: as for `classes.page`; `saved` is not used.
     """
     further = {part["name"]: part for part in parts}
     return text_page.render(
@@ -28,20 +29,20 @@ def page(run, saved, parts):
     )  # fmt: skip
 
 
-def _confusion_matrix(run):
+def _confusion_matrix(run: finished_run.FinishedRun) -> pages.Figure:
     alt = f"Confusion matrix of {len(run.class_names)} types of documents"
     matrix = run.results["test"]["confusion_matrix"]
     return pages.figure(run, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names)
 
 
-def _wrong(run):
-    """The wrong answers, the surest first."""
+def _wrong(run: finished_run.FinishedRun) -> list[dict]:
+    """Return the wrong answers, the most confident first."""
     wrong = sorted((row for row in run.predictions if not row["correct"]), key=lambda row: -row["confidence"])
     return [row | {"name": os.path.basename(row["path"])} for row in wrong]
 
 
 def summary(result: finished_run.Result) -> str:
-    """The lines that a run ends with."""
+    """Return the lines printed at the end of a run."""
     found, test = result.results, result.results["test"]
     low, high = test["accuracy_interval"]
     guessing = classification.guessing(found)

@@ -1,7 +1,8 @@
-"""What the pages of runs on texts share: their frame, the learning curve, near-duplicates, the table of strategies."""
+"""Parts shared by the pages of runs on texts: frame, learning curve, near-duplicates, table of strategies."""
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 from common.report import figures
 from common.report import page as pages
@@ -11,13 +12,13 @@ FILES = ("templates/text_page.html",)
 LISTED = 20  # pairs of near-duplicates, wrong answers
 
 
-def render(template: str, run: finished_run.FinishedRun, **further) -> str:
+def render(template: str, run: finished_run.FinishedRun, **further: Any) -> str:
     """Return a page of a run on texts.
 
     Args:
-        template: one that extends `text_page.html`.
-        run: what is shown.
-        further: what the template needs besides.
+        template: the name of a template that extends `text_page.html`.
+        run: the run to report.
+        further: further variables of the template.
     """
     return pages.template(template).render(
         run=run,
@@ -33,7 +34,7 @@ def render(template: str, run: finished_run.FinishedRun, **further) -> str:
     )
 
 
-def _learning_curve(run):
+def _learning_curve(run: finished_run.FinishedRun) -> pages.Figure | None:
     kept = [row for row in run.history if row.get("stage") == run.results["strategy"]]
     if not kept:
         return None
@@ -42,8 +43,8 @@ def _learning_curve(run):
     return pages.figure(run, "loss", alt, figures.learning_curve, kept, "loss", losses.index(min(losses)))
 
 
-def _duplicates(run):
-    """The pairs of near-duplicates with their names alone."""
+def _duplicates(run: finished_run.FinishedRun) -> list[dict[str, Any]]:
+    """Return the pairs of near-duplicates, with file names instead of paths."""
     return [
         {"first": os.path.basename(pair["first"]), "second": os.path.basename(pair["second"]),
          "similarity": pair["similarity"]}
@@ -52,12 +53,12 @@ def _duplicates(run):
 
 
 def strategy_table(rows: Sequence[dict], columns: dict[str, tuple[str, str]], legend: str) -> str:
-    """Return the strategies side by side, for the terminal.
+    """Return a table of the strategies for the terminal.
 
     Args:
-        rows: `strategy, trainable_parameters, seconds, peak_memory_bytes, kept`, and the metrics of each side.
+        rows: dicts: `strategy, trainable_parameters, seconds, peak_memory_bytes, kept`, and the metrics of each side.
         columns: heading → side and metric.
-        legend: what the metric is, and by what the strategy was kept.
+        legend: the metric, and the criterion by which the strategy was kept.
     """
     shown = [("", "strategy", "trained", "seconds", "memory", *columns)]
     for row in rows:
@@ -76,12 +77,12 @@ def strategy_table(rows: Sequence[dict], columns: dict[str, tuple[str, str]], le
 
 
 def number(value: float) -> str:
-    """A metric with three digits; what diverged is short, too."""
+    """Format a metric with three decimals, or a value that diverged with three digits."""
     return f"{value:.3f}" if value < 1e15 else f"{value:.3g}"
 
 
 def ending(result: finished_run.Result) -> list[str]:
-    """Return the last lines of the summary of a run: what it took, and where its page is."""
+    """Return the last lines of the summary of a run: its epochs, its time, and the path of its page."""
     cost = result.results["cost"]
     return [
         f"{cost['epochs']} epoch{'s' if cost['epochs'] != 1 else ''}, {cost['seconds']:.0f} s in all",

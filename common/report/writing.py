@@ -1,5 +1,9 @@
-"""The report of a finished run that writes: one page that opens without a network, and its figures as PNG files."""
+"""The report of a run that writes texts: one page that opens without a network, and its figures as PNG files."""
 
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
@@ -15,7 +19,7 @@ TITLES = {
     "after": "Written after tuning",
     "held_out": "Held-out documents, by people",
 }
-MUCH = 0.1  # share of copied runs, above that of held-out documents, that is called much
+MUCH = 0.1  # share of copied runs above that of held-out documents; beyond it, the page warns
 COLUMNS = {
     "validation": ("validation", "perplexity"), "test": ("test", "perplexity"),
     "test per byte": ("test", "byte_perplexity"),
@@ -23,12 +27,12 @@ COLUMNS = {
 LEGEND = "perplexity; > kept, for the lowest loss on validation"
 
 
-def page(run, saved, parts):
-    """Return the page of a run that writes, and write its figures.
+def page(run: finished_run.FinishedRun, saved: object, parts: list[dict[str, Any]]) -> str:
+    """Return the page of a run that writes texts as HTML, and write its figures.
 
     Args:
-        run: a `finished_run.FinishedRun`.
-        saved, parts: as for `classes.page`; of texts there are none.
+        run: the run to report.
+        saved, parts: not used.
     """
     return text_page.render(
         "writing.html",
@@ -41,8 +45,8 @@ def page(run, saved, parts):
     )
 
 
-def _perplexity_figure(run):
-    """Every strategy beside the network before tuning; None if there is one strategy alone."""
+def _perplexity_figure(run: finished_run.FinishedRun) -> pages.Figure | None:
+    """Draw all strategies and the network before tuning; None if there is only one strategy."""
     results = run.results
     if len(results["strategies"]) < 2:
         return None
@@ -55,13 +59,12 @@ def _perplexity_figure(run):
 
 
 @figures.png(colours=256)
-def perplexities(rows, *, theme):
-    """Draw what each way of training makes of test documents and, where it was measured, of general texts.
+def perplexities(rows: Sequence[dict], *, theme: figures.Theme) -> matplotlib.figure.Figure:
+    """Draw the perplexity of each strategy on test documents and, if it was measured, on general texts.
 
     Args:
         rows: a dict per line with `name`, `test` and `general`, perplexities; `general` may be None. The first row is
             the network before tuning.
-        theme: a `figures.Theme`.
     """
     figure, axes = figures.new_figure(6.4, 0.42 * len(rows) + 1.2)
     places = np.arange(len(rows))[::-1]
@@ -90,19 +93,19 @@ def perplexities(rows, *, theme):
     return figure
 
 
-def _digits(value):
-    """Three significant digits, without an exponent: 17,600."""
+def _digits(value: float) -> str:
+    """Format a number with three significant digits and without an exponent: 17,600."""
     return f"{float(f'{value:.3g}'):,.10g}"
 
 
-def _copies_much(copying) -> bool:
-    """Whether far more is copied than people repeat who write such documents anyway."""
+def _copies_much(copying: dict[str, dict]) -> bool:
+    """Return whether far more is copied than people repeat in such documents anyway."""
     share, natural = copying["after"]["share"], copying["held_out"]["share"]
     return share is not None and share > (natural or 0.0) + MUCH
 
 
 def summary(result: finished_run.Result) -> str:
-    """The lines that a run ends with."""
+    """Return the lines printed at the end of a run."""
     found, test, shown = result.results, result.results["test"], text_page.number
     before, (low, high) = found["before"]["test"], test["byte_perplexity_interval"]
     lines = [
@@ -111,7 +114,7 @@ def summary(result: finished_run.Result) -> str:
         f"{before['byte_perplexity']:.3f}, {test['byte_perplexity']:.3f} ({low:.3f} – {high:.3f})",
     ]
     if test["perplexity"] >= before["perplexity"]:
-        lines.append("tuning brought nothing here: try another --learning-rate, or more --epochs")
+        lines.append("tuning did not improve the perplexity: try another --learning-rate, or more --epochs")
     if found["general"]:
         lines.append(
             f"general texts: perplexity {shown(found['before']['general']['perplexity'])} before, "

@@ -123,11 +123,7 @@ def _prediction(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def target_of(run: pathlib.Path) -> dict | None:
-    """Return the `classes` that a run looks for and the `threshold` that it chose; None if it has no such target.
-
-    Args:
-        run: the directory of a run; a model.keras alone has no target.
-    """
+    """Return the `classes` that a run looks for and its `threshold`; None without them, as for a model.keras alone."""
     if not (run / "results.json").is_file():
         return None
     return Result.read(run).results.get("clinic", {}).get("target")

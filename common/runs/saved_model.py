@@ -40,12 +40,7 @@ class SavedModel:
 
 
 def save_model(directory: pathlib.Path, saved: SavedModel) -> None:
-    """Write model.keras, with `targets.json` and `medium.json` inside the same archive.
-
-    Args:
-        directory: the run directory.
-        saved: the model to write.
-    """
+    """Write model.keras into a run directory, with `targets.json` and `medium.json` inside the same archive."""
     with files.replacing(directory / "model.keras") as temporary:
         saved.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:

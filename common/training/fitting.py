@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any, Protocol
-
-import keras
+from typing import Any
 
 from common import errors, flags
 from common.data import pipeline
@@ -27,19 +25,9 @@ class Fitted:
     improved: bool
 
 
-class Part(Protocol):
-    """The part of a model behind its frozen layers: a `FrozenPrefix` or `FrozenWindows`."""
-
-    suffix: keras.Model
-    splits: Any
-    config: Any
-
-    def generators(self, first_epoch: int = 0, balanced: bool = False) -> tuple: ...
-
-
 def fit(
     record: recorder.Recorder,
-    part: Part,
+    part: Any,
     stage: str,
     epochs: int,
     *,
@@ -65,7 +53,7 @@ def fit(
     """
     config, progress = record.config, record.progress
     best = checkpoints.BestEpoch(progress, config, stage, epochs, patience, monitor, baseline, margin)
-    callbacks: list[keras.callbacks.Callback] = [best]
+    callbacks: list = [best]
     if config.tensorboard and not best.over:
         callbacks.append(tracking.tensorboard_callback(record.directory, stage))
     train_generator, val_generator, _ = part.generators(best.first_epoch, balanced)

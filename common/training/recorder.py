@@ -175,12 +175,7 @@ class Recorder(Generic[ConfigType]):
             print(f"curves: tensorboard --logdir {self.directory / 'tensorboard'}", file=sys.stderr)
 
     def cost(self, model: keras.Model, *parts: Any) -> dict[str, Any]:
-        """Return the `cost` section of results.json.
-
-        Args:
-            model: the whole model.
-            parts: every `FrozenPrefix` or `FrozenWindows` of the run.
-        """
+        """Return `cost` in results.json, for the whole model and every `FrozenPrefix` or `FrozenWindows` of the run."""
         history = finished_run.read_history(self.directory)
         trainable, frozen = freezing.count_parameters(model)
         return {
@@ -258,7 +253,7 @@ class Recorder(Generic[ConfigType]):
         return self.complete(results, sections, saved)
 
     def complete(
-        self, results: dict[str, Any], sections: list[types.ModuleType], saved: saved_model.SavedModel | None = None
+        self, results: dict, sections: list, saved: saved_model.SavedModel | None = None
     ) -> finished_run.Result:
         """Write results.json, which marks a run as finished, draw the report, publish the run and print the summary.
 

@@ -21,11 +21,9 @@ class PhotoConfig(flags.RunConfig):
     image_size: Annotated[int, Gt(0)] | None = None  # side length in pixels; default: the backbone's training size
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # Adam's default; suits a new head on a frozen base
     aspect: Literal["squash", "crop", "pad"] = "squash"  # how photos become square; crop if their borders do not matter
-    # Seed that chooses the validation and test photos; default: the same as --seed.
-    split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None
-    # Fraction of all photos; default: 0.15 (0.2 on demo data).
-    validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
-    # Fraction of all photos; default: 0.15 (0.6 on demo data, which leaves 20 training photos per class).
+    split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None  # seed of the split; default: the same as --seed
+    validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all photos; default: 0.15 (0.2 on demo data)
+    # Of all photos; default: 0.15 (0.6 on demo data, which leaves 20 training photos per class).
     test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
     flip: bool = False  # mirror training photos left to right; not if left and right differ in meaning
     # Rotate training photos by up to this many degrees; 10 is small.
@@ -34,8 +32,7 @@ class PhotoConfig(flags.RunConfig):
     zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.0
     # Raise or lower their contrast by up to this fraction; 0.1 is small.
     contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.0
-    # Augmented views to cache for each training photo; 0 draws new ones each epoch, without a cache, slowly.
-    views: Annotated[int, Ge(0)] = 8
+    views: Annotated[int, Ge(0)] = 8  # augmented views to cache per photo; 0 draws new ones each epoch, uncached, slow
     baselines: bool = True  # also fit logistic regression and the nearest centroid on the frozen network's features
     skip_bad: bool = False  # leave out unusable photos instead of stopping; skipped.csv lists them
 
@@ -52,15 +49,11 @@ class HeadConfig(PhotoConfig):
 
     backbone: str | None = None  # keras.applications name, e.g. MobileNetV2:0.35; default: VGG16 (demo on demo data)
     head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights, which is better with few photos
-    # Units of a Dense layer before the softmax; default: 256 after flatten, none (0) after gap.
-    hidden_units: Annotated[int, Ge(0)] | None = None
-    # Dropout rate before each Dense layer; default: 0 after flatten, 0.3 after gap.
-    dropout: Annotated[float, Ge(0), Lt(1)] | None = None
-    # L2 penalty on the head's weights; 1e-4 to 1e-2 if training accuracy is far above validation accuracy.
-    l2: Annotated[float, Ge(0)] = 0.0
+    hidden_units: Annotated[int, Ge(0)] | None = None  # Dense units before the softmax; default: 256, or none after gap
+    dropout: Annotated[float, Ge(0), Lt(1)] | None = None  # before each Dense layer; default: 0, or 0.3 after gap
+    l2: Annotated[float, Ge(0)] = 0.0  # penalty on the head's weights; 1e-4 to 1e-2 if the head overfits
     epochs: Annotated[int, Gt(0)] = 200  # of the head; an upper limit, since early stopping ends the training
-    # Epochs without a lower validation loss before the training of the head stops.
-    patience: Annotated[int, Gt(0)] = 10
+    patience: Annotated[int, Gt(0)] = 10  # epochs without a lower validation loss before the head's training stops
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head; Adam's default
 
     @property

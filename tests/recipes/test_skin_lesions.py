@@ -290,7 +290,7 @@ def test_a_split_of_its_own_is_kept_and_not_broken_up(lesions, tmp_path):
     split = sample_list.read_csv(result.directory / "split.csv")
     assert {sample.group for sample in split if sample.split == "test"} == is_test
     assert any(sample.split == "validation" for sample in split)
-    with pytest.raises(errors.UserError, match="a split of its own"):
+    with pytest.raises(errors.UserError, match="already contains a split"):
         skin_lesions.run(settings(lesions, tmp_path, split="random"))
 
 

@@ -84,7 +84,7 @@ def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp
         sides.setdefault(sample.group, set()).add(sample.split)
     assert len(sides) == 8 and all(len(of_group) == 1 for of_group in sides.values())
     page = (result.directory / "report.html").read_text(encoding="utf-8")
-    for text in ("Does it use time?", "Which frames it looked at", "test clips</b>", "training clips"):
+    for text in ("Does it use time?", "Which frames the network looked at", "test clips</b>", "training clips"):
         assert text in page
     assert "test photos" not in page
     for name in ("order_test", "training_clips", "right_frames"):

@@ -31,7 +31,7 @@ def test_the_headline_says_the_result_in_plain_words(tmp_path):
     text = page_of(run).text
     assert f"{round(30 * test['accuracy'])} of 30 test photos right" in text
     assert f"95 % interval {low:.1f}–{high:.1f}" in text
-    assert "Always guessing the largest class, daisy, would be right for 33.3" in text
+    assert "Always guessing the largest class, daisy, has an accuracy of 33.3" in text
     assert "does not show that the network has learnt" not in text
 
 
@@ -125,7 +125,7 @@ def test_a_photo_that_moved_does_not_break_the_page(tmp_path):
 
 def test_all_photos_moved(tmp_path):
     page = page_of(make_run(tmp_path, ["daisy", "rose"], skill=0, photos=False), warm_left)
-    assert "None of the test photos is where it was" in page.text
+    assert "None of the test photos was found at its path" in page.text
 
 
 def test_a_photo_that_broke_since_says_why(tmp_path):

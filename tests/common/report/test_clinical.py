@@ -155,14 +155,14 @@ def test_the_headline_is_the_balanced_accuracy(full_run, full_page):
     test = read_results(full_run)["test"]
     low, high = (100 * limit for limit in test["balanced_accuracy_interval"])
     assert f"{100 * test['balanced_accuracy']:.1f} % Balanced accuracy" in full_page.text
-    assert f"95 % interval {low:.1f}–{high:.1f}" in full_page.text and "Guessing would have 33.3" in full_page.text
+    assert f"95 % interval {low:.1f}–{high:.1f}" in full_page.text and "Guessing has 33.3" in full_page.text
     assert f"Accuracy {100 * test['accuracy']:.1f}" in full_page.text
 
 
 def test_the_counts_at_the_threshold_are_told(full_run, full_page):
     test = read_results(full_run)["clinic"]["target"]["test"]
     found, missed = test["true_positives"], test["false_negatives"]
-    assert f"it found {found} of {found + missed} and missed {missed}" in full_page.text
+    assert f"the network found {found} of {found + missed} and missed {missed}" in full_page.text
     assert f"called {test['false_positives']} by mistake" in full_page.text
 
 
@@ -180,14 +180,14 @@ def test_an_honest_split_has_no_red(tmp_path, no_figures):
 def test_lesions_that_nobody_knows_are_said_at_the_top(tmp_path, no_figures):
     run = make_clinical_run(tmp_path, change=lambda facts: dataclasses.replace(facts, lesion=""))
     source = draw(run).read_text(encoding="utf-8")
-    assert "Nobody knows which pictures show the same lesion" in source[: source.index('id="result"')]
+    assert "It is not known which pictures show the same lesion" in source[: source.index('id="result"')]
     assert "**Lesions are not known.**" in (run / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_a_random_split_is_marked(tmp_path, no_figures):
     source = draw(make_clinical_run(tmp_path, split="random")).read_text(encoding="utf-8")
     assert 'class="number leaks"' in source and 'class="banner" role="alert"' in source
-    assert "This split leaks: pictures of one lesion stand on both sides" in Page(source).text
+    assert "This split leaks: pictures of one lesion are on both sides" in Page(source).text
 
 
 def test_the_demonstration_marks_the_split_that_leaks(full_run, full_page):
@@ -273,7 +273,7 @@ def test_the_heat_is_that_of_the_first_target(tmp_path, no_figures):
 
 def test_photos_that_moved_are_not_explained(tmp_path, no_figures):
     text = page_of(make_clinical_run(tmp_path), warm_left).text
-    assert "None of these test photos is where it was" in text
+    assert "None of these test photos was found at its path" in text
 
 
 # The model card -----------------------------------------------------------------------------------
@@ -406,7 +406,7 @@ def test_ages_stand_in_their_order():
 
 def test_pictures_without_a_lesion_are_told(tmp_path, no_figures, full_card):
     run = make_clinical_run(tmp_path, change=lambda facts: metadata_table.About("", facts.age, facts.sex, facts.site))
-    assert "36 test photos without a lesion in the data count as lesions of their own" in page_of(run).text
+    assert "36 test photos without a lesion in the data count as separate lesions" in page_of(run).text
     assert "36 test pictures without a lesion" in report_clinical.write_model_card(run).read_text(encoding="utf-8")
     assert "without a lesion" not in full_card
 

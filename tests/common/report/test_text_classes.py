@@ -34,8 +34,8 @@ def run(tmp_path):
 
 def test_the_page_says_what_was_right_and_what_counting_words_would_be(run):
     seen = made_up_runs.Page(page.write(run, [text_classes]).read_text())
-    assert "is better: counting words is enough here" in seen.text and made_up_runs.SCRIPT in seen.text
-    assert "the first 3 windows of 64 tokens; logistic regression read all" in seen.text
+    assert "is better: counting words is enough for these documents" in seen.text and made_up_runs.SCRIPT in seen.text
+    assert "the first 3 windows of 64 tokens of each document" in seen.text
     assert "1 pair of documents" in seen.text and "Left out: 2 documents" in seen.text
     assert "Most confidently wrong" in seen.text and "Not legal advice" not in seen.text
     anchors = {attributes["href"][1:] for attributes in seen.all("a") if attributes["href"].startswith("#")}
@@ -56,7 +56,7 @@ def test_the_page_has_the_evaluations_on_other_data(run):
     assert report.command(run) == 0
     seen = made_up_runs.Page((run / "report.html").read_text())
     assert seen.text.count("On other data") == 2 and "12 documents in 3 groups" in seen.text
-    assert "2 documents that the run had trained or chosen with and 1 unusable document" in seen.text
+    assert "2 documents from the training or validation data of the run and 1 unusable document" in seen.text
     assert "other-data" in {attributes.get("id") for attributes in seen.all("section")}
     assert "+0.0 -10.0 to +10.0" in seen.text and "Always lease" in seen.text
 
