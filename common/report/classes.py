@@ -236,7 +236,7 @@ def headline_metric(results: dict[str, Any]) -> str:
 def baselines_as_good(results: dict[str, Any]) -> list[str]:
     """Return the baselines, in words, that validate at least as well as the run; none for a run that is one itself."""
     found, metric = results.get("baselines", {}), headline_metric(results)
-    if results["strategy"] in found:
+    if results.get("strategy") in found:
         return []
     return [
         words.words(name)
