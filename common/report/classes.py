@@ -280,7 +280,7 @@ def summary(result: finished_run.Result) -> str:
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
     if better := baselines_as_good(result.results):
-        lines.append(f"{words.listed(better)} on the same features: as good on validation, and cheaper")
+        lines.append(f"{words.listed(better)} on the same features: at least as good on validation, and cheaper")
     if "kept_stage" in result.results:
         lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
