@@ -251,6 +251,7 @@ def _baseline_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     rows = [
         (f"  {words.words(name)}", *(f"{scores[side][metric]:.3f}" for side in ("validation", "test")))
         for name, scores in found.items()
+        if name != results.get("strategy")  # a linear probe is one itself
     ]
     guessing = classification.guessing(results)
     rows.append(("  always the largest class", "", f"{guessing[metric]:.3f}"))
