@@ -75,7 +75,7 @@ class Plan:
             "disk": f"{space}; up to {words.size(self.run)} in {out}",
         }
         lines = [*(f"{name:<9}{told}" for name, told in facts.items()), "", *table]
-        return "\n".join([*lines, "Where early stopping decides, the number of epochs is a usual one."])
+        return "\n".join([*lines, "With early stopping, the number of epochs is a typical one."])
 
 
 def of_items(
