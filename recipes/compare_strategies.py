@@ -316,6 +316,7 @@ def run(config: Config) -> finished_run.Result:
     first = sample_list.read_csv(sources[config.seed, max(config.fractions)])
     names_of_classes = sorted({sample.label for sample in first})
     results["data"] = {"source": config.data, "class_names": names_of_classes} | plans.count_sides(first)
+    results["data"]["test_overlap"] = plans.overlap_of_tests(sources)
     results["cost"] = {
         "seconds": round(record.progress.seconds(), 1), "feature_seconds": round(sum(feature_seconds.values()), 1),
         "device": devices.description(), "peak_memory_bytes": max(
