@@ -15,7 +15,7 @@ import matplotlib
 import numpy as np
 import tensorflow as tf
 
-BATCH_SIZE = 8  # the activations of all layers are kept for a batch: about 60 MB per photo for VGG16 at 224
+BATCH_SIZE = 16  # of a nested network the activations of all layers are kept: 60 MB per photo for VGG16 at 224
 Explain = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (images, class indices) → heatmaps
 POOLING = (keras.layers.MaxPooling2D, keras.layers.AveragePooling2D)
 NOT_A_FEATURE_MAP = (*POOLING, keras.layers.ZeroPadding2D, keras.layers.Cropping2D, keras.layers.InputLayer)
@@ -121,10 +121,12 @@ def _batch_heatmaps(
     exposed: keras.Model, score_layer: keras.layers.Layer, images: np.ndarray, class_indices: np.ndarray
 ) -> np.ndarray:
     images = tf.convert_to_tensor(images)
+    before, after = _halves(exposed)
+    entering = before(images, training=False) if before else images
     with tf.GradientTape() as tape:
         # By default the tape watches only trainable variables; with every layer frozen it would record nothing.
-        tape.watch(images)
-        tensors = exposed(images, training=False)
+        tape.watch(entering)
+        tensors = ({"features": entering} if before else {}) | after(entering, training=False)
         scores = tf.gather(_scores(score_layer, tensors), class_indices, axis=1, batch_dims=1)
     gradients = tf.cast(tape.gradient(scores, tensors["features"]), tf.float32)
     features = tf.cast(tensors["features"], tf.float32)
@@ -133,6 +135,19 @@ def _batch_heatmaps(
     hottest = tf.reduce_max(maps, axis=(1, 2, 3), keepdims=True)
     resized = tf.image.resize(tf.math.divide_no_nan(maps, hottest), images.shape[1:3], method="bilinear")
     return np.clip(resized[..., 0].numpy(), 0, 1)
+
+
+def _halves(exposed: keras.Model) -> tuple[keras.Model | None, keras.Model]:
+    """Return the network up to its features, and what follows: the gradient needs only the second.
+
+    If the features are inside a nested model, nothing can be cut off, and the second is the whole network.
+    """
+    features = exposed.output["features"]
+    rest = {name: tensor for name, tensor in exposed.output.items() if name != "features"}
+    try:
+        return keras.Model(exposed.inputs, features), keras.Model(features, rest)
+    except ValueError:
+        return None, exposed
 
 
 def _scores(layer: keras.layers.Layer, tensors: dict[str, tf.Tensor]) -> tf.Tensor:
