@@ -31,7 +31,7 @@ def weights_of(result):
 
 
 def test_what_is_unfrozen_moves_and_what_is_frozen_does_not(stripes, tmp_path):
-    changes = {"learning_rate": 1e-2, "fine_tuning_rate": 1e-3, "warmup_epochs": 2}
+    changes = {"learning_rate": 1e-2, "fine_tuning_rate": 1e-3, "warmup_epochs": 2, "keep_worse": True}
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes))
     before = backbones.load("demo", "demo", 32).model
     for name, weights in weights_of(result).items():
@@ -54,7 +54,7 @@ def test_rates_fall_with_depth(stripes, tmp_path):
         "warmup_epochs": 0,
         "fine_tuning_epochs": 1,
         "batch_size": 32,
-        "monitor": "loss",
+        "keep_worse": True,
     }
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes, epochs=1, seed=1))
     assert result.results["kept_stage"] == "fine_tuning"
@@ -77,7 +77,8 @@ def test_layers_are_listed_without_a_run(tmp_path, capsys):
 
 def test_cached_and_whole_give_the_same_model(stripes, tmp_path):
     cached, whole = (
-        partial_unfreezing.run(settings(stripes, tmp_path, no_cache=no_cache)) for no_cache in (False, True)
+        partial_unfreezing.run(settings(stripes, tmp_path, no_cache=no_cache, keep_worse=True))
+        for no_cache in (False, True)
     )
     assert cached.results["test"]["accuracy"] == whole.results["test"]["accuracy"]
     for layer, same_layer in zip(weights_of(cached).values(), weights_of(whole).values(), strict=True):
@@ -86,9 +87,7 @@ def test_cached_and_whole_give_the_same_model(stripes, tmp_path):
 
 
 def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
-    result = partial_unfreezing.run(
-        settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, epochs=1, monitor="loss")
-    )
+    result = partial_unfreezing.run(settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, epochs=1))
     assert result.results["kept_stage"] == "head"
     history = [row for row in finished_run.read_history(result.directory) if row["stage"] == "head"]
     best = min(history, key=lambda row: row["val_loss"])
@@ -96,7 +95,7 @@ def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
 
 
 def test_what_is_worse_is_kept_where_one_wants_to_see_it(stripes, tmp_path):
-    changes = {"learning_rate": 1.0, "fine_tuning_rate": 0.1, "epochs": 1, "monitor": "loss"}
+    changes = {"learning_rate": 1.0, "fine_tuning_rate": 0.1, "epochs": 1}
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes, keep_worse=True))
     assert result.results["kept_stage"] == "fine_tuning"
     last = finished_run.read_history(result.directory)[-1]
@@ -129,10 +128,11 @@ def test_a_score_that_changes_by_unfreezing_alone_stops_the_run(stripes, tmp_pat
 def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
     config = settings(stripes, tmp_path, deterministic=True, head="gap", layer_decay=0.5)  # with dropout
     undisturbed = partial_unfreezing.run(config)
-    for stage, epoch in (("head", 1), ("fine_tuning", 0)):
+    for stage, epoch in (("head", 1), ("fine_tuning", 0), ("fine_tuning", 2)):  # the last is before the decision
         interrupted = helpers.killed_after(partial_unfreezing, stage, epoch, config, monkeypatch)
         resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
         assert resumed.results["test"] == undisturbed.results["test"]
+        assert resumed.results["kept_stage"] == undisturbed.results["kept_stage"]
         losses = [[row["loss"] for row in finished_run.read_history(run.directory)] for run in (undisturbed, resumed)]
         assert losses[0] == losses[1] and len(losses[0]) == 5
         for layer, same_layer in zip(weights_of(undisturbed).values(), weights_of(resumed).values(), strict=True):
