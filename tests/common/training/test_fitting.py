@@ -6,6 +6,7 @@ import types
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from common import errors
 from common.evaluation import temperature_scaling
@@ -37,7 +38,7 @@ def test_the_score_is_without_the_penalty_on_weights():
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax", **kernel)])
     model.compile("sgd", "categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
     inputs, targets = np.ones((3, 4)), np.eye(2)[[0, 1, 1]]
-    score = fitting._score(types.SimpleNamespace(suffix=model), ((inputs, targets) for _ in range(1)))
+    score = fitting._score(types.SimpleNamespace(suffix=model), tf.data.Dataset.from_tensors((inputs, targets)))
     assert model.evaluate(inputs, targets, verbose=0)[0] == pytest.approx(math.log(2) + 0.8, abs=1e-5)
     assert score["loss"] == pytest.approx(math.log(2), abs=1e-5) and sorted(score) == ["accuracy", "loss"]
 
