@@ -260,7 +260,7 @@ def api_list() -> str:
     """Return the list of modules, room by room, with the first lines of their docstrings."""
     intro = (
         "The modules of `common` carry no method. A program begins with `from common import startup`, which imports "
-        "TensorFlow quietly. [The house](../../CONTRIBUTING.md#the-house) says what each room is for."
+        "TensorFlow quietly. [The list of folders](../../CONTRIBUTING.md#folders) says what each room is for."
     )
     parts = ["# API", intro]
     for room, names in modules().items():

@@ -12,7 +12,7 @@ with `text` and, if known, `type` and `group` in each line. Documents of one com
 
 Command:
 
-    pip install 'keras-recipes[text]'                                   # KerasHub, and what finds near-duplicates
+    pip install 'keras-recipes[text]'                                   # KerasHub
     python recipes/legal_text.py                                        # drawn contracts, nothing is downloaded
     python recipes/legal_text.py --data contracts/ --group-pattern '^(\\d+)_'                        # GPT-2, 124 M
     python recipes/legal_text.py --data contracts/ --compare            # five strategies side by side

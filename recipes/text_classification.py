@@ -13,7 +13,7 @@ and, if known, `group` in each line. Documents of one company or author must sta
 
 Command:
 
-    pip install 'keras-recipes[text]'                                   # KerasHub, and what finds near-duplicates
+    pip install 'keras-recipes[text]'                                   # KerasHub
     python recipes/text_classification.py                               # drawn contracts, nothing is downloaded
     python recipes/text_classification.py --data contracts/ --group-pattern '^(\\d+)_'               # GPT-2, 124 M
     python recipes/text_classification.py --data contracts/ --compare   # five strategies side by side

@@ -2,7 +2,9 @@
 
 import collections
 import dataclasses
+import itertools
 import pathlib
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -37,7 +39,28 @@ def splits_of_seeds(
             if fraction < 1 and not path.is_file():
                 sample_list.write_csv(path, part_of_training(whole, fraction, seed))
             found[seed, fraction] = path
+    overlap = overlap_of_tests(found)
+    share = len(whole.test) / sum(len(side) for side in (whole.train, whole.validation, whole.test))
+    if any(sample.group for sample in whole.train) and overlap and overlap > share + splits.TOLERANCE:
+        print(
+            f"data: two seeds share {overlap:.0%} of their test {medium.unit}s on average; without groups it "
+            f"would be {share:.0%}", file=sys.stderr,
+        )  # fmt: skip
     return found
+
+
+def overlap_of_tests(sources: dict[tuple[int, float], pathlib.Path]) -> float | None:
+    """Return the mean share of test samples that two seeds have in common, None for one seed.
+
+    Args:
+        sources: as `splits_of_seeds` returns them.
+    """
+    tests = {
+        seed: {sample.path for sample in sample_list.read_csv(path) if sample.split == "test"}
+        for (seed, _), path in sources.items()
+    }
+    pairs = list(itertools.combinations(tests.values(), 2))
+    return sum(2 * len(one & two) / (len(one) + len(two)) for one, two in pairs) / len(pairs) if pairs else None
 
 
 def part_of_training(whole: splits.Splits, fraction: float, seed: int) -> list[sample_list.Sample]:

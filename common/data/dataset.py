@@ -39,7 +39,8 @@ def load(
         stratify: a function of the samples and their units that returns the strata; default: those of the targets.
 
     Raises:
-        UserError: nothing usable at `--data`, unusable items without `--skip-bad`, or a leak.
+        UserError: nothing usable at `--data`, unusable items without `--skip-bad`, a leak, or given splits that lack a
+            class.
     """
     split_csv, skipped_csv = directory / "split.csv", directory / "skipped.csv"
     resumed = split_csv.is_file()
@@ -66,6 +67,7 @@ def load(
         fractions = splits.fractions_of(config, given)
         usable = splits.split(usable, units, splits.seed_of(config), *fractions, by_group, strata)
     splits.check_leaks(usable, contents)
+    splits.check_classes(usable, targets.strata)
     if not resumed:
         sample_list.write_csv(split_csv, usable)
     found = splits.Splits.of(

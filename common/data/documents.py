@@ -74,7 +74,8 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         least_types: the least number of document types; 2 for a classifier.
 
     Raises:
-        UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, or a leak.
+        UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, a leak, or given splits
+            that lack a type.
     """
     samples, texts, problems = read_source(config)
     total = len(samples) + len(problems)
@@ -107,6 +108,8 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         samples = split(samples, content_of, config, stratify_all=least_types > 0)
     _check_duplicates(samples, duplicates)
     splits.check_leaks(samples, content_of)
+    if least_types:
+        splits.check_classes(samples, splits.by_label)
     if not split_csv.is_file():
         sample_list.write_csv(split_csv, samples)
     return Corpus.of(

@@ -25,6 +25,11 @@ from common.media import medium as media
 DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.15}
 DEMO_FRACTIONS = {"validation": 0.2, "test": 0.6}  # leaves 20 photos of each class to train, and enough to test
 
+LARGE = 1.5  # a group of more than this many times what validation or test needs of a class is assigned first
+TOLERANCE, CLASS_TOLERANCE = 0.03, 0.06  # of the shares of all items and of each class
+ORDERS, AT_ONCE = 2_000, 100  # random orders of the groups
+MOST_STEPS = 20_000  # batches of orders x groups; bounds the time to two seconds
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Splits:
@@ -140,7 +145,17 @@ class Splits:
         sides = {name: getattr(self, name) for name in sample_list.SPLIT_NAMES}
         sizes = {name: len(side) for name, side in sides.items()}
         per_split = {name: self.targets.summary(side) for name, side in sides.items()}
-        return {"source": self.source} | self.targets.about() | sizes | {"per_split": per_split} | self.quality
+        shares = {name: round(size / sum(sizes.values()), 4) for name, size in sizes.items()}
+        how = {"per_split": per_split, "shares": shares, "large_groups": self.large_groups()}
+        return {"source": self.source} | self.targets.about() | sizes | how | self.quality
+
+    def large_groups(self) -> list[str]:
+        """Return the groups that no seed tests: they exceed `LARGE` times the test items of one of their classes."""
+        strata = self.targets.strata
+        tested = collections.Counter(map(strata, self.test))
+        untested = [sample for sample in [*self.train, *self.validation] if sample.group]
+        sizes = collections.Counter((sample.group, strata(sample)) for sample in untested)
+        return sorted({group for (group, label), size in sizes.items() if size > LARGE * tested[label]})
 
 
 def value_of(sample: sample_list.Sample, column: str) -> str:
@@ -181,8 +196,11 @@ def split(
     """Assign every item one side, stratified by class; groups and copies of one file are not divided.
 
     scikit-learn's `StratifiedGroupKFold` makes only folds of equal size, and may leave a rare class out of a
-    fold. Here every side gets its fraction of every class and at least one group of each. Groups are assigned from the
-    largest to the smallest (Sechidis et al. 2011, iterative stratification, uses the same greedy need).
+    fold. Here every side gets its fraction of every class and at least one group of each.
+
+    Without groups, each item goes to the side that lacks the largest fraction of its need (the greedy step of
+    iterative stratification, Sechidis et al. 2011). With groups this would give every seed the same split, because
+    the largest group would always train. Groups are therefore assigned at random (`_drawn`).
 
     Splits in the source are kept; a missing validation or test side is taken from the training photos.
 
@@ -244,25 +262,122 @@ def _deal_out(
     members = collections.defaultdict(list)
     for sample in samples:
         members[unit_of[sample.path]].append(sample)
-    units = list(members.values())
-    order = np.random.default_rng(seed).permutation(len(units))
-    units = sorted((units[i] for i in order), key=len, reverse=True)
+    units, grouped = list(members.values()), any(sample.group for sample in samples)
+    if not grouped:
+        order = np.random.default_rng(seed).permutation(len(units))
+        units = sorted((units[i] for i in order), key=len, reverse=True)
     needs = _needs(units, fractions, by_group, strata)
+    counts = [_labels(unit, by_group, strata) for unit in units]
+    sides = _drawn(counts, needs, seed) if grouped else _in_order(counts, needs)
+    side_of = {sample.path: side for unit, side in zip(units, sides, strict=True) for sample in unit}
+    dealt = [dataclasses.replace(sample, split=side_of[sample.path]) for sample in samples]
+    _check_every_class(dealt, fractions, strata)
+    if grouped:
+        _print_shares(counts, sides, fractions)
+    return dealt
+
+
+def _in_order(counts: Iterable[collections.Counter], needs: dict[str, dict]) -> list[str]:
+    """Return the side of each unit: the one that lacks the largest fraction of what it needs of the unit's classes."""
     open_needs = {side: dict(need) for side, need in needs.items()}
-    side_of: dict[str, str] = {}
-    for unit in units:
-        labels = _labels(unit, by_group, strata)
+    sides = []
+    for labels in counts:
 
         def urgency(side: str, labels: collections.Counter = labels) -> float:
             return sum(n * open_needs[side][label] / needs[side][label] for label, n in labels.items())
 
-        side = max(fractions, key=urgency)
+        sides.append(max(needs, key=urgency))
         for label, count in labels.items():
-            open_needs[side][label] -= count
-        side_of.update((sample.path, side) for sample in unit)
-    dealt = [dataclasses.replace(sample, split=side_of[sample.path]) for sample in samples]
-    _check_every_class(dealt, fractions, strata)
-    return dealt
+            open_needs[sides[-1]][label] -= count
+    return sides
+
+
+def _drawn(counts: Sequence[collections.Counter], needs: dict[str, dict], seed: int) -> list[str]:
+    """Return the side of each unit, drawn at random so that every seed has another split.
+
+    Random orders of the units are tried. In each, every unit is assigned by `_allocate`. The first allocation is
+    returned that has every class on every side, all shares within `TOLERANCE` and those of each class within
+    `CLASS_TOLERANCE`. If there is none, the one that exceeds them least is returned.
+
+    Args:
+        counts: class → number of items (or 1) of each unit.
+        needs: side → class → the number that the side should have; the first side is train.
+        seed: fixes the split.
+    """
+    rng, column_of = np.random.default_rng(seed), {label: column for column, label in enumerate(needs["train"])}
+    # Each unit has few of the classes: their columns and counts, filled up with the empty column after the last class.
+    width = max(map(len, counts))
+    columns = np.full((len(counts), width), len(column_of))
+    numbers = np.zeros((len(counts), width))
+    for row, labels in enumerate(counts):
+        columns[row, : len(labels)] = [column_of[label] for label in labels]
+        numbers[row, : len(labels)] = list(labels.values())
+    wanted = np.array([[*need.values(), 0] for need in needs.values()], float)
+    large = (numbers > LARGE * wanted[1:, columns].min(axis=0)).any(axis=1)
+    totals = wanted.sum(axis=0)[:-1]
+    best, least = np.zeros(len(counts), int), np.inf
+    for _ in range(min(ORDERS // AT_ONCE, max(1, MOST_STEPS // len(counts)))):
+        orders = np.argsort(rng.random((AT_ONCE, len(counts))) - large, axis=1)  # the large ones come first
+        sides, room, lacking = _allocate(orders, columns, numbers, large, wanted, rng)
+        off = np.abs(room.sum(axis=2)) / totals.sum() - TOLERANCE
+        class_off = np.abs(room) / totals - CLASS_TOLERANCE
+        excess = off.clip(0).sum(axis=1) + class_off.clip(0).sum(axis=(1, 2)) + 1000 * lacking.sum(axis=(1, 2))
+        first = int(np.argmin(excess))
+        if excess[first] < least:
+            best, least = sides[first], excess[first]
+        if least == 0:
+            break
+    return [list(needs)[side] for side in best]
+
+
+def _allocate(
+    orders: np.ndarray, columns: np.ndarray, numbers: np.ndarray, large: np.ndarray, wanted: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Assign all units, one after the other, in many orders at once.
+
+    A large unit goes to the side with most room for its classes. Every other unit goes to a side drawn in proportion to
+    what the side still needs of them. If as many units of a class are left as sides lack it, one of these is taken.
+
+    Args:
+        orders: (orders, units), numbers of units.
+        columns, numbers: (units, width), the classes of each unit and their counts.
+        large: (units,), which units are large.
+        wanted: (sides, classes + 1), the last column is empty.
+        rng: draws the sides.
+
+    Returns:
+        The sides (orders, units); what is left of `wanted`, and where a class is lacking, (orders, sides, classes).
+    """
+    row = np.arange(len(orders))[:, None]
+    room = np.repeat(wanted[None], len(orders), axis=0)
+    lacking = np.ones(room.shape, bool)
+    left = np.tile(np.bincount(columns.ravel(), minlength=wanted.shape[1]), (len(orders), 1))
+    sides = np.empty(orders.shape, int)
+    for unit in orders.T:
+        own, number = columns[unit], numbers[unit]  # (orders, width)
+        real, open_needs, missing = number > 0, room[row, :, own], lacking[row, :, own]  # (orders, width, sides)
+        need = open_needs.clip(0).sum(axis=1)
+        drawn = (need + 1e-9) / rng.exponential(size=need.shape)  # the largest is drawn in proportion to `need`
+        score = np.where(large[unit][:, None], open_needs.sum(axis=1), drawn)
+        must = (missing & (real & (missing.sum(axis=2) >= left[row, own]))[..., None]).any(axis=1)
+        side = np.where(must | ~must.any(axis=1, keepdims=True), score, -np.inf).argmax(axis=1)[:, None]
+        sides[row, unit[:, None]] = side
+        room[row, side, own] -= number
+        lacking[row, side, own] &= ~real
+        left[row, own] -= real
+    return sides, room[..., :-1], lacking[..., :-1]
+
+
+def _print_shares(counts: Sequence[collections.Counter], sides: Sequence[str], fractions: dict[str, float]) -> None:
+    """Print one line if the shares of the sides are not those that were asked for."""
+    numbers: collections.Counter = collections.Counter()
+    for labels, side in zip(counts, sides, strict=True):
+        numbers[side] += sum(labels.values())
+    shares = {side: numbers[side] / sum(numbers.values()) for side in fractions}
+    if any(abs(shares[side] - fraction) > TOLERANCE for side, fraction in fractions.items()):
+        told = ", ".join(f"{shares[side]:.0%} {side} instead of {fraction:.0%}" for side, fraction in fractions.items())
+        print(f"data: whole groups do not divide into the shares asked for: {told}", file=sys.stderr)
 
 
 def _labels(unit: Samples, by_group: bool, strata: Strata) -> collections.Counter:
@@ -299,6 +414,26 @@ def _check_every_class(samples: Samples, sides: Iterable[str], strata: Strata) -
                     f"no group of class {label!r} fits into {side}; its groups are too large or too few, so try "
                     "another --split-seed or other fractions"
                 )
+
+
+def check_classes(samples: Samples, strata: Strata) -> None:
+    """Refuse splits in which train or validation lacks a class, and warn if test does.
+
+    Splits that are made here have every class on every side; given ones need not.
+
+    Raises:
+        UserError: a class has no item to train or to validate with.
+    """
+    present = {(sample.split, strata(sample)) for sample in samples}
+    for side in sample_list.SPLIT_NAMES:
+        missing = sorted({label for _, label in present if (side, label) not in present})
+        if not missing:
+            continue
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        told = f"the given {side} split has no item of class {', '.join(map(repr, missing[:5]))}{more}"
+        if side != "test":
+            raise errors.UserError(f"{told}; move some items there, or remove the class")
+        print(f"data: {told}, so it is not tested", file=sys.stderr)
 
 
 def check_leaks(samples: list[sample_list.Sample], contents: dict[str, str]) -> None:

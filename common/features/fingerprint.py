@@ -3,14 +3,19 @@
 import hashlib
 import importlib.metadata
 import json
+import pathlib
 
 import keras
 import numpy as np
 
+from common import devices
+from common.data import pipeline
+from common.media import medium
 from common.models import backbones
 
 CACHE_VERSION = 2  # raise it if the same prefix would be stored differently
-COMPUTED_BY = ("keras", "tensorflow", "pillow")  # other versions of these may decode, resize or compute differently
+# Other versions of these may decode, resize or compute differently; av is PyAV.
+COMPUTED_BY = ("keras", "tensorflow", "numpy", "pillow", "av")
 
 
 # What the cache's key covers ------------------------------------------------------------------------------------
@@ -20,14 +25,15 @@ def fingerprint(prefix: keras.Model, backbone: backbones.Backbone, cache_dtype: 
     """Return a hash of everything except the photos that changes what the prefix computes.
 
     It covers the layers with their settings, precision and weights, the resizing and the preprocessing (its output for
-    probe pixels). It also covers the precision of the cache and the versions of `COMPUTED_BY`. Layer names are ignored,
-    because Keras numbers them.
+    probe pixels). It also covers the precision of the cache, the kind of device, the versions of `COMPUTED_BY`, and our
+    own code that decodes, augments and batches items. Layer names are ignored, because Keras numbers them.
     """
     digest = hashlib.sha256()
     resizing = {key: value for key, value in backbone.resize.get_config().items() if key != "name"}
-    versions = [importlib.metadata.version(package) for package in COMPUTED_BY]
-    settings = [CACHE_VERSION, versions, cache_dtype, resizing, _architecture(prefix)]
+    settings = [CACHE_VERSION, computed_by(COMPUTED_BY), cache_dtype, resizing, _architecture(prefix)]
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    for source in sources():
+        digest.update(source.read_bytes())
     for weight in prefix.weights:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
     probe = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype("float32")
@@ -35,6 +41,22 @@ def fingerprint(prefix: keras.Model, backbone: backbones.Backbone, cache_dtype: 
         np.asarray(keras.ops.convert_to_numpy(backbone.preprocess(keras.ops.convert_to_tensor(probe)))).tobytes()
     )
     return digest.hexdigest()[:32]
+
+
+def computed_by(packages: tuple[str, ...]) -> list[str]:
+    """Return the kind of device and the versions of packages, "" for one that is not installed."""
+    versions = []
+    for package in packages:
+        try:
+            versions.append(importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            versions.append("")
+    return ["GPU" if devices.has_gpu() else "CPU", *versions]
+
+
+def sources() -> list[pathlib.Path]:
+    """Return our own files that turn an item's file into batches of pixels: the media and the pipeline."""
+    return [*sorted(pathlib.Path(medium.__file__).parent.glob("*.py")), pathlib.Path(pipeline.__file__)]
 
 
 def _layer_names(config: dict) -> list[str]:

@@ -1,7 +1,6 @@
 """The frozen prefix of a language model: its first blocks run once for each window of text."""
 
 import hashlib
-import importlib.metadata
 import json
 import pathlib
 import shutil
@@ -16,12 +15,13 @@ import numpy as np
 import tqdm
 
 from common import errors
+from common.features import fingerprint as keys
 from common.features import store
 from common.media import windows
 from common.models import language_model
 
 CACHE_VERSION = 1  # raise it if the same prefix would be stored differently
-COMPUTED_BY = ("keras", "keras-hub", "tensorflow")  # other versions of these may compute differently
+COMPUTED_BY = ("keras", "keras-hub", "tensorflow", "numpy")  # other versions of these may compute differently
 
 # Windows through the frozen part ----------------------------------------------------------------------------------
 
@@ -227,8 +227,7 @@ def _row_names(windows: windows.Windows) -> list[str]:
 def fingerprint(model: language_model.LanguageModel, prefix: keras.Model, length: int, dtype: str) -> str:
     """Return a hash of everything except the windows that changes what the prefix computes."""
     settings = {key: value for key, value in model.backbone.get_config().items() if key not in ("name", "trainable")}
-    versions = [importlib.metadata.version(package) for package in COMPUTED_BY]
-    about = [CACHE_VERSION, versions, type(model.backbone).__name__, settings, length, dtype,
+    about = [CACHE_VERSION, keys.computed_by(COMPUTED_BY), type(model.backbone).__name__, settings, length, dtype,
              prefix.name, [layer.__class__.__name__ for layer in prefix.layers], str(prefix.output.dtype)]  # fmt: skip
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
     for weight in prefix.weights:

@@ -90,6 +90,7 @@ class FeatureStore:
 
         Raises:
             OSError: the disk is full; shards that are already complete are kept.
+            UserError: a number is too large for float16.
         """
         names, rows, size, since = [], [], 0, time.monotonic()
         for batch_names, arrays in batches:
@@ -103,7 +104,18 @@ class FeatureStore:
             self._write_shard(names, rows)
 
     def _packed(self, arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """Return arrays (n, …) side by side as bytes, uint8 (n, row_bytes)."""
+        """Return arrays (n, …) side by side as bytes, uint8 (n, row_bytes).
+
+        Raises:
+            UserError: a number is too large for float16; it would be stored as infinity.
+        """
+        for array, (_, dtype) in zip(arrays, self.specification, strict=True):
+            largest = np.abs(array).max(initial=0) if dtype == "float16" else 0
+            if largest > np.finfo("float16").max:
+                raise errors.UserError(
+                    f"features of up to {largest:,.0f} do not fit into float16, which ends at 65,504; "
+                    "use --cache-dtype float32, and no --precision mixed_float16"
+                )
         parts = [
             np.ascontiguousarray(np.asarray(array).astype(dtype_of(dtype), copy=False))
             .view("uint8")

@@ -53,8 +53,8 @@ def take_raw_clips(
     Returns:
         A model of RGB 0–255 clips of any size with at least one frame, (batch, length, height, width, 3), uint8 or
         float. It shares the classifier's layers. Its layer `from_frames` takes frames that are already chosen,
-        (batch, frames, height, width, 3). Frames are counted, not timed: at 16 to 31 frames a second they are the same
-        as those read from a file, at other rates they may differ by one. If a clip is too short, frames are repeated.
+        (batch, frames, height, width, 3). Frames are counted, not timed. At 16 to 31 frames a second they are the same
+        as those read from a file; at other rates they may differ by one. If a clip is too short, frames are repeated.
         The model contains no `Lambda` and no class of this repository.
     """
     from_frames = _from_frames(classifier, preprocess, resize, medium.frames)

@@ -109,7 +109,7 @@ class BestEpoch(keras.callbacks.Callback):
         stage: the name of this part of the training; each `fit` of a run has its own.
         epochs: the `epochs` of `fit`.
         patience: epochs without a better one before the training stops. With None, it runs to the last epoch, and only
-            that one counts. None suits a rate that falls to 0: the last epoch is then as good as any, and a choice on a
+            that one counts. None suits a rate that falls to 0. The last epoch is then as good as any, and a choice on a
             few dozen validation photos would be noise.
         monitor: `loss`, or a metric that is better if it is higher, on the validation photos. Of epochs with the same
             accuracy, the last one is kept. The loss is without the penalties on weights (L2, L2-SP) if the model was

@@ -123,7 +123,7 @@ def is_better(
     30 photos in one case of four.
 
     With 30 validation photos, this keeps a stage that loses 3 points of accuracy in about 1 of 7 cases, and one that
-    gains 3 points in 3 of 4. With 550 photos both are near 0 and 1 (`benchmarks/simulations/stages.py`).
+    gains 3 points in 3 of 4. With 550 photos both are near 0 and 1 (`python benchmarks/simulate.py --parts stages`).
 
     Args:
         before, after: (m, n, k) floats, the probabilities for m views of each validation sample.

@@ -94,7 +94,7 @@ def test_inherited_settings_are_listed():
     assert "| `head` | `'flatten'` | gap has far fewer weights" in last.source and "`fine_tuning_rate`" in last.source
     assert "`unfreeze_from`" not in last.source  # the cell with the Config shows it
     *_, last = make_notebooks.notebook(RECIPES["legal_text"], "https://x").cells
-    assert "| `lora_rank` | `8` | 4 to 16" in last.source and "`compare`" not in last.source
+    assert "| `lora_rank` | `8` | rank of lora, 4 to 16" in last.source and "`compare`" not in last.source
     assert "inherits" not in make_notebooks.notebook(RECIPES["linear_probe"], "https://x").cells[-1].source
 
 

@@ -100,7 +100,7 @@ def test_a_test_that_is_named_is_shown(site):
 
 def test_the_api_shows_docstrings(site):
     page = (site / "api" / "models" / "freezing.html").read_text(encoding="utf-8")
-    assert "Freezes every layer: no weight changes" in page and "common.models.freezing.unfreeze" in page
+    assert "Freeze every layer: no weight changes" in page and "common.models.freezing.unfreeze" in page
     for room, names in make_pages.modules().items():
         for name in names:
             assert (site / "api" / room / f"{name}.html").is_file()

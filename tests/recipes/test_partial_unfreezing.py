@@ -154,7 +154,7 @@ def test_number_name_and_block_mean_the_same_layer_of_vgg16(where):
     ("changes", "message"),
     [
         ({"unfreeze_from": "block6"}, "did you mean block"),
-        ({"unfreeze_from": "19"}, "layers 0 to 18"),
+        ({"unfreeze_from": "19"}, "layers of the backbone are 0 to 18"),
     ],
 )
 def test_a_layer_that_is_not_there_is_refused(changes, message, stripes, tmp_path):

@@ -200,10 +200,10 @@ def test_settings_that_make_no_sense_are_refused(moving, tmp_path, changes, mess
         ({"unfreeze_from": "block9"}, "no layer or block 'block9'"),
         ({"last_layer": "block5_pol"}, "--last-layer block5_pol.*did you mean block5_pool"),
         ({"group_pattern": "("}, "--group-pattern"),
-        ({"unfreeze_from": "block5_pool"}, "--unfreeze-from block5_pool: nothing trains from there on"),
+        ({"unfreeze_from": "block5_pool"}, "--unfreeze-from block5_pool: no layer from there on has weights"),
         (
             {"temporal": "inflated", "backbone": "MobileNetV3Small", "weights": "none"},
-            "--temporal inflated: .*take InceptionV3",
+            "--temporal inflated: .*use InceptionV3",
         ),
         ({"backbone": "InceptionV4"}, "unknown --backbone 'InceptionV4'; did you mean InceptionV3"),
     ],

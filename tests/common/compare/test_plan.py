@@ -1,6 +1,9 @@
+import pytest
+
 from common.compare import plan
 from common.data import sample_list, splits, targets
 from common.media import photos
+from common.training import settings
 
 
 def test_a_part_of_the_training_photos_is_nested_and_stratified_and_keeps_groups_whole():
@@ -24,3 +27,27 @@ def test_a_part_of_the_training_photos_is_nested_and_stratified_and_keeps_groups
             assert sum(sample.group == group for sample in kept) == sum(sample.group == group for sample in train)
     assert plan.part_of_training(whole, 0.3, seed=6) != parts[2]
     assert parts[-1] == [*train, *others]
+
+
+def test_the_overlap_of_the_seeds_tests_is_the_mean_of_all_pairs(tmp_path):
+    sources = {}
+    for seed, tested in enumerate(["abcd", "abef", "ghij"]):
+        sources[seed, 1.0] = tmp_path / f"{seed}.csv"
+        samples = [
+            sample_list.Sample(f"/{path}.jpg", "x", "", "test" if path in tested else "train") for path in "abcdefghij"
+        ]
+        sample_list.write_csv(sources[seed, 1.0], samples)
+    assert plan.overlap_of_tests(sources) == pytest.approx((0.5 + 0 + 0) / 3)
+    assert plan.overlap_of_tests({(0, 1.0): sources[0, 1.0]}) is None
+
+
+def test_seeds_that_share_much_of_their_test_are_told(stripes, tmp_path, capsys):
+    """A class of three groups has few splits."""
+    rows = [
+        sample_list.Sample(str(path), path.parent.name, f"{path.parent.name}{min(number // 3, 2)}")
+        for name in ("across", "down") for number, path in enumerate(sorted((stripes / name).glob("*")))
+    ]  # fmt: skip
+    sample_list.write_csv(tmp_path / "photos.csv", rows)
+    config = settings.PhotoConfig(data=str(tmp_path / "photos.csv"), cache=tmp_path / "cache")
+    plan.splits_of_seeds(config, photos.PHOTOS, 3, (1.0,), tmp_path / "splits")
+    assert "of their test photos on average" in capsys.readouterr().err

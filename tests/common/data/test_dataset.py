@@ -113,6 +113,23 @@ def test_problems_that_a_recipe_has_found_are_listed_too(stripes, tmp_path):
     assert "elsewhere.jpg" in (tmp_path / "skipped.csv").read_text()
 
 
+@pytest.mark.parametrize(("side", "refused"), [("train", True), ("validation", True), ("test", False)])
+def test_given_splits_need_every_class_to_learn_and_to_choose(stripes, tmp_path, capsys, side, refused):
+    """Without photos of a class its weight is infinite, and so is the noise of the balanced accuracy."""
+    whole = dataset.load(settings(stripes, tmp_path / "cache"), tmp_path, photos.PHOTOS)
+    samples = [*whole.train, *whole.validation, *whole.test]
+    lacking = [sample for sample in samples if (sample.label, sample.split) != ("down", side)]
+    sample_list.write_csv(tmp_path / "given.csv", lacking)
+    config = settings(tmp_path / "given.csv", tmp_path / "cache")
+    (tmp_path / "run").mkdir()
+    if refused:
+        with pytest.raises(errors.UserError, match=f"given {side} split has no item of class 'down'; move some"):
+            dataset.load(config, tmp_path / "run", photos.PHOTOS)
+    else:
+        dataset.load(config, tmp_path / "run", photos.PHOTOS)
+        assert "the given test split has no item of class 'down', so it is not tested" in capsys.readouterr().err
+
+
 def test_demo_photos_train_with_twenty_a_class(shared_cache, tmp_path):
     splits = dataset.load(training_settings.PhotoConfig(cache=shared_cache), tmp_path, photos.PHOTOS)
     assert set(collections.Counter(sample.label for sample in splits.train).values()) == {20}
@@ -126,7 +143,7 @@ def test_splits_never_depend_on_the_network_or_how_it_is_trained(stripes, tmp_pa
               "epochs": 3, "learning_rate": 0.5, "precision": "mixed_float16", "deterministic": True, "flip": True,
               "rotation": 9.0, "zoom": 0.5, "contrast": 0.5, "views": 2, "no_cache": True, "cache_dtype": "float16",
               "cache_limit_gb": 1.0, "tensorboard": True, "mlflow": "x", "out": tmp_path, "resume": tmp_path,
-              "cache": tmp_path / "other", "debug": True}  # fmt: skip
+              "cache": tmp_path / "other", "debug": True, "dry_run": True, "no_baselines": True}  # fmt: skip
     plain = settings(stripes, tmp_path / "cache")
     assert {field.name for field in dataclasses.fields(plain)} == of_the_data | set(others)
     written = []

@@ -80,6 +80,75 @@ def test_fractions_by_group_count_groups_and_not_photos():
     assert by_class == {("train", "b"): 12, ("validation", "b"): 4, ("test", "b"): 4}
 
 
+def test_without_groups_a_seed_gives_the_split_that_it_always_gave():
+    """Measurements are quoted with their seeds."""
+    samples = samples_of({"a": 30, "b": 12, "c": 4})
+    contents = {sample.path: sample.path for sample in samples} | {"a1": "same", "a2": "same"}
+    dealt = splits.split(samples, splits.units_of(samples, contents), 7, 0.2, 0.2)
+    sides = {side: " ".join(each.path for each in dealt if each.split == side) for side in ("validation", "test")}
+    assert sides == {"validation": "a6 a7 a9 a11 a14 a28 b8 b9 c2", "test": "a3 a5 a8 a10 a18 a29 b1 b6 c3"}
+
+
+def in_groups(sizes, labels="ab"):
+    """Return samples in a group of each size for each class."""
+    return [
+        sample_list.Sample(f"{label}{size}_{i}", label, f"{label}{size}")
+        for label in labels for size in sizes for i in range(size)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        in_groups(range(1, 21)),
+        in_groups(range(5, 41, 5), "abcde"),
+        in_groups([*range(1, 20), 100]),
+        [dataclasses.replace(each, group=each.group[1:]) for each in in_groups(range(1, 31), "abcd")],  # cameras
+    ],
+)
+def test_ten_seeds_test_ten_different_sides_of_groups_of_different_sizes(samples):
+    """The largest group trained for every seed, and all seeds had one split."""
+    sides = []
+    for seed in range(10):
+        dealt = split(samples, seed, 0.15, 0.15)
+        counts = collections.Counter(sample.split for sample in dealt)
+        for side, share in (("train", 0.7), ("validation", 0.15), ("test", 0.15)):
+            assert abs(counts[side] / len(dealt) - share) < 0.035
+        assert {sample.label for sample in dealt if sample.split == "test"} == {sample.label for sample in samples}
+        sides.append(frozenset(sample.group for sample in dealt if sample.split == "test"))
+    assert len(set(sides)) == 10
+
+
+def test_groups_of_all_sizes_are_tested_equally_often():
+    samples, tested, number = in_groups(range(1, 21)), collections.Counter(), 200
+    for seed in range(number):
+        tested.update({each.group for each in split(samples, seed, 0.15, 0.15) if each.split == "test"})
+    assert all(0.07 <= tested[f"{label}{size}"] / number <= 0.23 for label in "ab" for size in range(1, 21))
+
+
+def test_groups_that_are_too_large_to_be_tested_are_named():
+    for seed in range(20):
+        dealt = split(in_groups([*range(1, 21), 80]), seed, 0.15, 0.15)
+        assert {each.split for each in dealt if each.group in ("a80", "b80")} == {"train"}
+    whole = splits.Splits.of("x", photos.PHOTOS, targets.CLASSES, dealt, {}, {})
+    assert whole.summary()["large_groups"] == ["a80", "b80"]
+    assert whole.summary()["shares"] == pytest.approx({"train": 0.7, "validation": 0.15, "test": 0.15}, abs=0.035)
+
+
+def test_shares_that_groups_do_not_divide_into_are_printed(capsys):
+    split(in_groups([10, 11, 12]), validation=0.15, test=0.15)
+    assert "% train instead of 70%" in capsys.readouterr().err
+    split(in_groups(range(1, 21)), validation=0.2, test=0.2)
+    split(samples_of({"a": 3, "b": 3}))
+    assert not capsys.readouterr().err
+
+
+def test_every_class_is_on_every_side_although_it_has_three_groups():
+    for seed in range(20):
+        dealt = split([*in_groups([20, 3, 4], "r"), *in_groups(range(1, 21), "a")], seed, 0.15, 0.15)
+        assert len(counts_of(dealt)) == 6
+
+
 def test_too_few_groups_are_refused():
     with pytest.raises(errors.UserError, match="class 'a' has only 2"):
         split(samples_of({"a": 6}, ["x", "x", "x", "y", "y", "y"]))

@@ -1,6 +1,9 @@
+import importlib.metadata
+
 import keras
 import numpy as np
 
+from common import devices
 from common.features import fingerprint
 from common.models import backbones, freezing
 
@@ -21,3 +24,33 @@ def test_names_that_keras_counts_up_inside_a_model_do_not_matter():
         backbone = backbones.load("demo", "demo", 32)
         directories.add(fingerprint.fingerprint(model, backbone, "float32"))
     assert len(directories) == 1
+
+
+def test_the_key_covers_what_decodes_and_where_it_is_computed(monkeypatch, tmp_path):
+    backbone, inputs = backbones.load("demo", "demo", 32), keras.Input((4,))
+    network = keras.Model(inputs, keras.layers.ReLU()(inputs))
+
+    def key():
+        return fingerprint.fingerprint(network, backbone, "float32")
+
+    keys = [key()]
+    version = importlib.metadata.version
+    for package in ("numpy", "av"):
+        newer = {package: version(package) + ".1"}
+        monkeypatch.setattr(importlib.metadata, "version", lambda name, newer=newer: newer.get(name) or version(name))
+        keys.append(key())
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    with monkeypatch.context() as patched:
+        patched.setattr(devices, "has_gpu", lambda: True)
+        keys.append(key())
+    sources = fingerprint.sources()
+    assert {"photos.py", "film.py", "augmentation.py", "pipeline.py"} <= {path.name for path in sources}
+    changed = tmp_path / sources[0].name
+    changed.write_bytes(sources[0].read_bytes() + b"#")
+    monkeypatch.setattr(fingerprint, "sources", lambda: [changed, *sources[1:]])
+    keys.append(key())
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_package_that_is_not_installed_has_no_version():
+    assert fingerprint.computed_by(("numpy", "no-such-package"))[1:] == [np.__version__, ""]

@@ -50,6 +50,15 @@ def test_what_is_written_is_read_in_any_order_also_by_the_next_process(tmp_path)
     check(open_store(tmp_path), [20, *range(12)])
 
 
+def test_a_number_too_large_for_float16_is_refused_and_not_stored_as_infinity(tmp_path):
+    opened = store.FeatureStore(tmp_path, [((2,), "float16"), ((2,), "float32")], {})
+    large = np.array([[1.0, 1e5]], "float32")
+    with pytest.raises(errors.UserError, match=r"features of up to 100,000 .* --cache-dtype float32"):
+        opened.write([(["photo"], [large, large])])
+    opened.write([(["photo"], [large / 2, large])])
+    assert np.array_equal(opened.reader(["photo"])([0])[1], large)
+
+
 def test_shards_are_written_as_the_work_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "SHARD_BYTES", 100)
 

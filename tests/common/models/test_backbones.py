@@ -40,7 +40,7 @@ def test_the_demo_backbone_has_its_weights():
         (("MobileNetV2:wide", "none"), "must be a number"),
         (("MobileNetV2:0.42", "imagenet"), "alpha"),
         (("VGG16", "nowhere.weights.h5"), "no such file"),
-        (("VGG16", "demo"), "belong to --backbone demo"),
+        (("VGG16", "demo"), "are for --backbone demo"),
         (("demo", "imagenet"), "no ImageNet weights"),
         (("VGG16", "none", 16), "at least 32"),
     ],
