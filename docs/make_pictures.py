@@ -27,7 +27,7 @@ FIGURES = {
     "linear_probe": ("confusion_matrix", ""),
     "feature_extraction": ("grad_cam", ""),
     "partial_unfreezing": ("accuracy", ""),
-    "gradual_unfreezing": ("stages", "--min-improvement 0"),
+    "gradual_unfreezing": ("stages", "--keep-worse"),
     "from_scratch": ("accuracy", ""),
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_frames", ""),

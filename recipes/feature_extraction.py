@@ -96,10 +96,11 @@ def run(config: Config) -> finished_run.Result:
         prefix.suffix.compile(
             optimizer=keras.optimizers.Adam(config.learning_rate),
             loss="categorical_crossentropy",
-            metrics=["accuracy"],
+            metrics=["accuracy", "categorical_crossentropy"],
         )
 
-    # Training: stop early on the validation loss, and restore the weights of the best epoch.
+    # Training: stop early on the validation cross-entropy (the loss also contains --l2), and restore the weights of the
+    # best epoch.
     weights = splits.class_weights() if config.class_weights else None
     fitting.fit(record, prefix, "head", config.epochs, patience=config.patience, class_weight=weights)
 

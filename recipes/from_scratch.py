@@ -131,8 +131,8 @@ def train(
     """Train all layers with Adam at a constant rate."""
     with device.scope():
         adam = keras.optimizers.Adam(rate)
-        whole.suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy"])
-    return fitting.fit(record, whole, stage, epochs, patience=patience, monitor="accuracy" if patience else "loss")
+        whole.suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
+    return fitting.fit(record, whole, stage, epochs, patience=patience, monitor="accuracy")
 
 
 def search(

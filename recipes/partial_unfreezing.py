@@ -35,7 +35,7 @@ from annotated_types import Ge, Gt, Le
 
 from common import devices
 from common.data import dataset, pipeline
-from common.evaluation import classification, intervals
+from common.evaluation import classification
 from common.features import frozen_prefix
 from common.media import photos
 from common.models import backbones, blocks, freezing
@@ -61,7 +61,6 @@ class Config(fine_tuning.FineTuningConfig):
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
     # Penalty that holds unfrozen weights near the pretrained ones (L2-SP); 1e-3 to 1e-1 with few photos.
     l2_sp: Annotated[float, Ge(0)] = 0.0
-    keep_worse: bool = False  # keep fine-tuned layers that validate worse than the head, to study a rate
     list_layers: bool = False  # print the layers and blocks that --unfreeze-from takes, and stop
 
 
@@ -147,24 +146,22 @@ def run(config: Config) -> finished_run.Result:
     print(freezing.trainable_table(model), file=sys.stderr)
     with device.scope():
         adam = keras.optimizers.Adam(config.learning_rate)
-        frozen.suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy"])
+        frozen.suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
     head = fitting.fit(record, frozen, "head", config.epochs, patience=config.patience)
     rows = [record.stage("head", model, head.score)]
 
     # Stage 2: train the head and the last layers, at a low rate. Before any weight changes, the joined model must have
-    # the head's score. The rate falls to 0, so the last epoch counts. If that validates worse, the head is restored.
-    # An accuracy must fall by more than chance allows (on 30 photos one more wrong answer says nothing).
+    # the head's score. The rate falls to 0, so the last epoch counts. The head is put back unless the stage validates
+    # better: no fewer right answers, and a lower log loss.
     freezing.unfreeze(backbone.model, first, config.batch_norm)
     penalties.hold_near(backbone.model, config.l2_sp)
     print(freezing.trainable_table(model), file=sys.stderr)
     with device.scope():
         slow = optimizer(backbone.model, pipeline.steps(len(splits.train), config.batch_size), config)
-        unfrozen.suffix.compile(slow, loss="categorical_crossentropy", metrics=["accuracy"])
-    noise = intervals.accuracy_noise(head.score["accuracy"], len(splits.validation))
+        unfrozen.suffix.compile(slow, loss="categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
     tuned = fitting.fit(
-        record, unfrozen, "fine_tuning", config.fine_tuning_epochs, monitor=config.monitor, before=head.score,
-        baseline=None if config.keep_worse else head.score, margin=noise if config.monitor == "accuracy" else 0.0,
-    )  # fmt: skip
+        record, unfrozen, "fine_tuning", config.fine_tuning_epochs, before=head.score, keep_worse=config.keep_worse
+    )
     rows.append(record.stage("fine_tuning", model, tuned.score))
     if not tuned.improved:
         freezing.freeze(backbone.model)

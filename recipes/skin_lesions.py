@@ -41,7 +41,7 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import devices, errors, flags
 from common.data import dataset, metadata_table, pipeline
-from common.evaluation import classification, clinic, intervals
+from common.evaluation import classification, clinic, temperature_scaling
 from common.features import frozen_prefix
 from common.media import photos
 from common.models import backbones, blocks, freezing, raw_input
@@ -140,8 +140,8 @@ def train(
         stage: the name of the stage in history.csv.
         choice: the correction for rare diagnoses.
         rate: the learning rate of Adam, which rises over the first `warm_up` epochs.
-        baseline: the validation score before the stage. If the stage scores worse by more than chance allows, the
-            earlier weights are restored. On a dozen pictures of a rare class, one more wrong answer says little.
+        baseline: the validation score before the stage. If the stage does not validate better (no lower balanced
+            accuracy, and a lower log loss), the earlier weights are put back.
     """
     counts = prefix.splits.counts()
     steps = pipeline.steps(counts.sum(), record.config.batch_size)
@@ -155,12 +155,15 @@ def train(
                 imbalance.BalancedAccuracy(len(counts), imbalance.priors(counts) if choice == "posthoc" else None),
             ],
         )
-    noise = intervals.balanced_accuracy_noise(
-        baseline["balanced_accuracy"] if baseline else 0.0, prefix.splits.counts("validation")
-    )
+
+    def balanced_accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+        answers = imbalance.without_prior(probabilities, counts) if choice == "posthoc" else probabilities
+        right = answers.argmax(axis=-1) == labels
+        return float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
+
     return fitting.fit(
-        record, prefix, stage, epochs, monitor="balanced_accuracy", baseline=baseline, before=baseline, margin=noise,
-        balanced=choice == "sampling", class_weight=imbalance.class_weights(choice, counts),
+        record, prefix, stage, epochs, before=baseline, measure=balanced_accuracy, balanced=choice == "sampling",
+        class_weight=imbalance.class_weights(choice, counts),
     )  # fmt: skip
 
 
@@ -248,7 +251,7 @@ def run(config: Config) -> finished_run.Result:
     if config.compare_imbalance or config.data == "demo" and config.split == "lesion":
         compared["imbalance"] = compare_choices(frozen, record, device, backbone)
 
-    # Stage 2: train the head and the last layers, at a low rate; if that validates worse, the head is restored.
+    # Stage 2: train the head and the last layers, at a low rate; unless that validates better, the head is put back.
     if config.fine_tuning_epochs:
         freezing.unfreeze(backbone.model, first, config.batch_norm)
         print(freezing.trainable_table(model), file=sys.stderr)
@@ -266,10 +269,10 @@ def run(config: Config) -> finished_run.Result:
     # validation; the last layer's weights are divided by it, so that the model contains it. With posthoc, the prior is
     # divided out afterwards, since that needs calibrated probabilities.
     looks = {side: part.predict(side) for side in ("validation", "test")}
-    temperature = clinic.fit_temperature(looks["validation"], splits.labels("validation"))
+    temperature = temperature_scaling.fit_temperature(looks["validation"], splits.labels("validation"))
     output, counts = model.get_layer("probabilities"), splits.counts()
     output.set_weights([weights / temperature for weights in output.get_weights()])
-    scaled = {side: clinic.soften(looks[side], temperature) for side in looks}
+    scaled = {side: temperature_scaling.soften(looks[side], temperature) for side in looks}
     answers = scaled
     if config.imbalance == "posthoc":
         imbalance.take_prior_out(output, counts)

@@ -46,7 +46,7 @@ from common import devices, errors, flags
 from common.data import clip_groups, dataset, pipeline
 from common.data import splits as splitting
 from common.demo import drawn_clips
-from common.evaluation import classification, intervals, use_of_time
+from common.evaluation import classification, use_of_time
 from common.features import frozen_prefix
 from common.media import clips
 from common.models import backbones, blocks, frames, freezing, inflate
@@ -172,17 +172,14 @@ def train(
         prefix: the frozen prefix; its suffix is trained, which shares its layers with the whole model.
         stage: the name of the stage in history.csv.
         rate: the learning rate of Adam, which rises over the first `warm_up` epochs.
-        baseline: the validation score before the stage. If the stage scores worse by more than chance allows, the
-            earlier weights are restored.
+        baseline: the validation score before the stage. If the stage does not validate better (no fewer right answers,
+            and a lower log loss), the earlier weights are put back.
     """
     steps = pipeline.steps(len(prefix.splits.train), record.config.batch_size)
     adam = keras.optimizers.Adam(schedules.warmup_cosine(rate, epochs * steps, warm_up * steps))
     with device.scope():
-        prefix.suffix.compile(adam, "categorical_crossentropy", metrics=["accuracy"])
-    noise = intervals.accuracy_noise(baseline["accuracy"], len(prefix.splits.validation)) if baseline else 0.0
-    return fitting.fit(
-        record, prefix, stage, epochs, monitor="accuracy", baseline=baseline, before=baseline, margin=noise
-    )
+        prefix.suffix.compile(adam, "categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
+    return fitting.fit(record, prefix, stage, epochs, before=baseline)
 
 
 def time_pairs(config: Config, class_names: Sequence[str]) -> list[tuple[str, str]]:
@@ -266,7 +263,7 @@ def run(config: Config) -> finished_run.Result:
     head = train(prefixes["head"], record, device, "head", config.epochs, config.learning_rate)
     rows, trained, kept = [record.stage("head", model, head.score)], "head", "head"
 
-    # Stage 2: train the head and the last layers, at a low rate; if that validates worse, the head is restored.
+    # Stage 2: train the head and the last layers, at a low rate; unless that validates better, the head is put back.
     if first is not None:
         freezing.unfreeze(after, 0, config.batch_norm)
         print(freezing.trainable_table(model), file=sys.stderr)

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize
 from sklearn import metrics
 
 from common.data import metadata_table, sample_list
@@ -21,8 +20,6 @@ from common.evaluation import classification, intervals
 SMALLEST_GROUP = 10  # a subgroup needs this many lesions with the target, and as many without it, to be meaningful
 CURVE_POINTS = 200  # of the ROC curve kept in results.json
 COVERAGES = np.linspace(0.1, 1.0, 37)
-LOWEST_PROBABILITY = 1e-12
-LONGEST_TEMPERATURE, SHORTEST_TEMPERATURE = 20.0, 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,33 +48,6 @@ class Side:
 
 
 # Calibration --------------------------------------------------------------------------------------------------------
-
-
-def soften(probabilities: ArrayLike, temperature: float) -> np.ndarray:
-    """Return the softmax probabilities (…, k) after dividing the logits by `temperature`; above 1 lowers confidence.
-
-    Guo et al. 2017, https://arxiv.org/abs/1706.04599.
-    """
-    logits = np.log(np.maximum(np.asarray(probabilities, float), LOWEST_PROBABILITY)) / temperature
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def fit_temperature(looks: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature with the lowest log loss on these (validation) pictures.
-
-    Args:
-        looks: (m, n, k) floats, the probabilities for m views of each picture; the prediction is their mean.
-        labels: (n,) class indices.
-    """
-    rows = np.arange(len(labels))
-
-    def log_loss(log_temperature: float) -> float:
-        chosen = soften(looks, np.exp(log_temperature)).mean(axis=0)[rows, labels]
-        return -np.log(np.maximum(chosen, LOWEST_PROBABILITY)).mean()
-
-    limits = np.log([SHORTEST_TEMPERATURE, LONGEST_TEMPERATURE])
-    return float(np.exp(optimize.minimize_scalar(log_loss, bounds=limits, method="bounded").x))
 
 
 def calibration(before: Side, after: Side) -> dict:

@@ -73,19 +73,6 @@ def accuracy_noise(accuracy: float, count: int) -> float:
     return max((accuracy * (1 - accuracy) / count) ** 0.5, 1 / count) + 1e-6  # 1e-6 allows for rounding
 
 
-def balanced_accuracy_noise(balanced_accuracy: float, counts: np.ndarray | Sequence[int]) -> float:
-    """Return how far a balanced accuracy (0..1) may be off by chance: its standard error for equally hard classes.
-
-    A few photos of a rare class count as much as hundreds of a common one, so it is much noisier than an accuracy.
-
-    Args:
-        balanced_accuracy: the mean recall of the classes.
-        counts: (k,) the number of photos measured for each class, each above 0.
-    """
-    variances = balanced_accuracy * (1 - balanced_accuracy) / np.asarray(counts, float)
-    return float(max(variances.sum() ** 0.5 / len(counts), 1 / (len(counts) * min(counts)))) + 1e-6
-
-
 def group_numbers(groups: Sequence[str] | None, size: int) -> np.ndarray:
     """Return the number of each sample's unit, int (size,): its group, or the sample itself if it has no group."""
     if groups is None:

@@ -117,9 +117,17 @@ def _sample_photos(run: finished_run.FinishedRun) -> list[pages.Photo]:
 
 
 def _trained(run: finished_run.FinishedRun) -> list[dict]:
-    """Return the epochs of this run's model, without those of models that were only compared with it."""
+    """Return the epochs of this run's model, without those of models that were only compared with it.
+
+    Their `loss` and `val_loss` are without the penalties on weights, unless an older version made the run.
+    """
     stages = [row["stage"] for row in run.results.get("stages", [])]
-    return [row for row in run.history if not stages or row.get("stage", stages[0]) in stages]
+    plain = {"loss": "categorical_crossentropy", "val_loss": "val_categorical_crossentropy"}
+    return [
+        row | {name: row[metric] for name, metric in plain.items() if metric in row}
+        for row in run.history
+        if not stages or row.get("stage", stages[0]) in stages
+    ]
 
 
 def _learning_curves(run: finished_run.FinishedRun) -> list[pages.Figure]:

@@ -15,6 +15,8 @@ import numpy as np
 from common import errors, files, flags
 from common.models import freezing
 
+CROSSENTROPY = "categorical_crossentropy"  # the metric that is the loss without the penalties on weights
+
 
 @dataclasses.dataclass
 class Checkpoint:
@@ -110,10 +112,10 @@ class BestEpoch(keras.callbacks.Callback):
             that one counts. None suits a rate that falls to 0. The last epoch is then as good as any, and a choice on a
             few dozen validation photos would be noise.
         monitor: `loss`, or a metric that is better if it is higher, on the validation photos. Of epochs with the same
-            accuracy, the last one is kept.
-        baseline: the scores by `evaluate` of the weights before the stage, metric → value. If no epoch is better, these
-            weights are restored. With None, the first epoch is kept however bad it is.
-        margin: how much worse than the baseline a score may be without counting as worse.
+            accuracy, the last one is kept. The loss is without the penalties on weights (L2, L2-SP) if the model was
+            compiled with the metric `categorical_crossentropy`; Keras's own `val_loss` contains them.
+        baseline: the monitored value of the weights before the stage. If no epoch is better, these weights are
+            restored. With None, the first epoch is kept however bad it is.
 
     Attributes:
         improved: after `fit`, whether the stage's weights were kept rather than those from before.
@@ -127,15 +129,14 @@ class BestEpoch(keras.callbacks.Callback):
         epochs: int,
         patience: int | None = None,
         monitor: str = "loss",
-        baseline: dict | None = None,
-        margin: float = 0.0,
+        baseline: float | None = None,
     ) -> None:
         super().__init__()
         self.progress, self.config, self.directory = progress, config, progress.directory
         self.patience, self.stage, self.epochs, self.monitor = patience, stage, epochs, monitor
         self.first_epoch, self.over = progress.first_epoch(stage, epochs), stage in progress.finished_stages
         stored = progress.checkpoint if progress.checkpoint and progress.checkpoint.stage == stage else None
-        self.checkpoint, self.baseline, self.margin = stored, baseline, margin
+        self.checkpoint, self.baseline = stored, baseline
         self.best_epoch = stored.best_epoch if stored else -1
         self.best_value = stored.best_value if stored else float("inf")
         self.epoch_started = 0.0
@@ -162,7 +163,7 @@ class BestEpoch(keras.callbacks.Callback):
             for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
                 variable.assign(value)
         elif self.baseline is not None:
-            self.best_value = self._value(self.baseline[self.monitor]) + self.margin
+            self.best_value = self._value(self.baseline)
             self._write_best()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -180,7 +181,10 @@ class BestEpoch(keras.callbacks.Callback):
                 f"{flag}{'' if self.config.precision == 'float32' else ' or with --precision float32'}"
             )
         append_history(self.directory, row)
-        value = self._value(logs[f"val_{self.monitor}"])
+        monitored = logs[f"val_{self.monitor}"]
+        if self.monitor == "loss":
+            monitored = logs.get(f"val_{CROSSENTROPY}", monitored)
+        value = self._value(monitored)
         first = self.best_epoch < 0 and self.baseline is None
         better = first or value < self.best_value or value == self.best_value and self.monitor != "loss"
         if better and (self.patience is not None or epoch + 1 == self.epochs):
@@ -241,12 +245,16 @@ def _learning_rate(optimizer: keras.optimizers.Optimizer) -> float:
 
 
 def append_history(directory: pathlib.Path, row: dict) -> None:
-    """Append an epoch to history.csv; the first one also writes the column names."""
+    """Append an epoch to history.csv; the first one also writes the column names.
+
+    A resumed run that an older version began keeps its columns.
+    """
     path = directory / "history.csv"
-    new = not path.is_file() or not path.stat().st_size
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        if new:
+    with open(path, "a+", newline="", encoding="utf-8") as file:
+        file.seek(0)
+        columns = next(csv.reader(file), None)
+        writer = csv.DictWriter(file, columns or row, extrasaction="ignore", lineterminator="\n")
+        if not columns:
             writer.writeheader()
         writer.writerow(row)
 

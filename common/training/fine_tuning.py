@@ -18,12 +18,18 @@ class FineTuningConfig(settings.HeadConfig):
     # 10 to 100 times lower than the head's, to preserve the pretrained weights.
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4
     warmup_epochs: Annotated[int, Ge(0)] = 1  # epochs at the start of each further stage in which its rate rises
-    monitor: Literal["accuracy", "loss"] = "accuracy"  # metric on validation; loss also penalises confident errors
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
+    keep_worse: bool = False  # keep fine-tuned layers that do not validate better, to study a rate or a depth
+
+    REMOVED = settings.HeadConfig.REMOVED | {
+        "monitor": flags.Removed(
+            "accuracy", "no longer exists: both must hold, no fewer right answers and a lower log loss on validation"
+        )
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fine_tuning(self, may_be_fast=getattr(self, "keep_worse", False))
+        check_fine_tuning(self, may_be_fast=self.keep_worse)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

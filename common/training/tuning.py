@@ -181,8 +181,7 @@ def train(
     if baseline is not None:
         score = part.suffix.evaluate(part.batches("validation"), verbose=0)
         fitting.check_same_score(baseline, score, config)
-    before = None if baseline is None else {"loss": baseline}
-    fitted = fitting.fit(record, part, stage, epochs, patience=config.patience, baseline=before)
+    fitted = fitting.fit(record, part, stage, epochs, patience=config.patience, baseline=baseline)
     row = record.stage(stage, part.suffix, fitted.score)
     row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
     return row | {"peak_memory_bytes": cost.peak_memory(), "cache_bytes": part.cache_bytes}

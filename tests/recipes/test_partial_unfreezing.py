@@ -31,7 +31,7 @@ def weights_of(result):
 
 
 def test_what_is_unfrozen_moves_and_what_is_frozen_does_not(stripes, tmp_path):
-    changes = {"learning_rate": 1e-2, "fine_tuning_rate": 1e-3, "warmup_epochs": 2}
+    changes = {"learning_rate": 1e-2, "fine_tuning_rate": 1e-3, "warmup_epochs": 2, "keep_worse": True}
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes))
     before = backbones.load("demo", "demo", 32).model
     for name, weights in weights_of(result).items():
@@ -54,7 +54,7 @@ def test_rates_fall_with_depth(stripes, tmp_path):
         "warmup_epochs": 0,
         "fine_tuning_epochs": 1,
         "batch_size": 32,
-        "monitor": "loss",
+        "keep_worse": True,
     }
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes, epochs=1, seed=1))
     assert result.results["kept_stage"] == "fine_tuning"
@@ -77,7 +77,8 @@ def test_layers_are_listed_without_a_run(tmp_path, capsys):
 
 def test_cached_and_whole_give_the_same_model(stripes, tmp_path):
     cached, whole = (
-        partial_unfreezing.run(settings(stripes, tmp_path, no_cache=no_cache)) for no_cache in (False, True)
+        partial_unfreezing.run(settings(stripes, tmp_path, no_cache=no_cache, keep_worse=True))
+        for no_cache in (False, True)
     )
     assert cached.results["test"]["accuracy"] == whole.results["test"]["accuracy"]
     for layer, same_layer in zip(weights_of(cached).values(), weights_of(whole).values(), strict=True):
@@ -85,10 +86,13 @@ def test_cached_and_whole_give_the_same_model(stripes, tmp_path):
             assert np.allclose(a, b, atol=1e-4)  # Adam divides by small numbers, which magnifies rounding
 
 
-def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
-    result = partial_unfreezing.run(
-        settings(stripes, tmp_path, learning_rate=1.0, fine_tuning_rate=0.1, epochs=1, monitor="loss")
+def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path, monkeypatch):
+    """The run dies before the decision, which is made after it is resumed."""
+    changes = {"head": "gap", "learning_rate": 1.0, "fine_tuning_rate": 0.1, "epochs": 20}
+    interrupted = helpers.killed_after(
+        partial_unfreezing, "fine_tuning", 2, settings(stripes, tmp_path, **changes), monkeypatch
     )
+    result = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
     assert result.results["kept_stage"] == "head"
     history = [row for row in finished_run.read_history(result.directory) if row["stage"] == "head"]
     best = min(history, key=lambda row: row["val_loss"])
@@ -96,7 +100,7 @@ def test_where_fine_tuning_harms_the_head_is_kept(stripes, tmp_path):
 
 
 def test_what_is_worse_is_kept_where_one_wants_to_see_it(stripes, tmp_path):
-    changes = {"learning_rate": 1.0, "fine_tuning_rate": 0.1, "epochs": 1, "monitor": "loss"}
+    changes = {"learning_rate": 1.0, "fine_tuning_rate": 0.1, "epochs": 1}
     result = partial_unfreezing.run(settings(stripes, tmp_path, **changes, keep_worse=True))
     assert result.results["kept_stage"] == "fine_tuning"
     last = finished_run.read_history(result.directory)[-1]
@@ -133,6 +137,7 @@ def test_a_killed_run_goes_on_in_its_stage(stripes, tmp_path, monkeypatch):
         interrupted = helpers.killed_after(partial_unfreezing, stage, epoch, config, monkeypatch)
         resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
         assert resumed.results["test"] == undisturbed.results["test"]
+        assert resumed.results["kept_stage"] == undisturbed.results["kept_stage"]
         losses = [[row["loss"] for row in finished_run.read_history(run.directory)] for run in (undisturbed, resumed)]
         assert losses[0] == losses[1] and len(losses[0]) == 5
         for layer, same_layer in zip(weights_of(undisturbed).values(), weights_of(resumed).values(), strict=True):

@@ -27,11 +27,3 @@ def test_noise_of_an_accuracy_is_its_standard_error_and_at_least_one_answer():
     draws = np.random.default_rng(0).binomial(50, 0.8, 20_000) / 50
     assert intervals.accuracy_noise(0.8, 50) == pytest.approx(draws.std(), rel=0.02)
     assert intervals.accuracy_noise(1.0, 15) == pytest.approx(1 / 15, rel=1e-4)
-
-
-def test_the_noise_of_a_balanced_accuracy_is_that_of_its_rarest_classes():
-    random = np.random.default_rng(0)
-    counts, right = [400, 100, 10], 0.6
-    drawn = np.mean([random.binomial(count, right, 20_000) / count for count in counts], axis=0)
-    assert intervals.balanced_accuracy_noise(right, counts) == pytest.approx(drawn.std(), rel=0.02)
-    assert intervals.balanced_accuracy_noise(1.0, counts) == pytest.approx(1 / 30, abs=1e-5)  # at least one answer

@@ -12,7 +12,7 @@ from made_up_runs import SCRIPT, Page, draw, make_run, model_explained_by, warm_
 
 from common import files, words
 from common.data import metadata_table
-from common.evaluation import classification, clinic, intervals
+from common.evaluation import classification, clinic, intervals, temperature_scaling
 from common.report import clinical as report_clinical
 from common.report import page
 from common.runs import finished_run
@@ -49,7 +49,7 @@ def make_clinical_run(root, class_names=NAMES, targets=("mel",), photos=False, c
     ]
     about = [change(facts) for facts in about] if change else about
     before = clinic.Side(probabilities, labels, about)
-    side = clinic.Side(clinic.soften(probabilities, 1.3), labels, about)
+    side = clinic.Side(temperature_scaling.soften(probabilities, 1.3), labels, about)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intervals, "Bootstrap", functools.partial(intervals.Bootstrap, resamples=8))
         found = clinic.clinical(side, side, (before, side), class_names, targets, sensitivity=0.9)
