@@ -115,6 +115,8 @@ def check_paths(config: RunConfig) -> None:
     special = config.data == "demo" or config.data.startswith("tfds:")
     if not config.resume and not special and not pathlib.Path(config.data).expanduser().exists():
         raise errors.UserError(f"--data {config.data}: no such file or folder; give {config.FORMS_OF_DATA}")
+    if config.resume and not config.resume.expanduser().is_dir():
+        raise errors.UserError(f"--resume {config.resume}: no such directory; give that of an interrupted run")
     if config.resume and not (config.resume.expanduser() / "config.json").is_file():
         raise errors.UserError(f"--resume {config.resume}: not a run directory, since it has no config.json")
 
@@ -290,6 +292,9 @@ def unboxed(box: str) -> str:
     body = [line for line in lines if line and not line.endswith("─")]
     rule = next((i for i, line in enumerate(lines) if line and set(line) == {"─"}), len(lines))
     message = " ".join(line for line in lines[:rule] if line in body)
+    wrong = re.search(r"Error parsing (--\S+): (invalid literal for int|could not convert string to float).*", message)
+    if wrong:
+        return f"{wrong[1]} must be a {'whole number' if 'int' in wrong[2] else 'number'}"
     # A type with bounds is shown as the type alone: only programmers understand `typing.Annotated[int, Ge(ge=0)]`.
     return re.sub(r"typing\.Annotated\[(\w+),[^\]]*\]", r"\1", message or " ".join(body))
 

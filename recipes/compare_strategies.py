@@ -90,7 +90,7 @@ class Config(fine_tuning.FineTuningConfig):
     seeds: Annotated[int, Gt(0)] = 3
     fractions: tuple[float, ...] = (1.0,)  # of the training photos, nested; 0.1 0.3 1 shows the gain from more photos
     claims: bool = False  # also check the articles' claims, which needs further trials
-    baselines: tyro.conf.Suppress[bool] = False  # in a comparison they are strategies
+    no_baselines: tyro.conf.Suppress[bool] = True  # in a comparison they are strategies
     # Trials to run at the same time on this machine; more than 1 only if one leaves cores or GPUs idle.
     jobs: Annotated[int, Gt(0)] = 1
     ray: str | None = None  # address of a Ray cluster that runs the trials; auto for that of this machine
@@ -158,7 +158,7 @@ def with_settings(config: Config, strategy: Strategy, **settings: Any) -> Any:
     """Return the recipe's Config for a trial: our flags that the recipe has too, then the strategy's own settings."""
     ours, its = map(flags.flag_names, (Config, strategy.recipe.Config))
     passed = {name: getattr(config, name) for name in ours & its - {"backbone", "resume", "out", "debug", "dry_run"}}
-    return strategy.recipe.Config(**passed | {"baselines": False} | strategy.settings | settings)
+    return strategy.recipe.Config(**passed | {"no_baselines": True} | strategy.settings | settings)
 
 
 # The plan -----------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def on_features(prefix: Any, task: ModuleType, seed: int, groups: dict[str, list
     for name, fit in linear_heads.CLASSIFIERS.items():
         started = time.perf_counter()
         kernel, bias, chosen = fit(rows, labels, len(splits.class_names))
-        found[name] = chosen | {"seconds": round(time.perf_counter() - started, 2)}
+        found[name] = chosen | {"seconds": max(0.01, round(time.perf_counter() - started, 2))}
         for side in ("validation", "test"):
             answers = linear_heads.probabilities(features[side], kernel, bias).mean(axis=0)
             found[name][side] = task.evaluate(answers, splits, side, seed, groups.get(side))

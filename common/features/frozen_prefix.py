@@ -208,7 +208,7 @@ class FrozenPrefix:
         shapes = " + ".join(" x ".join(map(str, tensor.shape[1:])) for tensor in self.tensors)
         print(
             f"frozen prefix: {len(prefix.layers)} layers, once per {each}, {start}; {missing} of {total} "
-            f"to compute, {shapes} each, {_size(missing * store.row_bytes)} in {store.directory}",
+            f"to compute, {shapes} numbers each, {_size(missing * store.row_bytes)} in {store.directory}",
             file=sys.stderr,
         )
 

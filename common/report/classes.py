@@ -236,7 +236,7 @@ def headline_metric(results: dict[str, Any]) -> str:
 def baselines_as_good(results: dict[str, Any]) -> list[str]:
     """Return the baselines, in words, that validate at least as well as the run; none for a run that is one itself."""
     found, metric = results.get("baselines", {}), headline_metric(results)
-    if results["strategy"] in found:
+    if results.get("strategy") in found:
         return []
     return [
         words.words(name)
@@ -251,6 +251,7 @@ def _baseline_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     rows = [
         (f"  {words.words(name)}", *(f"{scores[side][metric]:.3f}" for side in ("validation", "test")))
         for name, scores in found.items()
+        if name != results.get("strategy")  # a linear probe is one itself
     ]
     guessing = classification.guessing(results)
     rows.append(("  always the largest class", "", f"{guessing[metric]:.3f}"))
@@ -280,7 +281,7 @@ def summary(result: finished_run.Result) -> str:
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
     if better := baselines_as_good(result.results):
-        lines.append(f"{words.listed(better)} on the same features: as good on validation, and cheaper")
+        lines.append(f"{words.listed(better)} on the same features: at least as good on validation, and cheaper")
     if "kept_stage" in result.results:
         lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])

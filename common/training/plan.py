@@ -19,6 +19,7 @@ from common.models import backbones, freezing
 from common.runs import cost, speed
 
 FINISHING_SECONDS = 4.0  # evaluation, saved model and report, besides what grows with the network
+REPORT_BYTES = 4_000_000  # of report.html and figures/
 FINISHING_PASSES = 40  # photos through the network for Grad-CAM and the check of the saved model
 
 
@@ -145,8 +146,8 @@ def of_items(
 
 
 def space(parameters: int, trains: int) -> int:
-    """Return the bytes of a run directory at its peak: the model, its best epoch, and the optimizer's moments."""
-    return 4 * (parameters + 4 * trains)
+    """Return the bytes of a run directory at its peak: model, best epoch, the optimizer's moments, and the report."""
+    return 4 * (parameters + 4 * trains) + REPORT_BYTES
 
 
 def _read(paths: list[str], data: splits.Splits, backbone: backbones.Backbone, config: Any) -> np.ndarray:

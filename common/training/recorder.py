@@ -141,7 +141,7 @@ class Recorder(Generic[ConfigType]):
 
     def print_plan(self, planned: plan.Plan) -> NoReturn:
         """Print the plan of a dry run, remove its directory and stop the program."""
-        print(f"dry run of {self.recipe}: nothing was trained, and nothing is kept")
+        print(f"dry run of {self.recipe}: nothing was trained, and no run is kept")
         print(planned.text(self.config.cache_directory / "features", self.config.out / self.recipe))
         self.discard()
         sys.exit()
@@ -248,7 +248,7 @@ class Recorder(Generic[ConfigType]):
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
         results["cost"] = self.cost(part.model, part, *others)
-        if frozen and frozen.config.baselines:
+        if frozen and not frozen.config.no_baselines:
             results["baselines"] = baselines.on_features(frozen, task, self.config.seed, groups or {})
         return self.complete(results, sections, saved)
 

@@ -61,7 +61,7 @@ def test_the_run_directory_is_complete(finished):
     results = json.loads((finished.directory / "results.json").read_text())
     assert results == finished.results
     assert set(results) == {"recipe", "seed", "strategy", "medium", "evaluation", "sections", "data", "train",
-                            "validation", "test", "cost", "versions"}  # fmt: skip
+                            "validation", "test", "baselines", "cost", "versions"}  # fmt: skip
     assert (results["medium"], results["evaluation"], results["sections"]) == ("photos", "classification", ["classes"])
     assert results["data"]["class_names"] == ["across", "down"] and results["data"]["train"] == 18
     assert results["cost"]["trainable_parameters"] < results["cost"]["total_parameters"]

@@ -16,6 +16,7 @@ from common import errors, files, flags
 from common.models import language_model
 from common.report import page, writing
 from common.runs import finished_run
+from common.training import tuning
 from recipes import legal_text
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
@@ -45,7 +46,7 @@ def test_the_loss_of_three_tokens_by_hand():
     """Two windows of two targets over a vocabulary of three; one target is padding."""
     logits = np.log([[[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]], [[0.2, 0.2, 0.6], [1 / 3, 1 / 3, 1 / 3]]]).astype("float32")
     targets, weights = np.array([[0, 1], [2, 0]]), np.array([[1, 1], [1, 0]], "float32")
-    loss = legal_text.language_loss()(targets, logits, weights)
+    loss = tuning.language_loss()(targets, logits, weights)
     assert float(loss) == pytest.approx(-(np.log(0.5) + np.log(0.8) + np.log(0.6)) / 3, rel=1e-6)
 
 
@@ -136,7 +137,7 @@ def test_more_to_accumulate_than_there_is_is_refused(contracts, preset, tmp_path
 def test_settings_are_checked():
     for changes, message in (({"blocks": 0}, "--blocks"), ({"warmup_ratio": 1.0}, "--warmup-ratio"),
                              ({"sequence_length": 0}, "--sequence-length"),
-                             ({"compare": True, "strategy": "full"}, "leave --strategy")):  # fmt: skip
+                             ({"compare": True, "strategy": "full"}, "remove --strategy")):  # fmt: skip
         with pytest.raises(errors.UserError, match=message):
             legal_text.Config(**changes)
     assert legal_text.Config().strategies == legal_text.STRATEGIES

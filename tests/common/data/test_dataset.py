@@ -143,7 +143,7 @@ def test_splits_never_depend_on_the_network_or_how_it_is_trained(stripes, tmp_pa
               "epochs": 3, "learning_rate": 0.5, "precision": "mixed_float16", "deterministic": True, "flip": True,
               "rotation": 9.0, "zoom": 0.5, "contrast": 0.5, "views": 2, "no_cache": True, "cache_dtype": "float16",
               "cache_limit_gb": 1.0, "tensorboard": True, "mlflow": "x", "out": tmp_path, "resume": tmp_path,
-              "cache": tmp_path / "other", "debug": True, "dry_run": True, "baselines": False}  # fmt: skip
+              "cache": tmp_path / "other", "debug": True, "dry_run": True, "no_baselines": True}  # fmt: skip
     plain = settings(stripes, tmp_path / "cache")
     assert {field.name for field in dataclasses.fields(plain)} == of_the_data | set(others)
     written = []

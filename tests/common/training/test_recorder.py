@@ -15,8 +15,8 @@ def test_a_disk_that_would_be_full_at_the_end_is_found_before_the_training(tmp_p
     record = recorder.Recorder("toy", settings.PhotoConfig(out=tmp_path / "runs"))
     backbone = tiny_network.demo()
     with pytest.raises(errors.UserError, match=r"the run needs .*, but only 1\sMB are free; free some"):
-        record.begin(backbone, backbone.model)
+        record.begin(backbone, backbone.model, splits=None, stages=[])
     assert not (record.directory / "config.json").exists()
     small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    record.begin(backbone, small)
+    record.begin(backbone, small, splits=None, stages=[])
     assert (record.directory / "config.json").exists()
