@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
-from common import errors
+from common import errors, words
 from common.data import file_checks, sample_list, sources, splits
 from common.data import targets as kinds
 from common.media import medium as media
@@ -70,9 +70,16 @@ def load(
     splits.check_classes(usable, targets.strata)
     if not resumed:
         sample_list.write_csv(split_csv, usable)
-    found = splits.Splits.of(
-        config.data, medium, targets, usable, file_checks.summarise(facts) | {"skipped": left_out}, contents
-    )
+    alike = file_checks.near_copies(usable, facts)
+    if alike:
+        first, second = alike[0]
+        print(
+            f"data: {words.plural(len(alike), 'pair')} of {medium.unit}s on two sides look the same, such as "
+            f"{first.path} ({first.split}) and {second.path} ({second.split}); remove copies, or give them one group",
+            file=sys.stderr,
+        )
+    quality = file_checks.summarise(facts) | {"skipped": left_out, "near_copies": len(alike)}
+    found = splits.Splits.of(config.data, medium, targets, usable, quality, contents)
     sided = [name for name in found.class_names if SIDES.search(name)] if config.flip else []
     if sided:
         print(

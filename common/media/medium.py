@@ -32,6 +32,7 @@ class Facts:
     height: int = 0
     notes: tuple[str, ...] = ()  # special handling, such as "EXIF rotation applied"
     problem: str = ""  # why the file cannot be used; "" if it can
+    difference_hash: str = ""  # of a photo's look (`photos.difference_hash`), hexadecimal; "" for other media
 
 
 @dataclasses.dataclass(frozen=True)

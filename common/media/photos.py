@@ -155,8 +155,20 @@ def inspect(path: str | os.PathLike) -> medium.Facts:
     height, width, _ = picture.pixels.shape
     return medium.Facts(
         path=path, bytes=len(content), sha256=_sha256(content), format=picture.format, width=width, height=height,
-        notes=_note_name(path, picture.format) + picture.notes,
+        notes=_note_name(path, picture.format) + picture.notes, difference_hash=difference_hash(picture.pixels),
     )  # fmt: skip
+
+
+def difference_hash(pixels: np.ndarray) -> str:
+    """Return 256 bits about a photo's look: for 16 x 16 places, whether it gets lighter from there to the right.
+
+    Copies that were scaled or saved again differ in few bits (https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html).
+
+    Args:
+        pixels: uint8 (height, width, 3).
+    """
+    grey = np.asarray(Image.fromarray(pixels).convert("L").resize((17, 16), Image.Resampling.LANCZOS))
+    return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
 
 
 def _sha256(content: bytes) -> str:

@@ -97,8 +97,14 @@ def test_a_plain_photo_comes_back_as_it_was_saved(write):
     np.testing.assert_array_equal(pixels, np.asarray(noise()))
     digest = hashlib.sha256(content).hexdigest()
     assert photos.inspect(path) == medium.Facts(
-        path=path, bytes=len(content), sha256=digest, format="PNG", width=WIDTH, height=HEIGHT
-    )
+        path=path, bytes=len(content), sha256=digest, format="PNG", width=WIDTH, height=HEIGHT,
+        difference_hash=photos.difference_hash(pixels),
+    )  # fmt: skip
+
+
+def test_the_hash_of_a_look_says_where_it_gets_lighter():
+    ramp = np.repeat(np.linspace(0, 255, 170).astype("uint8")[None, :, None], 160, axis=0).repeat(3, axis=2)
+    assert photos.difference_hash(ramp) == "f" * 64 and photos.difference_hash(ramp[:, ::-1].copy()) == "0" * 64
 
 
 @pytest.mark.parametrize("picture_format", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
