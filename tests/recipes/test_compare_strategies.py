@@ -11,7 +11,7 @@ import pytest
 from common import errors
 from common import flags as common_flags
 from common.commands import report
-from common.compare import plan, table, trials
+from common.compare import plan, trials
 from common.data import sample_list, sources
 from common.media import photos
 from recipes import compare_strategies, from_scratch, partial_unfreezing
@@ -82,9 +82,9 @@ def test_the_page_and_the_files_for_machines_are_there(compared):
 
 
 def test_the_model_of_what_to_use_is_named(compared):
-    place = table.model_of(compared.results)
-    assert place.startswith(f"trials/{compared.results['choice']}/")
-    assert (compared.directory / place / "model.keras").is_file()
+    model = compared.results["model"]
+    assert model["report"].startswith(f"trials/{compared.results['choice']}/")
+    assert (compared.directory / model["report"]).with_name("model.keras").is_file()
 
 
 def test_the_page_can_be_drawn_again(compared, tmp_path, capsys):
@@ -135,7 +135,7 @@ def test_the_plan_has_every_combination_once(stripes, tmp_path):
     for seed in (0, 1):
         small, whole = (sample_list.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
         assert set(small) < set(whole)
-        assert all(each.split == "train" for each in set(whole) - set(small))
+        assert {each.split for each in set(whole) - set(small)} == {"train", "validation"}
     assert len({each.trial.name for each in planned}) == len(planned) == 2 * 2 * 2 * 2
     hot = next(each for each in planned if each.name == "hot").trial
     assert hot.recipe == partial_unfreezing.__name__ and hot.config.unfreeze_from == "1"
