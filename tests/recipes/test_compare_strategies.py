@@ -150,18 +150,16 @@ def test_the_plan_has_every_combination_once(stripes, tmp_path):
 
 def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_every_layer(stripes, tmp_path):
     config = settings(stripes, tmp_path, strategies=("from_scratch", "full_fine_tuning"), seeds=1)
-    planned = compare_strategies.plan(
-        config,
-        ("demo",),
-        plan.splits_of_seeds(config, photos.PHOTOS, config.seeds, config.fractions, tmp_path / "splits"),
-    )
+    found = plan.splits_of_seeds(config, photos.PHOTOS, 1, config.fractions, tmp_path / "splits")
+    planned = compare_strategies.plan(config, ("demo",), found)
     scratch, full = (each.trial.config for each in planned)
     assert scratch.weights == "none" and full.weights == "demo"
     assert isinstance(scratch, from_scratch.Config) and isinstance(full, partial_unfreezing.Config)
-    speed = trials.call(compare_strategies.measure, config, planned)
+    sides = {key: plan.count_sides(sample_list.read_csv(path)) for key, path in found.items()}
+    speed = trials.call(compare_strategies.measure, config, planned, sides)
     assert speed.stages["from_scratch"] == [(1, 5)] * 3 + [(1, 20)]  # three rates are tried first
     assert speed.stages["full_fine_tuning"] == [(19, 20), (1, 2)]
-    assert 0 < speed.step[19] < speed.step[1]
+    assert 0 < speed.step[19, False] < speed.step[1, False]
 
 
 @pytest.mark.parametrize(

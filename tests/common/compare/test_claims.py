@@ -228,8 +228,8 @@ def test_the_t_test_over_seeds_is_scipys_where_no_photo_is_shared():
 
 
 def test_seven_claims_of_which_none_is_true_seldom_get_a_verdict():
-    assert choices.any_verdict(choices.judged(30, seeds=5, photos=120, luck=0.01)) <= 0.07
-    assert choices.holds(choices.judged(15, seeds=5, photos=120, fall=0.3), "too high") > 0.9
+    assert choices.any_verdict(choices.judged(15, seeds=5, photos=120, luck=0.01)) <= 0.07
+    assert choices.holds(choices.judged(10, seeds=5, photos=120, fall=0.3), "too high") > 0.9
 
 
 @pytest.mark.long
