@@ -14,9 +14,10 @@ Command:
     python recipes/compare_strategies.py --data photos/ --backbones MobileNetV2 EfficientNetB0
     python recipes/compare_strategies.py --strategies feature_extraction "hot=feature_extraction --learning-rate 0.1"
 
-Each trial is a run of a recipe in its own process, with its own report. A fraction below 1 leaves out training photos
-only. The frozen layers are computed once for all trials. `--resume` continues an interrupted comparison without
-repeating finished trials.
+Each trial is a run of a recipe in its own process, with its own report. A fraction below 1 leaves out training and
+validation photos. The frozen layers are computed once for all trials. `--resume` continues an interrupted comparison
+without repeating finished trials. The choice is the cheapest strategy within one standard error of the best one's
+validation accuracy.
 
 Expected: on the demo, five strategies with three seeds and short trainings take four to five minutes on two CPU cores.
 The four that use pretrained weights have 0.81 to 0.85 and hardly differ; training from scratch is near chance.

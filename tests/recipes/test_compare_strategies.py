@@ -11,7 +11,7 @@ import pytest
 from common import errors
 from common import flags as common_flags
 from common.commands import report
-from common.compare import plan, trials
+from common.compare import plan, time_estimate, trials
 from common.data import sample_list, sources
 from common.media import photos
 from recipes import compare_strategies, from_scratch, partial_unfreezing
@@ -160,6 +160,37 @@ def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_ever
     assert speed.stages["from_scratch"] == [(1, 5)] * 3 + [(1, 20)]  # three rates are tried first
     assert speed.stages["full_fine_tuning"] == [(19, 20), (1, 2)]
     assert 0 < speed.step[19, False] < speed.step[1, False]
+
+
+@pytest.mark.quick
+def test_claims_have_five_seeds_where_none_are_given():
+    counts = {
+        (seeds, wanted): len(compare_strategies.seeds_of(compare_strategies.Config(seeds=seeds, claims=wanted)))
+        for seeds in (None, 4) for wanted in (False, True)
+    }  # fmt: skip
+    assert counts == {(None, False): 3, (None, True): 5, (4, False): 4, (4, True): 4}
+
+
+def test_the_plan_counts_views_and_what_no_cache_reads_again(stripes, tmp_path):
+    def estimated(**changes):
+        config = settings(stripes, tmp_path, strategies=("feature_extraction",), **changes)
+        found = plan.splits_of_seeds(config, photos.PHOTOS, 2, config.fractions, tmp_path / "splits")
+        sides = {key: plan.count_sides(sample_list.read_csv(path)) for key, path in found.items()}
+        planned = compare_strategies.plan(config, ("demo",), found)
+        works = [compare_strategies.work_of(each, sides) for each in planned]
+        known = {(19, live): 1.0 for live in (False, True)}
+        speed = time_estimate.Speed(0.0, 1.0, 2.0, 0.0, known, known, {"feature_extraction": [(19, 1)]})
+        counts = sides[0, 1.0]
+        return works, counts, compare_strategies.estimated_features(speed, planned, sides)
+
+    works, counts, features = estimated()
+    assert [work.live for work in works] == [False, False] and features == sum(counts.values())
+    works, counts, features = estimated(flip=True, views=3)
+    others = counts["validation"] + counts["test"]
+    assert features == others + 2 * 3 * counts["train"] * 2.0  # the two seeds have different views
+    for changes in ({"flip": True, "views": 0}, {"no_cache": True}):
+        works, _, features = estimated(**changes)
+        assert all(work.live for work in works) and features == 0
 
 
 @pytest.mark.parametrize(
