@@ -14,9 +14,10 @@ Command:
     python recipes/compare_strategies.py --data photos/ --backbones MobileNetV2 EfficientNetB0
     python recipes/compare_strategies.py --strategies feature_extraction "hot=feature_extraction --learning-rate 0.1"
 
-Each trial is a run of a recipe in its own process, with its own report. A fraction below 1 leaves out training photos
-only. The frozen layers are computed once for all trials. `--resume` continues an interrupted comparison without
-repeating finished trials.
+Each trial is a run of a recipe in its own process, with its own report. A fraction below 1 leaves out training and
+validation photos. The frozen layers are computed once for all trials. `--resume` continues an interrupted comparison
+without repeating finished trials. The choice is the cheapest strategy within one standard error of the best one's
+validation accuracy.
 
 Expected: on the demo, five strategies with three seeds and short trainings take four to five minutes on two CPU cores.
 The four that use pretrained weights have 0.81 to 0.85 and hardly differ; training from scratch is near chance.
@@ -40,7 +41,7 @@ import keras
 import tyro
 from annotated_types import Gt
 
-from common import devices, errors, flags
+from common import devices, errors, flags, words
 from common.compare import claims, page, table, time_estimate, trial_run, trials
 from common.compare import plan as plans
 from common.data import dataset, sample_list
@@ -86,9 +87,11 @@ class Config(fine_tuning.FineTuningConfig):
     # which train all layers: full_fine_tuning, layerwise_rates, l2_sp, from_scratch
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
     backbones: tuple[str, ...] = ()  # names in keras.applications; default: MobileNetV2 (demo on demo data)
-    # Number of seeds, counted from --seed; each has its own split unless --split-seed is given.
-    seeds: Annotated[int, Gt(0)] = 3
-    fractions: tuple[float, ...] = (1.0,)  # of the training photos, nested; 0.1 0.3 1 shows the gain from more photos
+    # Number of seeds, counted from --seed; each has its own split unless --split-seed is given. Default: 3, or 5 with
+    # --claims, which judges nothing with fewer.
+    seeds: Annotated[int, Gt(0)] | None = None
+    # Of the training and validation photos, nested; 0.1 0.3 1 shows the gain from more photos.
+    fractions: tuple[float, ...] = (1.0,)
     claims: bool = False  # also check the articles' claims, which needs further trials
     no_baselines: tyro.conf.Suppress[bool] = True  # in a comparison they are strategies
     # Trials to run at the same time on this machine; more than 1 only if one leaves cores or GPUs idle.
@@ -115,6 +118,12 @@ class Config(fine_tuning.FineTuningConfig):
             backbones.check_name(name)
         for strategy in compared(self).values():
             with_settings(self, strategy)  # report a mistake in a setting now, not after the first trials
+
+
+def seeds_of(config: Config) -> range:
+    """Return the seeds: as many as `--seeds` says, or 3, or 5 with `--claims`."""
+    count = config.seeds or (claims.FEWEST_SEEDS if config.claims else 3)
+    return range(config.seed, config.seed + count)
 
 
 def compared(config: Config) -> dict[str, Strategy]:
@@ -189,7 +198,7 @@ def plan(config: Config, names: tuple[str, ...], sources: dict[tuple[int, float]
     for (seed, fraction), source in sources.items():
         for backbone in names:
             for name, strategy, is_row, fractions in rows:
-                if fraction in fractions:
+                if fraction in fractions and (is_row or backbone == names[0]):  # claims look at the first network only
                     own = {"data": str(source), "backbone": backbone, "seed": seed}
                     weights = {"weights": weights_of(config, backbone)} | strategy.settings
                     place = f"{name}/{backbone.replace(':', '_')}/seed{seed}_{fraction:g}"
@@ -209,7 +218,15 @@ def stages(base_model: keras.Model, trial: trials.Trial) -> list[tuple[int, int]
     return sys.modules[trial.recipe].stages(base_model, trial.config)
 
 
-def measure(config: Config, planned: list[Planned]) -> time_estimate.Speed:
+def work_of(each: Planned, sides: dict[tuple[int, float], dict[str, int]]) -> time_estimate.Work:
+    """Return what a trial's time depends on; `sides` has the numbers of photos for each (seed, fraction)."""
+    own, augmented = each.trial.config, bool(each.trial.config.augmentation)
+    live = own.no_cache or (augmented and own.views == 0)
+    views = max(1, own.views) if augmented else 1
+    return time_estimate.Work(sides[each.seed, each.fraction], own.batch_size, views, augmented, live)
+
+
+def measure(config: Config, planned: list[Planned], sides: dict[tuple[int, float], dict]) -> time_estimate.Speed:
     """Measure how fast the network of these trials is on this machine."""
     devices.set_up(config)
     began = time.perf_counter()
@@ -217,7 +234,28 @@ def measure(config: Config, planned: list[Planned]) -> time_estimate.Speed:
     build = time.perf_counter() - began
     model = feature_extraction.build_model(backbone.model, 2, with_settings(config, STRATEGIES["feature_extraction"]))
     found = {each.name: stages(backbone.model, each.trial) for each in planned}
-    return time_estimate.measure(backbone, build, model, found, config.batch_size)
+    needed = {(first, work_of(each, sides).live) for each in planned for first, _ in found[each.name]}
+    augmentation = next(filter(None, (each.trial.config.augmentation for each in planned)), config.augmentation)
+    paths = [sample.path for sample in sample_list.read_csv(pathlib.Path(planned[-1].trial.config.data))]
+    reading = time_estimate.of_reading(
+        paths[: 2 * config.batch_size], backbone, photos.PHOTOS, config.batch_size, augmentation
+    )
+    return time_estimate.measure(backbone, build, model, found, needed, reading, config.batch_size)
+
+
+def estimated_features(speed: time_estimate.Speed, planned: list[Planned], sides: dict) -> float:
+    """Return the estimated seconds of the features of these trials: every photo once, and every view of each seed."""
+    plain = 0
+    views: dict[tuple, float] = collections.defaultdict(float)
+    for each in planned:
+        work, first = work_of(each, sides), [first for first, _ in speed.stages[each.name]]
+        if work.live or (first and max(first) <= 1):
+            continue  # it has no features in the cache
+        train, key = work.counts["train"], (each.seed, each.trial.config.augmentation)
+        if work.augmented:
+            views[key] = max(views[key], train * work.views * (speed.change + speed.forward))
+        plain = max(plain, sum(work.counts.values()) - (train if work.augmented else 0))
+    return plain * (speed.read + speed.forward) + sum(views.values())
 
 
 def compute_features(config: Config, planned: list[Planned]) -> float:
@@ -268,7 +306,7 @@ def run(config: Config) -> finished_run.Result:
 
     # Data: a split for each seed; smaller fractions leave out training photos.
     sources = plans.splits_of_seeds(
-        config, photos.Photos(), config.seeds, config.fractions, record.directory / "splits"
+        config, photos.Photos(), len(seeds_of(config)), config.fractions, record.directory / "splits"
     )
     planned = plan(config, names, sources)
     of_backbone = {name: [each for each in planned if each.backbone == name] for name in names}
@@ -276,14 +314,12 @@ def run(config: Config) -> finished_run.Result:
     # The plan and its time, before anything runs.
     print("plan: measuring a few training steps", file=sys.stderr)
     sides = {key: plans.count_sides(sample_list.read_csv(path)) for key, path in sources.items()}
-    most = max(sum(counts.values()) for counts in sides.values())
-    speeds = {name: trials.call(measure, config, ours) for name, ours in of_backbone.items()}
-    feature_seconds = {name: speed.forward * most for name, speed in speeds.items()}
+    speeds = {name: trials.call(measure, config, ours, sides) for name, ours in of_backbone.items()}
+    feature_seconds = {name: estimated_features(speeds[name], ours, sides) for name, ours in of_backbone.items()}
     seconds = collections.defaultdict(list)
     for each in planned:
         label = f"{each.name}, {each.backbone}" if len(names) > 1 else each.name
-        counts = sides[each.seed, each.fraction]
-        seconds[label].append(speeds[each.backbone].of_trial(each.name, counts, config.batch_size))
+        seconds[label].append(speeds[each.backbone].of_trial(each.name, work_of(each, sides)))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
     print(time_estimate.table(seconds, sum(feature_seconds.values()), expected))
     if missing := [name for name in SLOW if name not in compared(config)]:
@@ -310,7 +346,7 @@ def run(config: Config) -> finished_run.Result:
     results["claims"] = claims.check(claims.Trials(found, ROLES)) if config.claims else []
     results["plan"] = {
         "strategies": list(compared(config)), "backbones": list(names), "fractions": list(config.fractions),
-        "seeds": list(range(config.seed, config.seed + config.seeds)), "jobs": config.jobs, "trials": len(planned),
+        "seeds": list(seeds_of(config)), "jobs": config.jobs, "trials": len(planned),
         "estimated_seconds": round(expected, 1),
     }  # fmt: skip
     first = sample_list.read_csv(sources[config.seed, max(config.fractions)])
@@ -328,8 +364,12 @@ def run(config: Config) -> finished_run.Result:
     record.publish()
     print(table.table(result.results))
     print("\n".join([*result.results["advice"], f"report: {record.directory / 'compare.html'}"]))
-    if place := table.model_of(result.results):
-        print(f"its model: python -m recipes predict {record.directory / place} FILE…")
+    if model := result.results["model"]:
+        place = record.directory / pathlib.PurePosixPath(model["report"]).parent
+        print(
+            f"its model, of seed {model['seed']}, the median on validation, with {words.percent(model['accuracy'])} of "
+            f"its test photos right: python -m recipes predict {place} FILE…"
+        )
     return result
 
 

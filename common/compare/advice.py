@@ -1,22 +1,19 @@
 """The advice of a comparison in sentences: which strategy to use, and why."""
 
 import itertools
-
-import numpy as np
+import math
 
 from common import words
 from common.compare import differences, trial_run
 
-# The gain of the step to all training photos, 0.01 for one point. More photos are likely to help from the first on, and
-# not likely below the second.
-LIKELY_GAIN, UNLIKELY_GAIN = 0.01, 0.005
+SMALL_GAIN = 0.01  # one point: if more photos can be shown to bring less, they are not likely to help much
 
 
 def advice(comparison: dict) -> list[str]:
     """Return what to use and why, in plain sentences.
 
     Args:
-        comparison: with `chance`, `rows`, `differences` and `choice`.
+        comparison: with `chance`, `rows`, `differences`, `choice` and `validation`.
     """
     row_of = {row["name"]: row for row in comparison["rows"]}
     choice = row_of.get(comparison["choice"])
@@ -29,7 +26,7 @@ def advice(comparison: dict) -> list[str]:
             *_rivals(comparison, choice, others),
             *_cheaper(comparison, choice, others),
             *_against_scratch(comparison, choice, others),
-            _more_photos(choice),
+            more_photos(choice),
             *_few_seeds(choice),
         ]
     return sentences + _failures(comparison["rows"])
@@ -40,7 +37,7 @@ def _use(comparison: dict, choice: dict) -> list[str]:
     note = f"median and range of {count} seeds" if count > 1 else "one seed"
     accuracy = choice["test"]["accuracy"]
     sentences = [
-        f"Use {said(choice)}: it did best on the validation photos and gets {words.share(accuracy)} of the test photos "
+        f"Use {said(choice)}: {_why(comparison, choice)} and gets {words.share(accuracy)} of the test photos "
         f"right ({note})."
     ]
     if accuracy[0] <= comparison["chance"]:
@@ -49,6 +46,21 @@ def _use(comparison: dict, choice: dict) -> list[str]:
             f"{words.percent(comparison['chance'])} right."
         )
     return sentences
+
+
+def _why(comparison: dict, choice: dict) -> str:
+    """Say why a row was chosen, on the validation photos."""
+    reason = comparison["validation"]
+    if reason["best"] == choice["name"]:
+        return (
+            "it did best on the validation photos, where nothing cheaper is within one standard error of it "
+            f"({words.points(reason['noise'])}),"
+        )
+    best = next(row for row in comparison["rows"] if row["name"] == reason["best"])
+    return (
+        f"it is the cheapest that the validation photos do not tell apart from the best, {said(best)} "
+        f"(by {words.points(reason['lead'])}, where one standard error is {words.points(reason['noise'])}),"
+    )
 
 
 def _rivals(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
@@ -153,35 +165,31 @@ def _against_scratch(comparison: dict, choice: dict, others: list[dict]) -> list
     ]
 
 
-def _more_photos(choice: dict) -> str:
-    """Say whether more training photos are likely to help, from the last step of the learning curve."""
+def more_photos(choice: dict) -> str:
+    """Say whether more photos are likely to help, by the interval of the learning curve's last step."""
     if len(choice["fractions"]) < 2:
         return "It is not known whether more photos would help; --fractions 0.3 1 measures it."
     few, many = choice["fractions"][-2:]
-    accuracy = {
-        (run["fraction"], run["seed"]): run["accuracy"] for run in choice["runs"] if run["accuracy"] is not None
-    }
-    gains = [
-        accuracy[many["fraction"], seed] - accuracy[few["fraction"], seed]
-        for fraction, seed in accuracy
-        if fraction == many["fraction"] and (few["fraction"], seed) in accuracy
-    ]
-    if not gains or many["train"] <= few["train"]:
-        return "It is unclear whether more photos would help: no seed finished both with few and with all photos."
-    gain, low, high = trial_run.spread(gains)
-    span = f" ({100 * low:+.1f} to {100 * high:+.1f})" if len(gains) > 1 else ""
-    photos = f"from {few['train']:,} to {many['train']:,} training photos"
-    step = f"{photos} the test accuracy changed by {100 * gain:+.1f} points{span}"
-    if low > 0 and gain >= LIKELY_GAIN - trial_run.ROUNDING:
-        doublings = np.log2(many["train"] / few["train"])
+    step = choice["step"]
+    if step is None:
+        return (
+            "It is unclear whether more photos would help: fewer than three seeds finished with both numbers of photos."
+        )
+    gain, (low, high) = step["difference"], step["interval"]
+    told = (
+        f"from {few['train']:,} to {many['train']:,} training photos the test accuracy changed by {100 * gain:+.1f} "
+        f"points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})"
+    )
+    if low > 0 and many["train"] > few["train"]:
+        doublings = math.log2(many["train"] / few["train"])
         forecast = min(many["accuracy"][0] + gain / doublings, 1.0)
         return (
-            f"More photos are likely to help: {step}. If each doubling keeps adding as much, twice as many photos "
+            f"More photos are likely to help: {told}. If each doubling keeps adding as much, twice as many photos "
             f"would give about {words.percent(forecast, 0)} (an extrapolation, not a measurement)."
         )
-    if gain < UNLIKELY_GAIN - trial_run.ROUNDING:
-        return f"More photos are not likely to help much: {step}."
-    return f"It is unclear whether more photos would help: {step}."
+    if high < SMALL_GAIN:
+        return f"More photos are not likely to help much: {told}."
+    return f"It is unclear whether more photos would help: {told}."
 
 
 def _few_seeds(choice: dict) -> list[str]:

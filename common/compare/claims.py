@@ -1,23 +1,25 @@
 """Common claims about transfer learning, checked on the data at hand: each holds, does not hold, or cannot be judged.
 
-Each function finds the runs behind one claim and returns the verdict and its evidence. A claim about accuracy on the
-test photos is judged like the differences of a comparison: paired over seeds and photos. Any other claim is judged by
-whether all seeds agree and the median exceeds a stated noise.
+Each function finds the runs behind one claim and measures the very quantity that the claim is about. A difference
+between two strategies on the test photos is judged like those of a comparison. Any other quantity is measured under
+each seed and judged by a t-test over the seeds (`over_seeds`). All p are adjusted together after Holm, so the chance
+that any verdict is luck is about 5 %. With fewer than five seeds there is no verdict.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from scipy import stats
 
 from common import words
 from common.compare import differences, trial_run
 from common.evaluation import intervals
 
-HOLDS, FAILS, UNKNOWN = "holds", "does not hold", "cannot tell"
+HOLDS, FAILS, UNKNOWN, DEFINITION = "holds", "does not hold", "cannot tell", "by definition"
+FEWEST_SEEDS = 5  # of a verdict
 # The roles of the strategies that the claims are about; `variants` are run only for a claim.
 ROLES = ("head", "gradual", "full", "scratch")
-SECONDS_NOISE = 0.1  # share of the slower run's time: equal runs on a busy machine differ by that much
 DIVERGED = "the loss became"  # how the error of `checkpoints.BestEpoch` about a loss that is not finite begins
 
 
@@ -45,6 +47,24 @@ class Trials:
     def said(self, role: str) -> str:
         """Return the strategy's name in words."""
         return words.words(self.names.get(role, role))
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What the runs say about a claim.
+
+    Attributes:
+        evidence: in words.
+        verdict: without a `p`.
+        size, interval, p: of the quantity that the claim is about, which is above 0 where the claim holds; `p` is None
+            if nothing could be tested.
+    """
+
+    evidence: str
+    verdict: str = UNKNOWN
+    size: float = 0.0
+    interval: Sequence[float] = (0.0, 0.0)
+    p: float | None = None
 
 
 def variants(fine_tuning_rate: float) -> dict[str, tuple[str, dict, str]]:
@@ -75,7 +95,7 @@ def check(trials: Trials) -> list[dict]:
         trials: the trials of the comparison.
 
     Returns:
-        Dicts with `claim`, `verdict` ("holds", "does not hold" or "cannot tell") and `evidence`.
+        Dicts with `claim`, `verdict` ("holds", "does not hold", "cannot tell" or "by definition") and `evidence`.
     """
     checks = {
         "transfer learning beats training from scratch on few photos": transfer_beats_scratch,
@@ -86,142 +106,225 @@ def check(trials: Trials) -> list[dict]:
         "augmentation helps with few photos": augmentation_helps,
         "dropout or L2 narrows the gap between training and validation accuracy": regularisation_narrows_the_gap,
     }
-    judged = {claim: judge(trials) for claim, judge in checks.items()}
-    return [{"claim": claim, "verdict": verdict, "evidence": evidence} for claim, (verdict, evidence) in judged.items()]
+    found = {claim: judge(trials) for claim, judge in checks.items()}
+    tested = {claim: finding.p for claim, finding in found.items() if finding.p is not None}
+    adjusted = dict(zip(tested, trial_run.holm(list(tested.values())), strict=True))
+    return [
+        {"claim": claim} | (_verdict(finding, adjusted[claim]) if claim in adjusted else _untested(finding))
+        for claim, finding in found.items()
+    ]
+
+
+def _verdict(finding: Finding, adjusted: float) -> dict[str, str]:
+    low, high = (100 * limit for limit in finding.interval)
+    verdict = UNKNOWN
+    if adjusted <= trial_run.SIGNIFICANCE:
+        verdict = HOLDS if finding.size > 0 else FAILS
+    return {
+        "verdict": verdict,
+        "evidence": f"{finding.evidence}: {100 * finding.size:+.1f} points (mean; 95 % interval {low:+.1f} to "
+        f"{high:+.1f}), p = {finding.p:.2g}, after Holm {adjusted:.2g}",
+    }
+
+
+def _untested(finding: Finding) -> dict[str, str]:
+    return {"verdict": finding.verdict, "evidence": finding.evidence}
 
 
 # The claims ---------------------------------------------------------------------------------------------------
 
 
-def transfer_beats_scratch(trials: Trials) -> tuple[str, str]:
-    """Judge: with the fewest photos, a head on frozen features beats the same network trained from scratch."""
+def transfer_beats_scratch(trials: Trials) -> Finding:
+    """Judge: with the fewest photos, a head on frozen features beats the same network trained from scratch.
+
+    A network that does not even fit its own training photos was not trained, so beating it proves nothing.
+    """
+    runs = [run for run in trials.find("scratch", "smallest") if run.finished]
+    idle = [run for run in runs if not _has_trained(run)]
+    if 2 * len(idle) >= len(runs) > 0:
+        return Finding(
+            f"{trials.said('scratch')} did not train: with {_seeds(idle)} of {len(runs)} it gets no more of its own "
+            "training photos right than always predicting the largest class, so beating it proves nothing"
+        )
     return _by_test_photos(trials, "head", "scratch", "smallest")
 
 
-def augmentation_helps(trials: Trials) -> tuple[str, str]:
+def augmentation_helps(trials: Trials) -> Finding:
     """Judge: with the fewest photos, training on shifted and mirrored copies gets more test photos right."""
     return _by_test_photos(trials, "with_augmentation", "without_augmentation", "smallest")
 
 
-def feature_extraction_is_faster(trials: Trials) -> tuple[str, str]:
-    """Judge: training a head takes less time than training a head and then all layers."""
+def feature_extraction_is_faster(trials: Trials) -> Finding:
+    """State how much faster it is: full fine-tuning trains that head first, so it is slower by definition."""
     names = "head", "full"
     pairs, missing = _pairs(trials, *names, "largest")
     if missing:
-        return UNKNOWN, missing
+        return Finding(missing)
     seconds = np.array([[_training_seconds(run) for run in pair] for pair in pairs])
-    saved = (seconds[:, 1] - seconds[:, 0]) / np.maximum(seconds.max(axis=1), 1e-9)
     parts = [f"{trials.said(name)} {_seconds(column)}" for name, column in zip(names, seconds.T, strict=True)]
-    evidence = f"{' and '.join(parts)} of training, without the features"
-    return _verdict(saved, SECONDS_NOISE), f"{evidence}, with {_setting(pairs)}"
+    return Finding(
+        f"{trials.said('full')} begins with that head, so it takes longer however fast the machine is: "
+        f"{' and '.join(parts)} of training, without the features, with {_setting(pairs)}",
+        DEFINITION,
+    )
 
 
-def fine_tuning_needs_photos(trials: Trials) -> tuple[str, str]:
+def fine_tuning_needs_photos(trials: Trials) -> Finding:
     """Judge: training all layers adds more to training the head with all photos than with few."""
     gains, settings = [], []
     for which in ("smallest", "largest"):
         pairs, missing = _pairs(trials, "full", "head", which)
         if missing:
-            return UNKNOWN, missing
+            return Finding(missing)
         gains.append({tuned.seed: tuned.accuracy - head.accuracy for tuned, head in pairs})
         settings.append(pairs)
     few, many = (pairs[0][0] for pairs in settings)
     seeds = sorted(gains[0].keys() & gains[1].keys())
     if few.fraction == many.fraction or not seeds:
-        return UNKNOWN, "not run: two sizes of the training set with the same seed are needed, as in --fractions 0.1 1"
-    growth = [gains[1][seed] - gains[0][seed] for seed in seeds]
-    noise = intervals.accuracy_noise(many.accuracy, many.results["test"]["n"])
+        return Finding("not run: two sizes of the training set with the same seed are needed, as in --fractions 0.1 1")
     parts = [
         f"{_points([gain[seed] for seed in seeds])} with {run.results['data']['train']:,}"
         for gain, run in zip(gains, (few, many), strict=True)
     ]
-    return _verdict(growth, noise), (
+    evidence = (
         f"test accuracy of full fine tuning minus feature extraction: {parts[0]} and {parts[1]} training photos, "
-        f"{_seeds(seeds)}; growth {_points(growth)}, noise {_noise(noise)}"
+        f"{_seeds(seeds)}; growth"
     )
+    growth = {seed: gains[1][seed] - gains[0][seed] for seed in seeds}
+    return _by_seeds(evidence, growth, [run for run, _ in settings[1] if run.seed in growth], "test")
 
 
-def high_rate_destroys(trials: Trials) -> tuple[str, str]:
-    """Judge: at 100 times the rate, training all layers ends below the head it began with, or the loss diverges."""
+def high_rate_destroys(trials: Trials) -> Finding:
+    """Judge: at 100 times the rate, training all layers ends below the head it began with.
+
+    A loss that is not finite leaves a network without answers: its accuracy is 0. The head of such a run is that of the
+    run at the usual rate, which trains it in the same way.
+    """
     runs = trials.find("high_rate", "largest")
-    diverged = [run for run in runs if not run.finished and _diverged(run)]
-    falls = [fall for run in runs if run.finished and (fall := _fall(run))]
-    if not diverged and not falls:
-        return UNKNOWN, _not_run(trials.said("high_rate"), runs)
-    lost = [before - after > noise for before, after, noise in falls] + [True] * len(diverged)
-    verdict = HOLDS if all(lost) else UNKNOWN if any(lost) else FAILS
-    parts = [f"at 100 times the rate {_fell(falls)}"] if falls else []
+    usual = {run.seed: run for run in trials.find("full", "largest") if run.finished}
+    ends = {run.seed: end for run in runs if run.finished and (end := _ends(run))}
+    diverged = [run.seed for run in runs if not run.finished and _diverged(run) and run.seed in usual]
+    ends |= {seed: (_head_accuracy(usual[seed]), 0.0) for seed in diverged}
+    if not ends:
+        return Finding(_not_run(trials.said("high_rate"), runs))
+    parts = [f"at 100 times the rate {_fell(ends.values())}"]
     if diverged:
-        parts.append(f"at 100 times the rate the loss was not finite in {len(diverged)} of {_seeds(runs)}")
-    usual = [fall for run in trials.find("full", "largest") if run.finished and (fall := _fall(run))]
-    parts.append(f"at the usual rate {_fell(usual)}" if usual else "the usual rate was not run")
-    return verdict, "; ".join(parts)
+        parts.append(f"the loss was not finite in {len(diverged)} of {_seeds(runs)}")
+    slow = [end for run in usual.values() if (end := _ends(run))]
+    parts.append(f"at the usual rate {_fell(slow)}" if slow else "the usual rate was not run")
+    falls = {seed: before - after for seed, (before, after) in ends.items()}
+    judges = [run for run in runs if run.seed in falls and run.finished] + [usual[seed] for seed in diverged]
+    return _by_seeds(f"{'; '.join(parts)}; fall", falls, judges, "validation")
 
 
-def all_at_once_is_less_stable(trials: Trials) -> tuple[str, str]:
-    """Judge: while all layers train at once, validation accuracy dips deeper below that of the head."""
-    what = "deepest dip of the validation accuracy below the head's"
-    return _by_validation(trials, "full", "gradual", _deepest_dip, what)
+def all_at_once_is_less_stable(trials: Trials) -> Finding:
+    """Judge: while all layers train at once, validation accuracy dips deeper below that of the head.
+
+    More epochs have more chances of a deep dip, so the one stage of full fine-tuning is compared with each stage of
+    gradual unfreezing over as many epochs, and the dips of the latter are averaged.
+    """
+    pairs, missing = _pairs(trials, "full", "gradual", "largest")
+    if missing:
+        return Finding(missing)
+    dips = {}
+    for pair in pairs:
+        stages = [_epochs_after_the_head(run) for run in pair]
+        if not all(stages):
+            return Finding("not run: an epoch after the head")
+        epochs = min(len(stage) for each in stages for stage in each)
+        dips[pair[0].seed] = [mean_dip(run, each, epochs) for run, each in zip(pair, stages, strict=True)]
+    what = "deepest dip of the validation accuracy below the head's, over as many epochs"
+    return _by_validation(trials, ("full", "gradual"), what, dips, pairs)
 
 
-def regularisation_narrows_the_gap(trials: Trials) -> tuple[str, str]:
+def regularisation_narrows_the_gap(trials: Trials) -> Finding:
     """Judge: with dropout and L2, training accuracy is less far above validation accuracy."""
-    what = "training accuracy above validation accuracy"
-    return _by_validation(trials, "unregularised", "regularised", _gap, what)
+    names = "unregularised", "regularised"
+    pairs, missing = _pairs(trials, *names, "largest")
+    if missing:
+        return Finding(missing)
+    gaps = {pair[0].seed: [_gap(run) for run in pair] for pair in pairs}
+    return _by_validation(trials, names, "training accuracy above validation accuracy", gaps, pairs)
 
 
 # How they are judged ------------------------------------------------------------------------------------------
 
 
-def _by_test_photos(trials: Trials, better: str, worse: str, which: str) -> tuple[str, str]:
-    """Judge whether one strategy gets more test photos right than another, by more than noise."""
+def over_seeds(values: Sequence[float], judging: int, others: int) -> tuple[list[float], float]:
+    """Return the 95 % interval and the p (two-sided, against 0) of the mean of a quantity measured under each seed.
+
+    It is the corrected resampled t-test (Nadeau and Bengio 2003, https://doi.org/10.1023/A:1024068626366): the variance
+    over the seeds is multiplied by 1 / seeds + judging / others instead of 1 / seeds, since the seeds' splits share
+    photos.
+
+    Args:
+        values: the quantity under each seed, at least two; each seed has its own split.
+        judging: the number of photos that the quantity is measured on under each seed.
+        others: the number of photos on the other sides of the split.
+    """
+    mean, freedom = np.mean(values), len(values) - 1
+    error = float(np.std(values, ddof=1) * (1 / len(values) + judging / others) ** 0.5)
+    if error == 0:
+        return [float(mean)] * 2, float(mean == 0)
+    reach = stats.t.ppf(intervals.TAILS[1], freedom) * error
+    return [float(mean - reach), float(mean + reach)], float(2 * stats.t.sf(abs(mean) / error, freedom))
+
+
+def _by_test_photos(trials: Trials, better: str, worse: str, which: str) -> Finding:
+    """Measure how many more test photos one strategy gets right than another."""
     pairs, missing = _pairs(trials, better, worse, which)
     if missing:
-        return UNKNOWN, missing
+        return Finding(missing)
     sides = [list(side) for side in zip(*pairs, strict=True)]
+    parts = [f"{trials.said(name)} {_accuracies(side)}" for name, side in zip((better, worse), sides, strict=True)]
+    evidence = f"{' and '.join(parts)} of the test photos right, with {_setting(pairs)}"
+    if len(pairs) < FEWEST_SEEDS:
+        return Finding(evidence + _too_few(len(pairs)))
     found = differences.difference(*sides)
     if found is None:
         raise ValueError(f"{better} and {worse} were paired without a common seed")
-    verdict = UNKNOWN
-    if differences.larger_than_noise(found["p"], found["seeds_agree"]):
-        verdict = HOLDS if found["difference"] > 0 else FAILS
-    parts = [f"{trials.said(name)} {_accuracies(side)}" for name, side in zip((better, worse), sides, strict=True)]
-    low, high = (100 * limit for limit in found["interval"])
-    return verdict, (
-        f"{' and '.join(parts)} of the test photos right, with {_setting(pairs)}; difference "
-        f"{100 * found['difference']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}), p = {found['p']:.2g}"
-    )
+    p = found["p"] if found["seeds_agree"] else 1.0
+    return Finding(f"{evidence}; difference", UNKNOWN, found["difference"], found["interval"], p)
 
 
 def _by_validation(
-    trials: Trials, more: str, less: str, measure: Callable[[trial_run.Run], float], what: str
-) -> tuple[str, str]:
-    """Judge whether a measure in units of accuracy is larger for one strategy than another, on all training photos."""
-    pairs, missing = _pairs(trials, more, less, "largest")
-    if missing:
-        return UNKNOWN, missing
-    found = np.array([[measure(run) for run in pair] for pair in pairs])
-    noise = _validation_noise(run for pair in pairs for run in pair)
-    parts = [f"{trials.said(name)} {_points(column)}" for name, column in zip((more, less), found.T, strict=True)]
-    return _verdict(found[:, 0] - found[:, 1], noise), (
-        f"{what}: {', '.join(parts)}; noise {_noise(noise)}, with {_setting(pairs)}"
-    )
+    trials: Trials, names: tuple[str, str], what: str, measured: dict[int, list[float]], pairs: list
+) -> Finding:
+    """Judge how much larger a measure on validation photos is for the first of two strategies; seed → both values."""
+    columns = zip(*measured.values(), strict=True)
+    parts = [f"{trials.said(name)} {_points(column)}" for name, column in zip(names, columns, strict=True)]
+    evidence = f"{what}: {', '.join(parts)}, with {_setting(pairs)}; difference"
+    excess = {seed: more - less for seed, (more, less) in measured.items()}
+    return _by_seeds(evidence, excess, [run for run, _ in pairs], "validation")
 
 
-def _verdict(values: Iterable[float], noise: float) -> str:
-    """Return the verdict on an effect's size under each seed: above 0 supports the claim; one seed is not enough."""
-    values = [float(value) for value in values]
-    if len(values) < 2 or not differences.seeds_agree(values) or abs(np.median(values)) <= noise:
-        return UNKNOWN
-    return HOLDS if np.median(values) > 0 else FAILS
+def _by_seeds(evidence: str, values: dict[int, float], runs: list[trial_run.Run], side: str) -> Finding:
+    """Judge a quantity measured on one side of the split under each seed; `runs` has a run of each seed."""
+    if len(values) < FEWEST_SEEDS:
+        return Finding(f"{evidence} {_points(values.values())}{_too_few(len(values))}")
+    if len({run.sides[side] for run in runs}) < len(runs):
+        return Finding(
+            f"{evidence} {_points(values.values())}; several seeds have the same {side} photos, so the luck of these "
+            "photos cannot be judged"
+        )
+    sizes = {"train": runs[0].results["data"]["train"]} | {
+        name: runs[0].results[name]["n"] for name in ("validation", "test")
+    }
+    judging = sizes.pop(side)
+    interval, p = over_seeds(list(values.values()), judging, sum(sizes.values()))
+    return Finding(evidence, UNKNOWN, float(np.mean(list(values.values()))), interval, p)
 
 
-def _pairs(trials: Trials, first: str, second: str, which: str) -> tuple[list, str | None]:
-    """Return the finished runs of two strategies under the same seeds, and the reason if there are none."""
+def _too_few(seeds: int) -> str:
+    return f"; a verdict needs {FEWEST_SEEDS} seeds, and there {'is' if seeds == 1 else 'are'} {seeds}"
+
+
+def _pairs(trials: Trials, first: str, second: str, which: str) -> tuple[list, str]:
+    """Return the finished runs of two strategies under the same seeds, and the reason if there are none, else ""."""
     found = {trials.said(name): trials.find(name, which) for name in (first, second)}
     pairs = trial_run.paired(*found.values())
     if pairs:
-        return pairs, None
+        return pairs, ""
     missing = [_not_run(name, runs) for name, runs in found.items() if not any(run.finished for run in runs)]
     return [], "; ".join(missing) or f"not run: {' and '.join(found)} under the same seed"
 
@@ -243,11 +346,18 @@ def _head_accuracy(run: trial_run.Run) -> float:
     return [stage for stage in run.results["stages"] if stage["stage"] == "head"][-1]["validation_accuracy"]
 
 
-def _fall(run: trial_run.Run) -> tuple[float, float, float] | None:
-    """Return validation accuracy of the head, after the last epoch of fine-tuning, and its noise; None without one."""
+def _has_trained(run: trial_run.Run) -> bool:
+    """Return whether a run gets more training photos right than the largest class has, by two standard errors."""
+    train = run.results["train"]
+    supports = [row["support"] for row in train["per_class"].values()]
+    largest = max(supports) / sum(supports)
+    return train["accuracy"] > largest + 2 * intervals.accuracy_noise(largest, sum(supports))
+
+
+def _ends(run: trial_run.Run) -> tuple[float, float] | None:
+    """Return the validation accuracy of the head and after the last epoch of fine-tuning; None without one."""
     last = [epoch["val_accuracy"] for epoch in run.history if epoch["stage"] == "fine_tuning"][-1:]
-    head = _head_accuracy(run)
-    return (head, last[0], intervals.accuracy_noise(head, run.results["validation"]["n"])) if last else None
+    return (_head_accuracy(run), last[0]) if last else None
 
 
 def _diverged(run: trial_run.Run) -> bool:
@@ -255,20 +365,23 @@ def _diverged(run: trial_run.Run) -> bool:
     return run.error is not None and DIVERGED in run.error and "stage head" not in run.error
 
 
-def _deepest_dip(run: trial_run.Run) -> float:
-    """Return how far validation accuracy fell below the head's while more than the head trained; 0 if it did not."""
+def _epochs_after_the_head(run: trial_run.Run) -> list[list[float]]:
+    """Return the validation accuracies of every epoch, for each stage after the head."""
+    stages: dict[str, list[float]] = {}
+    for epoch in run.history:
+        if epoch["stage"] != "head":
+            stages.setdefault(epoch["stage"], []).append(epoch["val_accuracy"])
+    return list(stages.values())
+
+
+def mean_dip(run: trial_run.Run, stages: list[list[float]], epochs: int) -> float:
+    """Return how far validation accuracy fell below the head's in the first epochs of a stage, as mean over stages."""
     head = _head_accuracy(run)
-    return max([head - epoch["val_accuracy"] for epoch in run.history if epoch["stage"] != "head"] + [0.0])
+    return float(np.mean([max(head - min(stage[:epochs]), 0.0) for stage in stages]))
 
 
 def _gap(run: trial_run.Run) -> float:
     return run.results["train"]["accuracy"] - run.results["validation"]["accuracy"]
-
-
-def _validation_noise(trials: Iterable[trial_run.Run]) -> float:
-    """Return how far a validation accuracy may be off by chance, as the median over runs."""
-    sides = [run.results["validation"] for run in trials]
-    return float(np.median([intervals.accuracy_noise(side["accuracy"], side["n"]) for side in sides]))
 
 
 # In words -----------------------------------------------------------------------------------------------------
@@ -279,7 +392,7 @@ def _setting(pairs: list) -> str:
     return f"{words.plural(pairs[0][0].results['data']['train'], 'training photo')}, {_seeds(pairs)}"
 
 
-def _seeds(each: list) -> str:
+def _seeds(each: Sequence) -> str:
     return words.plural(len(each), "seed")
 
 
@@ -287,11 +400,11 @@ def _accuracies(trials: list[trial_run.Run]) -> str:
     return words.estimate(trial_run.spread(run.accuracy for run in trials))
 
 
-def _fell(falls: list[tuple[float, float, float]]) -> str:
-    before, after, noise = zip(*falls, strict=True)
+def _fell(ends: Iterable[tuple[float, float]]) -> str:
+    before, after = zip(*ends, strict=True)
     return (
         f"validation accuracy goes from {words.estimate(trial_run.spread(before))} with the head to "
-        f"{words.estimate(trial_run.spread(after))} ({_seeds(falls)}, noise {_noise(max(noise))})"
+        f"{words.estimate(trial_run.spread(after))} ({_seeds(before)})"
     )
 
 
@@ -303,7 +416,3 @@ def _seconds(values: Iterable[float]) -> str:
 def _points(values: Iterable[float]) -> str:
     median, low, high = (100 * value for value in trial_run.spread(values))
     return f"{median:+.1f} points ({low:+.1f} to {high:+.1f})"
-
-
-def _noise(share: float) -> str:
-    return f"{100 * share:.1f} points"

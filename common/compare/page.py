@@ -22,7 +22,7 @@ TEMPLATES = pathlib.Path(__file__).parent / "templates"
 MOST_LINES = 12  # in a figure with a line or a panel for each strategy
 MOST_CLASSES = 20  # in the figure of recall per class
 TRIAL_COLUMNS = ("name", "strategy", "backbone", "seed", "fraction", "accuracy", "seconds", "report", "error")
-SYMBOLS = {"holds": "✓", "does not hold": "✗", "cannot tell": "?"}
+SYMBOLS = {"holds": "✓", "does not hold": "✗", "cannot tell": "?", "by definition": "="}
 SPELLINGS = {"l2_sp": "L2-SP"}
 NOT_WORSE = "≈"  # marks strategies that are not worse than the best by more than noise
 
@@ -248,7 +248,7 @@ def _fractions(view: Comparison) -> list[dict]:
 
 def _front_figure(view: Comparison) -> page.Figure | None:
     points = [
-        {"name": row["title"], "seconds": total_seconds(row), "accuracy": row["test"]["accuracy"],
+        {"name": row["title"], "seconds": trial_run.price(row), "accuracy": row["test"]["accuracy"],
          "is_choice": row["is_choice"]}
         for row in view.rows
         if row["test"] and row["cost"]
@@ -258,11 +258,6 @@ def _front_figure(view: Comparison) -> page.Figure | None:
     points = [point | {"on_front": is_on_front(point, points)} for point in points]
     alt = f"Test accuracy against seconds of {len(points)} strategies; the table below has the numbers"
     return page.figure(view, "accuracy_against_seconds", alt, figures.cost_front, points)
-
-
-def total_seconds(row: dict) -> float:
-    """Return the median seconds of a run plus those of the frozen network's features, if the strategy needs them."""
-    return row["cost"]["seconds"][0] + row["cost"]["feature_seconds"]
 
 
 def is_on_front(point: dict, points: list[dict]) -> bool:

@@ -12,6 +12,7 @@ import statistics
 
 from common import words
 from common.compare import advice, differences, trial_run
+from common.evaluation import intervals
 
 TABLE_WIDTH = 100
 NOTES = (
@@ -32,8 +33,9 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
         feature_seconds: backbone → seconds that the pass through its frozen network took.
 
     Returns:
-        A dict with `chance`, `rows`, `differences`, `choice` and `advice`. Three numbers in a list are the median,
-        lowest and highest over seeds. `chance` and `choice` are None if nothing finished.
+        A dict with `chance`, `rows`, `differences`, `choice` (a row's name), `validation` (why it was chosen), `model`
+        (the choice's run whose model to use) and `advice`. Three numbers in a list are the median, lowest and highest
+        over seeds. `chance`, `choice`, `validation` and `model` are None if nothing finished.
 
     Raises:
         UserError: under one seed two trials have different test photos.
@@ -46,22 +48,30 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
     rows = [_row(name, found, full, root, feature_seconds) for name, found in trials_of.items()]
     rows.sort(key=lambda row: (-row["test"]["accuracy"][0], row["cost"]["seconds"][0]) if row["test"] else (1, 0))
     for row in rows:
-        row["beats_scratch_from"] = _beats_scratch_from(row, rows)
-    full_size = {
-        row["name"]: [run for run in trials_of[row["name"]] if run.fraction == full] for row in rows if row["test"]
-    }
+        scratch = trial_run.scratch(rows, row["backbone"])
+        rivals = trials_of[scratch["name"]] if scratch and not trial_run.is_scratch(row) else []
+        row["beats_scratch_from"] = beats_scratch_from(trials_of[row["name"]], _of_size(rivals, full))
+    full_size = {row["name"]: _of_size(trials_of[row["name"]], full) for row in rows if row["test"]}
+    validation = choose(rows, full)
+    choice = validation["choice"] if validation else None
     comparison = {
         "chance": _chance(trials),
         "rows": rows,
         "differences": differences.differences(full_size),
-        "choice": _choice(rows),
+        "choice": choice,
+        "validation": validation,
+        "model": next((_median_run(row, full) for row in rows if row["name"] == choice), None),
     }
     return comparison | {"advice": advice.advice(comparison)}
 
 
+def _of_size(trials: list[trial_run.Run], fraction: float) -> list[trial_run.Run]:
+    return [run for run in trials if run.fraction == fraction]
+
+
 def _row(name: str, trials: list[trial_run.Run], full: float, root: pathlib.Path, feature_seconds: dict) -> dict:
     """Return the row of a strategy with a backbone, without `beats_scratch_from`, which needs the other rows."""
-    first, full_size = trials[0], list(trial_run.by_seed([run for run in trials if run.fraction == full]).values())
+    first, full_size = trials[0], list(trial_run.by_seed(_of_size(trials, full)).values())
     return {
         "name": name,
         "strategy": first.strategy,
@@ -70,10 +80,11 @@ def _row(name: str, trials: list[trial_run.Run], full: float, root: pathlib.Path
         "role": first.role,
         "failed": sum(not run.finished for run in trials),
         "test": _scores(full_size, "test", ("accuracy", "balanced_accuracy", "log_loss")),
-        "validation": _scores(full_size, "validation", ("accuracy",)),
+        "validation": _scores(full_size, "validation", ("accuracy", "n")),
         "cost": _cost(full_size, feature_seconds.get(first.backbone, 0.0) if first.needs_features else 0.0),
         "to_95": _to_95(full_size),
         "fractions": _fractions(trials),
+        "step": last_step(trials),
         "per_class": _per_class(full_size),
         "kept": dict(collections.Counter(
             run.results["kept_stage"] for run in full_size if "kept_stage" in run.results
@@ -134,6 +145,16 @@ def _fractions(trials: list[trial_run.Run]) -> list[dict]:
     ]
 
 
+def last_step(trials: list[trial_run.Run]) -> dict | None:
+    """Return the gain from the last step to more photos, with its interval; None without three seeds that have both."""
+    sizes = sorted({run.fraction for run in trials if run.finished})[-2:]
+    if len(sizes) < 2:
+        return None
+    few, many = (_of_size(trials, fraction) for fraction in sizes)
+    found = trial_run.enough(many, few) and differences.difference(many, few)
+    return {"difference": found["difference"], "interval": found["interval"]} if found else None
+
+
 def _per_class(full_size: list[trial_run.Run]) -> dict:
     """Return class → median recall on the test photos, over the seeds with test photos of the class."""
     recalls = {}
@@ -150,6 +171,7 @@ def _outcome(run: trial_run.Run, root: pathlib.Path) -> dict:
         "seed": run.seed,
         "fraction": run.fraction,
         "accuracy": run.accuracy if run.finished else None,
+        "validation": run.results["validation"]["accuracy"] if run.finished else None,
         "seconds": run.seconds if run.finished else None,
         "report": report.as_posix() if report else None,
         "command": run.command,
@@ -175,31 +197,67 @@ def _chance(trials: list[trial_run.Run]) -> float | None:
     return max(supports) / sum(supports)
 
 
-def _choice(rows: list[dict]) -> str | None:
-    """Return the name of the row with the best validation accuracy on all training photos; ties go to the fastest."""
-    finished = [row for row in rows if row["test"]]
-    return min(finished, key=trial_run.by_validation)["name"] if finished else None
+def choose(rows: list[dict], full: float) -> dict | None:
+    """Choose the cheapest row whose validation accuracy is within one standard error of the best row's.
 
+    This is the one-standard-error rule (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3). An
+    accuracy is the mean over the seeds, and a difference that over the seeds that both rows finished. The standard
+    error is that of the best accuracy on the validation photos of one seed. It does not shrink with more seeds: what a
+    strategy gains by trying several models on these photos and keeping the best stays the same with more seeds too.
+    A row that failed under more seeds than another is not chosen, since its seeds may be the easy ones.
 
-def model_of(comparison: dict) -> str | None:
-    """Return the run directory of the choice's first seed with all training photos, relative to the comparison's."""
-    runs = [
-        run for row in comparison["rows"] if row["name"] == comparison["choice"] for run in row["runs"] if run["report"]
-    ]
-    if not runs:
+    Returns:
+        None if nothing finished, else `choice` and `best` (rows' names), `lead` (the best's over the choice) and
+        `noise` (the standard error), as shares.
+    """
+    scores = {row["name"]: {run["seed"]: run["validation"] for run in _finished(row, full)} for row in rows}
+    most = max(map(len, scores.values()), default=0)
+    if not most:
         return None
-    largest = max(run["fraction"] for run in runs)
-    report = min((run for run in runs if run["fraction"] == largest), key=lambda run: run["seed"])["report"]
-    return str(pathlib.PurePosixPath(report).parent)
+    scores = {name: score for name, score in scores.items() if len(score) == most}
+    means = {name: statistics.fmean(score.values()) for name, score in scores.items()}
+    row_of = {row["name"]: row for row in rows}
+    cheapest_first = sorted(scores, key=lambda name: trial_run.price(row_of[name]))
+    best = max(cheapest_first, key=means.__getitem__)
+    noise = intervals.accuracy_noise(means[best], row_of[best]["validation"]["n"][0])
+    leads = {}
+    for name, score in scores.items():
+        both = [scores[best][seed] - value for seed, value in score.items() if seed in scores[best]]
+        leads[name] = statistics.fmean(both) if both else means[best] - means[name]
+    choice = next(name for name in cheapest_first if leads[name] <= noise)
+    return {"choice": choice, "best": best, "lead": leads[choice], "noise": noise}
 
 
-def _beats_scratch_from(row: dict, rows: list[dict]) -> float | None:
-    """Return the smallest fraction whose median test accuracy is above that of training from scratch on all photos."""
-    scratch = trial_run.scratch(rows, row["backbone"])
-    if trial_run.is_scratch(row) or scratch is None:
-        return None
-    mark = scratch["test"]["accuracy"][0]
-    return next((each["fraction"] for each in row["fractions"] if each["accuracy"][0] > mark), None)
+def _median_run(row: dict, full: float) -> dict:
+    """Return the run on all training photos whose validation accuracy is the median over the seeds, the lower of two.
+
+    The first seed's model may be lucky or unlucky; the best would be chosen for its luck.
+    """
+    runs = _finished(row, full)
+    return sorted(runs, key=lambda run: (run["validation"], run["seed"]))[(len(runs) - 1) // 2]
+
+
+def _finished(row: dict, fraction: float) -> list[dict]:
+    return [run for run in row["runs"] if run["report"] and run["fraction"] == fraction]
+
+
+def beats_scratch_from(trials: list[trial_run.Run], scratch: list[trial_run.Run]) -> float | None:
+    """Return the smallest fraction with which a strategy beats training from scratch on all photos.
+
+    Each fraction is compared as in the table of differences. Their p are adjusted after Holm (1979), so the chance that
+    any fraction is named by luck is about 5 %.
+    """
+    found = {}
+    for fraction in sorted({run.fraction for run in trials}):
+        some = _of_size(trials, fraction)
+        pair = trial_run.enough(some, scratch) and differences.difference(some, scratch)
+        if pair:
+            found[fraction] = pair
+    adjusted = trial_run.holm([pair["p"] for pair in found.values()])
+    for (fraction, pair), p in zip(found.items(), adjusted, strict=True):
+        if p <= trial_run.SIGNIFICANCE and pair["seeds_agree"] and pair["difference"] > 0:
+            return fraction
+    return None
 
 
 # The table ----------------------------------------------------------------------------------------------------

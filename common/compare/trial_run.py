@@ -5,7 +5,7 @@ import functools
 import json
 import pathlib
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ SCRATCH = "scratch"  # the role of the strategy that uses no pretrained weights
 SIGNIFICANCE = 0.05
 RESAMPLES = 9_999
 SEEDS_FOR_T_TEST = 5
+SEEDS_TO_JUDGE = 3  # fewer say nothing about the luck of training
 TO_95 = 0.95  # convergence is measured at this share of the best validation accuracy
 ROUNDING = 1e-6  # Keras's accuracies are float32: 0.95 is 0.94999999
 
@@ -95,6 +96,15 @@ class Run:
         right = [int(row["label"] == row["predicted"]) for row in rows]
         return Answers(paths, np.array(units, dtype=str), np.array(right, dtype=int))
 
+    @functools.cached_property
+    def sides(self) -> dict[str, frozenset[str]]:
+        """The photos on each side of the run's split."""
+        rows = finished_run.read_rows(self._folder / "split.csv")
+        return {
+            side: frozenset(row["path"] for row in rows if row["split"] == side)
+            for side in {row["split"] for row in rows}
+        }
+
     @property
     def accuracy(self) -> float:
         """The accuracy on the test photos."""
@@ -127,6 +137,24 @@ def paired(first: list[Run], second: list[Run]) -> list[tuple[Run, Run]]:
     return [(run, others[seed]) for seed, run in by_seed(first).items() if seed in others]
 
 
+def enough(first: list[Run], second: list[Run]) -> bool:
+    """Return whether two strategies have at least three seeds in common, without which nothing is said about them."""
+    return len(paired(first, second)) >= SEEDS_TO_JUDGE
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Return p-values adjusted for the number of tests after Holm (1979), in their order.
+
+    With those up to 0.05, the chance that any of them is luck is about 5 %. It is `multipletests(method="holm")` of
+    statsmodels, which scipy lacks.
+    """
+    values = np.asarray(p_values, float)
+    order = np.argsort(values)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)).clip(max=1.0)
+    return adjusted
+
+
 def spread(values: Iterable[float]) -> list[float]:
     """Return [median, lowest, highest]."""
     values = [float(value) for value in values]
@@ -136,6 +164,11 @@ def spread(values: Iterable[float]) -> list[float]:
 def by_validation(row: dict) -> tuple[float, float]:
     """Return a key that sorts rows by validation accuracy, the best first; ties are sorted by cost."""
     return -row["validation"]["accuracy"][0], row["cost"]["seconds"][0]
+
+
+def price(row: dict) -> float:
+    """Return the seconds of a run alone: the median, and the features that the row's trials share."""
+    return row["cost"]["seconds"][0] + row["cost"]["feature_seconds"]
 
 
 def is_scratch(row: dict) -> bool:

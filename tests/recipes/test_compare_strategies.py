@@ -11,7 +11,7 @@ import pytest
 from common import errors
 from common import flags as common_flags
 from common.commands import report
-from common.compare import plan, table, trials
+from common.compare import plan, time_estimate, trials
 from common.data import sample_list, sources
 from common.media import photos
 from recipes import compare_strategies, from_scratch, partial_unfreezing
@@ -82,9 +82,9 @@ def test_the_page_and_the_files_for_machines_are_there(compared):
 
 
 def test_the_model_of_what_to_use_is_named(compared):
-    place = table.model_of(compared.results)
-    assert place.startswith(f"trials/{compared.results['choice']}/")
-    assert (compared.directory / place / "model.keras").is_file()
+    model = compared.results["model"]
+    assert model["report"].startswith(f"trials/{compared.results['choice']}/")
+    assert (compared.directory / model["report"]).with_name("model.keras").is_file()
 
 
 def test_the_page_can_be_drawn_again(compared, tmp_path, capsys):
@@ -135,7 +135,7 @@ def test_the_plan_has_every_combination_once(stripes, tmp_path):
     for seed in (0, 1):
         small, whole = (sample_list.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
         assert set(small) < set(whole)
-        assert all(each.split == "train" for each in set(whole) - set(small))
+        assert {each.split for each in set(whole) - set(small)} == {"train", "validation"}
     assert len({each.trial.name for each in planned}) == len(planned) == 2 * 2 * 2 * 2
     hot = next(each for each in planned if each.name == "hot").trial
     assert hot.recipe == partial_unfreezing.__name__ and hot.config.unfreeze_from == "1"
@@ -150,18 +150,47 @@ def test_the_plan_has_every_combination_once(stripes, tmp_path):
 
 def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_every_layer(stripes, tmp_path):
     config = settings(stripes, tmp_path, strategies=("from_scratch", "full_fine_tuning"), seeds=1)
-    planned = compare_strategies.plan(
-        config,
-        ("demo",),
-        plan.splits_of_seeds(config, photos.PHOTOS, config.seeds, config.fractions, tmp_path / "splits"),
-    )
+    found = plan.splits_of_seeds(config, photos.PHOTOS, 1, config.fractions, tmp_path / "splits")
+    planned = compare_strategies.plan(config, ("demo",), found)
     scratch, full = (each.trial.config for each in planned)
     assert scratch.weights == "none" and full.weights == "demo"
     assert isinstance(scratch, from_scratch.Config) and isinstance(full, partial_unfreezing.Config)
-    speed = trials.call(compare_strategies.measure, config, planned)
+    sides = {key: plan.count_sides(sample_list.read_csv(path)) for key, path in found.items()}
+    speed = trials.call(compare_strategies.measure, config, planned, sides)
     assert speed.stages["from_scratch"] == [(1, 5)] * 3 + [(1, 20)]  # three rates are tried first
     assert speed.stages["full_fine_tuning"] == [(19, 20), (1, 2)]
-    assert 0 < speed.step[19] < speed.step[1]
+    assert 0 < speed.step[19, False] < speed.step[1, False]
+
+
+@pytest.mark.quick
+def test_claims_have_five_seeds_where_none_are_given():
+    counts = {
+        (seeds, wanted): len(compare_strategies.seeds_of(compare_strategies.Config(seeds=seeds, claims=wanted)))
+        for seeds in (None, 4) for wanted in (False, True)
+    }  # fmt: skip
+    assert counts == {(None, False): 3, (None, True): 5, (4, False): 4, (4, True): 4}
+
+
+def test_the_plan_counts_views_and_what_no_cache_reads_again(stripes, tmp_path):
+    def estimated(**changes):
+        config = settings(stripes, tmp_path, strategies=("feature_extraction",), **changes)
+        found = plan.splits_of_seeds(config, photos.PHOTOS, 2, config.fractions, tmp_path / "splits")
+        sides = {key: plan.count_sides(sample_list.read_csv(path)) for key, path in found.items()}
+        planned = compare_strategies.plan(config, ("demo",), found)
+        works = [compare_strategies.work_of(each, sides) for each in planned]
+        known = {(19, live): 1.0 for live in (False, True)}
+        speed = time_estimate.Speed(0.0, 1.0, 2.0, 0.0, known, known, {"feature_extraction": [(19, 1)]})
+        counts = sides[0, 1.0]
+        return works, counts, compare_strategies.estimated_features(speed, planned, sides)
+
+    works, counts, features = estimated()
+    assert [work.live for work in works] == [False, False] and features == sum(counts.values())
+    works, counts, features = estimated(flip=True, views=3)
+    others = counts["validation"] + counts["test"]
+    assert features == others + 2 * 3 * counts["train"] * 2.0  # the two seeds have different views
+    for changes in ({"flip": True, "views": 0}, {"no_cache": True}):
+        works, _, features = estimated(**changes)
+        assert all(work.live for work in works) and features == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from made_up_runs import SCRIPT, Page
 from made_up_trials import ROLES
 from PIL import Image
 
-from common.compare import page
+from common.compare import page, trial_run
 
 # name: what it is, accuracy with all photos, seconds, whether it needs features, whether it has epochs
 STRATEGIES = {
@@ -320,7 +320,7 @@ def test_the_front_is_what_nothing_cheaper_beats():
 
 
 def test_features_count_among_the_seconds():
-    assert page.total_seconds({"cost": {"seconds": [2.0, 1.0, 3.0], "feature_seconds": 12.5}}) == 14.5
+    assert trial_run.price({"cost": {"seconds": [2.0, 1.0, 3.0], "feature_seconds": 12.5}}) == 14.5
 
 
 @pytest.mark.parametrize(("difference", "words"), [(0.0123, "+1.2"), (-0.0123, "−1.2"), (0.0, "0.0"), (-1e-5, "0.0")])
