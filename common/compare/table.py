@@ -12,10 +12,12 @@ import statistics
 
 from common import words
 from common.compare import advice, differences, trial_run
+from common.evaluation import classification
 
 TABLE_WIDTH = 100
 NOTES = (
-    "> the choice, made on the validation photos; ≈ best: not worse than the best by more than noise.",
+    "> the choice, made on the validation photos. Worse: than the best or the choice, by more than noise.",
+    "Not told apart: from the best; which of the two is better is open. Order: mean test accuracy.",
     "Median and range over seeds. Seconds: one run + the features (computed once); trained: parameters.",
 )
 
@@ -32,8 +34,10 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
         feature_seconds: backbone → seconds that the pass through its frozen network took.
 
     Returns:
-        A dict with `chance`, `rows`, `differences`, `choice` and `advice`. Three numbers in a list are the median,
-        lowest and highest over seeds. `chance` and `choice` are None if nothing finished.
+        A dict with `chance`, `rows`, `differences`, `power`, `choice` and `advice`. Three numbers in a list are the
+        median, lowest and highest over seeds. `power` is a sentence on what the comparison can tell. `chance` and
+        `choice` are None if nothing finished. The rows are in the order of their mean test accuracy, the best first;
+        rows without enough seeds to be compared come after the others, and then those that failed.
 
     Raises:
         UserError: under one seed two trials have different test photos.
@@ -44,19 +48,30 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
     for run in trials:
         trials_of[f"{run.strategy}, {run.backbone}" if several else run.strategy].append(run)
     rows = [_row(name, found, full, root, feature_seconds) for name, found in trials_of.items()]
-    rows.sort(key=lambda row: (-row["test"]["accuracy"][0], row["cost"]["seconds"][0]) if row["test"] else (1, 0))
-    for row in rows:
-        row["beats_scratch_from"] = _beats_scratch_from(row, rows)
     full_size = {
         row["name"]: [run for run in trials_of[row["name"]] if run.fraction == full] for row in rows if row["test"]
     }
+    shares = differences.shares_right(full_size)
+    rows.sort(key=lambda row: _rank(row, shares))
+    for row in rows:
+        row["beats_scratch_from"] = _beats_scratch_from(row, rows)
+    pairs = differences.differences(full_size)
     comparison = {
         "chance": _chance(trials),
         "rows": rows,
-        "differences": differences.differences(full_size),
+        "differences": pairs,
+        "power": differences.said_power(full_size, pairs),
         "choice": _choice(rows),
     }
     return comparison | {"advice": advice.advice(comparison)}
+
+
+def _rank(row: dict, shares: dict[str, float]) -> tuple[int, float, float]:
+    """Return a key that sorts rows by the mean test accuracy, which the verdicts are about; ties go to the fastest."""
+    if not row["test"]:
+        return 2, 0.0, 0.0
+    share = shares.get(row["name"], row["test"]["accuracy"][0])
+    return int(row["name"] not in shares), -share, row["cost"]["seconds"][0]
 
 
 def _row(name: str, trials: list[trial_run.Run], full: float, root: pathlib.Path, feature_seconds: dict) -> dict:
@@ -167,12 +182,9 @@ def _convergence(run: trial_run.Run) -> dict:
 
 
 def _chance(trials: list[trial_run.Run]) -> float | None:
-    """Return the share of the largest class among the test photos of the first seed that finished."""
+    """Return the test accuracy of always answering the largest training class, for the first seed that finished."""
     first = min((run for run in trials if run.finished), key=lambda run: run.seed, default=None)
-    if first is None:
-        return None
-    supports = [row["support"] for row in first.results["test"]["per_class"].values()]
-    return max(supports) / sum(supports)
+    return classification.guessing(first.results)["accuracy"] if first else None
 
 
 def _choice(rows: list[dict]) -> str | None:
@@ -237,15 +249,12 @@ def _digits(seconds: float) -> str:
 
 
 def _mark(row: dict, comparison: dict) -> str:
-    """Return how a row compares with the first one."""
-    best = comparison["rows"][0]["name"]
-    if row["name"] == best:
+    """Return how a row compares with the best one, which is the first."""
+    if row["name"] == comparison["rows"][0]["name"]:
         return "best"
-    found = differences.between(comparison, row["name"], best)
-    if found is None:
-        return "no common seed"
-    gain, larger = found
-    return ("better" if gain > 0 else "worse") if larger else "≈ best"
+    if row["name"] in differences.not_told_apart(comparison):
+        return "not told apart"
+    return "worse" if differences.worse(comparison, row["name"]) else "too few seeds"
 
 
 def _shortened(name: str, width: int) -> str:
