@@ -42,7 +42,7 @@ import tyro
 from annotated_types import Gt
 
 from common import devices, errors, flags, words
-from common.compare import claims, page, table, time_estimate, trial_run, trials
+from common.compare import claims, differences, page, table, time_estimate, trial_run, trials
 from common.compare import plan as plans
 from common.data import dataset, sample_list
 from common.features import frozen_prefix
@@ -322,6 +322,8 @@ def run(config: Config) -> finished_run.Result:
         seconds[label].append(speeds[each.backbone].of_trial(each.name, work_of(each, sides)))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
     print(time_estimate.table(seconds, sum(feature_seconds.values()), expected))
+    if (count := len({(each.name, each.backbone) for each in planned if each.is_row})) > 1:
+        print(differences.can_tell(len(seeds_of(config)), sides[config.seed, max(config.fractions)]["test"], count))
     if missing := [name for name in SLOW if name not in compared(config)]:
         print(
             f"not planned, since they train all layers: {', '.join(missing)}; add them by --strategies", file=sys.stderr

@@ -27,7 +27,7 @@ def advice(comparison: dict) -> list[str]:
             *_cheaper(comparison, choice, others),
             *_against_scratch(comparison, choice, others),
             more_photos(choice),
-            *_few_seeds(choice),
+            *_few_seeds(comparison, choice),
         ]
     return sentences + _failures(comparison["rows"])
 
@@ -77,7 +77,7 @@ def _rivals(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
         for row in better
     ]
     if close:
-        sentences.append(_not_told_apart(comparison, choice, close))
+        sentences += [_not_told_apart(comparison, choice, close), *filter(None, [comparison.get("power")])]
     elif not better:
         following = said(others[0])
         gain = f"by {words.points(gains[others[0]['name']])}, the mean over the seeds."
@@ -90,7 +90,7 @@ def _rivals(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
 
 
 def _not_told_apart(comparison: dict, choice: dict, close: list[dict]) -> str:
-    """Return the sentence about rows whose difference to the choice is within noise."""
+    """Return the sentence about rows whose difference to the choice may be noise."""
     tied = [row for row in comparison["rows"] if row is choice or row in close]
     pairs = itertools.combinations([row["name"] for row in tied], 2)
     if tied == comparison["rows"][: len(tied)] and not any(
@@ -98,11 +98,8 @@ def _not_told_apart(comparison: dict, choice: dict, close: list[dict]) -> str:
     ):
         names = words.listed([said(row) for row in tied])
         which = "these" if len(tied) == len(comparison["rows"]) else "the first"
-        return f"The results do not separate {which} {len(tied)}: {names} differ by no more than noise."
-    return (
-        f"The results do not separate {said(choice)} from {words.listed([said(row) for row in close])}: "
-        "they differ by no more than noise."
-    )
+        return f"The results do not tell {which} {len(tied)} apart: {names}."
+    return f"The results do not tell {said(choice)} apart from {words.listed([said(row) for row in close])}."
 
 
 def _cheaper(comparison: dict, choice: dict, others: list[dict]) -> list[str]:
@@ -192,11 +189,12 @@ def more_photos(choice: dict) -> str:
     return f"It is unclear whether more photos would help: {told}."
 
 
-def _few_seeds(choice: dict) -> list[str]:
-    """Warn if there is only one seed, so that luck cannot be told from skill."""
-    if _full_size_seeds(choice) > 1:
+def _few_seeds(comparison: dict, choice: dict) -> list[str]:
+    """Warn if there are too few seeds to tell luck from skill, unless the sentence on the power says so."""
+    count = _full_size_seeds(choice)
+    if count >= differences.VERDICT_SEEDS or comparison.get("power"):
         return []
-    return ["All this rests on one seed, and one seed says little; --seeds 3 shows how much of it is luck."]
+    return [f"All this rests on {words.plural(count, 'seed')}; --seeds 5 shows how much of it is luck."]
 
 
 def _failures(rows: list[dict]) -> list[str]:
@@ -217,12 +215,12 @@ def _compared(comparison: dict, name: str, choice: str) -> str:
     """Return a sentence on a row's mean difference to the choice, without its full stop: other numbers are medians."""
     found = differences.between(comparison, name, choice)
     if found is None:
-        return f"It shares no seed with {words.words(choice)}"
+        return f"It shares too few seeds with {words.words(choice)} to be compared"
     gain, larger = found
     if not round(gain, 4):
         return "Seed by seed, the mean difference is 0"
     size = f"Seed by seed, it gets {words.points(gain)} {'more' if gain > 0 else 'less'} (mean)"
-    return f"{size}, which is larger than noise" if larger else f"{size}, which is within noise"
+    return f"{size}, which is larger than noise" if larger else f"{size}, which may be noise"
 
 
 def _full_size_seeds(row: dict) -> int:

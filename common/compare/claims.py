@@ -283,7 +283,7 @@ def _by_test_photos(trials: Trials, better: str, worse: str, which: str) -> Find
     found = differences.difference(*sides)
     if found is None:
         raise ValueError(f"{better} and {worse} were paired without a common seed")
-    p = found["p"] if found["seeds_agree"] else 1.0
+    p = found["p"]
     return Finding(f"{evidence}; difference", UNKNOWN, found["difference"], found["interval"], p)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from common import files, words
-from common.compare import figures, trial_run
+from common.compare import differences, figures, trial_run
 from common.report import page
 
 FILES = ("templates/compare.html", "templates/sort.js")
@@ -24,7 +24,6 @@ MOST_CLASSES = 20  # in the figure of recall per class
 TRIAL_COLUMNS = ("name", "strategy", "backbone", "seed", "fraction", "accuracy", "seconds", "report", "error")
 SYMBOLS = {"holds": "✓", "does not hold": "✗", "cannot tell": "?", "by definition": "="}
 SPELLINGS = {"l2_sp": "L2-SP"}
-NOT_WORSE = "≈"  # marks strategies that are not worse than the best by more than noise
 
 
 def write(directory: pathlib.Path | str, comparison: dict[str, Any]) -> pathlib.Path:
@@ -67,7 +66,6 @@ def write(directory: pathlib.Path | str, comparison: dict[str, Any]) -> pathlib.
         points=points,
         seconds=seconds,
         title=title,
-        not_worse=NOT_WORSE,
         script=script,
         script_hash=script_hash(script),
     )
@@ -99,7 +97,7 @@ class Comparison:
     """A comparison as the page shows it.
 
     `rows` are those of the comparison, without the ranges that rest on a single run. Each also has `title`, `errors`,
-    `finished` (the finished runs on all training photos), `is_choice` and `not_worse`.
+    `finished` (the finished runs on all training photos), `is_choice` and `not_told_apart` (from the best).
     """
 
     directory: pathlib.Path
@@ -110,7 +108,7 @@ class Comparison:
     def of(cls, directory: pathlib.Path, comparison: dict[str, Any]) -> Comparison:
         """Return the view of a comparison's results."""
         full = max(comparison["plan"]["fractions"])
-        not_worse = _not_worse(comparison)
+        not_told_apart = differences.not_told_apart(comparison)
         rows = [
             _without_false_ranges(row, full)
             | {
@@ -119,7 +117,7 @@ class Comparison:
                 "runs": [_linked(run) for run in row["runs"]],
                 "finished": [_linked(run) for run in row["runs"] if run["fraction"] == full and not run["error"]],
                 "is_choice": row["name"] == comparison["choice"],
-                "not_worse": row["name"] in not_worse,
+                "not_told_apart": row["name"] in not_told_apart,
             }
             for row in comparison["rows"]
         ]
@@ -132,7 +130,7 @@ class Comparison:
 
     @property
     def best(self) -> dict | None:
-        """The row with the best median test accuracy, or None if no trial with all training photos finished."""
+        """The row with the best mean test accuracy, or None if no trial with all training photos finished."""
         return next((row for row in self.rows if row["test"]), None)
 
     def titled(self, name: str) -> str:
@@ -155,17 +153,6 @@ def points(difference: float) -> str:
 def seconds(value: float) -> str:
     """Return seconds without a unit, for a column: three significant digits, from 100 on no decimals."""
     return f"{value:#.3g}" if value < 99.5 else f"{value:,.0f}"
-
-
-def _not_worse(comparison: dict[str, Any]) -> set[str]:
-    """Return the names of the rows whose difference to the first row may be noise."""
-    if not comparison["rows"]:
-        return set()
-    best = comparison["rows"][0]["name"]
-    pairs = [pair for pair in comparison["differences"] if best in (pair["first"], pair["second"])]
-    return {name for pair in pairs if not pair["larger_than_noise"] for name in (pair["first"], pair["second"])} - {
-        best
-    }
 
 
 def _without_false_ranges(row: dict, full: float) -> dict:
@@ -217,9 +204,9 @@ def _ladder(view: Comparison) -> list[tuple[str, list, bool]]:
 
 def _pair(view: Comparison, difference: dict) -> dict:
     """Return a difference with the rows' titles and a verdict in words."""
-    verdict = "larger than noise"
-    if not difference["larger_than_noise"]:
-        verdict = "may be noise" if difference["seeds_agree"] else "may be noise: the seeds disagree"
+    verdict = "larger than noise" if difference["larger_than_noise"] else "may be noise"
+    if difference["p"] is None:
+        verdict = "too few seeds"
     titles = {name: view.titled(difference[name]) for name in ("first", "second")}
     return difference | titles | {"verdict": verdict}
 
@@ -233,9 +220,9 @@ def _against_best(view: Comparison) -> list[dict]:
         if difference["first"] == best:
             found[difference["second"]] = _pair(view, difference)
         elif difference["second"] == best:
-            low, high = difference["interval"]
+            interval = difference["interval"] and [-limit for limit in reversed(difference["interval"])]
             turned = {"first": best, "second": difference["first"], "difference": -difference["difference"],
-                      "interval": [-high, -low]}  # fmt: skip
+                      "interval": interval}  # fmt: skip
             found[difference["first"]] = _pair(view, difference | turned)
     return [found[row["name"]] for row in view.rows if row["name"] in found]
 

@@ -12,11 +12,12 @@ import statistics
 
 from common import words
 from common.compare import advice, differences, trial_run
-from common.evaluation import intervals
+from common.evaluation import classification, intervals
 
 TABLE_WIDTH = 100
 NOTES = (
-    "> the choice, made on the validation photos; ≈ best: not worse than the best by more than noise.",
+    "> the choice, made on the validation photos. Worse: than the best or the choice, by more than noise.",
+    "Not told apart: from the best; which of the two is better is open. Order: mean test accuracy.",
     "Median and range over seeds. Seconds: one run + the features (computed once); trained: parameters.",
 )
 
@@ -33,9 +34,11 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
         feature_seconds: backbone → seconds that the pass through its frozen network took.
 
     Returns:
-        A dict with `chance`, `rows`, `differences`, `choice` (a row's name), `validation` (why it was chosen), `model`
-        (the choice's run whose model to use) and `advice`. Three numbers in a list are the median, lowest and highest
-        over seeds. `chance`, `choice`, `validation` and `model` are None if nothing finished.
+        A dict with `chance`, `rows`, `differences`, `power`, `choice` (a row's name), `validation` (why it was chosen),
+        `model` (the choice's run whose model to use) and `advice`. Three numbers in a list are the median, lowest and
+        highest over seeds. `power` is a sentence on what the comparison can tell. `chance`, `choice`, `validation` and
+        `model` are None if nothing finished. The rows are in the order of their mean test accuracy, the best first;
+        rows without enough seeds to be compared come after the others, and then those that failed.
 
     Raises:
         UserError: under one seed two trials have different test photos.
@@ -46,18 +49,21 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
     for run in trials:
         trials_of[f"{run.strategy}, {run.backbone}" if several else run.strategy].append(run)
     rows = [_row(name, found, full, root, feature_seconds) for name, found in trials_of.items()]
-    rows.sort(key=lambda row: (-row["test"]["accuracy"][0], row["cost"]["seconds"][0]) if row["test"] else (1, 0))
+    full_size = {row["name"]: _of_size(trials_of[row["name"]], full) for row in rows if row["test"]}
+    shares = differences.shares_right(full_size)
+    rows.sort(key=lambda row: _rank(row, shares))
     for row in rows:
         scratch = trial_run.scratch(rows, row["backbone"])
         rivals = trials_of[scratch["name"]] if scratch and not trial_run.is_scratch(row) else []
         row["beats_scratch_from"] = beats_scratch_from(trials_of[row["name"]], _of_size(rivals, full))
-    full_size = {row["name"]: _of_size(trials_of[row["name"]], full) for row in rows if row["test"]}
+    pairs = differences.differences(full_size)
     validation = choose(rows, full)
     choice = validation["choice"] if validation else None
     comparison = {
         "chance": _chance(trials),
         "rows": rows,
-        "differences": differences.differences(full_size),
+        "differences": pairs,
+        "power": differences.said_power(full_size, pairs),
         "choice": choice,
         "validation": validation,
         "model": next((_median_run(row, full) for row in rows if row["name"] == choice), None),
@@ -67,6 +73,14 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
 
 def _of_size(trials: list[trial_run.Run], fraction: float) -> list[trial_run.Run]:
     return [run for run in trials if run.fraction == fraction]
+
+
+def _rank(row: dict, shares: dict[str, float]) -> tuple[int, float, float]:
+    """Return a key that sorts rows by the mean test accuracy, which the verdicts are about; ties go to the fastest."""
+    if not row["test"]:
+        return 2, 0.0, 0.0
+    share = shares.get(row["name"], row["test"]["accuracy"][0])
+    return int(row["name"] not in shares), -share, row["cost"]["seconds"][0]
 
 
 def _row(name: str, trials: list[trial_run.Run], full: float, root: pathlib.Path, feature_seconds: dict) -> dict:
@@ -189,12 +203,9 @@ def _convergence(run: trial_run.Run) -> dict:
 
 
 def _chance(trials: list[trial_run.Run]) -> float | None:
-    """Return the share of the largest class among the test photos of the first seed that finished."""
+    """Return the test accuracy of always answering the largest training class, for the first seed that finished."""
     first = min((run for run in trials if run.finished), key=lambda run: run.seed, default=None)
-    if first is None:
-        return None
-    supports = [row["support"] for row in first.results["test"]["per_class"].values()]
-    return max(supports) / sum(supports)
+    return classification.guessing(first.results)["accuracy"] if first else None
 
 
 def choose(rows: list[dict], full: float) -> dict | None:
@@ -255,7 +266,7 @@ def beats_scratch_from(trials: list[trial_run.Run], scratch: list[trial_run.Run]
             found[fraction] = pair
     adjusted = trial_run.holm([pair["p"] for pair in found.values()])
     for (fraction, pair), p in zip(found.items(), adjusted, strict=True):
-        if p <= trial_run.SIGNIFICANCE and pair["seeds_agree"] and pair["difference"] > 0:
+        if p <= trial_run.SIGNIFICANCE and pair["difference"] > 0:
             return fraction
     return None
 
@@ -295,15 +306,12 @@ def _digits(seconds: float) -> str:
 
 
 def _mark(row: dict, comparison: dict) -> str:
-    """Return how a row compares with the first one."""
-    best = comparison["rows"][0]["name"]
-    if row["name"] == best:
+    """Return how a row compares with the best one, which is the first."""
+    if row["name"] == comparison["rows"][0]["name"]:
         return "best"
-    found = differences.between(comparison, row["name"], best)
-    if found is None:
-        return "no common seed"
-    gain, larger = found
-    return ("better" if gain > 0 else "worse") if larger else "≈ best"
+    if row["name"] in differences.not_told_apart(comparison):
+        return "not told apart"
+    return "worse" if differences.worse(comparison, row["name"]) else "too few seeds"
 
 
 def _shortened(name: str, width: int) -> str:

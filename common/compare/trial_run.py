@@ -13,8 +13,6 @@ from common.runs import finished_run
 
 SCRATCH = "scratch"  # the role of the strategy that uses no pretrained weights
 SIGNIFICANCE = 0.05
-RESAMPLES = 9_999
-SEEDS_FOR_T_TEST = 5
 SEEDS_TO_JUDGE = 3  # fewer say nothing about the luck of training
 TO_95 = 0.95  # convergence is measured at this share of the best validation accuracy
 ROUNDING = 1e-6  # Keras's accuracies are float32: 0.95 is 0.94999999

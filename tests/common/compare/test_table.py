@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from made_up_trials import compared, failed, right, trial
 from simulations import choices
@@ -122,6 +123,25 @@ def test_the_model_is_the_median_on_validation_with_its_own_test_number(tmp_path
     assert model(0.9)[0] == 0
 
 
+def test_rows_are_in_the_order_of_the_means_which_the_verdicts_are_about(tmp_path):
+    counts = {"high_median": (50, 90, 91), "high_mean": (88, 89, 90)}
+    trials = [
+        trial(tmp_path, name, seed, right(count, 100)) for name, of in counts.items() for seed, count in enumerate(of)
+    ]
+    found = compared(trials, tmp_path)
+    first, second = found["rows"]
+    assert (first["name"], second["name"]) == ("high_mean", "high_median")
+    assert first["test"]["accuracy"][0] < second["test"]["accuracy"][0]
+    assert found["differences"][0]["first"] == "high_mean"
+    assert "not told apart" in compare_table.table(found).splitlines()[2]
+
+
+def test_chance_is_what_the_largest_training_class_gets(tmp_path):
+    data = {"class_names": ["daisy", "rose"], "train": 100, "per_split": {"train": {"daisy": 40, "rose": 60}}}
+    found = compared([trial(tmp_path, "one", 0, right(5, 9), results={"data": data})], tmp_path)
+    assert found["chance"] == pytest.approx(4 / 9)  # daisies are the larger class of the test photos, with 5 of 9
+
+
 def test_when_nothing_finished_it_says_so(tmp_path):
     found = compared([failed("one", 0), failed("one", 1), failed("two", 0)], tmp_path)
     assert (
@@ -142,21 +162,55 @@ def test_when_nothing_finished_it_says_so(tmp_path):
 
 def test_the_table_fits_and_says_who_is_as_good(tmp_path):
     long = "layerwise_rates_with_a_name_that_never_ends"
+    rows = ((long, 90, 12345.0), ("head", 89, 2.0), ("from_scratch", 30, 99.0))
+    lucky = np.array([[0, 0, 0], [1, -3, 2], [-1, 3, -1]])
     trials = [
-        trial(tmp_path, name, seed, right(hits, 100), seconds=seconds, needs_features=name == "head", backbone=backbone)
-        for name, hits, seconds in ((long, 90, 12345.0), ("head", 89, 2.0), ("from_scratch", 30, 99.0))
+        trial(
+            tmp_path,
+            name,
+            seed,
+            right(hits + lucky[seed, row], 100),
+            seconds=seconds,
+            needs_features=name == "head",
+            backbone=backbone,
+        )
+        for row, (name, hits, seconds) in enumerate(rows)
         for seed in range(3)
         for backbone in ("EfficientNetV2B0", "MobileNetV2:0.35")
     ]
     trials.append(failed("head", 3, backbone="MobileNetV2:0.35"))
     found = compared(trials, tmp_path, **{"EfficientNetV2B0": 23.4})
     lines = compare_table.table(found).replace("\N{NARROW NO-BREAK SPACE}", " ").splitlines()
-    assert max(map(len, lines)) <= 100 and len(lines) == 1 + 6 + 2
+    assert max(map(len, lines)) <= 100 and len(lines) == 1 + 6 + 3
     assert [line.split()[0] == ">" for line in lines[1:7]] == [row["name"] == found["choice"] for row in found["rows"]]
     table = dict(zip((row["name"] for row in found["rows"]), lines[1:7], strict=True))
-    assert table[f"{long}, EfficientNetV2B0"].endswith("90.0 %      12,345       10  best            –")
-    assert "89.0 %  2.0 + 23.4       10  ≈ best" in table["head, EfficientNetV2B0"]
+    assert table[f"{long}, EfficientNetV2B0"].endswith(
+        "90.0 % (89.0–91.0)      12,345       10  best                 –"
+    )
+    assert "89.0 % (86.0–92.0)  2.0 + 23.4       10  not told apart" in table["head, EfficientNetV2B0"]
     assert table["head, MobileNetV2:0.35"].endswith("1 of 4")
-    assert "30.0 %        99.0       10  worse" in table["from_scratch, MobileNetV2:0.35"]
+    assert "30.0 % (29.0–32.0)        99.0       10  worse" in table["from_scratch, MobileNetV2:0.35"]
     assert all(line.count("…") == 1 for name, line in table.items() if name.startswith(long))
     assert len(set(lines)) == len(lines)
+
+
+def marks(differences, choice="best"):
+    """The column that compares with the best, for rows whose pairs have these p."""
+    row = {"test": {"accuracy": [0.8, 0.8, 0.8]}, "failed": 0, "runs": []}
+    row["cost"] = {"seconds": [1.0] * 3, "feature_seconds": 0.0, "trainable_parameters": 1}
+    names = ("best", "middle", "last")
+    pairs = [
+        {"first": first, "second": second, "difference": 0.05, "p": p, "larger_than_noise": p is not None and p <= 0.05}
+        for (first, second), p in differences.items()
+    ]
+    found = {"rows": [row | {"name": name} for name in names], "differences": pairs, "choice": choice}
+    return [line.split("1  ")[-1].rsplit("  ", 1)[0].strip() for line in compare_table.table(found).splitlines()[1:4]]
+
+
+def test_a_row_that_the_best_or_the_choice_beats_is_worse():
+    pairs = {("best", "middle"): 0.5, ("best", "last"): 0.2, ("middle", "last"): 0.01}
+    assert marks(pairs) == ["best", "not told apart", "not told apart"]
+    assert marks(pairs, choice="middle") == ["best", "not told apart", "worse"]
+    assert marks(pairs | {("best", "last"): 0.01}) == ["best", "not told apart", "worse"]
+    assert marks(dict.fromkeys(pairs)) == ["best", "too few seeds", "too few seeds"]
+    assert marks({("best", "middle"): 0.5}) == ["best", "not told apart", "too few seeds"]
