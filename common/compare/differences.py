@@ -133,8 +133,9 @@ def estimates(
 
     shared = count / (count - 1) * clustered(units) - clustered(seeds * count + units)
     variance = of_seeds + np.maximum(shared, 0)
-    ratio = np.divide(variance, of_seeds, out=np.full_like(variance, np.inf), where=of_seeds > 0)
-    return share[:, None] - share, variance, np.minimum(freedom * ratio**2, count - 1)
+    ratio = np.divide(variance, of_seeds, out=np.ones_like(variance), where=of_seeds > 0)
+    freedom = np.where(of_seeds > 0, freedom * ratio**2, np.inf)
+    return share[:, None] - share, variance, np.minimum(freedom, count - 1)
 
 
 def luck(accuracies: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
