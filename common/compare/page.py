@@ -51,6 +51,7 @@ def write(directory: pathlib.Path | str, comparison: dict[str, Any]) -> pathlib.
         cost=comparison["cost"],
         rows=view.rows,
         choice=view.choice,
+        model=comparison.get("model"),  # comparisons of older versions have none
         ladder=_ladder(view),
         against_best=_against_best(view),
         pairs=[_pair(view, difference) for difference in comparison["differences"]],

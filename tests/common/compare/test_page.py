@@ -112,6 +112,7 @@ def make_comparison(names=tuple(STRATEGIES), seeds=(0, 1, 2), fractions=(0.1, 0.
         "chance": 0.2, "rows": rows, "differences": differences,
         "power": "With 120 test photos and 3 seeds a difference of 5 points is found in 3 of 10 cases.",
         "choice": finished[0]["name"] if finished else None,
+        "model": next((run for run in finished[0]["runs"] if run["accuracy"]), None) if finished else None,
         "advice": ["Use partial unfreezing: it is right most often.", "Logistic regression costs a tenth."],
         "claims": [
             {"claim": "transfer beats training from scratch on small data", "verdict": "holds",
@@ -160,6 +161,7 @@ def sections_of(page):
 def test_the_top_says_what_to_use_how_good_it_is_and_what_others_are(tmp_path):
     comparison = make_comparison(["partial_unfreezing", "feature_extraction", "from_scratch"])
     comparison["choice"] = "feature_extraction"  # which is not the first
+    comparison["model"] = {"seed": 0, "accuracy": 0.8}
     rows = {row["name"]: row for row in comparison["rows"]}
     page = page_of(tmp_path, comparison)
     top = page.text.partition("Accuracy against seconds")[0]
@@ -170,6 +172,7 @@ def test_the_top_says_what_to_use_how_good_it_is_and_what_others_are(tmp_path):
     scratch, _, _ = (100 * value for value in rows["from_scratch"]["test"]["accuracy"])
     assert f"from scratch {scratch:.1f} %" in top.replace("\u202f", " ")
     assert "always the largest class 20.0 %" in top.replace("\u202f", " ")
+    assert "Its model is that of seed 0, the median on the validation photos:" in top
     assert "it is right most often. Logistic regression costs a tenth." in top
 
 
