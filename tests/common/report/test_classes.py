@@ -245,6 +245,15 @@ def test_the_balanced_accuracy_has_a_curve_where_it_was_measured(tmp_path):
     assert Image.open(run / "figures" / "balanced_accuracy.png").width == 960
 
 
+def test_the_learning_curve_has_no_penalties_where_they_were_measured(tmp_path):
+    run = make_run(tmp_path, ["daisy", "rose"], photos=False)
+    columns = ["epoch", "loss", "val_loss", "categorical_crossentropy", "val_categorical_crossentropy"]
+    files.write_csv(run / "history.csv", columns, [[0, 1.5, 1.4, 0.7, 0.6], [1, 1.2, 1.1, 0.5, 0.65]])
+    (first, second) = classes._trained(finished_run.FinishedRun.read(run))
+    assert (first["loss"], first["val_loss"], second["val_loss"]) == (0.7, 0.6, 0.65)
+    assert classes._best_epoch([first, second]) == 0  # the sum is lower in the second
+
+
 def test_an_absent_class_is_shown_as_such(tmp_path):
     names = ["daisy", "rose", "tulip"]
     run = make_run(tmp_path, names, per_class=6, photos=False)
