@@ -158,7 +158,11 @@ def luck(accuracies: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndar
     own = _of_pairs(steps @ np.swapaxes(steps, -1, -2)) / (seeds - 1)
     alike = steps[..., ~apart, :]
     freedom = max(alike.shape[-2] - 1, 0) * (seeds - 1)
-    left = ((alike - alike.mean(axis=-2, keepdims=True)) ** 2).sum(axis=(-2, -1)) if freedom else np.zeros(1)
+    left = (
+        ((alike - alike.mean(axis=-2, keepdims=True)) ** 2).sum(axis=(-2, -1))
+        if freedom
+        else np.zeros(accuracies.shape[:-2])
+    )
     pooled = 2 * left[..., None, None] / max(freedom, 1)
     return np.maximum(pooled, own) / seeds, np.where(apart[:, None] | apart, seeds - 1, freedom)
 
