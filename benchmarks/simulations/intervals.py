@@ -23,7 +23,7 @@ def tables(repetitions: int) -> list[str]:
     return [
         accuracies(random, repetitions),
         balanced_accuracies(random, repetitions),
-        macro_f1(random, min(repetitions, 300)),
+        macro_f1(random, min(repetitions, 200)),
         losses(random, repetitions),
         rankings(random, min(repetitions, 200)),
         orders(random, repetitions),
