@@ -136,14 +136,14 @@ def mean(totals: ArrayLike, sizes: ArrayLike, positive: bool = False) -> list[fl
 # The bootstrap ------------------------------------------------------------------------------------------------------
 
 
-def enough(classes: np.ndarray, units: np.ndarray) -> bool:
-    """Return whether every class that occurs has at least `FEW_UNITS` units; a bootstrap needs them.
+def fewest(classes: np.ndarray, units: np.ndarray) -> int:
+    """Return the number of units of the rarest class that occurs.
 
     Args:
         classes: (n,) the class of each sample.
         units: (n,) the number of its unit.
     """
-    return all(len(np.unique(units[classes == one])) >= FEW_UNITS for one in np.unique(classes))
+    return min(len(np.unique(units[classes == one])) for one in np.unique(classes))
 
 
 def limits(draws: np.ndarray, units: int) -> list[float] | None:
@@ -186,12 +186,14 @@ class Bootstrap:
     def interval(self, statistic: Callable[[np.ndarray], np.ndarray], classes: np.ndarray) -> list[float | None]:
         """Return [value, low, high] of a `statistic`, a function of weights (m, n) that returns m values.
 
-        The limits are None if a class has fewer than `FEW_UNITS` units; `classes` are those of the samples, (n,).
+        The rarest class decides how much the limits are widened, and they are None if it has fewer than `FEW_UNITS`
+        units; `classes` are those of the samples, (n,).
         """
         (value,) = statistic(np.ones((1, len(self.units))))
         if not np.isfinite(value):
             return [None, None, None]
-        found = limits(statistic(self.weights), self.units.max() + 1) if enough(classes, self.units) else None
+        rarest = fewest(classes, self.units)
+        found = limits(statistic(self.weights), rarest) if rarest >= FEW_UNITS else None
         low, high = found or (None, None)
         return [float(value), low, high]
 

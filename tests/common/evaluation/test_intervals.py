@@ -121,8 +121,8 @@ def test_resamples_that_do_not_vary_or_too_few_units_give_no_limits():
     assert intervals.limits(np.ones(100), 50) is None
     tail = stats.norm.cdf(stats.t.ppf(0.025, 19) * np.sqrt(20 / 19))  # Hesterberg 2015
     assert intervals.limits(np.linspace(0, 1, 1001), 20) == pytest.approx([tail, 1 - tail])
-    assert intervals.enough(np.repeat([0, 1], 10), np.arange(20))
-    assert not intervals.enough(np.repeat([0, 1], 10), np.arange(20) // 2)
+    assert intervals.fewest(np.repeat([0, 1], 10), np.arange(20)) == 10
+    assert intervals.fewest(np.repeat([0, 1], 10), np.arange(20) // 2) == 5
 
 
 def test_noise_of_an_accuracy_is_its_standard_error_and_at_least_one_answer():
