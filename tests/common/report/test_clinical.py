@@ -164,6 +164,10 @@ def test_the_counts_at_the_threshold_are_told(full_run, full_page):
     found, missed = test["true_positives"], test["false_negatives"]
     assert f"the network found {found} of {found + missed} and missed {missed}" in full_page.text
     assert f"called {test['false_positives']} by mistake" in full_page.text
+    assert "Validation, by construction" in full_page.text
+    # One picture of each of six lesions: the lowest score finds 6 of 7 on average, and 90 % or more in 1 - 0.9**6.
+    assert "6 validation lesions with the target counts" in full_page.text and "85.7 % on average" in full_page.text
+    assert "with a probability of 47 %. So few lesions cannot promise more" in full_page.text
 
 
 def test_small_groups_are_called_so(full_page):
