@@ -198,16 +198,16 @@ def order_and_pairs(
 ) -> dict[str, Any]:  # fmt: skip
     """Test whether the model uses time, by test clips with frames in other orders and by pairs of classes."""
     chosen = use_of_time.some_of(len(splits.test))
-    labels = splits.labels("test")[chosen]
+    labels, groups = splits.labels("test")[chosen], splits.groups("test")
     batches = pipeline.evaluation_batches(
         [splits.paths("test")[number] for number in chosen], labels, splits.targets.encoded, backbone.resize,
         config.batch_size, backbone.preprocess, splits.medium, splits.medium.looks("test")[0],
     )  # fmt: skip
     return {
         "clips": len(chosen),
-        "order": use_of_time.order_test(model, batches, labels, config.seed),
+        "order": use_of_time.order_test(model, batches, labels, [groups[number] for number in chosen], config.seed),
         "pairs": [
-            use_of_time.within_pair(probabilities, splits.labels("test"), splits.class_names, pair)
+            use_of_time.within_pair(probabilities, splits.labels("test"), splits.class_names, pair, groups)
             for pair in time_pairs(config, splits.class_names)
         ],
     }

@@ -16,7 +16,7 @@ import tyro
 
 from common import errors, files, startup, words
 from common.data import labelled, targets
-from common.evaluation import intervals, new_data
+from common.evaluation import new_data
 from common.report import other_data, page
 from common.runs import cost, finished_run, saved_model
 from common.training import recorder
@@ -208,7 +208,7 @@ def summary(results: dict) -> str:
             rows.append((f"{measure} for {name}", *told))
     rows.append((f"{results['unit']}s", str(new["n"]), str(test["n"])))
     units = [each.get("interval_units", each["n"]) for each in (new, test)]
-    if units != [new["n"], test["n"]] or min(units) < intervals.FEW_UNITS:
+    if units != [new["n"], test["n"]]:
         rows.append(("independent units", *map(str, units)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = [f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}".rstrip() for row in rows]

@@ -33,7 +33,7 @@ class Labelled:
     Attributes:
         samples: usable samples of classes that the model knows, with contents that it has not learnt from.
         texts: path → text of documents; empty for other media.
-        units: the unit of each sample that is resampled together: its group, and copies of one file.
+        units: the unit of each sample, which is one piece of evidence: its group, and copies of one file.
         left_out: numbers of items that are `unusable`, of `unknown` classes (class → number), in `train` and in
             `validation`.
         tested: the number of samples that are test samples of the run.

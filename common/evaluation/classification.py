@@ -13,6 +13,7 @@ from common.evaluation import intervals
 
 Names = Sequence[str]
 CALIBRATION_BINS = 15  # the number of bins in Guo et al. (2017)
+FEW_WRONG = 5  # units with a wrong answer; below, resamples of macro F1 seldom reach the truth
 HEADLINE = "accuracy"  # the metric that strategies are chosen by and that a report begins with
 
 
@@ -41,26 +42,26 @@ def scores(
     Macro averages run over the classes that occur in `labels`. A class that occurs but is never predicted has
     precision and F1 0. A class that does not occur has support 0 and None (null in JSON) for all other metrics.
 
-    The intervals are 95 % percentile bootstrap intervals (Efron, 1979). If all answers are right, or all are wrong,
-    every resample is the same and the bootstrap would claim certainty ([1, 1]). In that case the interval is that of
-    Clopper and Pearson (1934) on the number of resampled units (groups, or samples without groups). It is exact for the
-    accuracy. For balanced accuracy and macro F1 it is a substitute that suits classes of similar size.
+    The intervals are those of `intervals`, at 95 %. That of the accuracy is Clopper and Pearson's, and that of the
+    balanced accuracy joins those of the recalls (`intervals.mean_share`). That of macro F1 is a bootstrap. It is None
+    if a class has fewer than `intervals.FEW_UNITS` units, or fewer than `FEW_WRONG` units have a wrong answer. That of
+    the log loss uses Student's t (`intervals.mean`).
 
     Args:
         probabilities: (n, k) floats, rows summing to 1 within 1e-3.
         labels: (n,) integers in 0..k-1, the true classes.
         class_names: k different strings.
-        groups: n strings or None. Samples of one group (a patient, a video) are resampled together, since
-            they are not independent evidence. A sample with "" is a group of its own.
-        seed: seed of the bootstrap.
-        resamples: number of bootstrap resamples.
+        groups: n strings or None. Samples of one group (a patient, a video) are not independent evidence, so intervals
+            go by groups. A sample with "" is a group of its own.
+        seed: seed of what is drawn at random: resamples, and labels for `ece_if_calibrated`.
+        resamples: number of draws.
 
     Returns:
         A dict with `n`, `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall`, `macro_f1`,
-        `macro_auc` (one against the rest), `log_loss` (nats) and `ece`. It also has `accuracy_interval`,
-        `balanced_accuracy_interval`, `macro_f1_interval` and `log_loss_interval` (each [low, high]), and
-        `interval_units`. `per_class` is {name: {precision, recall, f1, auc, support}}, and `confusion_matrix` has k
-        rows of k counts, one row per true class.
+        `macro_auc` (one against the rest), `log_loss` (nats), `ece`, and `ece_if_calibrated` (as `error_if_calibrated`
+        returns it). It also has `accuracy_interval`, `balanced_accuracy_interval`, `macro_f1_interval` and
+        `log_loss_interval` (each [low, high] or None), and `interval_units`. `per_class` is {name: {precision, recall,
+        f1, auc, support}}, and `confusion_matrix` has k rows of k counts, one row per true class.
 
     Raises:
         ValueError: wrong shapes, labels out of range, or rows that are not probabilities.
@@ -68,7 +69,7 @@ def scores(
     probabilities, labels = _checked(probabilities, labels, class_names)
     predicted = probabilities.argmax(axis=1)
     per_class = _per_class(probabilities, labels, predicted, class_names)
-    found = {
+    found: dict = {
         "n": len(labels),
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "balanced_accuracy": _macro(per_class, "recall"),
@@ -79,10 +80,12 @@ def scores(
         "log_loss": float(metrics.log_loss(labels, probabilities, labels=range(len(class_names)))),
         "ece": expected_calibration_error(reliability(probabilities, labels)),
     }
-    limits = _intervals(probabilities, labels, intervals.group_numbers(groups, len(labels)), seed, resamples)
+    units = intervals.group_numbers(groups, len(labels))
+    found["ece_if_calibrated"] = error_if_calibrated(probabilities, units, seed, resamples)
+    found |= _intervals(probabilities, labels, units, seed, resamples)
+    found["interval_units"] = int(units.max()) + 1
     matrix = metrics.confusion_matrix(labels, predicted, labels=range(len(class_names))).tolist()
-    units = len(np.unique(intervals.group_numbers(groups, len(labels))))
-    return {**found, **limits, "interval_units": units, "per_class": per_class, "confusion_matrix": matrix}
+    return {**found, "per_class": per_class, "confusion_matrix": matrix}
 
 
 def guessing(results: dict) -> dict:
@@ -137,6 +140,33 @@ def expected_calibration_error(bins: dict[str, list]) -> float:
     return float(sum(gaps) / sum(bins["counts"]))
 
 
+def error_if_calibrated(
+    probabilities: np.ndarray, units: np.ndarray, seed: int = 0, draws: int = 1000, bins: int = CALIBRATION_BINS
+) -> list[float]:
+    """Return the calibration error of perfectly calibrated answers: [mean, limit that 95 % of the draws stay below].
+
+    The error is never 0 on a finite number of samples, so a measured one has to be compared with these. Whether each
+    answer is right is drawn with its own confidence (consistency resampling: Bröcker and Smith 2007, Weather and
+    Forecasting 22, 651-661). Samples of one unit share the random number, as pictures of one lesion share a diagnosis.
+
+    Args:
+        probabilities: (n, k) floats.
+        units: (n,) the number of each sample's unit.
+        seed: fixes the draws.
+        draws: number of draws.
+        bins: as for `reliability`.
+    """
+    confidence = np.asarray(probabilities, float).max(axis=1)
+    bin_numbers = np.digitize(confidence, np.linspace(0, 1, bins + 1)[1:-1], right=True)
+    generator, in_bins, errors = np.random.default_rng(seed), np.eye(bins)[bin_numbers], []
+    block = max(1, intervals.BLOCK_COUNTS // len(confidence))
+    for start in range(0, draws, block):
+        numbers = generator.random((min(block, draws - start), units.max() + 1))[:, units]
+        errors.append(np.abs((numbers < confidence) @ in_bins - confidence @ in_bins).sum(axis=1) / len(confidence))
+    drawn = np.concatenate(errors)
+    return [float(drawn.mean()), float(np.quantile(drawn, intervals.CONFIDENCE_LEVEL))]
+
+
 def _checked(probabilities: np.ndarray, labels: np.ndarray, class_names: Names) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities and labels as arrays; the probabilities are scaled so that each row sums to 1."""
     probabilities, labels = np.asarray(probabilities, float), np.asarray(labels)
@@ -187,26 +217,30 @@ def _macro(per_class: dict[str, dict], key: str) -> float | None:
 def _intervals(
     probabilities: np.ndarray, labels: np.ndarray, group_numbers: np.ndarray, seed: int, resamples: int
 ) -> dict:
-    """Return bootstrap intervals as {metric_interval: [low, high]}.
-
-    Every metric here is a function of sums over samples. One matrix product per block of resamples therefore gives
-    all of them: (resamples, units) counts times (units, columns) sums.
-    """
-    unit_sums = _unit_sums(probabilities, labels, group_numbers)
-    draws = [
-        _metrics_of_sums(counts @ unit_sums, probabilities.shape[1])
-        for counts in intervals.bootstrap_counts(len(unit_sums), seed, resamples)
-    ]
-    found = {
-        f"{name}_interval": np.quantile(np.concatenate([draw[name] for draw in draws]), intervals.TAILS).tolist()
-        for name in draws[0]
+    """Return the intervals of the metrics as {metric_interval: [low, high] or None}."""
+    num_classes, sums = probabilities.shape[1], _unit_sums(probabilities, labels, group_numbers)
+    hits, true, losses = sums[:, :num_classes], sums[:, num_classes : 2 * num_classes], sums[:, -1]
+    sizes = true.sum(axis=1)
+    low, high = intervals.proportions(hits.sum(axis=1, keepdims=True), sizes[:, None])
+    return {
+        "accuracy_interval": [float(low[0]), float(high[0])],
+        "balanced_accuracy_interval": intervals.mean_share(hits, true),
+        "macro_f1_interval": _macro_f1_interval(sums, num_classes, seed, resamples),
+        "log_loss_interval": intervals.mean(losses, sizes, positive=True),
     }
-    right = int((probabilities.argmax(axis=1) == labels).sum())
-    if right in (0, len(labels)):
-        exact = intervals.exact_interval(len(unit_sums) if right else 0, len(unit_sums))
-        share_names = ["accuracy", "balanced_accuracy", "macro_f1"]
-        found.update({f"{name}_interval": list(exact) for name in share_names})
-    return found
+
+
+def _macro_f1_interval(sums: np.ndarray, num_classes: int, seed: int, resamples: int) -> list[float] | None:
+    """Return the bootstrap interval of macro F1; None with too few units of a class, or of wrong answers.
+
+    One matrix product per block of resamples gives all of them: (resamples, units) counts times (units, columns) sums.
+    """
+    hits, true = sums[:, :num_classes], sums[:, num_classes : 2 * num_classes]
+    of_class, wrong = (true > 0).sum(axis=0), (hits.sum(axis=1) < true.sum(axis=1)).sum()
+    if of_class[of_class > 0].min() < intervals.FEW_UNITS or wrong < FEW_WRONG:
+        return None
+    draws = [_macro_f1(counts @ sums, num_classes) for counts in intervals.bootstrap_counts(len(sums), seed, resamples)]
+    return intervals.limits(np.concatenate(draws), len(sums))
 
 
 def _unit_sums(probabilities: np.ndarray, labels: np.ndarray, group_numbers: np.ndarray) -> np.ndarray:
@@ -215,22 +249,11 @@ def _unit_sums(probabilities: np.ndarray, labels: np.ndarray, group_numbers: np.
     true, guessed = one_hot[labels], one_hot[probabilities.argmax(axis=1)]
     likelihood = probabilities[np.arange(len(labels)), labels]
     losses = -np.log(np.maximum(likelihood, np.finfo(float).eps))  # clipped as scikit-learn's log_loss does
-    columns = np.hstack([true * guessed, true, guessed, losses[:, None]])
-    sums = np.zeros((group_numbers.max() + 1, columns.shape[1]))
-    np.add.at(sums, group_numbers, columns)
-    return sums
+    return intervals.unit_sums(np.hstack([true * guessed, true, guessed, losses[:, None]]), group_numbers)
 
 
-def _metrics_of_sums(sums: np.ndarray, num_classes: int) -> dict[str, np.ndarray]:
-    """Return the metrics of each resample, (resamples,) each; macro averages run over the classes that it drew."""
+def _macro_f1(sums: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return the macro F1 of each resample, (resamples,), over the classes that it drew."""
     hits, true, guessed = (sums[:, num_classes * part : num_classes * (part + 1)] for part in range(3))
-    present = true > 0
-    size = true.sum(axis=1)
-    recall = hits / np.where(present, true, 1)
     f1 = 2 * hits / np.maximum(true + guessed, 1)
-    return {
-        "accuracy": hits.sum(axis=1) / size,
-        "balanced_accuracy": recall.sum(axis=1) / present.sum(axis=1),
-        "macro_f1": np.where(present, f1, 0).sum(axis=1) / present.sum(axis=1),
-        "log_loss": sums[:, -1] / size,
-    }
+    return np.where(true > 0, f1, 0).sum(axis=1) / (true > 0).sum(axis=1)

@@ -1,7 +1,7 @@
 """Evaluation for a clinic: sensitivity and specificity, a chosen threshold, calibration, subgroups, abstention.
 
-Pictures of one lesion are not independent evidence, so every interval comes from a bootstrap that draws whole lesions.
-Nothing is chosen on test data: temperature and threshold are fitted on validation data.
+Pictures of one lesion are not independent evidence, so every interval goes by lesions (`intervals`). Nothing is
+chosen on test data: temperature and threshold are fitted on validation data.
 """
 
 import collections
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 from sklearn import metrics
 
 from common.data import metadata_table, sample_list
@@ -59,6 +60,7 @@ def calibration(before: Side, after: Side) -> dict:
         found[name] = {
             "log_loss": float(metrics.log_loss(side.labels, side.probabilities, labels=classes)),
             "ece": classification.expected_calibration_error(bins),
+            "ece_if_calibrated": classification.error_if_calibrated(side.probabilities, side.units),
             "reliability": bins,
         }  # fmt: skip
     return found
@@ -69,7 +71,8 @@ def per_class(side: Side, class_names: Sequence[str], seed: int = 0) -> dict[str
 
     Returns:
         {name: {"support": pictures, "lesions": n, "sensitivity": …, "specificity": …, "auc": …,
-        "average_precision": …}}; values are None for a class that does not occur.
+        "average_precision": …}}; values are None for a class that does not occur. Limits of the last two are None
+        with too few lesions of the class (`intervals.Bootstrap.interval`).
     """
     bootstrap, answers = intervals.Bootstrap(side.units, seed), side.probabilities.argmax(axis=1)
     table = {}
@@ -78,8 +81,8 @@ def per_class(side: Side, class_names: Sequence[str], seed: int = 0) -> dict[str
         table[name] = {
             "support": int(of_class.sum()),
             "lesions": len(np.unique(side.units[of_class])),
-            "sensitivity": bootstrap.share(said, of_class),
-            "specificity": bootstrap.share(~said, ~of_class),
+            "sensitivity": intervals.share(said, of_class, side.units),
+            "specificity": intervals.share(~said, ~of_class, side.units),
             **_ranking(bootstrap, of_class, side.probabilities[:, index]),
         }
     return table
@@ -88,8 +91,8 @@ def per_class(side: Side, class_names: Sequence[str], seed: int = 0) -> dict[str
 def _ranking(bootstrap: intervals.Bootstrap, positive: np.ndarray, scores: np.ndarray) -> dict[str, list]:
     """Return AUC and average precision, each [value, low, high]."""
     return {
-        "auc": bootstrap.interval(lambda weights: auc(positive, scores, weights)),
-        "average_precision": bootstrap.interval(lambda weights: average_precision(positive, scores, weights)),
+        "auc": bootstrap.interval(lambda weights: auc(positive, scores, weights), positive),
+        "average_precision": bootstrap.interval(lambda weights: average_precision(positive, scores, weights), positive),
     }
 
 
@@ -139,18 +142,38 @@ def target_scores(side: Side, class_names: Sequence[str], targets: Sequence[str]
     return np.isin(side.labels, columns), side.probabilities[:, columns].sum(axis=1)
 
 
-def choose_threshold(positive: np.ndarray, scores: ArrayLike, sensitivity: float) -> float:
-    """Return the highest threshold that reaches the wanted sensitivity; call it with validation pictures.
+def choose_threshold(
+    positive: np.ndarray, scores: ArrayLike, units: np.ndarray, sensitivity: float
+) -> tuple[float, dict[str, float]]:
+    """Return the threshold that reaches the wanted sensitivity on average; call it with validation pictures.
 
-    A picture is positive if its score is at or above the threshold.
+    A picture is positive if its score is at or above the threshold. The first picture of each lesion counts. The next
+    lesion's score is equally likely to fall between any two of n scores, so the k-th highest finds k / (n + 1) on
+    average, and k = ceil(s · (n + 1)) finds the share s (conformal prediction: Vovk, Gammerman and Shafer 2005; one
+    score of each group: Dunn, Wasserman and Ramdas 2023). If that is more than n, k is n, the lowest score of all.
+    The sensitivity at the k-th highest is distributed as Beta(k, n + 1 - k) (tolerance limits: Wilks 1941).
 
     Args:
         positive: (n,) booleans, at least one true.
         scores: (n,) probabilities of the target.
+        units: (n,) the number of each picture's lesion.
         sensitivity: above 0, at most 1.
+
+    Returns:
+        The threshold, and what it promises for pictures of new lesions: `lesions` (n), `rank` (k), `on_average` (the
+        mean sensitivity) and `probability` (of at least the wanted sensitivity).
     """
-    descending = np.sort(np.asarray(scores)[positive])[::-1]
-    return float(descending[int(np.ceil(sensitivity * len(descending) - 1e-9)) - 1])
+    places = np.flatnonzero(positive)
+    first = places[np.unique(units[places], return_index=True)[1]]
+    count = len(first)
+    rank = min(count, int(np.ceil(sensitivity * (count + 1) - 1e-9)))
+    promise = {
+        "lesions": count,
+        "rank": rank,
+        "on_average": rank / (count + 1),
+        "probability": float(stats.beta.sf(sensitivity, rank, count + 1 - rank)),
+    }
+    return float(np.sort(np.asarray(scores)[first])[-rank]), promise
 
 
 def target(
@@ -159,20 +182,22 @@ def target(
     """Evaluate the target classes against the rest, at the threshold chosen on validation pictures.
 
     Returns:
-        A dict for results.json: `classes`, `wanted_sensitivity`, `threshold`, `validation`, `test`, and `roc` with the
-        test curve. `validation` and `test` have sensitivity, specificity, positive and negative predictive value, AUC
-        and average precision ([value, low, high]), and the counts.
+        A dict for results.json: `classes`, `wanted_sensitivity`, `threshold`, its `promise` (as `choose_threshold`
+        returns it), `validation`, `test`, and `roc` with the test curve. `validation` and `test` have sensitivity,
+        specificity, positive and negative predictive value, AUC and average precision ([value, low, high]), and the
+        counts.
     """
-    threshold = choose_threshold(*target_scores(validation, class_names, targets), sensitivity)
-    found = {"classes": list(targets), "wanted_sensitivity": sensitivity, "threshold": threshold}
+    scored = target_scores(validation, class_names, targets)
+    threshold, promise = choose_threshold(*scored, validation.units, sensitivity)
+    found = {"classes": list(targets), "wanted_sensitivity": sensitivity, "threshold": threshold, "promise": promise}
     for name, side in (("validation", validation), ("test", test)):
         positive, scores = target_scores(side, class_names, targets)
-        called, bootstrap = scores >= threshold, intervals.Bootstrap(side.units, seed)
+        called, bootstrap, units = scores >= threshold, intervals.Bootstrap(side.units, seed), side.units
         found[name] = {
-            "sensitivity": bootstrap.share(called, positive),
-            "specificity": bootstrap.share(~called, ~positive),
-            "positive_predictive_value": bootstrap.share(positive, called),
-            "negative_predictive_value": bootstrap.share(~positive, ~called),
+            "sensitivity": intervals.share(called, positive, units),
+            "specificity": intervals.share(~called, ~positive, units),
+            "positive_predictive_value": intervals.share(positive, called, units),
+            "negative_predictive_value": intervals.share(~positive, ~called, units),
             **_ranking(bootstrap, positive, scores),
             "true_positives": int((called & positive).sum()),
             "false_negatives": int((~called & positive).sum()),
@@ -191,7 +216,7 @@ def target(
 
 
 def subgroups(
-    side: Side, class_names: Sequence[str], targets: Sequence[str], threshold: float, seed: int = 0
+    side: Side, class_names: Sequence[str], targets: Sequence[str], threshold: float
 ) -> dict[str, list[dict]]:
     """Return results by sex, age band and body site, the largest group first.
 
@@ -203,7 +228,7 @@ def subgroups(
     """
     positive, scores = target_scores(side, class_names, targets)
     called, right = scores >= threshold, side.probabilities.argmax(axis=1) == side.labels
-    bootstrap = intervals.Bootstrap(side.units, seed)
+    units = side.units
     values = {
         "sex": [facts.sex for facts in side.about],
         "age": [metadata_table.age_band(facts.age) for facts in side.about],
@@ -214,15 +239,15 @@ def subgroups(
         table[name] = []
         for value, _ in collections.Counter(column).most_common():
             inside = np.array([other == value for other in column])
-            with_target, without = (len(np.unique(side.units[inside & of])) for of in (positive, ~positive))
+            with_target, without = (len(np.unique(units[inside & of])) for of in (positive, ~positive))
             table[name].append({
                 "value": value,
                 "pictures": int(inside.sum()),
-                "lesions": len(np.unique(side.units[inside])),
+                "lesions": len(np.unique(units[inside])),
                 "target_lesions": with_target,
-                "accuracy": bootstrap.share(right, inside),
-                "sensitivity": bootstrap.share(called, inside & positive),
-                "specificity": bootstrap.share(~called, inside & ~positive),
+                "accuracy": intervals.share(right, inside, units),
+                "sensitivity": intervals.share(called, inside & positive, units),
+                "specificity": intervals.share(~called, inside & ~positive, units),
                 "too_small": min(with_target, without) < SMALLEST_GROUP,
             })  # fmt: skip
     return table
@@ -289,7 +314,7 @@ def clinical(
         "per_class": per_class(test, class_names, seed),
         "target": chosen,
         "lesion_level": classification.scores(lesions.probabilities, lesions.labels, class_names, seed=seed),
-        "subgroups": subgroups(test, class_names, targets, chosen["threshold"], seed),
+        "subgroups": subgroups(test, class_names, targets, chosen["threshold"]),
         "abstention": abstention(test),
     }
 

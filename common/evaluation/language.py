@@ -16,7 +16,6 @@ from common.evaluation import intervals
 from common.media import texts, windows
 
 COPY_LENGTH = 8  # words; a run of this many words that occurs in the training text counts as copied
-RESAMPLES = 2000  # of the bootstrap
 OPENING = 8  # the first words of a document, used as a prompt
 LARGEST_EXPONENT = 700.0  # keeps the perplexity of a diverged model finite; the loss in nats is reported beside it
 
@@ -68,31 +67,29 @@ def _exp(nats: ArrayLike) -> np.ndarray:
 
 
 def evaluate(
-    nats: ArrayLike, tokens: ArrayLike, sizes: ArrayLike, labels: Sequence[str], groups: Sequence[str], seed: int = 0
+    nats: ArrayLike, tokens: ArrayLike, sizes: ArrayLike, labels: Sequence[str], groups: Sequence[str]
 ) -> dict:
     """Compute the perplexity over all documents with a 95 % interval, and by type of document.
 
-    The interval is a percentile bootstrap over groups (companies); a document without a group is its own group.
+    The interval goes by groups (companies), with Student's t on the logarithm of the perplexity (`intervals.mean`); a
+    document without a group is its own group. It is None for a single group.
 
     Args:
         nats, tokens, sizes: as for `perplexity`.
         labels: the type of each document.
         groups: the group of each document, "" if it has none.
-        seed: seed of the bootstrap.
     """
     nats, tokens, sizes = map(np.asarray, (nats, tokens, sizes))
     numbers = intervals.group_numbers(list(groups), len(nats))
-    units = numbers.max() + 1
-    sums = np.zeros((units, 2))
-    np.add.at(sums, numbers, np.stack([nats, sizes], axis=1))
-    draws = np.concatenate([counts @ sums for counts in intervals.bootstrap_counts(units, seed, RESAMPLES)])
-    interval = _exp(np.quantile(draws[:, 0] / draws[:, 1], intervals.TAILS)).tolist()
+    sums = intervals.unit_sums(np.stack([nats, sizes], axis=1), numbers)
+    limits = intervals.mean(*sums.T)
+    interval = _exp(limits).tolist() if limits else None
     by_type = {}
     for label in sorted(set(labels)):
         chosen = np.array([one == label for one in labels])
         by_type[label] = perplexity(nats[chosen], tokens[chosen], sizes[chosen]) | {"documents": int(chosen.sum())}
     found = perplexity(nats, tokens, sizes)
-    return found | {"byte_perplexity_interval": interval, "interval_units": int(units), "by_type": by_type}
+    return found | {"byte_perplexity_interval": interval, "interval_units": len(sums), "by_type": by_type}
 
 
 def of_windows(part: Any, corpus: documents.Corpus) -> dict:

@@ -21,7 +21,7 @@ def evaluate(
         probabilities: (n, k) floats, the output of the model.
         labels: (n,) class indices.
         class_names: k strings.
-        units: n strings; items of one unit are resampled together.
+        units: n strings; items of one unit are not independent evidence.
         test: the run's own test result over the same classes, as `same_classes` returns it.
         trained: class → number of training items.
         target: the `classes` that the run is meant to find, and their `threshold`; None if there is no target.
@@ -42,7 +42,7 @@ def evaluate(
         "baseline": largest_class(labels, class_names, trained),
     }
     if target:
-        found["target"] = at_threshold(probabilities, labels, class_names, units, target, seed)
+        found["target"] = at_threshold(probabilities, labels, class_names, units, target)
     return found
 
 
@@ -66,14 +66,20 @@ def same_classes(
     return classification.scores(probabilities[here], labels[here], class_names, groups, seed)
 
 
-def difference(new: float, new_limits: Sequence[float], old: float, old_limits: Sequence[float]) -> list[float]:
+def difference(
+    new: float, new_limits: Sequence[float] | None, old: float, old_limits: Sequence[float] | None
+) -> list[float | None]:
     """Return the difference of one metric between two independent samples, [new - old, low, high], at 95 %.
+
+    The limits are None if one of the two intervals is.
 
     The limits are computed from the two intervals ("square and add": Newcombe 1998, method 10; Zou and Donner 2008).
     The distances to the limits that lie towards each other are combined as standard errors are. So the difference
-    accounts for groups, and for the exact interval of a perfect score, where a bootstrap would see no noise.
+    accounts for groups, and for the noise of a perfect score.
     """
     gain = new - old
+    if new_limits is None or old_limits is None:
+        return [gain, None, None]
     below = math.hypot(max(0.0, new - new_limits[0]), max(0.0, old_limits[1] - old))
     above = math.hypot(max(0.0, new_limits[1] - new), max(0.0, old - old_limits[0]))
     return [gain, gain - below, gain + above]
@@ -91,25 +97,24 @@ def largest_class(labels: np.ndarray, class_names: Sequence[str], trained: dict[
 
 
 def at_threshold(
-    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], units: Sequence[str], target: dict,
-    seed: int = 0,
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], units: Sequence[str], target: dict
 ) -> dict:  # fmt: skip
     """Return sensitivity and specificity at the run's own threshold, [value, low, high] each; None if undefined.
 
     Args:
-        probabilities, labels, class_names, units, seed: as for `evaluate`.
+        probabilities, labels, class_names, units: as for `evaluate`.
         target: contains `classes`, and `threshold` for the sum of their probabilities.
     """
     columns = [list(class_names).index(name) for name in target["classes"]]
     positive, called = np.isin(labels, columns), probabilities[:, columns].sum(axis=1) >= target["threshold"]
-    bootstrap = intervals.Bootstrap(intervals.group_numbers(units, len(labels)), seed)
+    numbers = intervals.group_numbers(units, len(labels))
     return {
         "classes": list(target["classes"]),
         "threshold": target["threshold"],
         "positives": int(positive.sum()),
         "negatives": int((~positive).sum()),
-        "sensitivity": bootstrap.share(called, positive),
-        "specificity": bootstrap.share(~called, ~positive),
+        "sensitivity": intervals.share(called, positive, numbers),
+        "specificity": intervals.share(~called, ~positive, numbers),
     }
 
 
@@ -120,18 +125,11 @@ def verdict(found: dict, unit: str) -> list[str]:
         found: the result of `evaluate`, with `data` from `labelled.Labelled.summary`.
         unit: the name of one item, such as photo.
     """
-    result, test, data = found["result"], found["test"], found["data"]
-    units = min(each.get("interval_units", intervals.FEW_UNITS) for each in (result, test))
-    enough = units >= intervals.FEW_UNITS
-    said = [_compared("accuracy", found["difference"]["accuracy"], enough)]
+    result, data = found["result"], found["data"]
+    said = [_compared("accuracy", found["difference"]["accuracy"])]
     if _outcome(found["difference"]["accuracy"]) != _outcome(found["difference"]["balanced_accuracy"]):
         # The mix of classes differs, so one of the two alone would mislead.
-        said.append(_compared("balanced accuracy", found["difference"]["balanced_accuracy"], enough))
-    if not enough:
-        said.append(
-            f"With only {units} independent {unit}s or groups on one side, the intervals are far too narrow to tell "
-            "whether the difference is due to chance."
-        )
+        said.append(_compared("balanced accuracy", found["difference"]["balanced_accuracy"]))
     if data["missing"]:
         said.append(
             f"The new data has no {unit} of {words.listed(data['missing'])}; both columns cover the other classes only."
@@ -163,10 +161,10 @@ def _outcome(limits: Sequence[float]) -> int:
     return (low > 0) - (high < 0)
 
 
-def _compared(metric: str, limits: Sequence[float], enough: bool) -> str:
-    """Return a sentence about one difference, without a conclusion if there are too few independent items."""
+def _compared(metric: str, limits: Sequence[float]) -> str:
+    """Return a sentence about one difference."""
     gain, low, high = limits
     compared = f"{words.points(gain)} {'lower' if gain < 0 else 'higher'} than in" if gain else "the same as in"
     chance = ", more than chance explains" if _outcome(limits) else "; that may be chance"
     interval = f"95 % interval of the difference {100 * low:+.1f} to {100 * high:+.1f} points"
-    return f"The {metric} is {compared} the run's test{chance if gain and enough else ''} ({interval})."
+    return f"The {metric} is {compared} the run's test{chance if gain else ''} ({interval})."

@@ -17,8 +17,8 @@ MOST_CLIPS = 300  # limit for the order test, which decodes its clips and comput
 
 def order_test(
     classifier: keras.Model, batches: Iterable[tuple[np.ndarray, Any]], labels: Sequence[int] | np.ndarray,
-    seed: int = 0,
-) -> dict[str, dict[str, float]]:  # fmt: skip
+    groups: Sequence[str] | None = None, seed: int = 0,
+) -> dict[str, dict]:  # fmt: skip
     """Measure how the answers change when each clip's frames are reordered.
 
     A network that does not use time gives the same answers for every order.
@@ -28,11 +28,14 @@ def order_test(
             frame separately, so it runs only once for all orders.
         batches: (clips (n, frames, …), anything), in order.
         labels: (n,) class indices of all clips.
+        groups: their groups, such as persons; clips of one group are not independent evidence.
         seed: fixes the shuffled orders; each clip has its own, which is never its original order.
 
     Returns:
-        `accuracy`, `changed` and `difference` for each of `ORDERS`. `changed` is the share of answers that differ from
-        those for the original clips. `difference` is the mean difference of the probabilities from the original ones
+        `accuracy`, `fall`, `changed` and `difference` for each of `ORDERS`. `fall` is the loss of accuracy against the
+        original clips, [value, low, high]. The same clips are compared, and its interval is `intervals.mean` over
+        groups; the limits are None for a single group. `changed` is the share of answers that differ from those for
+        the original clips. `difference` is the mean difference of the probabilities from the original ones
         (half the sum over the classes, 0 to 1).
     """
     on_frames, joined = frames.frame_parts(classifier)
@@ -46,15 +49,27 @@ def order_test(
                 found[name].append(joined.predict_on_batch(ordered))
             progress.update(len(clips))
     answers = {name: np.concatenate(parts) for name, parts in found.items()}
-    straight = answers["as it is"]
+    straight, units = answers["as it is"], intervals.group_numbers(groups, len(labels))
+    right = straight.argmax(-1) == labels
     return {
         name: {
             "accuracy": float((given.argmax(-1) == labels).mean()),
+            "fall": _fall(right, given.argmax(-1) == labels, units),
             "changed": float((given.argmax(-1) != straight.argmax(-1)).mean()),
             "difference": float(np.abs(given - straight).sum(-1).mean() / 2),
         }
         for name, given in answers.items()
     }
+
+
+def _fall(right: np.ndarray, then: np.ndarray, units: np.ndarray) -> list[float | None]:
+    """Return the fall of the accuracy from `right` to `then`, (n,) booleans each, as [value, low, high]."""
+    fall = right.astype(float) - then
+    low, high = intervals.mean(*intervals.unit_sums(np.stack([fall, np.ones(len(fall))], axis=1), units).T) or (
+        None,
+        None,
+    )
+    return [float(fall.mean()), low, high]
 
 
 def other_order(count: int, random: np.random.Generator) -> np.ndarray:
@@ -67,8 +82,9 @@ def other_order(count: int, random: np.random.Generator) -> np.ndarray:
 
 
 def within_pair(
-    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], pair: tuple[str, str]
-) -> dict:
+    probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str], pair: tuple[str, str],
+    groups: Sequence[str] | None = None,
+) -> dict:  # fmt: skip
     """Measure how well two classes are distinguished, ignoring all others; chance is 0.5 if they are equally frequent.
 
     Args:
@@ -76,15 +92,18 @@ def within_pair(
         labels: (n,) class indices.
         class_names: k names.
         pair: two of these names.
+        groups: the groups of the n clips, such as persons; clips of one group are not independent evidence.
 
     Returns:
-        `classes`, `n` (the number of clips of both classes), `accuracy` and its exact 95 % `interval`.
+        `classes`, `n` (the number of clips of both classes), `accuracy` and its 95 % `interval`
+        (`intervals.share`).
     """
     columns = [list(class_names).index(name) for name in pair]
     those = np.isin(labels, columns)
     right = np.take(columns, np.asarray(probabilities)[those][:, columns].argmax(-1)) == np.asarray(labels)[those]
-    interval = intervals.exact_interval(int(right.sum()), len(right))
-    return {"classes": list(pair), "n": len(right), "accuracy": float(right.mean()), "interval": list(interval)}
+    units = intervals.group_numbers(groups, len(those))[those]
+    accuracy, *interval = intervals.share(right, np.ones(len(right), bool), units)
+    return {"classes": list(pair), "n": len(right), "accuracy": accuracy, "interval": interval}
 
 
 def frame_contributions(

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from common import words
-from common.evaluation import classification, grad_cam, intervals
+from common.evaluation import classification, grad_cam
 from common.report import figures
 from common.report import page as pages
 from common.runs import finished_run, saved_model
@@ -35,13 +35,13 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         parts: what further sections return, in their order. Each is a dict with the `template` that shows it and its
             entries in the `contents` (anchor, title). It also has the anchors of the page's sections that it `covers`.
             Optional keys are its `name` in templates, the template `top` above the result, the `headline` metric,
-            what is `resampled`, and whether the split `leaks`.
+            what is `counted` as independent, and whether the split `leaks`.
     """
     covered = {anchor for part in parts for anchor in part["covers"]}
     groups = _has_groups(run)
     units = [
         f"groups of {run.unit}s" if groups else f"{run.unit}s",
-        *(part["resampled"] for part in parts if "resampled" in part),
+        *(part["counted"] for part in parts if "counted" in part),
     ]
     explains = saved and saved.medium.explained_by == "classes" and "explained" not in covered
     metrics = ["accuracy", *(part["headline"] for part in parts if "headline" in part)]
@@ -56,7 +56,7 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         as_good=baselines_as_good(run.results),
         leaks=any(part.get("leaks") for part in parts),
         groups=groups,
-        resampled=units[-1],
+        counted=units[-1],
         samples=_sample_photos(run),
         history=_trained(run),
         curves=_learning_curves(run),
@@ -69,7 +69,6 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         num_wrong=sum(not row["correct"] for row in run.predictions),
         explained=_explained_photos(run, saved) if saved and explains else None,
         unit=run.unit,
-        few_units=intervals.FEW_UNITS,
         listed_files=LISTED_FILES,
         splits=SPLITS,
     )
@@ -273,12 +272,12 @@ def summary(result: finished_run.Result) -> str:
         rows.append(
             (name.replace("_", " "), *(f"{result.results[split][name]:.3f}" for split in ("validation", "test")))
         )
+    sides = [result.results[split] for split in ("validation", "test")]
+    rows.append(("  calibrated: below", *(f"{side['ece_if_calibrated'][1]:.3f}" for side in sides)))
     low, high = result.results["test"]["accuracy_interval"]
     rows.append(("95 % interval of accuracy", "", f"{low:.3f} – {high:.3f}"))
-    if result.results["test"].get("interval_units", intervals.FEW_UNITS) < intervals.FEW_UNITS:
-        count = result.results["test"]["interval_units"]
-        kind = f"{result.unit}s" if count == result.results["test"]["n"] else "groups"
-        rows.append((f"not reliable: few {kind}", "", f"{count} {kind}"))
+    if all("interval_units" in side and side["interval_units"] < side["n"] for side in sides):
+        rows.append(("independent groups", *(str(side["interval_units"]) for side in sides)))
     rows.append((f"{result.unit}s", *(str(result.results[split]["n"]) for split in ("validation", "test"))))
     rows += _baseline_rows(result.results)
     cost = result.results["cost"]

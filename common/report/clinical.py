@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from common import files
+from common import files, words
 from common.data import metadata_table
 from common.evaluation import clinic, grad_cam, intervals
 from common.report import clinical_figures, figures, page
@@ -49,7 +49,7 @@ def section(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None 
         "top": "clinical_top.html",
         "covers": ("classes", "calibration"),
         "headline": "balanced_accuracy",
-        "resampled": "lesions",
+        "counted": "lesions",
         "contents": _contents(results, saved is not None),
         "roc": _roc_curve(run, results["target"]),
         "class_forest": _class_forest(run, results["per_class"]),
@@ -102,8 +102,22 @@ def _facts(run: finished_run.FinishedRun) -> dict[str, Any]:
         "groups": _groups(results["subgroups"]),
         "without_lesion": sum(not row.get("lesion") for row in run.predictions),
         "smallest_group": clinic.SMALLEST_GROUP,
-        "resamples": intervals.RESAMPLES,
+        "few_units": intervals.FEW_UNITS,
+        "promise": promise(results["target"]),
     }
+
+
+def promise(target: dict) -> str:
+    """Return in words what the chosen threshold promises for new lesions; "" for a run that does not say it."""
+    if "promise" not in target:
+        return ""
+    found, wanted = target["promise"], target["wanted_sensitivity"]
+    few = " So few lesions cannot promise more: it is their lowest score." if found["on_average"] < wanted else ""
+    return (
+        f"One picture of each of {words.plural(found['lesions'], 'validation lesion')} with the target counts. On new "
+        f"lesions such a threshold finds {words.percent(found['on_average'])} on average, and "
+        f"{words.percent(wanted, 0)} or more with a probability of {words.percent(found['probability'], 0)}.{few}"
+    )
 
 
 def _groups(subgroups: dict[str, list[dict]]) -> dict[str, list[dict]]:
@@ -251,5 +265,6 @@ def summary(result: finished_run.Result) -> str:
     )
     return (
         f"{' or '.join(chosen['classes'])}, where the probability reaches {chosen['threshold']:.4f}: "
-        f"sensitivity {sensitivity}, specificity {specificity}\nnot a medical device; read model_card.md"
+        f"sensitivity {sensitivity}, specificity {specificity}\n"
+        f"{promise(chosen)}\nnot a medical device; read model_card.md"
     )

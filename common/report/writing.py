@@ -107,11 +107,12 @@ def _copies_much(copying: dict[str, dict]) -> bool:
 def summary(result: finished_run.Result) -> str:
     """Return the lines printed at the end of a run."""
     found, test, shown = result.results, result.results["test"], text_page.number
-    before, (low, high) = found["before"]["test"], test["byte_perplexity_interval"]
+    before, limits = found["before"]["test"], test["byte_perplexity_interval"]
+    interval = "{:.3f} – {:.3f}".format(*limits) if limits else "too few for an interval"
     lines = [
         text_page.strategy_table(found["strategies"], COLUMNS, LEGEND),
         f"test perplexity {shown(before['perplexity'])} before, {shown(test['perplexity'])} after; per byte "
-        f"{before['byte_perplexity']:.3f}, {test['byte_perplexity']:.3f} ({low:.3f} – {high:.3f})",
+        f"{before['byte_perplexity']:.3f}, {test['byte_perplexity']:.3f} ({interval})",
     ]
     if test["perplexity"] >= before["perplexity"]:
         lines.append("tuning did not improve the perplexity: try another --learning-rate, or more --epochs")

@@ -3,7 +3,7 @@ import pytest
 from sklearn import metrics
 
 from common.data import metadata_table
-from common.evaluation import classification, clinic, temperature_scaling
+from common.evaluation import classification, clinic, intervals, temperature_scaling
 
 NAMES = ("bkl", "mel", "nv")
 
@@ -48,6 +48,7 @@ def test_per_class_results_are_scikit_learns():
         assert row["average_precision"][0] == pytest.approx(average_precision)
         for value, low, high in (row["sensitivity"], row["specificity"], row["auc"], row["average_precision"]):
             assert low <= value <= high
+        assert row["sensitivity"] == intervals.share(said, of_class, side.units)
 
 
 def test_weighted_rankings_are_scikit_learns():
@@ -71,11 +72,17 @@ def test_a_class_that_does_not_occur_has_no_results():
     assert row["specificity"][0] == 1.0
 
 
+def test_with_few_lesions_of_a_class_a_ranking_has_no_interval():
+    side = side_of(lesions=12)
+    row = clinic.per_class(side, NAMES)["mel"]
+    assert row["lesions"] < intervals.FEW_UNITS and row["auc"][0] > 0.5 and row["auc"][1:] == [None, None]
+
+
 def width(interval):
     return interval[2] - interval[1]
 
 
-def test_the_bootstrap_by_lesion_is_wider_than_by_picture_where_lesions_repeat():
+def test_intervals_by_lesion_are_wider_than_by_picture_where_lesions_repeat():
     repeated = side_of(lesions=60, repeats=4)
     alone = clinic.Side(repeated.probabilities, repeated.labels, [metadata_table.About() for _ in repeated.labels])
     by_lesion, by_picture = (clinic.per_class(side, NAMES) for side in (repeated, alone))
@@ -85,14 +92,40 @@ def test_the_bootstrap_by_lesion_is_wider_than_by_picture_where_lesions_repeat()
             assert width(by_lesion[name][measure]) > 1.3 * width(by_picture[name][measure]), (name, measure)
 
 
-@pytest.mark.parametrize("sensitivity", [0.05, 0.5, 0.8, 0.95, 1.0])
-def test_the_threshold_is_the_highest_that_reaches_the_wanted_sensitivity(sensitivity):
+@pytest.mark.parametrize(
+    ("lesions", "rank", "on_average", "probability"),
+    [
+        (10, 10, 10 / 11, 0.40),
+        (19, 19, 0.95, 0.62),
+        (20, 20, 20 / 21, 0.64),
+        (45, 44, 44 / 46, 0.66),
+        (50, 49, 49 / 51, 0.72),
+    ],
+)
+def test_the_threshold_promises_the_wanted_sensitivity_on_average(lesions, rank, on_average, probability):
+    scores = np.random.default_rng(0).permutation(lesions) / lesions
+    found, promise = clinic.choose_threshold(np.ones(lesions, bool), scores, np.arange(lesions), 0.95)
+    assert (scores >= found).sum() == promise["rank"] == rank and promise["lesions"] == lesions
+    assert promise["on_average"] == pytest.approx(on_average)
+    assert promise["probability"] == pytest.approx(probability, abs=0.01)
+
+
+def test_the_threshold_keeps_its_promise():
+    """Scores are uniform, so the sensitivity at a threshold is one minus it."""
     random = np.random.default_rng(0)
-    positive, scores = random.random(80) < 0.4, random.random(80).round(2)
-    threshold = clinic.choose_threshold(positive, scores, sensitivity)
-    assert (scores[positive] >= threshold).mean() >= sensitivity
-    higher = scores[scores > threshold].min(initial=np.inf)
-    assert (scores[positive] >= higher).mean() < sensitivity
+    found = np.array([
+        clinic.choose_threshold(np.ones(20, bool), random.random(20), np.arange(20), 0.9)[0] for _ in range(2000)
+    ])  # fmt: skip
+    promise = clinic.choose_threshold(np.ones(20, bool), random.random(20), np.arange(20), 0.9)[1]
+    assert promise["rank"] == 19
+    assert (1 - found).mean() == pytest.approx(promise["on_average"], abs=0.005)
+    assert (1 - found >= 0.9).mean() == pytest.approx(promise["probability"], abs=0.04)
+
+
+def test_the_first_picture_of_each_lesion_chooses_the_threshold():
+    scores, units = np.array([0.9, 0.1, 0.5, 0.2, 0.7]), np.array([3, 3, 1, 1, 0])
+    threshold, promise = clinic.choose_threshold(np.array([True] * 4 + [False]), scores, units, 0.95)
+    assert threshold == 0.5 and promise["lesions"] == 2
 
 
 def test_the_target_counts_by_hand():

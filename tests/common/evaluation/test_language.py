@@ -36,7 +36,10 @@ def test_types_and_interval():
     assert found["by_type"]["a"]["loss"] == pytest.approx(1) and found["by_type"]["b"]["loss"] == pytest.approx(2.5)
     low, high = found["byte_perplexity_interval"]
     assert low < found["byte_perplexity"] < high and found["interval_units"] == 2
-    assert low == pytest.approx(np.exp(10 / 40)) and high == pytest.approx(np.exp(50 / 80))
+    assert low * high == pytest.approx(found["byte_perplexity"] ** 2)
+    # Two companies: a third and two thirds of the bytes, one degree of freedom, where Student's t is 12.7.
+    error = np.sqrt(2 * ((10 - 0.5 * 40) ** 2 + (50 - 0.5 * 80) ** 2)) / 120
+    assert high == pytest.approx(np.exp(0.5 + 12.7062 * error), rel=1e-4)
 
 
 TRAINING = ["one two three four five six seven eight nine ten", "red green blue yellow black white grey brown pink"]
@@ -102,6 +105,7 @@ def test_the_longest_run_is_that_of_a_plain_search():
 
 def test_what_diverged_has_a_perplexity_that_can_be_written_down():
     found = language.evaluate([2500.0 * 10], [10], [20], ["a"], [""])
+    assert found["byte_perplexity_interval"] is None  # a single document
     assert found["loss"] == 2500 and np.isfinite(found["perplexity"]) and np.isfinite(found["byte_perplexity"])
 
 

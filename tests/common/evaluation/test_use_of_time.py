@@ -31,9 +31,9 @@ def batches_of(clips, size):
 def test_backwards_a_network_that_knows_the_direction_is_wrong():
     clips, labels = rising_and_falling(8)
     found = use_of_time.order_test(last_frame_decides(), batches_of(clips, 3), labels)
-    assert found["as it is"] == {"accuracy": 1.0, "changed": 0.0, "difference": 0.0}
+    assert found["as it is"] == {"accuracy": 1.0, "fall": [0.0, 0.0, 0.0], "changed": 0.0, "difference": 0.0}
     assert found["reversed"]["accuracy"] == 0.0 and found["reversed"]["changed"] == 1.0
-    assert found["reversed"]["difference"] == pytest.approx(0.8)
+    assert found["reversed"]["difference"] == pytest.approx(0.8) and found["reversed"]["fall"] == [1.0, 1.0, 1.0]
     assert 0 < found["shuffled"]["difference"] < 0.8
 
 
@@ -58,6 +58,34 @@ def test_within_a_pair_only_its_two_classes_count():
     assert found["n"] == 3 and found["accuracy"] == pytest.approx(2 / 3)
     low, high = found["interval"]
     assert low == pytest.approx(0.0943, abs=1e-4) and high == pytest.approx(0.9916, abs=1e-4)  # Clopper and Pearson
+
+
+def test_clips_of_one_person_are_not_independent():
+    """Of ten people's clips, doubled clips change nothing, and clips as independent say too much."""
+    random, people = np.random.default_rng(0), np.arange(10).repeat(4)
+    right = random.random(40) < np.repeat(random.choice([0.3, 1.0], 10), 4)
+    probabilities = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+
+    def width(repeats, groups):
+        rows = probabilities.repeat(repeats, axis=0)
+        groups = None if groups is None else list(map(str, groups.repeat(repeats)))
+        found = use_of_time.within_pair(rows, np.zeros(len(rows), int), ["a", "b"], ("a", "b"), groups)
+        return np.ptp(found["interval"])
+
+    assert width(2, people) == pytest.approx(width(1, people), abs=0.02)
+    assert width(2, np.arange(40)) == pytest.approx(width(1, None), abs=0.01)
+    assert width(1, people) > 1.2 * width(1, None)
+
+
+def test_the_fall_is_of_the_same_clips_and_goes_by_people():
+    clips, labels = rising_and_falling(8)
+    labels = labels ^ np.array([0, 0, 0, 0, 0, 0, 1, 1])  # the last two are wrong as they come, right backwards
+    batches = batches_of(clips, 8)
+    fall = use_of_time.order_test(last_frame_decides(), batches, labels, list("aabbccdd"))["reversed"]["fall"]
+    assert fall[0] == 0.5 and fall[1] < 0  # four people, one of whom says the opposite
+    assert fall[1] < use_of_time.order_test(last_frame_decides(), batches, labels)["reversed"]["fall"][1]
+    alone = use_of_time.order_test(last_frame_decides(), batches, labels, ["a"] * 8)["reversed"]["fall"]
+    assert alone == [0.5, None, None]
 
 
 def test_a_frame_contributes_what_its_neighbour_would_take_away():

@@ -32,6 +32,8 @@ def test_the_headline_says_the_result_in_plain_words(tmp_path):
     assert f"{round(30 * test['accuracy'])} of 30 test photos right" in text
     assert f"95 % interval {low:.1f}–{high:.1f}" in text
     assert "Always answering daisy, in training the most frequent class or one of them, has an accuracy of 33.3" in text
+    assert f"less than {100 * test['ece_if_calibrated'][1]:.1f} % in 95 of 100 cases" in text
+    assert test["macro_f1_interval"] or "too few for an interval" in text
     assert "does not show that the network has learnt" not in text
 
 

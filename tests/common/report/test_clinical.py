@@ -164,6 +164,10 @@ def test_the_counts_at_the_threshold_are_told(full_run, full_page):
     found, missed = test["true_positives"], test["false_negatives"]
     assert f"the network found {found} of {found + missed} and missed {missed}" in full_page.text
     assert f"called {test['false_positives']} by mistake" in full_page.text
+    assert "Validation, by construction" in full_page.text
+    # One picture of each of six lesions: the lowest score finds 6 of 7 on average, and 90 % or more in 1 - 0.9**6.
+    assert "6 validation lesions with the target counts" in full_page.text and "85.7 % on average" in full_page.text
+    assert "with a probability of 47 %. So few lesions cannot promise more" in full_page.text
 
 
 def test_small_groups_are_called_so(full_page):
@@ -316,13 +320,16 @@ def test_the_cards_numbers_are_those_of_the_results(full_run, full_card):
     for name in ("balanced_accuracy", "accuracy", "macro_f1"):
         levels = (test, clinical["lesion_level"])
         assert overall[words.words(name).capitalize().replace("f1", "F1")] == [
-            shown([level[name], *level[f"{name}_interval"]]) for level in levels
+            shown([level[name], *level[f"{name}_interval"]])
+            if level[f"{name}_interval"]
+            else f"{100 * level[name]:.1f} % (too few for an interval)"
+            for level in levels
         ]
     for name, *cells in found["Classes"]:
         row = clinical["per_class"][name]
         assert cells[:2] == [str(row["support"]), str(row["lesions"])]
         assert cells[2:4] == [shown(row["sensitivity"]), shown(row["specificity"])]
-        assert cells[4].startswith(f"{row['auc'][0]:.3f} (")
+        assert cells[4] == f"{row['auc'][0]:.3f}"  # six lesions are too few for an interval
     target = {row[0]: row[1:] for row in found["Finding mel"]}
     assert target["Sensitivity"] == [shown(clinical["target"][side]["sensitivity"]) for side in ("test", "validation")]
     assert f"**{clinical['target']['threshold']:.4f}**" in full_card

@@ -13,8 +13,9 @@ NAMES = ["close", "open"]
 def order(backwards, shuffled):
     rows = {"as it is": 0.0, "reversed": backwards, "shuffled": shuffled}
     return {
-        name: {"accuracy": 0.9 - changed, "changed": changed, "difference": changed} for name, changed in rows.items()
-    }
+        name: {"accuracy": 0.9 - changed, "fall": [changed, changed - 0.1, changed + 0.1], "changed": changed,
+               "difference": changed} for name, changed in rows.items()
+    }  # fmt: skip
 
 
 @pytest.fixture
@@ -58,5 +59,15 @@ def test_what_is_said_about_time(run, backwards, shuffled, uses_time, knows_dire
     run.results["clips"]["time"] = {"clips": 60, "order": order(backwards, shuffled), "pairs": []}
     found = motion.section(run)
     assert (found["uses_time"], found["knows_direction"]) == (uses_time, knows_direction)
-    assert found["needs_time"] == (shuffled > 0.1)  # of 60 clips with 90 % right, a fall of 8 % is two standard errors
+    assert found["needs_time"] == (shuffled > 0.1)  # the interval of the fall does not contain 0
     assert found["pairs"] is None and found["strips"] is None
+
+
+def test_nothing_is_needed_where_one_person_or_an_older_run_does_not_tell(run):
+    of_one_person = order(0.5, 0.4)
+    for row in of_one_person.values():
+        row["fall"][1:] = [None, None]
+    older = {name: {key: row[key] for key in row if key != "fall"} for name, row in order(0.5, 0.4).items()}
+    for found in (of_one_person, older):
+        run.results["clips"]["time"]["order"] = found
+        assert not motion.section(run)["needs_time"]
