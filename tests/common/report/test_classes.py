@@ -269,10 +269,10 @@ def test_an_absent_class_is_shown_as_such(tmp_path):
 
 def test_groups_are_mentioned(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose"], photos=False)
-    assert "bootstrap over photos" in page_of(run).text
+    assert "The intervals go by photos" in page_of(run).text
     rows = [[row["path"], row["label"], "patient 1", row["split"]] for row in finished_run.FinishedRun.read(run).split]
     files.write_csv(run / "split.csv", ["path", "label", "group", "split"], rows)
-    assert "bootstrap over groups of photos" in page_of(run).text
+    assert "The intervals go by groups of photos" in page_of(run).text
 
 
 def test_a_failure_leaves_the_old_page(tmp_path, monkeypatch):

@@ -52,7 +52,7 @@ def test_texts_take_it_too(tmp_path, shared_cache, capsys):
         recipe = importlib.import_module(f"recipes.{name}")
         config = recipe.Config(out=tmp_path / "runs", cache=shared_cache, dry_run=True, **extra)
         told = stopped(recipe, config, capsys)
-        assert "demo: documents: 64 train, 19 validation, 25 test" in told
+        assert "demo: documents: 65 train, 19 validation, 24 test" in told
         assert re.search(r"^(last_blocks +198,528 +4|adapt +1,116,928 +1)\b", told, re.MULTILINE)
     assert not (tmp_path / "runs").exists()
 
