@@ -525,8 +525,8 @@ def test_the_wheel_does_without_the_checkout_what_the_checkout_does(tmp_path):
     )
 
     for recipe in RECIPES:
-        shell.check("keras-recipes", "copy", recipe, str(tmp_path / "wheel" / recipe))
-        copy.copy(recipe, tmp_path / "repository" / recipe)
+        shell.check("keras-recipes", "copy", recipe, str(tmp_path / "wheel" / f"my_{recipe}"))
+        copy.copy(recipe, tmp_path / "repository" / f"my_{recipe}")
     assert tree(tmp_path / "wheel") == tree(tmp_path / "repository")
 
     thin = tmp_path / "thin"
