@@ -48,7 +48,7 @@ from common.data import dataset, sample_list
 from common.features import frozen_prefix
 from common.media import photos
 from common.models import backbones, freezing
-from common.runs import finished_run
+from common.runs import finished_run, speed
 from common.training import fine_tuning, recorder, settings
 from recipes import feature_extraction, from_scratch, gradual_unfreezing, linear_probe, partial_unfreezing
 
@@ -185,6 +185,10 @@ class Planned:
     fraction: float
     is_row: bool
 
+    def work(self, sides: dict[tuple[int, float], dict[str, int]]) -> time_estimate.Work:
+        """Return what its time depends on; `sides` has the numbers of photos for each (seed, fraction)."""
+        return time_estimate.Work.of(self.trial.config, sides[self.seed, self.fraction])
+
 
 def plan(config: Config, names: tuple[str, ...], sources: dict[tuple[int, float], pathlib.Path]) -> list[Planned]:
     """Plan all trials on all networks, seed by seed, so that an interruption leaves complete seeds to compare."""
@@ -218,14 +222,6 @@ def stages(base_model: keras.Model, trial: trials.Trial) -> list[tuple[int, int]
     return sys.modules[trial.recipe].stages(base_model, trial.config)
 
 
-def work_of(each: Planned, sides: dict[tuple[int, float], dict[str, int]]) -> time_estimate.Work:
-    """Return what a trial's time depends on; `sides` has the numbers of photos for each (seed, fraction)."""
-    own, augmented = each.trial.config, bool(each.trial.config.augmentation)
-    live = own.no_cache or (augmented and own.views == 0)
-    views = max(1, own.views) if augmented else 1
-    return time_estimate.Work(sides[each.seed, each.fraction], own.batch_size, views, augmented, live)
-
-
 def measure(config: Config, planned: list[Planned], sides: dict[tuple[int, float], dict]) -> time_estimate.Speed:
     """Measure how fast the network of these trials is on this machine."""
     devices.set_up(config)
@@ -234,28 +230,12 @@ def measure(config: Config, planned: list[Planned], sides: dict[tuple[int, float
     build = time.perf_counter() - began
     model = feature_extraction.build_model(backbone.model, 2, with_settings(config, STRATEGIES["feature_extraction"]))
     found = {each.name: stages(backbone.model, each.trial) for each in planned}
-    needed = {(first, work_of(each, sides).live) for each in planned for first, _ in found[each.name]}
+    needed = {(first, each.work(sides).live) for each in planned for first, _ in found[each.name]}
     augmentation = next(filter(None, (each.trial.config.augmentation for each in planned)), config.augmentation)
     paths = [sample.path for sample in sample_list.read_csv(pathlib.Path(planned[-1].trial.config.data))]
-    reading = time_estimate.of_reading(
-        paths[: 2 * config.batch_size], backbone, photos.PHOTOS, config.batch_size, augmentation
-    )
+    how = paths[: 2 * config.batch_size], backbone, photos.PHOTOS, config.batch_size
+    reading = speed.of_reading(*how), speed.of_reading(*how, augmentation or None)
     return time_estimate.measure(backbone, build, model, found, needed, reading, config.batch_size)
-
-
-def estimated_features(speed: time_estimate.Speed, planned: list[Planned], sides: dict) -> float:
-    """Return the estimated seconds of the features of these trials: every photo once, and every view of each seed."""
-    plain = 0
-    views: dict[tuple, float] = collections.defaultdict(float)
-    for each in planned:
-        work, first = work_of(each, sides), [first for first, _ in speed.stages[each.name]]
-        if work.live or (first and max(first) <= 1):
-            continue  # it has no features in the cache
-        train, key = work.counts["train"], (each.seed, each.trial.config.augmentation)
-        if work.augmented:
-            views[key] = max(views[key], train * work.views * (speed.change + speed.forward))
-        plain = max(plain, sum(work.counts.values()) - (train if work.augmented else 0))
-    return plain * (speed.read + speed.forward) + sum(views.values())
 
 
 def compute_features(config: Config, planned: list[Planned]) -> float:
@@ -315,11 +295,14 @@ def run(config: Config) -> finished_run.Result:
     print("plan: measuring a few training steps", file=sys.stderr)
     sides = {key: plans.count_sides(sample_list.read_csv(path)) for key, path in sources.items()}
     speeds = {name: trials.call(measure, config, ours, sides) for name, ours in of_backbone.items()}
-    feature_seconds = {name: estimated_features(speeds[name], ours, sides) for name, ours in of_backbone.items()}
+    feature_seconds = {
+        name: speeds[name].of_shared_features((each.name, each.work(sides), each.trial.config) for each in ours)
+        for name, ours in of_backbone.items()
+    }
     seconds = collections.defaultdict(list)
     for each in planned:
         label = f"{each.name}, {each.backbone}" if len(names) > 1 else each.name
-        seconds[label].append(speeds[each.backbone].of_trial(each.name, work_of(each, sides)))
+        seconds[label].append(speeds[each.backbone].of_trial(each.name, each.work(sides)))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
     print(time_estimate.table(seconds, sum(feature_seconds.values()), expected))
     if (count := len({(each.name, each.backbone) for each in planned if each.is_row})) > 1:

@@ -1,16 +1,15 @@
 """Estimates of the training time on this machine, from a few measured steps."""
 
+import collections
 import dataclasses
-import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
 
 from common import words
 from common.data import pipeline
-from common.media import augmentation as augmentations
-from common.media import medium as media
 from common.models import backbones, cut, freezing
 from common.runs import speed
 
@@ -34,6 +33,13 @@ class Work:
     views: int
     augmented: bool
     live: bool
+
+    @classmethod
+    def of(cls, config: Any, counts: dict[str, int]) -> "Work":
+        """Return what a trial with the settings `config` (a `settings.PhotoConfig`) does."""
+        augmented = bool(config.augmentation)
+        live = config.no_cache or (augmented and config.views == 0)
+        return cls(counts, config.batch_size, max(1, config.views) if augmented else 1, augmented, live)
 
     @property
     def rows(self) -> int:
@@ -70,8 +76,7 @@ class Speed:
         reading += work.counts["validation"] * self.read
         seconds = 2 * self.build + 30 * self.forward + FINISHING_SECONDS
         for first, epochs in self.stages[strategy]:
-            # A step without the backward pass takes about a third of the time.
-            epoch = self.step[first, work.live] * (steps + validated / 3)
+            epoch = speed.of_epoch(self.step[first, work.live], steps, validated)
             seconds += self.start[first, work.live] + epochs * (epoch + (reading if work.live or first <= 1 else 0.0))
         passes = 2 - bool(self.stages[strategy])  # a probe computes its features, and all predict every side
         return seconds + (passes * self.of_features(work) if work.live else 0.0)
@@ -81,10 +86,27 @@ class Speed:
         changed = work.counts["train"] * work.views if work.augmented else 0
         return work.rows * (self.forward + self.read) + changed * (self.change - self.read)
 
+    def of_shared_features(self, trials: Iterable[tuple[str, Work, Any]]) -> float:
+        """Return the estimated seconds of the features that trials share: every photo once, and every seed's views.
+
+        Args:
+            trials: the strategy, the work and the settings of each trial.
+        """
+        plain, views = 0, collections.defaultdict[tuple, float](float)
+        for strategy, work, config in trials:
+            first = [first for first, _ in self.stages[strategy]]
+            if work.live or (first and max(first) <= 1):
+                continue  # it has no features in the cache
+            train, key = work.counts["train"], (config.seed, config.augmentation)
+            if work.augmented:
+                views[key] = max(views[key], train * work.views * (self.change + self.forward))
+            plain = max(plain, sum(work.counts.values()) - (train if work.augmented else 0))
+        return plain * (self.read + self.forward) + sum(views.values())
+
 
 def measure(
     backbone: backbones.Backbone, build: float, model: keras.Model, stages: dict[str, list],
-    needed: Iterable[tuple[int, bool]], reading: dict[str, float], batch_size: int,
+    needed: Iterable[tuple[int, bool]], reading: tuple[float, float], batch_size: int,
 ) -> Speed:  # fmt: skip
     """Measure a few steps on random pixels and features.
 
@@ -95,7 +117,7 @@ def measure(
         stages: name of a strategy → (index of the first layer that trains, epochs) of each of its stages;
             `len(backbone.model.layers)` is the head alone.
         needed: (index of the first layer that trains, live) of every training to measure.
-        reading: `read` and `change`, the seconds of a photo.
+        reading: the seconds to read a photo, and to read it and change it at random.
         batch_size: photos per step.
     """
     pixels = np.random.default_rng(0).normal(size=(batch_size, *backbone.model.input_shape[1:])).astype("float32")
@@ -108,28 +130,7 @@ def measure(
         arrays = [np.zeros((batch_size, *tensor.shape[1:]), "float32") for tensor in part.tensors]
         trained, given = (model, pixels) if live else (part.suffix, arrays if len(arrays) > 1 else arrays[0])
         start[first, live], step[first, live] = speed.of_training(trained, given, labels)
-    return Speed(build, reading["read"], reading["change"], forward, start, step, stages)
-
-
-def of_reading(
-    paths: Sequence[str], backbone: backbones.Backbone, medium: media.Medium, batch_size: int,
-    augmentation: augmentations.Augmentation,
-) -> dict[str, float]:  # fmt: skip
-    """Measure the seconds to `read` a photo and to `change` it, on some photos, as a recipe does."""
-
-    def read(changed: bool) -> None:
-        looks = [media.Look(0) if changed else media.PLAIN] * len(paths)
-        batches = pipeline.look_batches(
-            paths, looks, backbone.resize, batch_size, backbone.preprocess, medium,
-            augmentation if changed else None, [(0, number) for number in range(len(paths))] if changed else None,
-        )  # fmt: skip
-        for _ in batches:
-            pass
-
-    return {
-        name: speed.usual_seconds(functools.partial(read, changed)) / len(paths)
-        for name, changed in (("read", False), ("change", bool(augmentation)))
-    }
+    return Speed(build, *reading, forward, start, step, stages)
 
 
 def table(seconds: dict[str, list[float]], features: float, total: float) -> str:

@@ -31,13 +31,13 @@ class Labelled:
     """New data that a run's model is evaluated on.
 
     Attributes:
-        samples: usable samples of classes that the model knows, with contents that it has not learnt from.
+        samples: the usable samples of the model's classes, without files that the run trained or validated on.
         texts: path → text of documents; empty for other media.
         units: the unit of each sample, which is one piece of evidence: its group, and copies of one file.
         left_out: numbers of items that are `unusable`, of `unknown` classes (class → number), in `train` and in
             `validation`.
-        tested: the number of samples that are test samples of the run.
-        shared_groups: groups of the samples with the name of a group that the run has learnt from.
+        tested: the number of samples that are also test samples of the run.
+        shared_groups: the groups that have the name of a group in the run's training or validation data.
         gone: the number of files of the run that no longer exist; the samples may include their contents.
     """
 

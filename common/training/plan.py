@@ -1,4 +1,4 @@
-"""What a run would take: `--dry-run` measures a few steps on this machine and prints time, memory and disk space."""
+"""The plan of a dry run: `--dry-run` measures a few steps on this machine and prints time, memory and disk space."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 from common import words
 from common.data import pipeline, sample_list, splits
 from common.features import frozen_prefix
-from common.media import medium as media
 from common.models import backbones, freezing
 from common.runs import cost, speed
 
@@ -28,10 +27,10 @@ class Step:
     """A line of the plan.
 
     Attributes:
-        name: what is done.
-        trains: number of parameters that train.
-        epochs: as far as one can know; early stopping decides.
-        seconds: estimated.
+        name: the name of the step.
+        trains: the number of parameters that train.
+        epochs: the likely number of epochs, since early stopping decides.
+        seconds: the estimated time.
     """
 
     name: str
@@ -42,14 +41,14 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a run would take.
+    """The estimated cost of a run.
 
     Attributes:
-        about: lines on the data and the network, name → text.
-        steps: what is done, one after the other.
-        memory: bytes at the peak.
-        features: bytes to be added to the cache.
-        run: bytes in the run directory at the peak.
+        about: name → text, the lines on the data and the network.
+        steps: the steps, in order.
+        memory: the peak of the memory, in bytes.
+        features: the bytes that the run will add to the cache.
+        run: the largest size of the run directory, in bytes.
     """
 
     about: dict[str, str]
@@ -89,15 +88,15 @@ def of_items(
     turns: int = 1,
     at: dict[int, list] | None = None,
 ) -> Plan:
-    """Plan a run on photos or clips. The model is trained on noise for this and is of no further use.
+    """Plan a run on photos or clips. This trains the model on noise, so it cannot be used afterwards.
 
     Args:
         model: the classifier on the network.
         backbone: the network.
         data: the items.
         config: a `settings.PhotoConfig`.
-        stages: of each stage the number of the first layer that trains, and its likely epochs.
-        network: whose layers are counted; default: the backbone's.
+        stages: for each stage, the number of the first layer that trains and the likely number of epochs.
+        network: the network whose layers are counted; default: that of the backbone.
         turns: as for `frozen_prefix.FrozenPrefix`.
         at: the stage's first layer → tensors to cut at, as for `frozen_prefix.FrozenPrefix`.
     """
@@ -105,8 +104,9 @@ def of_items(
     counts = {side: len(getattr(data, side)) for side in sample_list.SPLIT_NAMES}
     train_steps, val_steps = (pipeline.steps(counts[side], config.batch_size) for side in ("train", "validation"))
     paths = data.paths("train")[: config.batch_size]
-    batch = _read(paths, data, backbone, config)
-    reading = speed.usual_seconds(lambda: _read(paths, data, backbone, config)) / len(paths)
+    how = paths, backbone, data.medium, config.batch_size
+    batch = speed.batches(*how)[0].numpy()
+    reading = speed.of_reading(*how, config.augmentation or None)  # of a training item, the dearest
     targets = np.array(data.targets.encoded(data.labels("train")[: len(paths)]))
 
     parts, steps, forward = [], [], 0.0
@@ -119,8 +119,7 @@ def of_items(
         if epochs:
             zeros = [np.zeros((len(paths), *tensor.shape[1:]), "float32") for tensor in part.tensors] or [batch]
             begin, step = speed.of_training(part.suffix, zeros if len(zeros) > 1 else zeros[0], targets)
-            # A validation step, without the way back, takes about a third of a training step.
-            epoch = step * (train_steps + val_steps / 3)
+            epoch = speed.of_epoch(step, train_steps, val_steps)
             if not part.tensors:
                 epoch += reading * (counts["train"] + counts["validation"])
             trains, _ = freezing.count_parameters(model)
@@ -148,15 +147,6 @@ def of_items(
 def space(parameters: int, trains: int) -> int:
     """Return the bytes of a run directory at its peak: model, best epoch, the optimizer's moments, and the report."""
     return 4 * (parameters + 4 * trains) + REPORT_BYTES
-
-
-def _read(paths: list[str], data: splits.Splits, backbone: backbones.Backbone, config: Any) -> np.ndarray:
-    """Return the first batch of the items as the network takes them."""
-    looks = [media.PLAIN] * len(paths)
-    batches = pipeline.look_batches(
-        paths, looks, backbone.resize, config.batch_size, backbone.preprocess, data.medium
-    )  # fmt: skip
-    return next(iter(batches)).numpy()
 
 
 def _name(network: keras.Model, first: int, backbone: backbones.Backbone) -> str:

@@ -126,7 +126,7 @@ class Recorder(Generic[ConfigType]):
             backbone: the network that was chosen.
             model: the classifier on it, its layers frozen as in the stage that trains most.
             splits: the items.
-            stages: of each stage the number of the first layer that trains, and its likely epochs.
+            stages: for each stage, the number of the first layer that trains and the likely number of epochs.
             network, turns, at: as for `plan.of_items`.
             resolved: further settings that are known now.
 

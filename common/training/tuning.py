@@ -197,7 +197,7 @@ def language_loss() -> keras.losses.Loss:
 
 
 def plan(record: recorder.Recorder, stages: Iterable[Stage], corpus: documents.Corpus) -> plans.Plan:
-    """Plan a run. The models are trained on noise for this and are of no further use.
+    """Plan a run. This trains the models on noise, so they cannot be used afterwards.
 
     Args:
         record: the `recorder.Recorder` of the run.
@@ -217,8 +217,7 @@ def plan(record: recorder.Recorder, stages: Iterable[Stage], corpus: documents.C
                 steps.append(plans.Step(f"{name}, frozen part", 0, 0, seconds))
             inputs = (look(), masks)
         begin, step = speed.of_training(part.suffix, list(inputs), targets, loss)
-        # A validation step, without the way back, takes about a third of a training step.
-        seconds = begin + epochs * step * (train_steps + val_steps / 3)
+        seconds = begin + epochs * speed.of_epoch(step, train_steps, val_steps)
         trains, _ = freezing.count_parameters(part.suffix)
         steps.append(plans.Step(name, trains, epochs, seconds))
         memory, features = max(memory, cost.peak_memory()), features + part.missing_bytes

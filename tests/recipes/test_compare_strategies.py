@@ -178,11 +178,12 @@ def test_the_plan_counts_views_and_what_no_cache_reads_again(stripes, tmp_path):
         found = plan.splits_of_seeds(config, photos.PHOTOS, 2, config.fractions, tmp_path / "splits")
         sides = {key: plan.count_sides(sample_list.read_csv(path)) for key, path in found.items()}
         planned = compare_strategies.plan(config, ("demo",), found)
-        works = [compare_strategies.work_of(each, sides) for each in planned]
+        works = [each.work(sides) for each in planned]
         known = {(19, live): 1.0 for live in (False, True)}
         speed = time_estimate.Speed(0.0, 1.0, 2.0, 0.0, known, known, {"feature_extraction": [(19, 1)]})
         counts = sides[0, 1.0]
-        return works, counts, compare_strategies.estimated_features(speed, planned, sides)
+        shared = [(each.name, work, each.trial.config) for each, work in zip(planned, works, strict=True)]
+        return works, counts, speed.of_shared_features(shared)
 
     works, counts, features = estimated()
     assert [work.live for work in works] == [False, False] and features == sum(counts.values())
