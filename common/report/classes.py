@@ -273,7 +273,7 @@ def summary(result: finished_run.Result) -> str:
             (name.replace("_", " "), *(f"{result.results[split][name]:.3f}" for split in ("validation", "test")))
         )
     sides = [result.results[split] for split in ("validation", "test")]
-    rows.append(("  calibrated: below", *(f"{side['ece_if_calibrated'][1]:.3f}" for side in sides)))
+    rows.append(("  if calibrated, below", *(f"{side['ece_if_calibrated'][1]:.3f}" for side in sides)))
     low, high = result.results["test"]["accuracy_interval"]
     rows.append(("95 % interval of accuracy", "", f"{low:.3f} – {high:.3f}"))
     if all("interval_units" in side and side["interval_units"] < side["n"] for side in sides):
