@@ -57,7 +57,7 @@ class Speed:
         change: the time to read a photo and change it at random.
         forward: the time of one photo through the whole network.
         start: (index of the first layer that trains, live) → the time of the first training step (with tracing).
-        step: likewise → the time of a training step on a batch, of cached features or, if live, of pixels.
+        step: (index, live) → the time of a training step on a batch, of cached features or, if live, of pixels.
         stages: name of a strategy → its training stages in order, each as (index of the first layer, epochs).
     """
 

@@ -151,9 +151,8 @@ class BestEpoch(keras.callbacks.Callback):
         return float(value if self.monitor == "loss" else 1.0 - value)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        if (
-            not self.model.optimizer.built
-        ):  # Built even for a finished stage: MultiOptimizer needs it in an empty `fit`.
+        # It is built even for a finished stage: MultiOptimizer needs it in an empty `fit`.
+        if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         if self.over:
             return
