@@ -222,8 +222,11 @@ def stages(base_model: keras.Model, trial: trials.Trial) -> list[tuple[int, int]
     return sys.modules[trial.recipe].stages(base_model, trial.config)
 
 
-def measure(config: Config, planned: list[Planned], sides: dict[tuple[int, float], dict]) -> time_estimate.Speed:
-    """Measure how fast the network of these trials is on this machine."""
+def measure(
+    config: Config, planned: list[Planned], sides: dict[tuple[int, float], dict], asked: float
+) -> time_estimate.Speed:
+    """Measure how fast the network of these trials is on this machine; `asked` is the time of the call."""
+    starting = time.time() - asked
     devices.set_up(config)
     began = time.perf_counter()
     backbone = backbones.load(planned[0].backbone, weights_of(config, planned[0].backbone), config.image_size)
@@ -235,7 +238,12 @@ def measure(config: Config, planned: list[Planned], sides: dict[tuple[int, float
     paths = [sample.path for sample in sample_list.read_csv(pathlib.Path(planned[-1].trial.config.data))]
     how = paths[: 2 * config.batch_size], backbone, photos.PHOTOS, config.batch_size
     reading = speed.of_reading(*how), speed.of_reading(*how, augmentation or None)
-    return time_estimate.measure(backbone, build, model, found, needed, reading, config.batch_size)
+    return time_estimate.measure(backbone, starting, build, model, found, needed, reading, config.batch_size)
+
+
+def shared_features(config: Config) -> bool:
+    """Return whether all trials use one cache; nodes do not share the default one."""
+    return not config.no_cache and (config.cache is not None or config.ray is None)
 
 
 def compute_features(config: Config, planned: list[Planned]) -> float:
@@ -294,7 +302,7 @@ def run(config: Config) -> finished_run.Result:
     # The plan and its time, before anything runs.
     print("plan: measuring a few training steps", file=sys.stderr)
     sides = {key: plans.count_sides(sample_list.read_csv(path)) for key, path in sources.items()}
-    speeds = {name: trials.call(measure, config, ours, sides) for name, ours in of_backbone.items()}
+    speeds = {name: trials.call(measure, config, ours, sides, time.time()) for name, ours in of_backbone.items()}
     feature_seconds = {
         name: speeds[name].of_shared_features((each.name, each.work(sides), each.trial.config) for each in ours)
         for name, ours in of_backbone.items()
@@ -303,8 +311,9 @@ def run(config: Config) -> finished_run.Result:
     for each in planned:
         label = f"{each.name}, {each.backbone}" if len(names) > 1 else each.name
         seconds[label].append(speeds[each.backbone].of_trial(each.name, each.work(sides)))
-    expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs
-    print(time_estimate.table(seconds, sum(feature_seconds.values()), expected))
+    rest = time_estimate.of_the_rest(speeds.values(), shared_features(config))
+    expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs + rest
+    print(time_estimate.table(seconds, sum(feature_seconds.values()), rest, expected))
     if (count := len({(each.name, each.backbone) for each in planned if each.is_row})) > 1:
         print(differences.can_tell(len(seeds_of(config)), sides[config.seed, max(config.fractions)]["test"], count))
     if missing := [name for name in SLOW if name not in compared(config)]:
@@ -317,7 +326,7 @@ def run(config: Config) -> finished_run.Result:
     record.write_config(backbones=names)
 
     # The frozen network runs once for all trials; then each trial runs in its own process.
-    if not config.no_cache and (config.cache or not config.ray):  # nodes do not share the default cache
+    if shared_features(config):
         for name, ours in of_backbone.items():
             feature_seconds[name] = max(feature_seconds[name], trials.call(compute_features, config, ours))
     outcomes = trials.run_all(

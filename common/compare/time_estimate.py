@@ -52,6 +52,7 @@ class Speed:
     """The cost of a network on this machine, in seconds.
 
     Attributes:
+        starting: the time to start a process with TensorFlow.
         build: the time to build the network and load its weights.
         read: the time to read a photo.
         change: the time to read a photo and change it at random.
@@ -61,6 +62,7 @@ class Speed:
         stages: name of a strategy → its training stages in order, each as (index of the first layer, epochs).
     """
 
+    starting: float
     build: float
     read: float
     change: float
@@ -104,14 +106,26 @@ class Speed:
         return plain * (self.read + self.forward) + sum(views.values())
 
 
+def of_the_rest(speeds: Iterable[Speed], shared_features: bool) -> float:
+    """Return the estimated seconds of a comparison besides features and trials: its processes and its page.
+
+    Args:
+        speeds: of each network.
+        shared_features: whether a process for each network computes the features before the trials.
+    """
+    starting = [each.starting for each in speeds]
+    return max(starting) + sum(starting) * shared_features + FINISHING_SECONDS
+
+
 def measure(
-    backbone: backbones.Backbone, build: float, model: keras.Model, stages: dict[str, list],
+    backbone: backbones.Backbone, starting: float, build: float, model: keras.Model, stages: dict[str, list],
     needed: Iterable[tuple[int, bool]], reading: tuple[float, float], batch_size: int,
 ) -> Speed:  # fmt: skip
     """Measure a few steps on random pixels and features.
 
     Args:
         backbone: the network.
+        starting: the seconds that the start of this process took.
         build: the seconds that building it took.
         model: a classifier built on the network; it is trained on noise here.
         stages: name of a strategy → (index of the first layer that trains, epochs) of each of its stages;
@@ -130,19 +144,20 @@ def measure(
         arrays = [np.zeros((batch_size, *tensor.shape[1:]), "float32") for tensor in part.tensors]
         trained, given = (model, pixels) if live else (part.suffix, arrays if len(arrays) > 1 else arrays[0])
         start[first, live], step[first, live] = speed.of_training(trained, given, labels)
-    return Speed(build, *reading, forward, start, step, stages)
+    return Speed(starting, build, *reading, forward, start, step, stages)
 
 
-def table(seconds: dict[str, list[float]], features: float, total: float) -> str:
+def table(seconds: dict[str, list[float]], features: float, rest: float, total: float) -> str:
     """Return the plan with its estimated times, as text.
 
     Args:
         seconds: name of a strategy → the seconds of each of its trials.
         features: the seconds of the pass through the frozen network.
+        rest: the seconds of everything else.
         total: the seconds of the whole plan, in which trials may run in parallel.
     """
     rows = [(name, str(len(each)), sum(each)) for name, each in seconds.items()]
-    rows += [("the frozen network, computed once", "", features)]
+    rows += [("the frozen network, computed once", "", features), ("starting, and the page", "", rest)]
     rows += [("all", str(sum(map(len, seconds.values()))), total)]
     width = max(len(name) for name, *_ in rows)
     lines = [f"{name:<{width}}{count:>9}{words.duration(round(each)):>16}" for name, count, each in rows]

@@ -180,7 +180,7 @@ def test_the_plan_counts_views_and_what_no_cache_reads_again(stripes, tmp_path):
         planned = compare_strategies.plan(config, ("demo",), found)
         works = [each.work(sides) for each in planned]
         known = {(19, live): 1.0 for live in (False, True)}
-        speed = time_estimate.Speed(0.0, 1.0, 2.0, 0.0, known, known, {"feature_extraction": [(19, 1)]})
+        speed = time_estimate.Speed(0.0, 0.0, 1.0, 2.0, 0.0, known, known, {"feature_extraction": [(19, 1)]})
         counts = sides[0, 1.0]
         shared = [(each.name, work, each.trial.config) for each, work in zip(planned, works, strict=True)]
         return works, counts, speed.of_shared_features(shared)

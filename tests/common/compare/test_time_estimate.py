@@ -9,7 +9,8 @@ pytestmark = pytest.mark.quick
 COUNTS = {"train": 64, "validation": 32, "test": 40}
 CACHED = time_estimate.Work(COUNTS, batch_size=32, views=1, augmented=False, live=False)
 SPEED = time_estimate.Speed(
-    build=0.0, read=0.1, change=0.3, forward=0.0, start={(9, False): 5.0, (9, True): 7.0, (1, False): 11.0},
+    starting=4.0, build=0.0, read=0.1, change=0.3, forward=0.0,
+    start={(9, False): 5.0, (9, True): 7.0, (1, False): 11.0},
     step={(9, False): 1.0, (9, True): 10.0, (1, False): 20.0}, stages={"head": [(9, 3)], "all": [(1, 3)], "probe": []},
 )  # fmt: skip
 
@@ -43,3 +44,9 @@ def test_every_view_goes_through_the_frozen_network():
     assert network.of_features(CACHED) == pytest.approx(136 * 1.1)
     views = dataclasses.replace(CACHED, views=8, augmented=True)
     assert network.of_features(views) == pytest.approx(72 * 1.1 + 8 * 64 * 1.3)
+
+
+def test_processes_start_for_the_trials_and_for_the_features_of_each_network():
+    page = time_estimate.FINISHING_SECONDS
+    assert time_estimate.of_the_rest([SPEED, SPEED], shared_features=False) == 4 + page
+    assert time_estimate.of_the_rest([SPEED, SPEED], shared_features=True) == 3 * 4 + page
