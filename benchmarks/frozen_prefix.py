@@ -161,7 +161,7 @@ def pytorch(work: Work) -> tuple[list[float], list[np.ndarray]]:
 def ours(work: Work) -> tuple[list[float], list[np.ndarray]]:
     """Train with the frozen prefix, as the recipes do."""
     backbone = backbones.load("VGG16", "none", work.settings.image_size)
-    model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config())
+    model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config(head="flatten"))
     freezing.unfreeze(backbone.model, FIRST_TRAINED[work.task])
     model.set_weights(work.initial)
     clock = Clock()
@@ -237,7 +237,7 @@ def initial(benchmark: Config) -> list[np.ndarray]:
     base_model = keras.applications.VGG16(
         include_top=False, weights=None, input_shape=(benchmark.image_size,) * 2 + (3,)
     )
-    return feature_extraction.build_model(base_model, 2, feature_extraction.Config()).get_weights()
+    return feature_extraction.build_model(base_model, 2, feature_extraction.Config(head="flatten")).get_weights()
 
 
 def cells(seconds: list[list[float]], slow: list[list[float]] | None) -> list[str]:
@@ -301,7 +301,7 @@ def measure_efficiency(benchmark: Config, folder: pathlib.Path) -> None:
             work = Work(task, splits, own, 6, benchmark.optimizer, initial(benchmark))
             keras.utils.clear_session()
             backbone = backbones.load("VGG16", "none", benchmark.image_size)
-            model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config())
+            model = feature_extraction.build_model(backbone.model, 2, feature_extraction.Config(head="flatten"))
             freezing.unfreeze(backbone.model, FIRST_TRAINED[task])
             new = not cache.exists()
             prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, own)

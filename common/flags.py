@@ -94,6 +94,7 @@ class RunConfig:
     debug: bool = False  # show the traceback of an error
 
     FORMS_OF_DATA = "the path of the data, or demo"  # without an annotation, so it is not a field
+    ARTICLE: typing.ClassVar[dict[str, Any]] = {}  # the settings of the article's example, for recipes with --article
     # Flags of older versions.
     REMOVED = {"train_base": Removed(False, "no longer exists: a separate recipe trains all layers from scratch")}
 
@@ -219,6 +220,10 @@ def parse(
         UserError: a value is not valid, or a flag is unknown; the message names the closest valid flag, or says what
             replaces the flag.
     """
+    defaults = {}
+    if "--article" in arguments and "article" in flag_names(config_class):
+        defaults["default"] = article(config_class)  # other flags beside it win
+        arguments = [each for each in arguments if each != "--article"]
     with _one_line_errors():
         parsed, unknown = tyro.cli(
             config_class,
@@ -227,6 +232,7 @@ def parse(
             description=description,
             return_unknown_args=True,
             config=OPTIONS,
+            **defaults,
         )
     if unknown:
         name = unknown[0].partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_")
@@ -239,6 +245,11 @@ def parse(
         flags = ["--" + name.replace("_", "-") for name in sorted(flag_names(config_class))]
         raise errors.UserError(f"unknown argument {unknown[0]}{suggestion(unknown[0], flags)}; --help lists all")
     return parsed
+
+
+def article(config_class: type[Any]) -> Any:
+    """Return the settings of the article's example that a recipe follows."""
+    return config_class(article=True, **config_class.ARTICLE)
 
 
 def _removed(config_class: type[Any], name: str) -> str:
@@ -319,16 +330,21 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
 
 def changed(config: RunConfig) -> dict[str, Any]:
     """Return the settings that differ from the defaults."""
-    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     return {
-        field.name: values[field.name] for field in dataclasses.fields(config) if values[field.name] != field.default
-    }
+        field.name: value for field in dataclasses.fields(config)
+        if (value := getattr(config, field.name)) != field.default
+    }  # fmt: skip
 
 
 def arguments(config: RunConfig) -> list[str]:
     """Return the command-line arguments from which `parse` makes this config: what differs from the defaults."""
-    found = []
-    for name, value in changed(config).items():
+    like_article = getattr(config, "article", False)
+    settings, found = changed(config), ["--article"] if like_article else []
+    if like_article:
+        example = article(type(config))
+        values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+        settings = {name: value for name, value in values.items() if value != getattr(example, name)}
+    for name, value in settings.items():
         if name not in flag_names(type(config)):
             continue
         flag = "--" + name.replace("_", "-")

@@ -39,7 +39,7 @@ from typing import Annotated, Any, Literal
 
 import keras
 import tyro
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 
 from common import devices, errors, flags, words
 from common.compare import claims, differences, page, table, time_estimate, trial_run, trials
@@ -104,8 +104,8 @@ class Config(fine_tuning.FineTuningConfig):
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of a head; from_scratch tries several and chooses on validation
     # Of a head, or from scratch; an upper limit, since early stopping ends the training.
     epochs: Annotated[int, Gt(0)] = 200
-    # Epochs without a lower validation loss before a head stops; from_scratch waits 20 epochs.
-    patience: Annotated[int, Gt(0)] = 10
+    # Epochs without a lower validation loss before a head stops, 0 for never; from_scratch waits 20 epochs.
+    patience: Annotated[int, Ge(0)] = 10
 
     def __post_init__(self) -> None:
         settings.HeadConfig.__post_init__(self)  # strategies that fine-tune check the settings of fine-tuning

@@ -11,13 +11,13 @@ Data: a folder with one folder of photos for each class (or a CSV with path,labe
 Command:
 
     python recipes/feature_extraction.py                                      # the demo, nothing is downloaded
-    python recipes/feature_extraction.py --data photos/                       # VGG16, ImageNet weights
-    python recipes/feature_extraction.py --data photos/ --backbone MobileNetV2 --head gap
+    python recipes/feature_extraction.py --data photos/                       # MobileNetV2, ImageNet weights
+    python recipes/feature_extraction.py --data photos/ --article             # the articles' VGG16 example
 
-It follows two examples: VGG16 with Flatten, Dense 256 and softmax (`--head flatten`), and VGG16 with
-GlobalAveragePooling2D and softmax (`--head gap`). In both, VGG16 is frozen, and Adam minimises the categorical
-cross-entropy. Dropout of 0.3 on the pooled features is added, because Adam soon overfits a few hundred photos.
-`--head gap --dropout 0` is exactly the example.
+It follows two examples: a frozen VGG16 with Flatten, Dense 256 and softmax (`--article`), and one with
+GlobalAveragePooling2D and softmax (`--article --head gap`). Adam minimises the categorical cross-entropy for 10 epochs.
+By default, the network is MobileNetV2, which is better and faster on a few hundred photos, and the head of the second
+example has dropout of 0.3 and stops early, because Adam soon overfits.
 
 Expected: with MobileNetV2 on 800 flowers (560 train), a test accuracy of 0.867 (0.825 – 0.925, ten seeds) in 4 seconds
 on two CPU cores, and 10 to 20 more the first time. On the demo, 0.783 (0.739 – 0.836, five seeds), in 2 (1 – 9).
@@ -49,7 +49,11 @@ STRATEGIES: dict[str, tuple[str, dict]] = {"feature_extraction": ("a new head on
 class Config(settings.HeadConfig):
     """A new head on a frozen, pretrained network."""
 
+    article: bool = False  # the settings of the article's example to the letter; other flags beside it win
     class_weights: bool = False  # give rare classes as much weight as common ones; for unbalanced data
+
+    # Flatten, Dense 256 and softmax on VGG16, with Adam at its default rate for 10 epochs.
+    ARTICLE = {"head": "flatten", "dropout": 0.0, "epochs": 10, "patience": 0}
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
@@ -84,7 +88,7 @@ def run(config: Config) -> finished_run.Result:
 
     # Model: the frozen, pretrained base with its own preprocessing and image size, and a new head.
     with device.scope():
-        backbone = backbones.choose(config, default="VGG16")
+        backbone = backbones.choose(config, default="VGG16" if config.article else "MobileNetV2")
         freezing.freeze(backbone.model)
         model = build_model(backbone.model, len(splits.class_names), config)
     record.begin(backbone, model, splits, stages(backbone.model, config))

@@ -8,7 +8,7 @@ Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
 Command:
 
     python recipes/from_scratch.py                                            # the demo, nothing is downloaded
-    python recipes/from_scratch.py --data photos/ --backbone MobileNetV2 --head gap
+    python recipes/from_scratch.py --data photos/                             # MobileNetV2
     python recipes/from_scratch.py --data photos/ --learning-rates 1e-3       # no search for the rate
 
 A fair baseline is trained as well as possible. A network without normalisation, such as VGG16, gets batch norm after
@@ -161,7 +161,7 @@ def run(config: Config) -> finished_run.Result:
     # Data and model: nothing is frozen, so the part after the frozen prefix is the whole model.
     splits = dataset.load(config, record.directory, photos.Photos())
     with device.scope():
-        backbone = backbones.choose(config, default="VGG16")
+        backbone = backbones.choose(config, default="MobileNetV2")
         model = build_model(normalised(backbone.model), len(splits.class_names), config)
     record.begin(backbone, model, splits, stages(backbone.model, config))
     print(freezing.trainable_table(model), file=sys.stderr)

@@ -8,8 +8,8 @@ Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
 Command:
 
     python recipes/gradual_unfreezing.py                                   # the demo, nothing is downloaded
-    python recipes/gradual_unfreezing.py --data photos/                    # VGG16: block5, block4, block3
-    python recipes/gradual_unfreezing.py --data photos/ --backbone MobileNetV2 --head gap --max-blocks 4
+    python recipes/gradual_unfreezing.py --data photos/                    # MobileNetV2: its last three blocks
+    python recipes/gradual_unfreezing.py --data photos/ --max-blocks 4
 
 It follows Howard and Ruder (2018), who named it, and the articles' advice: "start by unfreezing only the final layer
 and gradually unfreeze earlier ones, monitor a validation set to identify the point of diminishing returns". Every stage
@@ -109,7 +109,7 @@ def optimizer(stage: Stage, steps: int, config: Config) -> keras.optimizers.Opti
     if stage.blocks == 0:
         return keras.optimizers.Adam(config.learning_rate)
     total, warm_up = config.fine_tuning_epochs * steps, config.warmup_epochs * steps
-    return keras.optimizers.Adam(schedules.warmup_cosine(config.fine_tuning_rate, total, warm_up))
+    return keras.optimizers.Adam(schedules.learning_rate(config.fine_tuning_rate, total, warm_up, config.schedule))
 
 
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
@@ -127,7 +127,7 @@ def run(config: Config) -> finished_run.Result:
     # Data and model.
     splits = dataset.load(config, record.directory, photos.Photos())
     with device.scope():
-        backbone = backbones.choose(config, default="VGG16")
+        backbone = backbones.choose(config, default="MobileNetV2")
         model = build_model(backbone.model, len(splits.class_names), config)
     planned = plan(backbone.model, config)
     freezing.unfreeze(backbone.model, planned[-1].first, config.batch_norm)

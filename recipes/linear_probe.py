@@ -8,8 +8,8 @@ Data: as for feature extraction, `photos/<class>/…`, a CSV, or tfds:NAME.
 Command:
 
     python recipes/linear_probe.py                                           # the demo, nothing is downloaded
-    python recipes/linear_probe.py --data photos/ --backbone MobileNetV2
-    python recipes/linear_probe.py --data photos/ --backbone MobileNetV2 --classifier nearest_centroid
+    python recipes/linear_probe.py --data photos/
+    python recipes/linear_probe.py --data photos/ --classifier nearest_centroid
 
 Linear probes are the usual comparison of pretrained networks (Kornblith et al. 2019, https://arxiv.org/abs/1805.08974).
 The nearest centroid of features is the classifier of prototypical networks (Snell et al. 2017,
@@ -52,7 +52,6 @@ STRATEGIES = {
 class Config(settings.PhotoConfig):
     """Fit a linear classifier of scikit-learn on the pooled features of a frozen network."""
 
-    backbone: str | None = None  # keras.applications name, e.g. MobileNetV2:0.35; default: VGG16 (demo on demo data)
     classifier: Literal["logistic_regression", "nearest_centroid"] = "logistic_regression"  # centroid: very few photos
     # Number of augmented views of each training photo.
     views: Annotated[int, Gt(0), doc("a probe has no epochs in which to draw new ones")] = 8
@@ -80,7 +79,7 @@ def run(config: Config) -> finished_run.Result:
     splits = dataset.load(config, record.directory, photos.Photos())
     num_classes = len(splits.class_names)
     with device.scope():
-        backbone = backbones.choose(config, default="VGG16")
+        backbone = backbones.choose(config, default="MobileNetV2")
         freezing.freeze(backbone.model)
         model = build_model(backbone.model, num_classes)
     record.begin(backbone, model, splits, stages(backbone.model, config))

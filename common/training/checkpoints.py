@@ -108,7 +108,7 @@ class BestEpoch(keras.callbacks.Callback):
         config: the settings of the run, for the error message if the training diverges.
         stage: the name of this part of the training; each `fit` of a run has its own.
         epochs: the `epochs` of `fit`.
-        patience: epochs without a better one before the training stops. With None, it runs to the last epoch, and only
+        patience: epochs without a better one before the training stops. With None or 0, it runs to the last, and only
             that one counts. None suits a rate that falls to 0. The last epoch is then as good as any, and a choice on a
             few dozen validation photos would be noise.
         monitor: `loss`, or a metric that is better if it is higher, on the validation photos. Of epochs with the same
@@ -133,7 +133,7 @@ class BestEpoch(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.progress, self.config, self.directory = progress, config, progress.directory
-        self.patience, self.stage, self.epochs, self.monitor = patience, stage, epochs, monitor
+        self.patience, self.stage, self.epochs, self.monitor = patience or None, stage, epochs, monitor
         self.first_epoch, self.over = progress.first_epoch(stage, epochs), stage in progress.finished_stages
         stored = progress.checkpoint if progress.checkpoint and progress.checkpoint.stage == stage else None
         self.checkpoint, self.baseline = stored, baseline

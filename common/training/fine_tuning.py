@@ -6,18 +6,19 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Lt
 
 from common import flags
-from common.training import settings
+from common.training import schedules, settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FineTuningConfig(settings.HeadConfig):
     """Flags of a head, and of stages that train layers of the network with it at a low rate."""
 
-    # Epochs of each further stage; its rate falls to 0 by the last.
+    # Epochs of each further stage; by default, its rate falls to 0 by the last.
     fine_tuning_epochs: Annotated[int, Gt(0)] = 15
     # 10 to 100 times lower than the head's, to preserve the pretrained weights.
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4
     warmup_epochs: Annotated[int, Ge(0)] = 1  # epochs at the start of each further stage in which its rate rises
+    schedule: schedules.Schedule = "cosine"  # of each further stage: its rate falls to 0, or is constant
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     keep_worse: bool = False  # keep fine-tuned layers that do not validate better, to study a rate or a depth
 
@@ -38,12 +39,13 @@ class TwoStageConfig(settings.PhotoConfig):
 
     hidden_units: Annotated[int, Ge(0)] = 256  # units of a Dense layer before the softmax; 0 for none
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # dropout rate before the softmax
-    epochs: Annotated[int, Gt(0)] = 200  # of the head; its rate falls to 0 by the last epoch
+    epochs: Annotated[int, Gt(0)] = 200  # of the head; by default, its rate falls to 0 by the last epoch
     # Number, name or block of the first layer to fine-tune; default: the last block.
     unfreeze_from: str | None = None
     fine_tuning_epochs: Annotated[int, Ge(0)] = 10  # of the second stage; 0 leaves it out
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4  # 10 to 100 times lower than the head's
     warmup_epochs: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises
+    schedule: schedules.Schedule = "cosine"  # of both stages: the rate falls to 0, or is constant
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and much data
 
     def __post_init__(self) -> None:
@@ -62,6 +64,7 @@ def check_fine_tuning(config: FineTuningConfig | TwoStageConfig, may_be_fast: bo
         UserError: the rate is too high or the warm-up too long.
     """
     slow = config.fine_tuning_rate <= config.learning_rate / 10
-    flags.check(slow or may_be_fast, "fine_tuning_rate", "must be at most a tenth of --learning-rate")
+    allowed = may_be_fast or not config.fine_tuning_epochs
+    flags.check(slow or allowed, "fine_tuning_rate", "must be at most a tenth of --learning-rate")
     short = config.fine_tuning_epochs and config.warmup_epochs >= config.fine_tuning_epochs
     flags.check(not short, "warmup_epochs", "must be below --fine-tuning-epochs; add --warmup-epochs 0")

@@ -16,7 +16,8 @@ class PhotoConfig(flags.RunConfig):
     FORMS_OF_DATA = "a folder of class folders, a CSV, tfds:NAME or demo"
 
     data: str = "demo"  # demo, a folder of class folders, a CSV with path,label[,group][,split], or tfds:NAME
-    backbone: str | None = None  # demo, or a name in keras.applications; MobileNetV2:0.35 sets alpha too
+    # A name in keras.applications, such as MobileNetV2:0.35; default: MobileNetV2 (demo on demo data).
+    backbone: str | None = None
     weights: str | None = None  # imagenet, demo, none or a file; default: demo on demo data, else imagenet
     image_size: Annotated[int, Gt(0)] | None = None  # side length in pixels; default: the backbone's training size
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # Adam's default; suits a new head on a frozen base
@@ -47,19 +48,20 @@ class PhotoConfig(flags.RunConfig):
 class HeadConfig(PhotoConfig):
     """Flags of a new head on a network for photos, trained with early stopping on validation photos."""
 
-    backbone: str | None = None  # keras.applications name, e.g. MobileNetV2:0.35; default: VGG16 (demo on demo data)
-    head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights, which is better with few photos
-    hidden_units: Annotated[int, Ge(0)] | None = None  # Dense units before the softmax; default: 256, or none after gap
-    dropout: Annotated[float, Ge(0), Lt(1)] | None = None  # before each Dense layer; default: 0, or 0.3 after gap
+    head: Literal["gap", "flatten"] = "gap"  # flatten has far more weights, which is worse with few photos
+    hidden_units: Annotated[int, Ge(0)] | None = None  # Dense units before the softmax; default: none, 256 with flatten
+    dropout: Annotated[float, Ge(0), Lt(1)] | None = None  # before each Dense layer; default: 0.3, 0 with flatten
     l2: Annotated[float, Ge(0)] = 0.0  # penalty on the head's weights; 1e-4 to 1e-2 if the head overfits
     epochs: Annotated[int, Gt(0)] = 200  # of the head; an upper limit, since early stopping ends the training
-    patience: Annotated[int, Gt(0)] = 10  # epochs without a lower validation loss before the head's training stops
+    # Epochs without a lower validation loss before the head's training stops. With 0, it does not stop early, and the
+    # last epoch counts, not the best.
+    patience: Annotated[int, Ge(0)] = 10
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head; Adam's default
 
     @property
     def likely_epochs(self) -> int:
         """The epoch by which early stopping usually ends the training, for estimates of time."""
-        return min(self.epochs, self.patience + 20)
+        return min(self.epochs, self.patience + 20) if self.patience else self.epochs
 
     @property
     def units(self) -> int:

@@ -137,7 +137,7 @@ def optimizer(
     warm_up = int(config.warmup_ratio * batches)  # Keras's schedules count batches, even with accumulation
     steps = config.gradient_accumulation_steps
     adam = keras.optimizers.AdamW(
-        schedules.warmup_cosine(rate, batches, warm_up), weight_decay=config.weight_decay,
+        schedules.learning_rate(rate, batches, warm_up), weight_decay=config.weight_decay,
         global_clipnorm=config.clipnorm, gradient_accumulation_steps=steps if steps > 1 else None,
     )  # fmt: skip
     plain = [v for v in network.trainable_variables if v.name in ("bias", "gamma", "beta", "scale")]

@@ -12,7 +12,7 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 from common import errors, flags
 from common.training import settings as training_settings
 from common.training import tuning
-from recipes import legal_text, partial_unfreezing, video_actions
+from recipes import feature_extraction, legal_text, linear_probe, partial_unfreezing, skin_lesions, video_actions
 
 pytestmark = pytest.mark.quick
 
@@ -238,3 +238,22 @@ def test_settings_of_older_versions_are_read_by_their_names_of_today():
     old = stored | {"warm_up": stored.pop("warmup_ratio"), "clip": stored.pop("clipnorm")}
     assert flags.from_dict(legal_text.Config, old) == legal_text.Config(warmup_ratio=0.3, clipnorm=2.0)
     assert flags.renamed({"window": 64, "seed": 1}) == {"sequence_length": 64, "seed": 1}
+
+
+@pytest.mark.parametrize("recipe", [feature_extraction, partial_unfreezing, skin_lesions, video_actions])
+def test_article_sets_the_defaults_to_those_of_the_example(recipe):
+    config = flags.parse(recipe.Config, ["--article"])
+    assert config.article and all(getattr(config, name) == value for name, value in recipe.Config.ARTICLE.items())
+    assert (config.epochs, config.learning_rate) == (10, 1e-3) and recipe.Config().epochs != 10
+    assert flags.parse(recipe.Config, flags.arguments(config)) == config
+
+
+def test_a_flag_beside_article_wins():
+    config = flags.parse(partial_unfreezing.Config, ["--head", "gap", "--article", "--no-keep-worse", "--epochs", "3"]
+                         + ["--fine-tuning-rate", "1e-4"])  # fmt: skip
+    assert (config.head, config.epochs, config.keep_worse) == ("gap", 3, False)
+    assert config.unfreeze_from == "15" and config.schedule == "constant"
+    assert config.head == partial_unfreezing.Config().head  # which differs from the example's
+    assert flags.parse(partial_unfreezing.Config, flags.arguments(config)) == config
+    with pytest.raises(errors.UserError, match="unknown argument --article"):
+        flags.parse(linear_probe.Config, ["--article"])

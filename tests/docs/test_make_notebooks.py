@@ -91,7 +91,7 @@ def test_own_data_are_those_of_the_docstring():
 
 def test_inherited_settings_are_listed():
     *_, last = make_notebooks.notebook(RECIPES["partial_unfreezing"], "https://x").cells
-    assert "| `head` | `'flatten'` | gap has far fewer weights" in last.source and "`fine_tuning_rate`" in last.source
+    assert "| `head` | `'gap'` | flatten has far more weights" in last.source and "`fine_tuning_rate`" in last.source
     assert "`unfreeze_from`" not in last.source  # the cell with the Config shows it
     *_, last = make_notebooks.notebook(RECIPES["legal_text"], "https://x").cells
     assert "| `lora_rank` | `8` | rank of lora, 4 to 16" in last.source and "`compare`" not in last.source

@@ -29,6 +29,7 @@ def settings(photos, tmp_path, **changes):
         "backbone": "demo",
         "weights": "demo",
         "image_size": 32,
+        "head": "flatten",
         "epochs": 3,
         "batch_size": 8,
         "validation_fraction": 0.2,

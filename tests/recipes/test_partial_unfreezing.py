@@ -167,6 +167,17 @@ def test_a_fine_tuning_rate_near_the_heads_is_refused():
         partial_unfreezing.Config(fine_tuning_rate=5e-4)
 
 
+def test_the_article_trains_from_layer_15_at_the_heads_rate_and_keeps_the_last_epochs(stripes, tmp_path):
+    short = {"epochs": 2, "fine_tuning_epochs": 2}
+    config = settings(stripes, tmp_path, article=True, **partial_unfreezing.Config.ARTICLE | short)
+    result = partial_unfreezing.run(config)
+    rows = finished_run.read_history(result.directory)
+    assert [row["stage"] for row in rows] == ["head"] * 2 + ["fine_tuning"] * 2
+    assert result.results["strategy"] == "head, then from block5_conv1"
+    assert result.results["kept_stage"] == "fine_tuning"  # whatever validation says
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1e-3] * 4)
+
+
 def settings_of(layer):
     return type(layer), {name: value for name, value in layer.get_config().items() if name != "name"}
 
