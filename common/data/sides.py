@@ -70,9 +70,9 @@ def of_folders(
     if others and not (len(set(sides.values())) > 1 or any(map(holds_classes, sides))):
         return {}
     if others and sides:
-        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        more = [f"{len(others) - NAMED} more"] if len(others) > NAMED else []
         raise errors.UserError(
-            f"{where}: {words.listed([each.name for each in others[:NAMED]])}{more} "
+            f"{where}: {words.listed([each.name for each in others[:NAMED]] + more)} "
             f"{'is' if len(others) == 1 else 'are'} beside the split folder{'s' if len(sides) > 1 else ''} "
             f"{words.listed([each.name for each in sides])}; name the sides of a split train, validation and test, and "
             "move everything else elsewhere. If all of them are classes, rename those that are named like a side"

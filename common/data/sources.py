@@ -87,7 +87,7 @@ def read_folder(
             folders, or much of a class is in formats that are not read.
     """
     folder = folder.absolute()
-    walk = folders.Walk(folder)
+    walk = folders.Walk(folder, " outside the class folders")
     subfolders, loose = ([path for path in paths if path.name not in ignored] for paths in walk.listed(folder))
 
     def holds_classes(subfolder: pathlib.Path) -> bool:

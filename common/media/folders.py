@@ -60,13 +60,15 @@ class Walk:
 
     Attributes:
         root: the folder of the data set. Links to folders in it, and to folders around it, are not followed.
+        outside: where files without a class are, in words.
         hidden_folders, hidden_files: those that are hidden or litter.
         links: links to folders that are read anyway.
-        others: class → ending → number of files that are not read; "" stands for outside the class folders.
+        others: class → ending → number of files that are not read; "" stands for no class.
         counted: class → (files that are read, files that people take for items but that are not read).
     """
 
     root: pathlib.Path
+    outside: str = ""
     hidden_folders: set[pathlib.Path] = dataclasses.field(default_factory=set)
     hidden_files: set[pathlib.Path] = dataclasses.field(default_factory=set)
     links: set[pathlib.Path] = dataclasses.field(default_factory=set)
@@ -158,7 +160,8 @@ class Walk:
             print(f"data: left alone: {', '.join(filter(None, told))}", file=sys.stderr)
         found = {label: counts for label, counts in sorted(self.others.items()) if counts}
         for label, counts in list(found.items())[:LINES]:
-            print(f"data: {_named(label)}{endings_of(counts)} left alone", file=sys.stderr)
+            where = "" if label else self.outside
+            print(f"data: {_named(label)}{endings_of(counts)}{where} left alone", file=sys.stderr)
         if more := list(found.values())[LINES:]:
             total = sum(more, collections.Counter())
             kind = "class" if len(more) == 1 else "classes"

@@ -31,6 +31,6 @@ def opened(content: bytes) -> ImageFile.ImageFile:
         return pillow_heif.HeifImageFile(io.BytesIO(content))
     except SyntaxError as error:
         words = "".join(filter(str.isprintable, str(error)))[:80]
-        cut_off = any(sign in words for sign in ("end of file", "too small", "Cannot read full"))
+        cut_off = any(sign in words for sign in ("end of file", "too small", "Cannot read full", "Insufficient"))
         what = "truncated: the file ends too early" if cut_off else f"damaged: it cannot be decoded ({words})"
         raise errors.UnusableFile(f"{what}; copy or download it again") from error
