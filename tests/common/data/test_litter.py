@@ -1,4 +1,4 @@
-"""A data set with all that systems, tools and people leave in it, in every medium and for every command that reads it."""
+"""A data set with all that systems, tools and people leave in it, for every medium and every command that reads it."""
 
 import csv
 import types
