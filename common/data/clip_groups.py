@@ -29,6 +29,7 @@ def load(
     cache_directory: pathlib.Path,
     group_pattern: str | None = None,
     official_split: int | None = None,
+    skip_unsupported: bool = False,
 ) -> list[sample_list.Sample]:
     """Return the clips of `--data` with their groups, without opening them.
 
@@ -41,6 +42,7 @@ def load(
         group_pattern: the `pattern` of `with_groups`; not allowed for a CSV that has groups.
         official_split: 1, 2 or 3, the number of UCF101's lists that give the sides, see `with_official_split`; only for
             a folder.
+        skip_unsupported: as for `sources.read_folder`.
 
     Raises:
         UserError: nothing usable at `--data`, or `group_pattern` or `official_split` does not fit it.
@@ -49,7 +51,7 @@ def load(
         raise errors.UserError(f"--official-split {official_split}: must be 1, 2 or 3")
     path = pathlib.Path(source).expanduser()
     if source != "demo" and path.is_dir():
-        samples = read_folder(path)
+        samples = read_folder(path, skip_unsupported)
         if official_split is not None:
             samples = with_official_split(samples, path, official_split)
         return with_groups(samples, group_pattern)
@@ -74,16 +76,19 @@ def load(
 # Folders ------------------------------------------------------------------------------------------------------
 
 
-def read_folder(folder: pathlib.Path) -> list[sample_list.Sample]:
+def read_folder(
+    folder: pathlib.Path, skip_unsupported: bool = False, least_classes: int = 2
+) -> list[sample_list.Sample]:
     """Return the clips in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
 
-    UCF101's lists may be in `folder/splits`.
+    UCF101's lists may be in `folder` or in `folder/splits`. The other arguments are those of `sources.read_folder`.
 
     Raises:
-        UserError: fewer than two classes, or a class folder that `clips.find_clips` refuses.
+        UserError: too few classes, or a class folder that `clips.find_clips` refuses.
     """
-    lists = any((folder / LISTS_FOLDER).glob("trainlist*.txt"))
-    return sources.read_folder(folder, clips.Clips(), ignored={LISTS_FOLDER} if lists else ())
+    lists = {path.name for path in folder.glob("t*list0*.txt")}
+    lists |= {LISTS_FOLDER} if any((folder / LISTS_FOLDER).glob("trainlist*.txt")) else set()
+    return sources.read_folder(folder, clips.CLIPS, lists, skip_unsupported, least_classes)
 
 
 # Groups -------------------------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def load(
     if resumed:
         samples, problems = sample_list.read_csv(split_csv), file_checks.read_problems(skipped_csv)
     elif samples is None:
-        samples = sources.read_source(config.data, config.cache_directory, medium)
+        samples = sources.read_source(config.data, config.cache_directory, medium, config.skip_unsupported)
     if not targets.enough(samples):
         raise errors.UserError(f"--data {config.data}: {targets.needed}")
     cache = None if config.no_cache else config.cache_directory

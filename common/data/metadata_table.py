@@ -8,15 +8,14 @@ import collections
 import csv
 import dataclasses
 import math
-import os
 import pathlib
 import sys
 from collections.abc import Collection, Mapping
 
 from common import errors, flags
-from common.data import file_checks, sample_list, sources
+from common.data import file_checks, sample_list, sides, sources
 from common.demo import drawn_lesions
-from common.media import photos
+from common.media import folders, photos
 
 FILE_NAME = "metadata.csv"
 HAM10000_DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -62,15 +61,16 @@ class Table:
 
 
 def load(
-    source: str, cache_directory: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = ()
-) -> Table:
+    source: str, cache_directory: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = (),
+    skip_unsupported: bool = False,
+) -> Table:  # fmt: skip
     """Return the pictures of `--data` with the facts about them.
 
     Args:
         source: `demo` (drawn lesions), a folder with metadata.csv, or a source of `sources.read_source`, whose groups
             are used as lesions.
         cache_directory: the folder for the drawn lesions.
-        columns, diagnoses: as for `read`.
+        columns, diagnoses, skip_unsupported: as for `read`.
 
     Raises:
         UserError: there are no pictures, or the layout is not as expected.
@@ -79,9 +79,9 @@ def load(
         return read(sources.drawn_folder(cache_directory / "demo_lesions", drawn_lesions, drawn_lesions.write_pictures))
     folder = pathlib.Path(source).expanduser()
     if (folder / FILE_NAME).is_file():
-        return read(folder, columns, diagnoses)
+        return read(folder, columns, diagnoses, skip_unsupported)
     try:
-        samples = sources.read_source(source, cache_directory, photos.PHOTOS)
+        samples = sources.read_source(source, cache_directory, photos.PHOTOS, skip_unsupported)
     except errors.UserError as error:
         raise errors.UserError(f"{error}; or give a folder with images and a {FILE_NAME}") from error
     if not any(sample.group for sample in samples):
@@ -93,7 +93,9 @@ def load(
     return Table(samples, {sample.path: About(sample.group) for sample in samples})
 
 
-def read(folder: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = ()) -> Table:
+def read(
+    folder: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = (), skip_unsupported: bool = False
+) -> Table:
     """Read `folder/metadata.csv` and find the images by name, at any depth below the folder.
 
     A column `split` (train, validation, test) is used if the table has one.
@@ -102,6 +104,7 @@ def read(folder: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[st
         folder: the folder with metadata.csv and the images.
         columns: the names of the columns.
         diagnoses: the allowed labels; default: HAM10000's seven if the label column is `dx`, otherwise all.
+        skip_unsupported: go on if more than a tenth of the folder's files are in formats that are not read.
 
     Returns:
         A `Table`. Its `problems` are rows without an image, images without a row, unknown diagnoses, invalid ages, and
@@ -112,7 +115,7 @@ def read(folder: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[st
     """
     path = folder.absolute() / FILE_NAME
     rows = _rows(path, columns)
-    files = _image_files(path.parent)
+    files = _image_files(path.parent, skip_unsupported)
     diagnoses = diagnoses or (HAM10000_DIAGNOSES if columns.label == Columns.label else ())
     if not any(row.image in files for row in rows):
         raise errors.UserError(f"{path}: none of its {len(rows)} images ({rows[0].image}, …) is in {path.parent}")
@@ -158,16 +161,18 @@ def _rows(path: pathlib.Path, columns: Columns) -> list[_Row]:
                 f"{path}: no column {names[role]!r}{flags.suggestion(names[role], there)}; it has "
                 f"{', '.join(there) or 'none'}; name the right one with --{role}-column"
             )
-    rows = []
+    rows, named = [], set()
     for row in reader:
         value = {role: (row.get(name) or "").strip() for role, name in names.items()}
-        split = (row.get("split") or "").strip().lower()
-        if split and split not in sample_list.FOLDER_SPLITS:
+        split = (row.get("split") or "").strip()
+        if split and not sides.side_of(split):
             raise errors.UserError(f"{path}, line {reader.line_num}: split is {split!r}, must be train or test")
         rows.append(
             _Row(reader.line_num, _stem(value["image"]), value["label"], value["group"], value["age"], value["sex"],
-                 value["site"], sample_list.FOLDER_SPLITS.get(split, ""))
+                 value["site"], sides.side_of(split))
         )  # fmt: skip
+        named.add(split)
+    sides.tell(named, str(path))
     if not rows:
         raise errors.UserError(f"{path}: no rows below the names of the columns")
     first_line: dict[str, int] = {}
@@ -191,11 +196,16 @@ def _stem(image: str) -> str:
     return path.stem if path.suffix.lower() in photos.EXTENSIONS else path.name
 
 
-def _image_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return name without extension → file, for all images below the folder; links to folders are followed."""
+def _image_files(folder: pathlib.Path, skip_unsupported: bool) -> dict[str, pathlib.Path]:
+    """Return name without extension → file, for all images at any depth below the folder."""
+    walk, medium = folders.Walk(folder), photos.PHOTOS
+    images, others = medium.sorted_out(folder, walk)
+    walk.note("", images, [path for path in others if path != folder / FILE_NAME], medium.kin)
+    walk.tell()
+    if not skip_unsupported:
+        walk.check(medium.unit, medium.wanted)
     files: dict[str, pathlib.Path] = {}
-    found = (pathlib.Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
-    for path in sorted(filter(photos.PHOTOS.is_item, found)):
+    for path in images:
         if files.setdefault(path.stem, path) != path:
             raise errors.UserError(f"{path} and {files[path.stem]} have the same name; remove one or rename it")
     return files

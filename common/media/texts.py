@@ -5,10 +5,10 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from common import errors
-from common.media import medium
+from common.media import folders, medium
 
 END_TOKENS = ("<|endoftext|>", "</s>", "<s>")  # a text that contains one would end there
 
@@ -26,6 +26,8 @@ class Texts(medium.Medium):
     name = "texts"
     unit = "document"
     extensions = (".txt",)
+    kin = folders.DOCUMENTS
+    wanted = "text files (.txt)"
 
     encoding: str = "utf-8"
     keep_layout: bool = False
@@ -48,12 +50,7 @@ class Texts(medium.Medium):
         Raises:
             UnusableFile: the file is missing, empty or cannot be decoded.
         """
-        try:
-            content = pathlib.Path(path).read_bytes()
-        except FileNotFoundError:
-            raise errors.UnusableFile("missing") from None
-        except OSError as error:
-            raise errors.UnusableFile(error.strerror or str(error)) from error
+        content = content_of(path)
         text, problem = decoded(content, self.encoding)
         if text is None:
             raise errors.UnusableFile(f"{problem}; convert it to {self.encoding} text")
@@ -70,28 +67,26 @@ class Texts(medium.Medium):
             raise errors.UnusableFile("empty")
         return kept
 
-    def find(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """Return the files at any depth below a folder, in order, except hidden files and folders."""
-        return text_files(folder)
 
-    def found(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-        return [path for name in names for path in (text_files(name) if name.is_dir() else [name])]
+def content_of(path: str | os.PathLike) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        UnusableFile: it is missing, unreadable or not a regular file.
+    """
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would block forever
+            raise errors.UnusableFile("not a file: it is a folder, a pipe or a device; remove it")
+        return pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise errors.UnusableFile("missing") from None
+    except (OSError, ValueError) as error:
+        raise errors.UnusableFile(getattr(error, "strerror", None) or str(error)) from error
 
 
 def byte_count(text: str) -> int:
     """Return the length of a text in UTF-8, which does not depend on a vocabulary."""
     return len(text.encode("utf-8"))
-
-
-def text_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Return the .txt files at any depth below a folder, sorted, except hidden files and folders."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
-    return sorted(path for path in found if not hidden(path.relative_to(folder)))
-
-
-def hidden(path: pathlib.Path) -> bool:
-    """Return whether a part of the path begins with a dot."""
-    return any(part.startswith(".") for part in path.parts)
 
 
 def decoded_lines(content: bytes, encoding: str) -> Iterator[tuple[str | None, str]]:

@@ -48,8 +48,10 @@ def test_other_files_are_left_alone_and_said(tmp_path, capsys):
     write(tmp_path, lease__a="One two.", loan__c="Four.")
     (tmp_path / "loan" / "b.TXT").write_text("Three.")
     (tmp_path / "loan" / "d.pdf").touch()
-    assert len(documents.read_source(settings(tmp_path))[0]) == 3
-    assert "ignored files by extension: 1 .pdf" in capsys.readouterr().err
+    with pytest.raises(errors.UserError, match=r"class 'loan': 1 of 3 documents \(1 \.pdf\) are .*--skip-unsupported"):
+        documents.read_source(settings(tmp_path))
+    assert len(documents.read_source(settings(tmp_path, skip_unsupported=True))[0]) == 3
+    assert capsys.readouterr().err.endswith("data: class 'loan': 1 .pdf left alone\n")
 
 
 def test_given_sides(tmp_path):

@@ -142,8 +142,8 @@ def test_a_table_for_other_images_is_refused(folder):
 
 
 def test_a_strange_split_is_refused(folder):
-    write(folder, [[*row, "holdout"] for row in ROWS], [*HEADER, "split"])
-    with pytest.raises(errors.UserError, match="line 2: split is 'holdout'"):
+    write(folder, [[*row, "public"] for row in ROWS], [*HEADER, "split"])
+    with pytest.raises(errors.UserError, match="line 2: split is 'public'"):
         metadata_table.read(folder)
 
 
