@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Collection
 
 from common import errors
-from common.data import sample_list, tfds
+from common.data import listings, sample_list, tables, tfds
 from common.demo import drawn_photos
 from common.media import medium as media
 
@@ -19,8 +19,8 @@ def read_source(source: str, cache_directory: pathlib.Path, medium: media.Medium
     """Return the items of `--data`, without opening them.
 
     Args:
-        source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), or a
-            CSV file with the columns `path,label[,group][,split]`.
+        source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), a CSV file
+            with the columns `path,label[,group][,split]`, or a folder with such a table (`listings.in_folder`).
         cache_directory: the folder for the demo's drawn photos and for exported TFDS photos.
         medium: the medium of the items.
 
@@ -33,9 +33,9 @@ def read_source(source: str, cache_directory: pathlib.Path, medium: media.Medium
         return read_folder(tfds.export(source.removeprefix("tfds:"), cache_directory / "tfds"), medium)
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
-        return read_folder(path, medium)
-    if path.is_file() and path.suffix.lower() == ".csv":
-        return sample_list.read_csv(path)
+        return listings.in_folder(path, medium) or read_folder(path, medium)
+    if path.is_file() and path.suffix.lower() in tables.ENDINGS:
+        return listings.read(path, medium)
     if path.exists():
         raise errors.UserError(f"--data {source}: neither a folder nor a .csv file")
     raise errors.UserError(
