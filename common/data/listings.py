@@ -120,6 +120,7 @@ def in_folder(folder: pathlib.Path, medium: media.Medium) -> list[sample_list.Sa
     if (folder / FILE_NAME).is_file():
         if not _is_listing(folder / FILE_NAME):
             return None
+        _say_used([folder])
         samples = read(folder / FILE_NAME, medium)
         _say_unlisted(samples, [folder], medium)
         if any(sample.split for sample in samples):
@@ -131,6 +132,7 @@ def in_folder(folder: pathlib.Path, medium: media.Medium) -> list[sample_list.Sa
     listed = [part for part in parts if (part / FILE_NAME).is_file() and part.name.lower() in sample_list.FOLDER_SPLITS]
     if not listed or not all(_is_listing(part / FILE_NAME) for part in listed):
         return None
+    _say_used(listed)
     samples = []
     for part in listed:
         own = read(part / FILE_NAME, medium)
@@ -151,6 +153,11 @@ def _is_listing(path: pathlib.Path) -> bool:
     if missing:
         print(f"data: {path} is not read: no column {' and '.join(missing)} in {_listed(table)}", file=sys.stderr)
     return not missing
+
+
+def _say_used(folders: list[pathlib.Path]) -> None:
+    told = words.listed([str(folder / FILE_NAME) for folder in folders])
+    print(f"data: the labels are those in {told}, not the names of folders", file=sys.stderr)
 
 
 def _with_sides(samples: list[sample_list.Sample], sides: list[str]) -> list[sample_list.Sample]:

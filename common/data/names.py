@@ -22,7 +22,7 @@ def key(name: str) -> str:
     """Return what the spellings of one name share: no case, unseen characters or kinds of blanks, one Unicode form."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     unseen = {each: None for each in map(ord, set(folded)) if _is_unseen(chr(each))}
-    return " ".join(folded.translate(unseen).split())
+    return " ".join((folded.translate(unseen) if unseen else folded).split())  # translating takes long on a long text
 
 
 def _is_unseen(character: str) -> bool:

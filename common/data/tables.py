@@ -194,7 +194,7 @@ def say_columns(table: Table, used: Mapping[str, str], expected: Mapping[str, st
     ]
     unread = [column for column in table.columns if column not in used.values()]
     if other:
-        print(f"data: {table.path.name}: {', '.join(other)}; rename it if it is not", file=sys.stderr)
+        print(f"data: {table.path.name}: {', '.join(other)}; rename it if that is wrong", file=sys.stderr)
     if unread:
         what = "columns are" if len(unread) > 1 else "column is"
         told = ", ".join(names.visible(unread))
