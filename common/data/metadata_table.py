@@ -132,9 +132,10 @@ def read(
     rows = _one_spelling(_rows(table, column, files), diagnoses, same_names)
     if not any(row.image in files for row in rows):
         raise errors.UserError(f"{path}: none of its {len(rows)} images ({rows[0].image}, …) is in {path.parent}")
+    listed = {row.image for row in rows}
     problems = [
         file_checks.Problem(str(file), "", f"no row: {FILE_NAME} does not list it; add a row or remove the image")
-        for image, file in sorted(files.items()) if image not in {row.image for row in rows}
+        for image, file in sorted(files.items()) if image not in listed
     ]  # fmt: skip
     two_diagnoses = _lesions_with_two_diagnoses(rows)
     samples, about = [], {}
