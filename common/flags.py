@@ -91,6 +91,7 @@ class RunConfig:
     skip_bad: bool = False  # leave out unusable files instead of stopping; skipped.csv lists them
     # Go on although more than a tenth of the files of a class are in formats that are not read.
     skip_unsupported: bool = False
+    same_names: bool = False  # join classes or groups whose names only look alike, such as Cat and cat
     tensorboard: bool = False  # write curves of every epoch to the run directory: tensorboard --logdir runs
     mlflow: str | None = None  # MLflow server or database to send the finished run to, http://127.0.0.1:5000
     debug: bool = False  # show the traceback of an error

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from common import errors, words
-from common.data import file_checks, near_duplicates, parts, sample_list, sides, splits
+from common.data import file_checks, names, near_duplicates, parts, sample_list, sides, splits
 from common.data import targets as kinds
 from common.demo import drawn_texts
 from common.media import folders, windows
@@ -73,10 +73,14 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         least_types: the least number of document types; 2 for a classifier.
 
     Raises:
-        UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, a leak, or given splits
-            that lack a type.
+        UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, names that only look alike
+            without `--same-names`, a leak, or given splits that lack a type.
     """
     samples, texts, problems = read_source(config)
+    split_csv = directory / "split.csv"
+    samples = names.settled(samples, same_names=config.same_names or split_csv.is_file())
+    if not split_csv.is_file():
+        names.say_odd_labels(samples, "document")
     total = len(samples) + len(problems)
     if least_types:
         problems += file_checks.find_problems(samples, _facts(texts), unit="document")
@@ -100,7 +104,6 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     general = read_general(config) if least_types == 0 else {}
     duplicates = near_duplicates.near_duplicates(texts, config.duplicate_threshold)
     content_of = near_duplicates.clusters(texts, duplicates)
-    split_csv = directory / "split.csv"
     if split_csv.is_file():
         samples = _as_split_before(samples, split_csv)
     else:
@@ -254,6 +257,8 @@ def _read_lines(path: pathlib.Path, encoding: str) -> Read:
         )
         if side and not sides.side_of(side):
             row, reason = {}, f"split is {side!r}, must be train, validation or test"
+        if names.key(label) in names.NO_VALUE:
+            row, reason = {}, f"no label: {label!r} stands for a missing one; leave it out, or rename the class"
         try:
             "".join((row.get("text", ""), label, group)).encode()
         except UnicodeEncodeError as error:  # such as "\ud83d", half of an emoji

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common import errors, flags, startup, words
-from common.data import file_checks, sample_list, sources, splits
+from common.data import file_checks, listings, names, sample_list, sources, splits, tables
 from common.media import medium as media
 
 LEARNT_FROM = ("train", "validation")
@@ -72,7 +72,7 @@ def load(
 
     Args:
         data: a folder of class folders or a CSV with the columns `path,label[,group]`. For documents: a folder with a
-            sub-folder for each type, or a .jsonl.
+            sub-folder for each type, or a .jsonl. Names of classes and groups are compared by `names.key`.
         medium: the medium of the run.
         class_names: the classes that its model knows.
         split: the rows of the run's split.csv.
@@ -89,6 +89,7 @@ def load(
     samples, texts, problems = READERS.get(medium.name, _files)(data, medium, settings, skip_unsupported)
     samples = [dataclasses.replace(sample, split="") for sample in samples]  # all of them are test samples here
     total = len(samples) + len(problems)
+    samples = names.settled(names.matched(samples, class_names), same_names=True, classes=False)
     known, unknown = _by_class(samples, class_names)
     if unknown and not skip_bad:
         raise errors.UserError(_unknown_classes(unknown, class_names, medium))
@@ -122,7 +123,7 @@ def load(
             "there is nothing new to evaluate on"
         )
     units = splits.units_of(kept, contents)
-    groups = {row.get("group") for row in split if row["split"] in LEARNT_FROM} - {"", None}
+    groups = {names.key(row.get("group") or "") for row in split if row["split"] in LEARNT_FROM} - {""}
     found = Labelled(
         samples=kept,
         texts=texts,
@@ -133,7 +134,7 @@ def load(
             **{side: list(sides.values()).count(side) for side in LEARNT_FROM},
         },
         tested=sum("test" in seen[sample.path] for sample in kept),
-        shared_groups=sorted({sample.group for sample in kept} & groups),
+        shared_groups=sorted({sample.group for sample in kept if names.key(sample.group) in groups}),
         gone=gone,
     )
     _say(found, leaks, class_names, medium, skipped_csv)
@@ -269,15 +270,17 @@ def _facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
 def _files(data: pathlib.Path, medium: media.Medium, settings: dict, skip_unsupported: bool) -> Found:
     """Read items such as photos; for a run with column settings also a folder with metadata.csv."""
     if "image_column" in settings and (data / "metadata.csv").is_file():
-        tables = startup.by_name("data.metadata_table")
-        roles = [field.name for field in dataclasses.fields(tables.Columns)]
-        columns = tables.Columns(**{role: settings[f"{role}_column"] for role in roles})
-        table = tables.read(data, columns, tuple(settings.get("diagnoses") or ()), skip_unsupported)
+        lesions = startup.by_name("data.metadata_table")
+        roles = [field.name for field in dataclasses.fields(lesions.Columns)]
+        columns = lesions.Columns(**{role: settings[f"{role}_column"] for role in roles})
+        diagnoses = tuple(settings.get("diagnoses") or ())
+        table = lesions.read(data, columns, diagnoses, skip_unsupported, same_names=True)
         return table.samples, {}, list(table.problems)
     if data.is_dir():
-        samples = sources.read_folder(data, medium, skip_unsupported=skip_unsupported, least_classes=1)
-    elif data.suffix.lower() == ".csv":
-        samples = sample_list.read_csv(data)
+        listed = listings.in_folder(data, medium)
+        samples = listed or sources.read_folder(data, medium, skip_unsupported=skip_unsupported, least_classes=1)
+    elif data.suffix.lower() in tables.ENDINGS:
+        samples = listings.read(data, medium)
     else:
         raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
     return sources.with_groups_of_files(samples, medium), {}, []
@@ -288,7 +291,8 @@ def _clips(data: pathlib.Path, medium: media.Medium, settings: dict, skip_unsupp
     clip_groups = startup.by_name("data.clip_groups")
     pattern = settings.get("group_pattern")
     if data.is_dir():
-        samples = clip_groups.read_folder(data, skip_unsupported, least_classes=1)
+        listed = listings.in_folder(data, medium)
+        samples = listed or clip_groups.read_folder(data, skip_unsupported, least_classes=1)
     else:
         samples, _, _ = _files(data, medium, settings, skip_unsupported)
     return _grouped(samples, lambda: clip_groups.with_groups(samples, pattern), medium), {}, []

@@ -34,9 +34,9 @@ class Sample:
 
 
 def read_csv(path: pathlib.Path) -> list[Sample]:
-    """Read samples from a CSV with the columns `path,label[,group][,split]`; paths are relative to the CSV's folder.
+    """Read samples from a CSV as `write_csv` writes it, such as split.csv; `listings.read` reads those of people.
 
-    Further columns are kept as `about`.
+    Relative paths are relative to the CSV's folder. Further columns are kept as `about`.
 
     Raises:
         UserError: a column or a value is missing, a split has another name, or a path is listed twice.

@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable, Collection
 
 from common import errors, words
-from common.data import sample_list, sides, tfds
+from common.data import listings, sample_list, sides, tables, tfds
 from common.demo import drawn_photos
 from common.media import folders
 from common.media import medium as media
@@ -22,8 +22,8 @@ def read_source(
     """Return the items of `--data`, without decoding them.
 
     Args:
-        source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), or a
-            CSV file with the columns `path,label[,group][,split]`.
+        source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), a CSV file
+            with the columns `path,label[,group][,split]`, or a folder with such a table (`listings.in_folder`).
         cache_directory: the folder for the demo's drawn photos and for exported TFDS photos.
         medium: the medium of the items.
         skip_unsupported: as for `read_folder`.
@@ -37,9 +37,11 @@ def read_source(
         return read_folder(tfds.export(source.removeprefix("tfds:"), cache_directory / "tfds"), medium)
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
-        return with_groups_of_files(read_folder(path, medium, skip_unsupported=skip_unsupported), medium)
-    if path.is_file() and path.suffix.lower() == ".csv":
-        return with_groups_of_files(sample_list.read_csv(path), medium)
+        listed = listings.in_folder(path, medium)
+        samples = listed or read_folder(path, medium, skip_unsupported=skip_unsupported)
+        return with_groups_of_files(samples, medium)
+    if path.is_file() and path.suffix.lower() in tables.ENDINGS:
+        return with_groups_of_files(listings.read(path, medium), medium)
     if path.exists():
         raise errors.UserError(f"--data {source}: neither a folder nor a .csv file")
     raise errors.UserError(

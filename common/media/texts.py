@@ -1,5 +1,6 @@
 """Finding, decoding and tidying text files."""
 
+import codecs
 import dataclasses
 import hashlib
 import os
@@ -94,6 +95,8 @@ def decoded_lines(content: bytes, encoding: str) -> Iterator[tuple[str | None, s
     text, reason = decoded(content, encoding)
     if text is not None:
         yield from ((line, "") for line in text.split("\n"))
+    elif other_encoding(content):
+        yield None, reason
     elif "\n".encode(encoding) == b"\n":
         yield from (decoded(line, encoding) for line in content.split(b"\n"))
     else:
@@ -103,6 +106,10 @@ def decoded_lines(content: bytes, encoding: str) -> Iterator[tuple[str | None, s
 def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
     """Return the text and "", or None and why it cannot be read."""
     try:
+        wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+        other = "" if wide else other_encoding(content)
+        if other:
+            return None, f"not {encoding}, but {other}"
         return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") == "utf-8" else encoding), ""
     except LookupError as error:
         raise errors.UserError(
@@ -111,6 +118,21 @@ def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
     except UnicodeError as error:
         start = getattr(error, "start", 0)
         return None, f"not {encoding} (byte {content[start : start + 1].hex() or '?'} at position {start:,})"
+
+
+def other_encoding(content: bytes) -> str:
+    """Return the encoding of two or four bytes for each character that a text seems to have, in words, or "".
+
+    Latin-1 accepts such a text, and reads nonsense. A mark at the beginning gives it away, or the zero bytes of its
+    Latin letters, digits and line ends, which stand at every second place.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        return "UTF-16 or UTF-32, as its first bytes say"
+    zeros = content.count(0)
+    even = content[::2].count(0)
+    if zeros > 0.4 * len(content) or (zeros > max(3, 0.01 * len(content)) and not 0.1 * zeros < even < 0.9 * zeros):
+        return f"UTF-16 or UTF-32, as {zeros:,} of its {len(content):,} bytes are zero"
+    return ""
 
 
 def tidy(text: str, keep_layout: bool = False) -> str:

@@ -375,3 +375,17 @@ def test_every_clip_of_ut_interaction_has_its_sequence(real_data, tmp_path, caps
     sizes = collections.Counter(sample.group for sample in samples)
     assert sizes == dict.fromkeys(sequences, 6) | {"set1_seq06": 5, "set1_seq08": 7}
     assert capsys.readouterr().err == ""
+
+
+# Tables.
+
+
+def test_tables_of_clips_are_read_like_those_of_photos(tmp_path, capsys):
+    lay_out(tmp_path, ["v/a.mp4", "v/b.mp4", "hf/train/a.mp4", "hf/test/b.mp4"])
+    (tmp_path / "a.csv").write_text("sep=;\nVideo;Class;Session\nv\\a.mp4;hug;s1\nv/b;kick;s2\n")
+    assert load(tmp_path / "a.csv") == [("../v/a.mp4", "hug", "s1", ""), ("../v/b.mp4", "kick", "s2", "")]
+    said = capsys.readouterr().err
+    assert "column 'Session' is used as group" in said and "read with the file's ending" in said
+    for side, name in (("train", "a"), ("test", "b")):
+        (tmp_path / "hf" / side / "metadata.csv").write_text(f"file_name,label,group\n{name}.mp4,hug,{name}\n")
+    assert load(tmp_path / "hf") == [("test/b.mp4", "hug", "b", "test"), ("train/a.mp4", "hug", "a", "train")]
