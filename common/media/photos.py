@@ -1,6 +1,6 @@
 """Reading one photo: the same function for the scan, the training, the report and predict.
 
-`read` returns a photo as a viewer shows it: upright according to its EXIF orientation, in RGB, with transparent areas
+`read` returns a photo as a viewer shows it: upright according to its EXIF orientation, in sRGB, with transparent areas
 on white. A file that cannot be shown like that is an `ImageError`, which says what is wrong and what to do.
 """
 
@@ -14,14 +14,16 @@ import os
 import re
 import stat
 import warnings
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
 import PIL
 from PIL import ExifTags, Image, ImageFile
 
 from common import errors
-from common.media import medium
+from common.media import augmentation as augmentations
+from common.media import colours, deep, medium, tiff
 
 # The formats for each extension; files with these extensions count as photos.
 _FORMATS_BY_EXTENSION = {
@@ -62,6 +64,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+ONE_COLOUR = "one colour"  # the note on a photo of which every pixel is the same
+
 _COPY_AGAIN = "copy or download it again"
 _CONVERT = "convert it to JPEG"
 
@@ -95,7 +99,11 @@ class ImageError(errors.UnusableFile):
 
 @dataclasses.dataclass(frozen=True)
 class Photos(medium.Medium):
-    """Photos, one per file."""
+    """Photos, one per file.
+
+    Attributes:
+        white: the sample of 16-bit files that becomes 255; the deepest file of a data set decides for all.
+    """
 
     name = "photos"
     unit = "photo"
@@ -104,18 +112,39 @@ class Photos(medium.Medium):
     most_pixels = MAX_PIXELS
     explained_by = "classes"
 
+    white: int = deep.WHITE
+
     @property
     def shape(self) -> tuple[int | None, ...]:
         return None, None, 3
+
+    @property
+    def remark(self) -> str:
+        return deep.remark(self.white)
 
     def inspect(self, path: str | os.PathLike) -> medium.Facts:
         return inspect(path)
 
     def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> np.ndarray:
-        return read(path)
+        return read(path, self.white)
 
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
-        return read(path)
+        return read(path, self.white)
+
+    def fitted(self, facts: Iterable[medium.Facts]) -> Self:
+        return dataclasses.replace(self, white=deep.white_of(each.largest_sample for each in facts))
+
+    def looks(
+        self, side: str, augmentation: augmentations.Augmentation | None = None, views: int = 1, turns: int = 1,
+        seed: int = 0,
+    ) -> list[medium.Look]:  # fmt: skip
+        looks = super().looks(side, augmentation, views, turns, seed)
+        if self.white == deep.WHITE:
+            return looks
+        return [dataclasses.replace(look, mark=f"{look.mark} white {self.white}".strip()) for look in looks]
+
+    def description(self, chooses: bool) -> dict:
+        return {} if self.white == deep.WHITE else {"white": self.white}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,26 +154,31 @@ class _Picture:
     pixels: np.ndarray
     format: str
     notes: tuple[str, ...]
+    largest_sample: int = 0  # of 16-bit samples
 
 
 PHOTOS = Photos()
 
 
-def read(path: str | os.PathLike) -> np.ndarray:
+def read(path: str | os.PathLike, white: int = deep.WHITE) -> np.ndarray:
     """Return a photo as a uint8 array of shape (height, width, 3), RGB from 0 to 255.
 
-    The EXIF orientation is applied. CMYK, grey, palette and 1-bit pictures are converted to RGB; transparent ones are
-    composited on white; 16-bit ones are scaled to 8 bits. Colour profiles (ICC) are ignored, as they were for the
-    photos that the published backbones were trained on. Several threads may call this at a time.
+    The EXIF orientation and the colour profile (ICC) are applied. CMYK, grey, palette and 1-bit pictures are converted
+    to RGB; transparent ones are composited on white, unless nothing of them would be seen; 16-bit ones are scaled to 8
+    bits. Several threads may call this at a time.
+
+    Args:
+        path: the file.
+        white: the sample of a 16-bit file that becomes 255.
 
     Raises:
         ImageError: the file cannot be used; its message does not name the path.
     """
-    return _decode(_content(path)).pixels
+    return _decode(_content(path), white).pixels
 
 
 def inspect(path: str | os.PathLike) -> medium.Facts:
-    """Return the facts about any file; the whole picture is decoded, as in `read`."""
+    """Return the facts about any file; the whole picture is decoded, as in `read`, with a white of its own."""
     path = os.fspath(path)
     content = b""
     try:
@@ -153,10 +187,25 @@ def inspect(path: str | os.PathLike) -> medium.Facts:
     except ImageError as error:
         return medium.Facts(path=path, bytes=len(content), sha256=_sha256(content), problem=str(error))
     height, width, _ = picture.pixels.shape
+    notes = _note_name(path, picture.format) + picture.notes
     return medium.Facts(
         path=path, bytes=len(content), sha256=_sha256(content), format=picture.format, width=width, height=height,
-        notes=_note_name(path, picture.format) + picture.notes, difference_hash=difference_hash(picture.pixels),
+        notes=notes + ((ONE_COLOUR,) if is_one_colour(picture.pixels) else ()),
+        difference_hash=difference_hash(picture.pixels), pixels_sha256=pixels_sha256(picture.pixels),
+        largest_sample=picture.largest_sample,
     )  # fmt: skip
+
+
+def is_one_colour(pixels: np.ndarray) -> bool:
+    """Return whether all pixels, (…, height, width, 3), are the same."""
+    first = pixels.reshape(-1, 3)[0]
+    # Few pixels are enough for nearly every photo.
+    return bool((pixels[..., ::16, ::16, :] == first).all() and (pixels == first).all())
+
+
+def pixels_sha256(pixels: np.ndarray) -> str:
+    """Return the hash of decoded pixels, uint8, and of their shape."""
+    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).data).hexdigest()
 
 
 def difference_hash(pixels: np.ndarray) -> str:
@@ -210,11 +259,11 @@ def _check_file(status: os.stat_result) -> None:
         raise ImageError(f"too large: {status.st_size / 1e9:.1f} GB; save it as JPEG")
 
 
-def _decode(content: bytes) -> _Picture:
+def _decode(content: bytes, white: int | None = None) -> _Picture:
     """Return the `_Picture` in a file's content; every failure is an `ImageError`."""
     _set_up_pillow()
     try:
-        return _decode_with_pillow(content)
+        return _decode_with_pillow(content, white)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
@@ -253,20 +302,42 @@ def _silence_libtiff() -> None:
         pass  # not on Linux: a damaged TIFF is still refused, but libtiff prints its own message too
 
 
-def _decode_with_pillow(content: bytes) -> _Picture:
-    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+def _decode_with_pillow(content: bytes, white: int | None) -> _Picture:
+    with _open(content) as image:
+        page = _choose_page(image)
         _check_header(image)
         notes = _note_header(image)
         if image.format == "PNG":
             _check_png_sums(content)
-        picture_format = str(image.format)
-        image.load()
-        upright, rotation_notes = _turn_upright(image)
+        picture_format, largest = str(image.format), 0
+        shown: Image.Image = image
+        if deep.is_deep(image):
+            shown, largest = deep.as_8_bits(image, lambda: _open(content, page), white)
+        shown.load()
+        upright, rotation_notes = _turn_upright(shown)
         pixels, colour_notes = _to_rgb(upright)
-    return _Picture(pixels, picture_format, notes + rotation_notes + colour_notes)
+    return _Picture(pixels, picture_format, notes + rotation_notes + colour_notes, largest)
 
 
-def _check_header(image: ImageFile.ImageFile) -> None:
+def _open(content: bytes, page: int = 0) -> ImageFile.ImageFile:
+    image = Image.open(io.BytesIO(content), formats=_FORMATS)
+    if page:
+        image.seek(page)
+    return image
+
+
+def _choose_page(image: Any) -> int:
+    """Go to the only whole picture in a TIFF, and return the number of its page; 0 for other formats."""
+    if image.format != "TIFF" or image.n_frames == 1:
+        return 0
+    pages = tiff.whole_pages(image)
+    if len(pages) != 1:
+        raise ImageError(f"several pages: {image.n_frames}; save the one that you want as JPEG or PNG")
+    image.seek(pages[0])
+    return pages[0]
+
+
+def _check_header(image: Any) -> None:
     """Raise an error, before decoding, for a photo that is too large or too small, or several photos in one file."""
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -274,12 +345,10 @@ def _check_header(image: ImageFile.ImageFile) -> None:
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"too small: {width} x {height} pixels, needs at least {MIN_SIDE} on each side; remove it")
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format == "TIFF":
-        raise ImageError(f"several pages: {frames}; save the one that you want as JPEG or PNG")
-    if frames > 1 and image.format != "MPO":
+    if frames > 1 and image.format not in ("MPO", "TIFF"):  # of a TIFF, one page was chosen
         raise ImageError(f"animated: {frames} frames; save the one that you want as JPEG or PNG")
-    if image.mode in ("I", "F"):
-        raise ImageError("32-bit samples: their range is unknown; save it with 8 or 16 bits")
+    if image.format == "TIFF" and (unusual := tiff.unusual(image.tag_v2)):
+        raise ImageError(unusual)
 
 
 def _too_many_pixels(size: str = "") -> ImageError:
@@ -292,6 +361,8 @@ def _note_header(image: Any) -> tuple[str, ...]:
         notes.append("first picture of several taken")
     if image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation) in _UPRIGHT:
         notes.append("EXIF rotation applied")  # Pillow rotates a TIFF while loading it
+    if image.format == "TIFF":
+        notes += tiff.notes(image)
     if any(";16" in str(tile[3]) for tile in image.tile):
         notes.append("16-bit scaled")
     return tuple(notes)
@@ -317,15 +388,24 @@ def _turn_upright(image: Any) -> tuple[Image.Image, tuple[str, ...]]:
 
 def _to_rgb(image: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return a loaded image as uint8 pixels (height, width, 3), and notes."""
-    if image.mode.startswith("I;16"):
-        return _scale_16_bit(image), ("grey",)
-    notes = _note_mode(image.mode)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
-            notes += ("alpha composited on white",)
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB")), notes
+    notes, profile = _note_mode(image.mode), image.info.get("icc_profile")
+    if not image.has_transparency_data:
+        picture = image if image.mode in ("L", "CMYK", "LAB") else image.convert("RGB")
+        rgb, profile_notes = colours.to_srgb(picture, profile)
+        return np.array(rgb), notes + profile_notes
+    with_alpha = image.convert("RGBA")
+    picture = with_alpha.getchannel("R") if "grey" in notes else with_alpha.convert("RGB")
+    rgb, profile_notes = colours.to_srgb(picture, profile)
+    notes += profile_notes
+    alpha = with_alpha.getchannel("A")
+    least, most = alpha.getextrema()
+    if most == 0:  # a mask; nothing of the photo would be seen
+        return np.array(rgb), (*notes, "alpha ignored: it is 0 everywhere")
+    if least < 255:
+        notes += ("alpha composited on white",)
+        rgb.putalpha(alpha)
+        rgb = Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), rgb).convert("RGB")
+    return np.array(rgb), notes
 
 
 def _note_mode(mode: str) -> tuple[str, ...]:
@@ -338,23 +418,10 @@ def _note_mode(mode: str) -> tuple[str, ...]:
     return ()
 
 
-def _scale_16_bit(image: Any) -> np.ndarray:
-    """Return 16-bit grey as 8-bit RGB: 65535 becomes 255, while Pillow would clip at 255."""
-    samples = np.array(image)
-    tags = getattr(image, "tag_v2", {})
-    white = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
-    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # TIFF's "white is zero"
-        samples = white - samples
-    if "transparency" in image.info:  # the single transparent grey value of a PNG
-        samples = np.where(samples == image.info["transparency"], white, samples)
-    grey = np.rint(samples * np.float32(255 / white)).astype(np.uint8)
-    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-
-
 def _explained(error: Exception, content: bytes) -> ImageError:
     """Convert Pillow's error about a file's content into an `ImageError`."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return ImageError(_unidentified(content))
+        return ImageError(tiff.unusual(tiff.tags_of(content), is_open=False) or _unidentified(content))
     if isinstance(error, EOFError) or "truncated" in str(error).lower() or _is_cut_off(content):
         return ImageError(f"truncated: the file ends too early; {_COPY_AGAIN}")
     words = "".join(filter(str.isprintable, str(error)))[:80] or type(error).__name__
