@@ -130,8 +130,8 @@ def _load(module: types.ModuleType) -> bool:
         with start_up_chatter_hidden() if module.__name__ in HEAVY else contextlib.nullcontext():
             loader.exec_module(module)
             module.__class__ = types.ModuleType
-            if module.__name__ == "tensorflow":
-                _settle(module)
+            if module.__name__ in SETTLED:
+                SETTLED[module.__name__](module)
         return True
 
 
@@ -171,6 +171,16 @@ def _settle(tensorflow: types.ModuleType) -> None:
     tensorflow.get_logger().setLevel("ERROR")  # It warns about retracing, which a run with several models needs.
 
 
+def _settle_keras(keras: types.ModuleType) -> None:
+    """Undo the settings that another project has left in ~/.keras/keras.json; `KERAS_BACKEND` overrides its backend."""
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+
+
+SETTLED = {"tensorflow": _settle, "keras": _settle_keras}
+
+
 def load_all() -> None:
     """Load all modules that wait, the heavy libraries first, so that nothing is left to load when threads start."""
     while waiting := [module for module in list(sys.modules.values()) if _waits(module)]:
@@ -197,6 +207,8 @@ if _is_program_of_ours():
     sys.meta_path.insert(0, _LaterFinder())
 else:
     with start_up_chatter_hidden():
+        import keras  # TensorFlow imports it anyway
         import tensorflow
 
         _settle(tensorflow)
+        _settle_keras(keras)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from common import errors, words
-from common.data import file_checks, names, sample_list, sources, splits
+from common.data import file_checks, names, picture_checks, sample_list, sources, splits
 from common.data import targets as kinds
 from common.media import medium as media
 
@@ -80,7 +80,11 @@ def load(
             f"{first.path} ({first.split}) and {second.path} ({second.split}); remove copies, or give them one group",
             file=sys.stderr,
         )
+    medium = medium.fitted([facts[sample.path] for sample in usable])
     quality = file_checks.summarise(facts) | {"skipped": left_out, "near_copies": len(alike)}
+    if medium.remark:
+        print(f"data: {medium.remark}", file=sys.stderr)
+    quality |= picture_checks.check(usable, facts, medium.unit, targets.strata)
     found = splits.Splits.of(config.data, medium, targets, usable, quality, contents)
     sided = [name for name in found.class_names if SIDES.search(name)] if config.flip else []
     if sided:

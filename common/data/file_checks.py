@@ -28,7 +28,7 @@ from common.media import medium as media
 
 # Raise it whenever a medium judges or notes differently, so that no old result is reused. `_version` adds the
 # decoder's version, because the decoder decides what can be read.
-SCANNER_VERSION = "2"
+SCANNER_VERSION = "3"
 
 # Bits of 256 in which two hashes of near-copies may differ. On 800 flowers, 1,260 PACS and all 10,015 HAM10000 pictures
 # there are 7 such pairs, all of one scene or lesion; 72 to 100 % of photos saved again are found.
@@ -435,7 +435,7 @@ def summarise(facts: dict[str, media.Facts]) -> dict:
     Returns:
         A dict of `files` and `usable` (counts) and `bytes` (of all files). `smallest` and `largest` (by area) and
         `median` (of each side) are [width, height] in pixels, None without a usable photo. `formats`, `notes` and
-        `problems` (their kind only) have counts, the most frequent first.
+        `problems` (of both, their kind only) have counts, the most frequent first.
     """
     usable = [found for found in facts.values() if not found.problem]
     sizes = sorted(((found.width, found.height) for found in usable), key=lambda size: size[0] * size[1])
@@ -448,7 +448,7 @@ def summarise(facts: dict[str, media.Facts]) -> dict:
         "median": median or None,
         "largest": list(sizes[-1]) if sizes else None,
         "formats": _counts(found.format for found in usable),
-        "notes": _counts(note for found in usable for note in found.notes),
+        "notes": _counts(note.split(":")[0] for found in usable for note in found.notes),
         "problems": _counts(found.problem.split(":")[0] for found in facts.values() if found.problem),
     }
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common import errors, flags, startup, words
-from common.data import file_checks, listings, names, sample_list, sources, splits, tables
+from common.data import file_checks, listings, names, picture_checks, sample_list, sources, splits, tables
 from common.media import medium as media
 
 LEARNT_FROM = ("train", "validation")
@@ -106,6 +106,8 @@ def load(
     file_checks.leave_out([*problems, *strangers], total, skip_bad, skipped_csv, medium.unit, nothing)
     if not known:
         raise errors.UserError(f"{data}: no {medium.unit}s found")
+    if not texts:
+        picture_checks.check(known, facts, medium.unit)
 
     ours, contents, gone = _contents(known, facts, texts, split, medium, settings)
     seen = {sample.path: ours.get(contents[sample.path], {}) for sample in known}

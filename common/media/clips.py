@@ -12,8 +12,8 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Self
 
 import av
 import av.video.reformatter
@@ -21,9 +21,10 @@ import numpy as np
 
 from common import errors
 from common.media import augmentation as augmentations
-from common.media import containers, film, folders, medium, photos
+from common.media import containers, deep, film, folders, hdr, medium, photos
 
 SAMPLINGS = ("whole", "window")
+COMPARED = 8  # frames, sampled evenly over the clip, in which the scan looks for changes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class Clips(medium.Medium):
         sampling: `whole`, evenly over the clip, or `window`, close together.
         stride: the distance between frames in a window, in frames.
         windows: the number of evenly spaced windows of a validation or test clip; a training clip's window is random.
+        white: as in `photos.Photos`, for folders of frames.
     """
 
     name = "clips"
@@ -65,19 +67,27 @@ class Clips(medium.Medium):
     sampling: str = "whole"
     stride: int = 2
     windows: int = 1
+    white: int = deep.WHITE
 
     @property
     def shape(self) -> tuple[int | None, ...]:
         return self.frames, None, None, 3
 
+    @property
+    def remark(self) -> str:
+        return deep.remark(self.white)
+
     def inspect(self, path: str | os.PathLike) -> Facts:
         return inspect(path)
 
     def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> np.ndarray:
-        return read(path, self.frames, self.sampling, self.stride, look.position)
+        return read(path, self.frames, self.sampling, self.stride, look.position, self.white)
 
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
-        return read(path, frames=1)[0]
+        return read(path, frames=1, white=self.white)[0]
+
+    def fitted(self, facts: Iterable[medium.Facts]) -> Self:
+        return dataclasses.replace(self, white=deep.white_of(each.largest_sample for each in facts))
 
     def is_item(self, path: pathlib.Path) -> bool:
         return is_clip(path)
@@ -107,12 +117,13 @@ class Clips(medium.Medium):
     def _marked(self, look: medium.Look) -> medium.Look:
         """Return the look with the choice of frames added to its mark."""
         frames = [self.frames, self.sampling, self.stride, look.position]
+        frames += [] if self.white == deep.WHITE else [f"white {self.white}"]
         return dataclasses.replace(look, mark=json.dumps([look.mark or "turn 0", frames]))
 
     def raw(self, path: str | os.PathLike, look: medium.Look) -> tuple[np.ndarray, np.ndarray]:
         """Return the frames that a model which samples by itself needs for this look, and the frames that it uses."""
         step = self.stride if self.sampling == "window" else 1
-        frames = read(path, (self.frames - 1) * step + 1, self.sampling, 1, look.position)
+        frames = read(path, (self.frames - 1) * step + 1, self.sampling, 1, look.position, self.white)
         return frames, frames[::step]
 
     def description(self, chooses: bool) -> dict:
@@ -238,14 +249,16 @@ def read(
     sampling: str = "whole",
     stride: int = 2,
     position: float = 0.5,
+    white: int = deep.WHITE,
 ) -> np.ndarray:
     """Return frames of a clip as a uint8 array of shape (frames, height, width, 3), RGB from 0 to 255.
 
     Each is the frame that a player shows at one moment, even with an irregular frame rate; `indices`
     defines the moments. Rotation and mirroring in the file's display matrix are applied. The width is resized if pixels
-    are not square; transparent pixels are composited on white; deeper colours are scaled to 8 bits. Only the first
-    video stream is read, without cover pictures and sound. Interlaced frames are not changed. Several threads may call
-    this at a time; one call uses one core.
+    are not square; transparent pixels are composited on white; deeper colours are scaled to 8 bits, and HDR to sRGB
+    (`common.media.hdr`). A clip that was cut off between two key frames begins with its first frame that can be
+    decoded. Only the first video stream is read, without cover pictures and sound. Interlaced frames are not changed.
+    Several threads may call this at a time; one call uses one core.
 
     Args:
         path: a file, or a folder of photos of one size.
@@ -253,6 +266,7 @@ def read(
         sampling: "whole", frames from equal parts of the clip, or "window", frames close together.
         stride: the distance between frames in a window, in frames; 1 takes every frame.
         position: the position of the window, from 0 (the beginning of the clip) to 1 (its end).
+        white: as for `photos.read`, for a folder of photos.
 
     Raises:
         ClipError: the clip cannot be used; its message does not name the path.
@@ -260,13 +274,13 @@ def read(
     """
     how: dict[str, Any] = {"frames": frames, "sampling": sampling, "stride": stride, "position": position}
     _check_arguments(**how)
-    return _read_folder(path, how) if os.path.isdir(path) else _read_file(path, how)
+    return _read_folder(path, how, white) if os.path.isdir(path) else _read_file(path, how)
 
 
 def inspect(path: str | os.PathLike) -> Facts:
     """Return the `Facts` of any clip.
 
-    Every frame is decoded, so that `read` will succeed with any arguments; only the first frame is
+    Every frame is decoded, so that `read` will succeed with any arguments; `COMPARED` of them are
     converted to RGB. A file whose end is missing is a problem, not a shorter clip. A cut between two parts of a file
     stays hidden only if the format does not give the file's length; a note says so. These formats are MPEG program
     streams, and live recordings in Matroska and fragmented MP4.
@@ -325,10 +339,10 @@ def _check_arguments(frames: int, sampling: str, stride: int, position: float) -
 # Folders of frames ------------------------------------------------------------------------------------------
 
 
-def _read_folder(path: str | os.PathLike, how: dict[str, Any]) -> np.ndarray:
+def _read_folder(path: str | os.PathLike, how: dict[str, Any], white: int) -> np.ndarray:
     paths = frame_paths(path)
     chosen = indices(range(len(paths)), len(paths), 1, **how) if paths else []
-    shown = {number: _photo(paths[number]) for number in sorted(set(chosen))}
+    shown = {number: _photo(paths[number], white) for number in sorted(set(chosen))}
     _check_sizes(len(paths), {pixels.shape[1::-1] for pixels in shown.values()})
     return np.stack([shown[number] for number in chosen])
 
@@ -347,12 +361,27 @@ def _inspect_folder(path: str) -> Facts:
         return Facts(path=path, bytes=sum(facts.bytes for facts in found), sha256=digest, problem=str(error))
     size = sum(facts.bytes for facts in found)
     formats = " and ".join(sorted({facts.format for facts in found}))
-    notes = tuple(dict.fromkeys(note for facts in found for note in facts.notes))
+    notes = tuple(dict.fromkeys(note for facts in found for note in facts.notes if note != photos.ONE_COLOUR))
+    sampled = [found[number] for number in indices(range(len(found)), len(found), 1, COMPARED)]
+    pictures = [facts.pixels_sha256 for facts in sampled]
+    is_one_colour = all(photos.ONE_COLOUR in facts.notes for facts in sampled)
     width, height = found[0].width, found[0].height
     return Facts(
-        path=path, bytes=size, sha256=digest, format=f"folder of {formats}", width=width, height=height, notes=notes,
-        frames=len(found),
+        path=path, bytes=size, sha256=digest, format=f"folder of {formats}", width=width, height=height,
+        notes=notes + _notes_on_pictures(pictures, is_one_colour), frames=len(found),
+        pixels_sha256=_sha256_of(pictures), largest_sample=max(facts.largest_sample for facts in found),
     )  # fmt: skip
+
+
+def _notes_on_pictures(pictures: Sequence[str], is_one_colour: bool) -> tuple[str, ...]:
+    """Return notes about `COMPARED` sampled frames, from the hashes of their pixels."""
+    same = max(map(pictures.count, pictures))
+    notes = (f"one picture: {same} of {COMPARED} sampled frames",) if 2 * same > COMPARED else ()
+    return notes + ((photos.ONE_COLOUR,) if is_one_colour else ())
+
+
+def _sha256_of(hashes: Sequence[str]) -> str:
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def _folder_sha256(found: Sequence[medium.Facts]) -> str:
@@ -363,9 +392,9 @@ def _folder_sha256(found: Sequence[medium.Facts]) -> str:
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def _photo(path: str) -> np.ndarray:
+def _photo(path: str, white: int) -> np.ndarray:
     try:
-        return photos.read(path)
+        return photos.read(path, white)
     except photos.ImageError as error:
         raise _bad_frame(path, error) from error
 
@@ -406,19 +435,24 @@ def _inspect_file(path: str) -> Facts:
 
 
 def _facts(path: str, size: int, digest: str, opened: film.Film) -> Facts:
-    frames = film.decoded(opened, opened.keys[0])
-    _, first = next(frames, (None, None))
+    sampled = indices(opened.starts, opened.end, opened.rate, COMPARED)
+    converter, shown, first, count = film.Converter(opened), {}, None, 0
+    for number, (_, frame) in enumerate(film.decoded(opened, opened.keys[0])):
+        first, count = first or frame, number + 1
+        if number in sampled or not number:
+            shown[number] = converter.pixels(frame)
     if first is None:
         raise containers.ClipError(f"no frames: none can be decoded; {containers.COPY_AGAIN}")
-    count = 1 + sum(1 for _ in frames)
-    converter = film.Converter(opened)
-    height, width, _ = converter.pixels(first).shape
+    height, width, _ = shown[0].shape
+    hashes = {number: photos.pixels_sha256(pixels) for number, pixels in shown.items()}
+    pictures = [hashes[min(number, max(hashes))] for number in sampled]
     notes = _note_name(path, opened.format) + _notes(opened, first, converter)
+    notes += _notes_on_pictures(pictures, all(map(photos.is_one_colour, shown.values())))
     codec = opened.stream.codec.canonical_name
     picture_format = opened.format if codec == opened.format.lower() else f"{opened.format} {codec}"
     return Facts(
         path=path, bytes=size, sha256=digest, format=picture_format, width=width, height=height, notes=notes,
-        frames=count, seconds=round(opened.end, 6),
+        frames=count, seconds=round(opened.end, 6), pixels_sha256=_sha256_of(pictures),
     )  # fmt: skip
 
 
@@ -435,11 +469,14 @@ def _notes(opened: film.Film, frame: av.VideoFrame, converter: film.Converter) -
         "rotation applied": film.orientation(frame) != (1, 0, 0, 1),
         "non-square pixels corrected": film.display_width(opened) != opened.size[0],
         "alpha composited on white": converter.saw_transparency,
+        "alpha ignored: it is 0 everywhere in a frame": converter.saw_mask,
         "grey": len(frame.format.components) < 3 and not frame.format.has_palette,
+        f"HDR ({hdr.TRANSFERS.get(frame.color_trc)}) converted": frame.color_trc in hdr.TRANSFERS,
         "deep colours scaled to 8 bits": any(component.bits > 8 for component in frame.format.components),
         "interlaced": frame.interlaced_frame,
         "variable frame rate": _is_irregular(opened.starts),
         "one frame": len(opened.times) == 1,
+        f"beginning is missing: {opened.lost} frames before the first key frame": opened.lost > 0,
         "no sign that its end is there": not opened.has_end,
         f"first of {1 + opened.others} video streams taken": opened.others > 0,
     }

@@ -20,9 +20,10 @@ from typing import Any
 import av
 import av.video.reformatter
 import numpy as np
+from av.video.reformatter import Colorspace
 
 from common import files
-from common.media import containers, photos
+from common.media import containers, hdr, photos
 
 # Matroska rounds times to milliseconds, so the begin of a frame and the end of a clip may be wrong by 1.5 ms. A frame
 # that begins this many seconds after a moment therefore counts as shown at that moment.
@@ -33,6 +34,11 @@ _SAME = {"fflags": "+bitexact"}
 
 # A display matrix that rotates by quarter turns or mirrors contains only ±this (1 in 16.16 fixed point) and zeros.
 _ONE = 1 << 16
+
+# Clips without a colour tag have the colours of BT.709 if they are wider or higher than this, as mpv and libplacebo
+# decide (`pl_color_system_guess_ycbcr`); smaller ones those of BT.601, which is FFmpeg's choice for all.
+SD_WIDTH, SD_HEIGHT = 1279, 576
+_UNTAGGED = 2  # in ITU-T H.273
 
 Frames = Iterator[tuple[int, av.VideoFrame]]  # (time in ticks, frame)
 
@@ -77,6 +83,7 @@ def _add_stream(container: Any, frames: np.ndarray, rate: Any, lossless: bool) -
         # Without this option, about one file in ten differed from run to run (x264 of PyAV 18, its lookahead).
         stream = container.add_stream("libx264", rate, options={"x264-params": "cpu-independent=1"})
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.colorspace = Colorspace.ITU601  # FFmpeg's own choice, which not all players make
     stream.height, stream.width = frames.shape[1:3]
     stream.thread_count = 1  # x264's output depends on the number of threads
     return stream
@@ -104,6 +111,7 @@ class Film:
     keys: list[tuple[int, int]]  # where decoding can start: (time, packet number), times ascending
     guessed: bool  # the frames' own times are FFmpeg's guesses, in the wrong order
     others: int  # the number of further video streams, which are ignored
+    lost: int = 0  # the number of frames at the beginning that cannot be decoded; `times` leaves them out
     has_end: bool = True  # False if the format does not give the length of the file
 
 
@@ -137,7 +145,7 @@ def open_film(file: io.BufferedReader) -> Iterator[Film]:
         ) as container:
             film = _load(container)
             film.has_end = has_end
-            yield film
+            yield _from_first_decodable(film)
     except containers.ClipError:
         raise
     except MemoryError as error:
@@ -166,6 +174,18 @@ def _load(container: Any) -> Film:
     keys = [(times[0], 0)] + sorted(key for key in keys if key[0] > times[0])
     name = containers.FORMATS[container.format.name.split(",")[0]]
     return Film(name, stream, size, packets, times, starts, end, rate, keys, guessed, len(streams) - 1)
+
+
+def _from_first_decodable(film: Film) -> Film:
+    """Return the film without the frames of a beginning that was cut off between two key frames."""
+    if film.packets[0].is_keyframe or film.guessed:
+        return film
+    first, _ = next(decoded(film, film.keys[0]), (film.times[0], None))
+    lost = bisect.bisect_left(film.times, first)
+    starts = [start - film.starts[lost] for start in film.starts[lost:]]
+    end, keys = film.end - film.starts[lost], [(first, 0)] + [key for key in film.keys if key[0] > first]
+    unseen = sum(packet.pts is not None and packet.pts < first for packet in film.packets)
+    return dataclasses.replace(film, times=film.times[lost:], starts=starts, end=end, keys=keys, lost=unseen)
 
 
 def _check_stream(stream: Any) -> None:
@@ -334,17 +354,40 @@ class Converter:
         self.film = film
         self.reformatter = av.video.reformatter.VideoReformatter()
         self.saw_transparency = False
+        self.saw_mask = False
 
     def pixels(self, frame: av.VideoFrame) -> np.ndarray:
-        """Return a frame as uint8 (height, width, 3), upright."""
+        """Return a frame as uint8 (height, width, 3), in sRGB and upright."""
         with_alpha = frame.format.has_palette or any(component.is_alpha for component in frame.format.components)
-        pixels = self.reformatter.reformat(
-            frame, width=display_width(self.film), format="rgba" if with_alpha else "rgb24", threads=1
-        ).to_ndarray()
+        is_hdr = frame.color_trc in hdr.TRANSFERS
+        colours: Any = self.reformatter.reformat(
+            frame, width=display_width(self.film), format=_LAYOUTS[with_alpha, is_hdr], threads=1,
+            src_colorspace=_colourspace(frame),
+        ).to_ndarray()  # fmt: skip
+        pixels = hdr.to_srgb(colours[..., :3], frame.color_trc, frame.color_primaries) if is_hdr else colours[..., :3]
         if with_alpha:
-            self.saw_transparency |= bool(pixels[..., 3].min() < 255)
-            pixels = _on_white(pixels)
+            pixels = self._on_white(pixels, colours[..., 3] >> 8 if is_hdr else colours[..., 3])
         return _upright(pixels, orientation(frame))
+
+    def _on_white(self, pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        if not alpha.any():  # a mask; nothing of the frame would be seen
+            self.saw_mask = True
+            return pixels
+        self.saw_transparency |= bool(alpha.min() < 255)
+        colours, alpha = pixels.astype(np.uint16), alpha[..., np.newaxis].astype(np.uint16)
+        return ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+
+
+_LAYOUTS = {(False, False): "rgb24", (True, False): "rgba", (False, True): "rgb48le", (True, True): "rgba64le"}
+
+
+def _colourspace(frame: av.VideoFrame) -> int | None:
+    """Return how a frame's luma and chroma make RGB, None if the frame says it or FFmpeg's choice is right."""
+    if frame.colorspace != _UNTAGGED:
+        return None
+    if frame.color_trc in hdr.TRANSFERS:
+        return hdr.BT2020
+    return Colorspace.ITU709 if frame.width > SD_WIDTH or frame.height > SD_HEIGHT else None
 
 
 def display_width(film: Film) -> int:
@@ -355,11 +398,6 @@ def display_width(film: Film) -> int:
     if corrected * height > containers.MAX_PIXELS:
         raise _too_many_pixels(corrected, height)
     return corrected
-
-
-def _on_white(pixels: np.ndarray) -> np.ndarray:
-    colours, alpha = pixels[..., :3].astype(np.uint16), pixels[..., 3:].astype(np.uint16)
-    return ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
 
 
 def orientation(frame: Any) -> tuple[int, int, int, int]:

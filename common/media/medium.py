@@ -10,7 +10,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -31,9 +31,11 @@ class Facts:
     format: str = ""  # "JPEG", "MP4 h264", …; "" if there is a problem
     width: int = 0  # pixels of the upright picture; 0 if there is a problem or the item is not a picture
     height: int = 0
-    notes: tuple[str, ...] = ()  # special handling, such as "EXIF rotation applied"
+    notes: tuple[str, ...] = ()  # special handling, such as "grey"; something lost or guessed is "kind: details"
     problem: str = ""  # why the file cannot be used; "" if it can
     difference_hash: str = ""  # of a photo's look (`photos.difference_hash`), hexadecimal; "" for other media
+    pixels_sha256: str = ""  # of what was decoded, of a clip of some frames; "" if there is a problem, or for texts
+    largest_sample: int = 0  # of a 16-bit file, or of such frames; 0 for others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +97,18 @@ class Medium:
         """The shape of the result of `read`; None for a size that varies, such as the height and width of photos."""
         raise NotImplementedError
 
+    @property
+    def remark(self) -> str:
+        """What `fitted` has found out that users should know; "" for nothing."""
+        return ""
+
     def inspect(self, path: str | os.PathLike) -> Facts:
         """Return the facts about any file; a file without a problem can be read."""
         raise NotImplementedError
+
+    def fitted(self, facts: Iterable[Facts]) -> Self:
+        """Return the medium with the settings that a whole data set decides, from the facts about its items."""
+        return self
 
     def read(self, path: str | os.PathLike, look: Look = PLAIN) -> Any:
         """Read an item from its file: uint8 pixels of `shape`, RGB 0–255; several threads may call this.

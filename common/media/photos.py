@@ -1,6 +1,6 @@
 """Reading one photo: the same function for the scan, the training, the report and predict.
 
-`read` returns a photo as a viewer shows it: upright according to its EXIF orientation, in RGB, with transparent areas
+`read` returns a photo as a viewer shows it: upright according to its EXIF orientation, in sRGB, with transparent areas
 on white. A file that cannot be shown like that is an `ImageError`, which says what is wrong and what to do.
 """
 
@@ -15,14 +15,16 @@ import os
 import re
 import stat
 import warnings
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
 import PIL
 from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
 
 from common import errors
-from common.media import dicom, folders, heic, medium
+from common.media import augmentation as augmentations
+from common.media import colours, deep, dicom, folders, heic, medium, no_photos, tiff
 
 # The formats for each extension; files with these extensions count as photos.
 _FORMATS_BY_EXTENSION = {
@@ -70,31 +72,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_COPY_AGAIN = "copy or download it again"
-_CONVERT = "convert it to JPEG"
-
-# The first bytes of common files that are not photos, their names, and advice for the user.
-_LOOKS_LIKE = tuple(
-    (re.compile(pattern, re.IGNORECASE | re.DOTALL), kind, advice)
-    for pattern, kind, advice in (
-        (rb".{0,400}<(!doctype\s+)?html", "an HTML page saved in place of the photo", _COPY_AGAIN),
-        (rb".{0,400}<svg", "an SVG drawing", _CONVERT),
-        (rb"(\xef\xbb\xbf)?\s*<\?xml", "an XML file", _COPY_AGAIN),
-        (rb"version https://git-lfs", "a Git LFS pointer", "fetch the photo with `git lfs pull`"),
-        (rb".{4}ftyp", "a video", "save a frame of it as JPEG"),
-        (rb"%PDF", "a PDF document", "save its picture as JPEG"),
-        (rb"%!PS", "a PostScript drawing", _CONVERT),
-        (rb"8BPS", "a Photoshop file", _CONVERT),
-        (rb"(\0\0\0\x0cjP  |\xff\x4f\xff\x51)", "a JPEG 2000 photo", _CONVERT),
-        (rb"(\0\0\0\x0cJXL |\xff\x0a)", "a JPEG XL photo", _CONVERT),
-        (rb"PK\x03\x04", "a ZIP archive", "unpack it"),
-        (rb"\x1f\x8b", "a gzip archive", "unpack it"),
-    )
-)
-
-# The first bytes of the allowed formats, for files that are too damaged to be opened.
-_OURS = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF.{4}WEBP|GIF8|BM.{4}\0{4}|II[*+]\0|MM\0[*+]|.{4}ftypavi[fs]", re.DOTALL)
-
+ONE_COLOUR = "one colour"  # the note on a photo of which every pixel is the same
 
 OPTIONAL = ("pillow-heif", "pydicom", "python-gdcm")  # packages that read further formats
 
@@ -111,7 +89,11 @@ def _optional_decoders() -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Photos(medium.Medium):
-    """Photos, one per file."""
+    """Photos, one per file.
+
+    Attributes:
+        white: the sample of 16-bit files that becomes 255; the deepest file of a data set decides for all.
+    """
 
     name = "photos"
     unit = "photo"
@@ -122,18 +104,39 @@ class Photos(medium.Medium):
     most_pixels = MAX_PIXELS
     explained_by = "classes"
 
+    white: int = deep.WHITE
+
     @property
     def shape(self) -> tuple[int | None, ...]:
         return None, None, 3
+
+    @property
+    def remark(self) -> str:
+        return deep.remark(self.white)
 
     def inspect(self, path: str | os.PathLike) -> medium.Facts:
         return inspect(path)
 
     def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> np.ndarray:
-        return read(path)
+        return read(path, self.white)
 
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
-        return read(path)
+        return read(path, self.white)
+
+    def fitted(self, facts: Iterable[medium.Facts]) -> Self:
+        return dataclasses.replace(self, white=deep.white_of(each.largest_sample for each in facts))
+
+    def looks(
+        self, side: str, augmentation: augmentations.Augmentation | None = None, views: int = 1, turns: int = 1,
+        seed: int = 0,
+    ) -> list[medium.Look]:  # fmt: skip
+        looks = super().looks(side, augmentation, views, turns, seed)
+        if self.white == deep.WHITE:
+            return looks
+        return [dataclasses.replace(look, mark=f"{look.mark} white {self.white}".strip()) for look in looks]
+
+    def description(self, chooses: bool) -> dict:
+        return {} if self.white == deep.WHITE else {"white": self.white}
 
     def group(self, path: str | os.PathLike) -> str:
         return dicom.patient(path) if os.fspath(path).lower().endswith(dicom.EXTENSIONS) else ""
@@ -146,26 +149,31 @@ class _Picture:
     pixels: np.ndarray
     format: str
     notes: tuple[str, ...]
+    largest_sample: int = 0  # of 16-bit samples
 
 
 PHOTOS = Photos()
 
 
-def read(path: str | os.PathLike) -> np.ndarray:
+def read(path: str | os.PathLike, white: int = deep.WHITE) -> np.ndarray:
     """Return a photo as a uint8 array of shape (height, width, 3), RGB from 0 to 255.
 
-    The EXIF orientation is applied. CMYK, grey, palette and 1-bit pictures are converted to RGB; transparent ones are
-    composited on white; 16-bit ones are scaled to 8 bits. Colour profiles (ICC) are ignored, as they were for the
-    photos that the published backbones were trained on. Several threads may call this at a time.
+    The EXIF orientation and the colour profile (ICC) are applied. CMYK, grey, palette and 1-bit pictures are converted
+    to RGB; transparent ones are composited on white, unless nothing of them would be seen; 16-bit ones are scaled to 8
+    bits. Several threads may call this at a time.
+
+    Args:
+        path: the file.
+        white: the sample of a 16-bit file that becomes 255.
 
     Raises:
         ImageError: the file cannot be used; its message does not name the path.
     """
-    return _decode(_content(path)).pixels
+    return _decode(_content(path), white).pixels
 
 
 def inspect(path: str | os.PathLike) -> medium.Facts:
-    """Return the facts about any file; the whole picture is decoded, as in `read`."""
+    """Return the facts about any file; the whole picture is decoded, as in `read`, with a white of its own."""
     path = os.fspath(path)
     content = b""
     try:
@@ -174,10 +182,25 @@ def inspect(path: str | os.PathLike) -> medium.Facts:
     except ImageError as error:
         return medium.Facts(path=path, bytes=len(content), sha256=_sha256(content), problem=str(error))
     height, width, _ = picture.pixels.shape
+    notes = _note_name(path, picture.format) + picture.notes
     return medium.Facts(
         path=path, bytes=len(content), sha256=_sha256(content), format=picture.format, width=width, height=height,
-        notes=_note_name(path, picture.format) + picture.notes, difference_hash=difference_hash(picture.pixels),
+        notes=notes + ((ONE_COLOUR,) if is_one_colour(picture.pixels) else ()),
+        difference_hash=difference_hash(picture.pixels), pixels_sha256=pixels_sha256(picture.pixels),
+        largest_sample=picture.largest_sample,
     )  # fmt: skip
+
+
+def is_one_colour(pixels: np.ndarray) -> bool:
+    """Return whether all pixels, (…, height, width, 3), are the same."""
+    first = pixels.reshape(-1, 3)[0]
+    # Few pixels are enough for nearly every photo.
+    return bool((pixels[..., ::16, ::16, :] == first).all() and (pixels == first).all())
+
+
+def pixels_sha256(pixels: np.ndarray) -> str:
+    """Return the hash of decoded pixels, uint8, and of their shape."""
+    return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).data).hexdigest()
 
 
 def difference_hash(pixels: np.ndarray) -> str:
@@ -217,7 +240,7 @@ def _content(path: str | os.PathLike) -> bytes:
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageError(f"unreadable: {reason}; check the path and its permissions") from error
     if not content:
-        raise ImageError(f"empty: it has zero bytes; {_COPY_AGAIN}")
+        raise ImageError(f"empty: it has zero bytes; {no_photos.COPY_AGAIN}")
     return content
 
 
@@ -231,11 +254,11 @@ def _check_file(status: os.stat_result) -> None:
         raise ImageError(f"too large: {status.st_size / 1e9:.1f} GB; save it as JPEG")
 
 
-def _decode(content: bytes) -> _Picture:
+def _decode(content: bytes, white: int | None = None) -> _Picture:
     """Return the `_Picture` in a file's content; every failure is an `ImageError`."""
     _set_up_pillow()
     try:
-        return _decode_dicom(content) if dicom.is_dicom(content) else _decode_with_pillow(content)
+        return _decode_dicom(content) if dicom.is_dicom(content) else _decode_with_pillow(content, white)
     except errors.UnusableFile as error:
         raise error if isinstance(error, ImageError) else ImageError(str(error)) from error
     except Image.DecompressionBombError as error:
@@ -279,30 +302,48 @@ def _decode_dicom(content: bytes) -> _Picture:
     return _Picture(pixels, "DICOM", notes)
 
 
-def _decode_with_pillow(content: bytes) -> _Picture:
+def _decode_with_pillow(content: bytes, white: int | None) -> _Picture:
     with _opened(content) as image:
         reduced = _reduce(image)
+        page = _choose_page(image)
         _check_header(image)
         notes = reduced + _note_header(image)
         if image.format == "PNG":
             _check_png_sums(content)
-        picture_format = str(image.format)
-        image.load()
-        upright, rotation_notes = _turn_upright(image)
+        picture_format, largest = str(image.format), 0
+        shown: Image.Image = image
+        if deep.is_deep(image):
+            shown, largest = deep.as_8_bits(image, lambda: _opened(content, page), white)
+        shown.load()
+        upright, rotation_notes = _turn_upright(shown)
         pixels, colour_notes = _to_rgb(upright)
-    return _Picture(pixels, picture_format, notes + rotation_notes + colour_notes)
+    return _Picture(pixels, picture_format, notes + rotation_notes + colour_notes, largest)
 
 
-def _opened(content: bytes) -> ImageFile.ImageFile:
-    """Return an image that is not decoded yet."""
+def _opened(content: bytes, page: int = 0) -> ImageFile.ImageFile:
+    """Return an image that is not decoded yet, at a page of a TIFF."""
     if heic.is_heic(content):
         return heic.opened(content)
     try:
-        return Image.open(io.BytesIO(content), formats=_FORMATS)
+        image = Image.open(io.BytesIO(content), formats=_FORMATS)
     except Image.DecompressionBombError:
         if not content.startswith(b"\xff\xd8\xff"):
             raise
         return JpegImagePlugin.jpeg_factory(io.BytesIO(content))  # not limited: `_reduce` makes it smaller
+    if page:
+        image.seek(page)
+    return image
+
+
+def _choose_page(image: Any) -> int:
+    """Go to the only whole picture in a TIFF, and return the number of its page; 0 for other formats."""
+    if image.format != "TIFF" or image.n_frames == 1:
+        return 0
+    pages = tiff.whole_pages(image)
+    if len(pages) != 1:
+        raise ImageError(f"several pages: {image.n_frames}; save the one that you want as JPEG or PNG")
+    image.seek(pages[0])
+    return pages[0]
 
 
 def _reduce(image: ImageFile.ImageFile) -> tuple[str, ...]:
@@ -322,16 +363,14 @@ def _check_size(width: int, height: int) -> None:
         raise ImageError(f"too small: {width} x {height} pixels, needs at least {MIN_SIDE} on each side; remove it")
 
 
-def _check_header(image: ImageFile.ImageFile) -> None:
+def _check_header(image: Any) -> None:
     """Raise an error, before decoding, for a photo that is too large or too small, or several photos in one file."""
     _check_size(*image.size)
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format == "TIFF":
-        raise ImageError(f"several pages: {frames}; save the one that you want as JPEG or PNG")
-    if frames > 1 and image.format not in ("MPO", "HEIF"):
+    if frames > 1 and image.format not in ("MPO", "HEIF", "TIFF"):  # of a TIFF, one page was chosen
         raise ImageError(f"animated: {frames} frames; save the one that you want as JPEG or PNG")
-    if image.mode in ("I", "F"):
-        raise ImageError("32-bit samples: their range is unknown; save it with 8 or 16 bits")
+    if image.format == "TIFF" and (unusual := tiff.unusual(image.tag_v2)):
+        raise ImageError(unusual)
 
 
 def _too_many_pixels(size: str = "") -> ImageError:
@@ -344,6 +383,8 @@ def _note_header(image: Any) -> tuple[str, ...]:
         notes.append("first picture of several taken")
     if image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation) in _UPRIGHT:
         notes.append("EXIF rotation applied")  # Pillow rotates a TIFF while loading it
+    if image.format == "TIFF":
+        notes += tiff.notes(image)
     if any(";16" in str(tile[3]) for tile in image.tile):
         notes.append("16-bit scaled")
     return tuple(notes)
@@ -369,15 +410,24 @@ def _turn_upright(image: Any) -> tuple[Image.Image, tuple[str, ...]]:
 
 def _to_rgb(image: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return a loaded image as uint8 pixels (height, width, 3), and notes."""
-    if image.mode.startswith("I;16"):
-        return _scale_16_bit(image), ("grey",)
-    notes = _note_mode(image.mode)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:
-            notes += ("alpha composited on white",)
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB")), notes
+    notes, profile = _note_mode(image.mode), image.info.get("icc_profile")
+    if not image.has_transparency_data:
+        picture = image if image.mode in ("L", "CMYK", "LAB") else image.convert("RGB")
+        rgb, profile_notes = colours.to_srgb(picture, profile)
+        return np.array(rgb), notes + profile_notes
+    with_alpha = image.convert("RGBA")
+    picture = with_alpha.getchannel("R") if "grey" in notes else with_alpha.convert("RGB")
+    rgb, profile_notes = colours.to_srgb(picture, profile)
+    notes += profile_notes
+    alpha = with_alpha.getchannel("A")
+    least, most = alpha.getextrema()
+    if most == 0:  # a mask; nothing of the photo would be seen
+        return np.array(rgb), (*notes, "alpha ignored: it is 0 everywhere")
+    if least < 255:
+        notes += ("alpha composited on white",)
+        rgb.putalpha(alpha)
+        rgb = Image.alpha_composite(Image.new("RGBA", rgb.size, "white"), rgb).convert("RGB")
+    return np.array(rgb), notes
 
 
 def _note_mode(mode: str) -> tuple[str, ...]:
@@ -390,27 +440,14 @@ def _note_mode(mode: str) -> tuple[str, ...]:
     return ()
 
 
-def _scale_16_bit(image: Any) -> np.ndarray:
-    """Return 16-bit grey as 8-bit RGB: 65535 becomes 255, while Pillow would clip at 255."""
-    samples = np.array(image)
-    tags = getattr(image, "tag_v2", {})
-    white = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
-    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # TIFF's "white is zero"
-        samples = white - samples
-    if "transparency" in image.info:  # the single transparent grey value of a PNG
-        samples = np.where(samples == image.info["transparency"], white, samples)
-    grey = np.rint(samples * np.float32(255 / white)).astype(np.uint8)
-    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-
-
 def _explained(error: Exception, content: bytes) -> ImageError:
     """Convert Pillow's error about a file's content into an `ImageError`."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return ImageError(_unidentified(content))
+        return ImageError(tiff.unusual(tiff.tags_of(content), is_open=False) or no_photos.described(content))
     if isinstance(error, EOFError) or "truncated" in str(error).lower() or _is_cut_off(content):
-        return ImageError(f"truncated: the file ends too early; {_COPY_AGAIN}")
+        return ImageError(f"truncated: the file ends too early; {no_photos.COPY_AGAIN}")
     words = "".join(filter(str.isprintable, str(error)))[:80] or type(error).__name__
-    return ImageError(f"damaged: it cannot be decoded ({words}); {_COPY_AGAIN}")
+    return ImageError(f"damaged: it cannot be decoded ({words}); {no_photos.COPY_AGAIN}")
 
 
 def _is_cut_off(content: bytes) -> bool:
@@ -418,24 +455,3 @@ def _is_cut_off(content: bytes) -> bool:
     if content.startswith(b"RIFF"):
         return int.from_bytes(content[4:8], "little") + 8 > len(content)
     return content.startswith(b"\x89PNG") and b"IEND" not in content[-64:]
-
-
-def _unidentified(content: bytes) -> str:
-    """Return a message about a file that no plugin can open."""
-    if _OURS.match(content):
-        return f"damaged: its header cannot be read; {_COPY_AGAIN}"
-    for pattern, kind, advice in _LOOKS_LIKE:
-        if pattern.match(content):
-            return f"not an image: it looks like {kind}; {advice}"
-    if not content.strip(b"\0"):
-        return f"not an image: it contains only zeros; {_COPY_AGAIN}"
-    if _is_text(content[:400]):
-        return "not an image: it looks like a text file; remove it"
-    return "not an image: its format is unknown; convert it to JPEG or remove it"
-
-
-def _is_text(content: bytes) -> bool:
-    # The cut may be inside a character of several bytes, so errors are ignored; binary data lose more than 3 bytes.
-    text = content.decode("utf-8", errors="ignore")
-    printable = sum(character.isprintable() or character.isspace() for character in text)
-    return len(text.encode()) >= len(content) - 3 and printable == len(text)

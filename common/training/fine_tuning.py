@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Lt
 
 from common import flags
-from common.training import schedules, settings
+from common.training import settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class FineTuningConfig(settings.HeadConfig):
     # 10 to 100 times lower than the head's, to preserve the pretrained weights.
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4
     warmup_epochs: Annotated[int, Ge(0)] = 1  # epochs at the start of each further stage in which its rate rises
-    schedule: schedules.Schedule = "cosine"  # of each further stage: its rate falls to 0, or is constant
+    schedule: Literal["cosine", "constant"] = "cosine"  # of each further stage: its rate falls to 0, or is constant
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and many photos
     keep_worse: bool = False  # keep fine-tuned layers that do not validate better, to study a rate or a depth
 
@@ -45,7 +45,7 @@ class TwoStageConfig(settings.PhotoConfig):
     fine_tuning_epochs: Annotated[int, Ge(0)] = 10  # of the second stage; 0 leaves it out
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4  # 10 to 100 times lower than the head's
     warmup_epochs: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises
-    schedule: schedules.Schedule = "cosine"  # of both stages: the rate falls to 0, or is constant
+    schedule: Literal["cosine", "constant"] = "cosine"  # of both stages: the rate falls to 0, or is constant
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and much data
 
     def __post_init__(self) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import pathlib
 import re
@@ -27,10 +28,17 @@ def test_an_error_is_not_swallowed(capfd):
     assert "last words" in capfd.readouterr().err
 
 
-def test_a_start_is_silent():
-    code = "from common import startup; import keras; from common import devices; keras.ops.ones(2)"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+def test_a_start_is_silent_and_the_keras_json_of_another_project_changes_nothing(tmp_path):
+    settings = {"backend": "jax", "floatx": "float16", "epsilon": 1e-3, "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    shown = "print(*(getattr(keras.config, name)() for name in ('backend', 'floatx', 'epsilon', 'image_data_format')))"
+    notebook = "from common import startup; import keras; from common import devices; keras.ops.ones(2)"
+    program = "from common import startup\nimport keras\nif False:\n    startup.main(None, None)\nstartup.load_all()\n"
+    (tmp_path / "recipe.py").write_text(program + shown)
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    for how in (["-c", f"{notebook}; {shown}"], [str(tmp_path / "recipe.py")]):
+        ended = subprocess.run([sys.executable, *how], capture_output=True, text=True, cwd=ROOT, env=environment)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, "tensorflow float32 1e-07 channels_last\n", "")
 
 
 def test_a_module_is_found_by_its_name_where_the_project_has_it():

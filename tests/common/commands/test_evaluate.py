@@ -185,6 +185,16 @@ def test_unusable_files_are_one_line_or_left_out_and_listed(run, new):
     assert evaluate.command(run, new, name="new") == 0 and not rows_of(run, "skipped.csv")
 
 
+def test_a_mark_of_one_class_in_the_new_data_is_named(run, new, capsys):
+    for path in (new / "dark").iterdir():
+        picture = Image.open(path)
+        picture.putalpha(0)
+        picture.save(path)
+    assert evaluate.command(run, new, name="new") == 0
+    assert results_of(run)["result"]["accuracy"] == 1
+    assert "(it is 0 everywhere): 20 of 20 dark, 0 of 20 bright; it is unevenly spread" in capsys.readouterr().err
+
+
 def test_a_missing_class_is_said_and_the_test_is_over_the_others_too(run, new, capsys):
     shutil.rmtree(new / "dark")
     assert evaluate.command(run, new, name="new") == 0

@@ -241,3 +241,31 @@ def test_a_folder_of_hugging_face_is_read(tmp_path):
     splits = dataset.load(settings(tmp_path / "given", tmp_path / "cache"), tmp_path, photos.PHOTOS)
     assert splits.class_names == ("cat", "dog") and len(splits.test) == 6
     assert all("/test/" in path for path in splits.paths("test"))
+
+
+def test_the_deepest_photo_decides_what_white_is_and_marks_of_a_class_are_named(tmp_path, capsys):
+    """12-bit photos in 16 bits, which would be black; those of one class have an alpha channel of 0."""
+    draws = np.random.default_rng(0)
+    for label in ("bright", "dark"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(15):
+            samples = draws.integers(0, 4096 if label == "bright" else 512, (20, 20)).astype(np.uint16)
+            Image.fromarray(samples).save(tmp_path / "photos" / label / f"{number}.png")
+    for number in range(10):
+        picture = Image.fromarray(draws.integers(0, 256, (20, 20, 4), dtype=np.uint8))
+        picture.putalpha(0)
+        picture.save(tmp_path / "photos" / "dark" / f"mask_{number}.png")
+    splits = dataset.load(settings(tmp_path / "photos", tmp_path / "cache"), tmp_path, photos.PHOTOS)
+    assert splits.medium == photos.Photos(white=4095)
+    read = {label: splits.medium.read(tmp_path / "photos" / label / "0.png") for label in ("bright", "dark")}
+    assert read["bright"].max() > 250 and 25 < read["dark"].max() < 35
+    said = capsys.readouterr().err.splitlines()
+    assert "data: no 16-bit file has a value above 4,095, so 4,095 is read as white" in said
+    example = tmp_path / "photos" / "dark" / "mask_0.png"
+    assert (
+        f"data: alpha ignored: 10 photos, such as {example} (it is 0 everywhere): 10 of 25 dark, 0 of 15 bright" in said
+    )
+    assert splits.summary()["notes_per_class"]["alpha ignored"] == {"dark": [10, 25], "bright": [0, 15]}
+    assert splits.summary()["different_pictures"] == 40
+    resumed = dataset.load(settings(tmp_path / "photos", tmp_path / "cache"), tmp_path, photos.PHOTOS)
+    assert resumed.medium == splits.medium

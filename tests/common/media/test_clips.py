@@ -101,7 +101,7 @@ def test_facts(tmp_path):
     facts = clips.inspect(tmp_path / "clip.mp4")
     assert facts == clips.Facts(
         path=path, bytes=len(content), sha256=digest, format="MP4 h264", width=WIDTH, height=HEIGHT, frames=10,
-        seconds=0.4,
+        seconds=0.4, pixels_sha256=facts.pixels_sha256,
     )  # fmt: skip
     fields = json.loads(json.dumps(dataclasses.asdict(facts)))
     assert clips.Facts(**fields | {"notes": tuple(fields["notes"])}) == facts
@@ -209,8 +209,9 @@ def test_folder_of_frames_in_natural_order(tmp_path):
     facts = clips.inspect(folder)
     size = sum((tmp_path / "clip" / name).stat().st_size for name in names)
     expected = clips.Facts(
-        path=folder, bytes=size, sha256=facts.sha256, format="folder of PNG", width=WIDTH, height=HEIGHT, frames=20
-    )
+        path=folder, bytes=size, sha256=facts.sha256, format="folder of PNG", width=WIDTH, height=HEIGHT, frames=20,
+        pixels_sha256=facts.pixels_sha256,
+    )  # fmt: skip
     assert facts == expected and len(facts.sha256) == 64
 
 
@@ -247,6 +248,40 @@ def test_folder_that_cannot_be_listed(tmp_path, monkeypatch):
     assert tiny_clips.problem(tmp_path) == "unreadable: Permission denied; check the path and its permissions"
     with pytest.raises(containers.ClipError, match="unreadable"):
         clips.is_clip(tmp_path)
+
+
+def test_what_the_sampled_frames_show(tmp_path):
+    """A pause of a minute, a still, and a clip in which all frames differ, as files and as folders of frames."""
+    pause = tiny_clips.encode(tmp_path / "pause.mp4", shown=[*range(10), *range(1500, 1510)])
+    still = tiny_clips.encode(tmp_path / "still.mkv", "ffv1", "bgr0", range(20), pixels=[tiny_clips.picture(3)] * 20)
+    moving = tiny_clips.encode(tmp_path / "moving.mp4", shown=range(20))
+    grey = tiny_clips.encode(
+        tmp_path / "grey.mkv", "ffv1", "bgr0", range(20), pixels=[np.full((64, 96, 3), 90, np.uint8)] * 20
+    )
+    same = "one picture: 8 of 8 sampled frames"
+    assert same in clips.inspect(pause).notes and clips.inspect(still).notes == (same,)
+    assert clips.inspect(grey).notes == (same, "one colour") and clips.inspect(moving).notes == ()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(12):
+        PIL.Image.fromarray(tiny_clips.picture(number // 9)).save(folder / f"{number}.png")
+    assert clips.inspect(folder).notes == ("one picture: 6 of 8 sampled frames",)
+    PIL.Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "0.png")
+    assert "one colour" not in clips.inspect(folder).notes
+    for number in range(12):
+        PIL.Image.new("RGB", (WIDTH, HEIGHT)).save(folder / f"{number}.png")
+    assert clips.inspect(folder).notes == (same, "one colour")
+
+
+def test_clips_of_the_same_pictures_in_other_bytes(tmp_path):
+    pixels = [tiny_clips.picture(number) for number in range(10)]
+    one = tiny_clips.encode(tmp_path / "one.mkv", "ffv1", "bgr0", range(10), pixels=pixels)
+    other = tiny_clips.encode(tmp_path / "other.avi", "ffv1", "bgr0", range(10), pixels=pixels)
+    found, again = clips.inspect(one), clips.inspect(other)
+    assert found.sha256 != again.sha256 and found.pixels_sha256 == again.pixels_sha256
+    assert clips.inspect(tiny_clips.encode(tmp_path / "more.mkv", "ffv1", "bgr0", range(20))).pixels_sha256 not in (
+        found.pixels_sha256, "",
+    )  # fmt: skip
 
 
 def test_the_scan_takes_clips_and_notices_a_changed_frame(tmp_path):

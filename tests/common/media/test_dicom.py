@@ -113,7 +113,7 @@ def test_what_cannot_be_one_picture_is_refused(problem, monkeypatch):
 
 def test_a_picture_is_known_by_its_content(tmp_path):
     (tmp_path / "scan.jpg").write_bytes(tiny_dicom.dicom(np.zeros((10, 10), np.uint8)))
-    assert photos.inspect(tmp_path / "scan.jpg").notes == ("DICOM named .jpg", "grey")
+    assert photos.inspect(tmp_path / "scan.jpg").notes == ("DICOM named .jpg", "grey", "one colour")
 
 
 def test_the_patient(tmp_path):

@@ -177,6 +177,40 @@ def test_half_transparent_is_half_white(tmp_path):
     np.testing.assert_array_equal(clips.read(path)[0, 0, 0], (255, 127, 127))
 
 
+def test_alpha_of_0_everywhere_is_ignored(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 4), np.uint8)
+    pixels[..., 3] = 0
+    path = tiny_clips.encode(tmp_path / "clip.mov", "qtrle", "argb", range(3), pixels=[pixels] * 3)
+    np.testing.assert_array_equal(clips.read(path, 1)[0], pixels[..., :3])
+    assert "alpha ignored: it is 0 everywhere in a frame" in clips.inspect(path).notes
+
+
+@pytest.mark.parametrize(
+    ("size", "tag", "matrix"),
+    [((720, 1280), None, 1), ((1280, 720), None, 1), ((576, 720), None, 5), ((720, 1280), 5, 5), ((480, 640), 1, 1)],
+)
+def test_colours_without_a_tag_are_those_that_players_show(tmp_path, size, tag, matrix):
+    """BT.709 (1) for HD, BT.601 (5) below; a tag decides otherwise."""
+    colour = np.full((*size, 3), (200, 40, 30), np.uint8)
+    with av.open(str(tmp_path / "clip.mkv"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast", "crf": "1"})
+        stream.height, stream.width, stream.pix_fmt = *size, "yuv420p"
+        if tag:
+            stream.codec_context.colorspace = tag
+        frame = av.VideoFrame.from_ndarray(colour, "rgb24").reformat(format="yuv420p", dst_colorspace=matrix)
+        frame.colorspace = tag or 2
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    read = clips.read(tmp_path / "clip.mkv", 1)[0].astype(int)
+    np.testing.assert_allclose(read.reshape(-1, 3).mean(0), (200, 40, 30), atol=3)
+
+
+def test_hd_that_is_written_is_read_as_it_was(tmp_path):
+    pixels = np.full((2, 720, 1280, 3), (200, 40, 30), np.uint8)
+    film.write(tmp_path / "clip.mp4", pixels)
+    np.testing.assert_allclose(clips.read(tmp_path / "clip.mp4", 1)[0].reshape(-1, 3).mean(0), (200, 40, 30), atol=3)
+
+
 def several_streams(path, codecs, covers=()):
     """Writes one stream per codec; the frames of the second video stream are numbered from 100."""
     with av.open(str(path), "w") as container:
@@ -329,6 +363,25 @@ def test_unknown_codec(tmp_path):
     content = (tmp_path / "clip.avi").read_bytes()
     (tmp_path / "clip.avi").write_bytes(content.replace(b"FMP4", b"QQQQ"))
     assert tiny_clips.problem(path).startswith("unknown codec: FFmpeg has no decoder for it; convert it to MP4")
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mkv"])
+def test_a_clip_that_begins_between_key_frames(tmp_path, extension):
+    """Cut without a new encoding, as `ffmpeg -ss … -c copy` and recorders do: the rest is read as a clip of its own."""
+    whole = tiny_clips.encode(tmp_path / "whole.mkv", shown=range(50), **{"x264-params": "keyint=20:scenecut=0"})
+    path = tmp_path / f"cut.{extension}"
+    with av.open(whole) as source, av.open(str(path), "w") as cut:
+        stream = cut.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(source.demux(video=0)):
+            if number >= 5 and packet.size:
+                packet.stream = stream
+                cut.mux(packet)
+    facts = clips.inspect(path)
+    (note,) = [note for note in facts.notes if note.startswith("beginning is missing")]
+    assert facts.frames == 30 and facts.seconds == pytest.approx(30 / 25, abs=0.05)
+    assert note == "beginning is missing: 15 frames before the first key frame"
+    assert tiny_clips.numbers(path, frames=30) == list(range(20, 50))
+    assert tiny_clips.numbers(path, frames=2, sampling="window", position=0) == [20, 22]
 
 
 def two_sizes(path):

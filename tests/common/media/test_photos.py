@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 import PIL.Image
 import PIL.ImageFile
+import PIL.TiffImagePlugin
 import pytest
 
 from common import errors
@@ -98,7 +99,7 @@ def test_a_plain_photo_comes_back_as_it_was_saved(write):
     digest = hashlib.sha256(content).hexdigest()
     assert photos.inspect(path) == medium.Facts(
         path=path, bytes=len(content), sha256=digest, format="PNG", width=WIDTH, height=HEIGHT,
-        difference_hash=photos.difference_hash(pixels),
+        difference_hash=photos.difference_hash(pixels), pixels_sha256=photos.pixels_sha256(pixels),
     )  # fmt: skip
 
 
@@ -160,7 +161,7 @@ def test_grey(write):
 def test_one_bit(write):
     path = write(encoded(PIL.Image.new("1", (9, 9), 1), "PNG"), "photo.png")
     assert (photos.read(path) == 255).all()
-    assert photos.inspect(path).notes == ("1-bit expanded", "grey")
+    assert photos.inspect(path).notes == ("1-bit expanded", "grey", "one colour")
 
 
 @pytest.mark.parametrize("picture_format", ["PNG", "GIF", "BMP"])
@@ -179,6 +180,16 @@ def test_half_transparent_is_half_white(write):
     np.testing.assert_allclose(found[0, 0], (255, 127, 127), atol=1)
     np.testing.assert_array_equal(found[9, 9], (255, 255, 255))
     assert photos.inspect(path).notes == ("alpha composited on white",)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_of_0_everywhere_is_ignored(write, mode):
+    picture = noise().convert(mode)
+    expected = np.asarray(picture.convert("RGB"))
+    picture.putalpha(0)
+    path = write(encoded(picture, "PNG"), "photo.png")
+    np.testing.assert_array_equal(photos.read(path), expected)
+    assert "alpha ignored: it is 0 everywhere" in photos.inspect(path).notes
 
 
 def test_opaque_alpha_is_dropped(write):
@@ -320,15 +331,83 @@ def test_animated(write, picture_format):
     assert "animated: 3 frames" in problem(write(content))
 
 
+def pages(*kinds):
+    """A TIFF with a page for each value of the tag NewSubfileType, the first of `corners`, the others of noise."""
+    file = io.BytesIO()
+    with PIL.TiffImagePlugin.AppendingTiffWriter(file, True) as writer:
+        for number, kind in enumerate(kinds):
+            picture = noise(number) if number else corners()
+            picture.save(writer, "TIFF", tiffinfo={254: kind})
+            writer.newFrame()
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", [1, 4])
+def test_a_reduced_copy_and_a_mask_are_no_pages(write, kind):
+    path = write(pages(0, kind), "photo.tif")
+    np.testing.assert_array_equal(photos.read(path), np.asarray(corners()))
+    assert photos.inspect(path).notes == ("reduced copy in the file ignored",)
+    path = write(pages(kind, 0), "photo.tif")
+    np.testing.assert_array_equal(photos.read(path), np.asarray(noise(1)))
+    assert problem(write(pages(0, 0, kind), "photo.tif")).startswith("several pages: 3")
+
+
 def test_several_pages(write):
     content = encoded(noise(), "TIFF", save_all=True, append_images=[noise(1)])
     assert "several pages: 2" in problem(write(content, "photo.tif"))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_samples_of_unknown_range(write, dtype):
-    content = encoded(PIL.Image.fromarray(np.ones((10, 10), dtype)), "TIFF")
-    assert problem(write(content, "photo.tif")).startswith("32-bit samples")
+def tiff_of(samples, sample_format, extra=False):
+    """An uncompressed TIFF of (height, width, bands) samples; the format: 1 unsigned, 2 signed, 3 floating-point."""
+    height, width, bands = samples.shape
+    file = PIL.TiffImagePlugin.ImageFileDirectory_v2()
+    file[256], file[257], file[259], file[277], file[278] = width, height, 1, bands, height
+    file[258], file[339] = (8 * samples.itemsize,) * bands, (sample_format,) * bands
+    file[262] = 2 if bands > 2 else 1
+    file[273], file[279] = 0, samples.nbytes  # `tobytes` adds where the pixels begin
+    if extra:
+        file[338] = (0,) * (bands - 3)
+    data = samples.astype(samples.dtype.newbyteorder("<")).tobytes()
+    return b"II*\0" + struct.pack("<I", 8) + file.tobytes(8) + data
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bands", "sample_format", "expected"),
+    [
+        (np.float32, 1, 3, "floating-point samples: their range is unknown; save it with 8 or 16 bits, unsigned"),
+        (np.float32, 3, 3, "floating-point samples: their range is unknown"),
+        (np.int16, 1, 2, "signed 16-bit samples: their range is unknown"),
+        (np.int16, 3, 2, "signed 16-bit samples: their range is unknown"),
+        (np.int32, 1, 2, "signed 32-bit samples: their range is unknown"),
+        (np.uint32, 1, 1, "32-bit samples: their range is unknown"),
+        (np.uint8, 5, 1, "5 bands: only grey and RGB are read; save the bands that you want as an RGB PNG"),
+        (np.uint32, 3, 1, "32-bit samples: their range is unknown"),
+        (np.int8, 1, 2, "signed 8-bit samples: their range is unknown"),
+        (np.uint8, 2, 1, "unusual TIFF: 2 bands of 8 bits; convert it to PNG"),
+    ],
+)
+def test_sound_files_of_other_kinds_are_called_what_they_are(write, dtype, bands, sample_format, expected):
+    samples = np.random.default_rng(0).integers(0, 100, (10, 12, bands)).astype(dtype)
+    assert problem(write(tiff_of(samples, sample_format), "photo.tif")).startswith(expected)
+
+
+def test_grey_and_cmyk_with_alpha_are_read(write):
+    for mode in ("LA", "CMYK", "RGBA"):
+        assert photos.read(write(encoded(noise().convert(mode), "TIFF"), "photo.tif")).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_bands_that_pillow_would_drop(write):
+    samples = np.random.default_rng(0).integers(0, 256, (10, 12, 6)).astype(np.uint8)
+    assert problem(write(tiff_of(samples, 1, extra=True), "photo.tif")).startswith("6 bands: only grey and RGB")
+    path = write(tiff_of(samples[..., :4].copy(), 1, extra=True), "photo.tif")
+    np.testing.assert_array_equal(photos.read(path), samples[..., :3])
+    assert photos.inspect(path).notes == ("fourth band ignored: it is neither a colour nor alpha",)
+
+
+def test_a_damaged_tiff_is_still_called_damaged(write):
+    content = tiff_of(np.zeros((10, 12, 5), np.uint8), 1)
+    for end in (60, 30, 10, 6):
+        assert problem(write(content[:end], "photo.tif")).startswith("damaged: its header cannot be read")
 
 
 def test_decompression_bombs_are_refused_from_the_header(write, monkeypatch):

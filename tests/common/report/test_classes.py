@@ -220,6 +220,22 @@ def test_only_what_must_be_there(tmp_path):
     assert "Notes on the files" not in text and "Stages" not in text
 
 
+def test_notes_on_the_files_say_which_classes_have_them(tmp_path):
+    run = make_run(tmp_path, ["daisy", "rose"], photos=False)
+    results = json.loads((run / "results.json").read_text())
+    notes = {"alpha ignored": {"daisy": [20, 20], "rose": [0, 20]}, "PNG": {"rose": [20, 20], "daisy": [0, 20]}}
+    results["data"] |= {
+        "notes": {"alpha ignored": 20, "grey": 1}, "notes_per_class": notes, "different_pictures": 20,
+        "uneven_notes": ["alpha ignored", "PNG"],
+    }  # fmt: skip
+    files.write_json(run / "results.json", results)
+    text = page_of(run).text
+    assert "alpha ignored: 20 photos (20 of 20 daisy, 0 of 20 rose) unevenly spread over the classes" in text
+    assert "PNG (20 of 20 rose, 0 of 20 daisy) unevenly spread" in text and "grey: 1 photo" in text
+    count = sum(results["data"][side] for side in ("train", "validation", "test"))
+    assert f"{count} photos are 20 different pictures after decoding" in text
+
+
 def test_stages_are_drawn_and_listed(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose"], photos=False)
     results = json.loads((run / "results.json").read_text())
