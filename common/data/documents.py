@@ -7,7 +7,6 @@ Contracts are filled-in forms; with one form in both training and test, memorizi
 import collections
 import csv
 import dataclasses
-import hashlib
 import json
 import pathlib
 import re
@@ -16,10 +15,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from common import errors, words
-from common.data import file_checks, near_duplicates, parts, sample_list, sources, splits
+from common.data import file_checks, near_duplicates, parts, sample_list, sources, splits, unchanged
 from common.data import targets as kinds
 from common.demo import drawn_texts
-from common.media import medium as media
 from common.media import texts as media_texts
 from common.media import windows
 
@@ -80,15 +78,17 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     samples, texts, problems = read_source(config)
     total = len(samples) + len(problems)
     if least_types:
-        problems += file_checks.find_problems(samples, _facts(texts), unit="document")
+        problems += file_checks.find_problems(samples, file_checks.facts_of_texts(texts), unit="document")
     bad = {problem.path for problem in problems}
     samples = [sample for sample in samples if sample.path not in bad]
     texts = {sample.path: texts[sample.path] for sample in samples}
     undecoded = any(problem.reason.startswith(f"not {config.encoding}") for problem in problems)
     advice = {"advice": "correct them, give their --encoding"} if undecoded else {}
-    file_checks.leave_out(problems, total, config.skip_bad, directory / "skipped.csv", "document", **advice)
+    skipped_csv = None if config.dry_run else directory / "skipped.csv"
+    file_checks.leave_out(problems, total, config.skip_bad, skipped_csv, "document", **advice)
     if problems:
-        print(f"data: {len(problems)} documents left out, see {directory / 'skipped.csv'}", file=sys.stderr)
+        listed = "as listed above" if config.dry_run else "listed in skipped.csv of the run"
+        print(f"data: {len(problems)} of {words.plural(total, 'document')} left out, {listed}", file=sys.stderr)
     if not samples:
         raise errors.UserError(f"--data {config.data}: no document is left")
     if len({sample.label for sample in samples}) < least_types:
@@ -99,18 +99,22 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
             "--group-pattern finds the company in the file's name", file=sys.stderr,
         )  # fmt: skip
     general = read_general(config) if least_types == 0 else {}
+    split_csv = directory / "split.csv"
+    contents = {path: facts.sha256 for path, facts in file_checks.facts_of_texts(texts).items()}
+    resumed = split_csv.is_file()
+    if resumed:
+        samples = _as_split_before(samples, split_csv)
+        unchanged.check(samples, contents, "document", str(split_csv), is_resumed=True)
     duplicates = near_duplicates.near_duplicates(texts, config.duplicate_threshold)
     content_of = near_duplicates.clusters(texts, duplicates)
-    split_csv = directory / "split.csv"
-    if split_csv.is_file():
-        samples = _as_split_before(samples, split_csv)
-    else:
+    if not resumed:
         samples = split(samples, content_of, config, stratify_all=least_types > 0)
+    samples = unchanged.with_contents(samples, contents)
     _check_duplicates(samples, duplicates)
     splits.check_leaks(samples, content_of)
     if least_types:
         splits.check_classes(samples, splits.by_label)
-    if not split_csv.is_file():
+    if not resumed:
         sample_list.write_csv(split_csv, samples)
     return Corpus.of(
         config.data, medium_of(config), kinds.CLASSES, samples, {"skipped": len(problems)}, content_of,
@@ -121,13 +125,6 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
 def medium_of(config: Any) -> media_texts.Texts:
     """Return the medium that reads documents as the flags say."""
     return media_texts.Texts(config.encoding, config.keep_layout, config.document_characters)
-
-
-def _facts(texts: dict[str, str]) -> dict[str, media.Facts]:
-    """Return path → facts of each readable text."""
-    return {
-        path: media.Facts(path=path, sha256=hashlib.sha256(text.encode()).hexdigest()) for path, text in texts.items()
-    }
 
 
 def _check_duplicates(samples: list[sample_list.Sample], duplicates: list[near_duplicates.Pair]) -> None:

@@ -7,7 +7,6 @@ validation data is left out.
 import collections
 import contextlib
 import dataclasses
-import hashlib
 import io
 import pathlib
 import sys
@@ -15,8 +14,8 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from common import errors, flags, startup, words
-from common.data import file_checks, sample_list, sources, splits
+from common import errors, flags, folders, startup, words
+from common.data import file_checks, sample_list, sources, splits, unchanged
 from common.media import medium as media
 
 LEARNT_FROM = ("train", "validation")
@@ -33,6 +32,7 @@ class Labelled:
     Attributes:
         samples: the usable samples of the model's classes, without files that the run trained or validated on.
         texts: path → text of documents; empty for other media.
+        reader: reads the items of other media, and refuses a file that has changed since it was checked.
         units: the unit of each sample, which is one piece of evidence: its group, and copies of one file.
         left_out: numbers of items that are `unusable`, of `unknown` classes (class → number), in `train` and in
             `validation`.
@@ -43,6 +43,7 @@ class Labelled:
 
     samples: Samples
     texts: dict[str, str] = dataclasses.field(repr=False)
+    reader: unchanged.Reader
     units: list[str]
     left_out: dict
     tested: int
@@ -96,7 +97,11 @@ def load(
         for each in unknown.values() for sample in each
     ]  # fmt: skip
 
-    facts = _facts_of_texts(texts) if texts else _scanned([sample.path for sample in known], medium, settings)
+    facts = (
+        file_checks.facts_of_texts(texts) if texts else _scanned([sample.path for sample in known], medium, settings)
+    )
+    hashes = {path: found.sha256 for path, found in facts.items()}
+    unchanged.check(known, hashes, medium.unit, str(data), is_resumed=False)
     problems += file_checks.find_problems(known, facts, 0, medium.unit)
     bad = {problem.path for problem in problems}
     known = [sample for sample in known if sample.path not in bad]
@@ -125,6 +130,7 @@ def load(
     found = Labelled(
         samples=kept,
         texts=texts,
+        reader=unchanged.Reader(medium, hashes),
         units=[units[sample.path] for sample in kept],
         left_out={
             "unusable": len(problems),
@@ -210,7 +216,8 @@ def _contents(
 ) -> tuple[dict[str, dict[str, str]], dict[str, str], int]:  # fmt: skip
     """Return content → side → file of the run, path → content of the samples, and the number of missing files.
 
-    The content of a file is its bytes. Near-duplicate documents count as one content, as in the run's own split.
+    The content of a file is its bytes, whose hash the run's split.csv lists, except in older versions. Near-duplicate
+    documents count as one content, as in the run's own split.
     """
     if texts:
         theirs = _texts_of_the_run(split, medium)
@@ -220,8 +227,9 @@ def _contents(
         known = {path: contents[path] for path in theirs}
     else:
         contents = {sample.path: facts[sample.path].sha256 for sample in samples}
-        scanned = _scanned([row["path"] for row in split], medium, settings)
-        known = {path: found.sha256 for path, found in scanned.items() if found.sha256}
+        known = {row["path"]: row[unchanged.COLUMN] for row in split if row.get(unchanged.COLUMN)}
+        scanned = _scanned([row["path"] for row in split if row["path"] not in known], medium, settings)
+        known |= {path: found.sha256 for path, found in scanned.items() if found.sha256}
     ours: dict[str, dict[str, str]] = {}
     for row in split:
         if row["path"] in known:
@@ -256,12 +264,6 @@ def _scanned(paths: Iterable[str], medium: media.Medium, settings: dict) -> dict
         return file_checks.scan(paths, medium)
 
 
-def _facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
-    return {
-        path: media.Facts(path=path, sha256=hashlib.sha256(text.encode()).hexdigest()) for path, text in texts.items()
-    }
-
-
 # Readers ----------------------------------------------------------------------------------------------------------
 
 
@@ -282,10 +284,11 @@ def _files(data: pathlib.Path, medium: media.Medium, settings: dict) -> Found:
 
 def _class_folders(data: pathlib.Path, medium: media.Medium, read: Callable[[], Samples]) -> Samples:
     """Read class folders; one class is enough here, while recipes refuse it because nothing can be learnt from it."""
-    folders = [path for path in data.absolute().iterdir() if path.is_dir() and not path.name.startswith(".")]
-    if len(folders) != 1 or folders[0].name.lower() in sample_list.FOLDER_SPLITS:
+    visible = [path for path in data.absolute().iterdir() if path.is_dir() and not path.name.startswith(".")]
+    classes = [path for path in visible if not folders.is_ours(path)]
+    if len(classes) != 1 or classes[0].name.lower() in sample_list.FOLDER_SPLITS:
         return read()
-    return [sample_list.Sample(str(path), folders[0].name) for path in medium.find(folders[0])]
+    return [sample_list.Sample(str(path), classes[0].name) for path in medium.find(classes[0])]
 
 
 def _clips(data: pathlib.Path, medium: media.Medium, settings: dict) -> Found:

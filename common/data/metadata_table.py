@@ -13,7 +13,7 @@ import pathlib
 import sys
 from collections.abc import Collection, Mapping
 
-from common import errors, flags
+from common import errors, flags, folders
 from common.data import file_checks, sample_list, sources
 from common.demo import drawn_lesions
 from common.media import photos
@@ -195,7 +195,7 @@ def _image_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """Return name without extension → file, for all images below the folder; links to folders are followed."""
     files: dict[str, pathlib.Path] = {}
     found = (pathlib.Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
-    for path in sorted(filter(photos.PHOTOS.is_item, found)):
+    for path in sorted(folders.without_ours(filter(photos.PHOTOS.is_item, found), folder)):
         if files.setdefault(path.stem, path) != path:
             raise errors.UserError(f"{path} and {files[path.stem]} have the same name; remove one or rename it")
     return files

@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Callable, Collection
 
-from common import errors
+from common import errors, folders
 from common.data import sample_list, tfds
 from common.demo import drawn_photos
 from common.media import medium as media
@@ -76,6 +76,10 @@ def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[
             the split folders.
     """
     folder = folder.absolute()
+    if folders.is_ours(folder):
+        raise errors.UserError(f"{folder} holds the output of runs or a cache; give a folder of class folders")
+    for subfolder in filter(folders.is_ours, sorted(folder.iterdir())):
+        folders.say_left_alone(subfolder)
     subfolders = [subfolder for subfolder in _visible_folders(folder) if subfolder.name not in ignored]
     given = [subfolder for subfolder in subfolders if subfolder.name.lower() in sample_list.FOLDER_SPLITS]
     check_given_folders({subfolder.name for subfolder in given}, [one for one in subfolders if one not in given])
@@ -126,4 +130,5 @@ def _read_class_folders(class_folders: list[pathlib.Path], medium: media.Medium)
 
 
 def _visible_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    visible = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in visible if not folders.is_ours(path))

@@ -19,7 +19,7 @@ import av
 import av.video.reformatter
 import numpy as np
 
-from common import errors
+from common import errors, folders
 from common.media import augmentation as augmentations
 from common.media import containers, film, medium, photos
 
@@ -72,6 +72,15 @@ class Clips(medium.Medium):
 
     def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> np.ndarray:
         return read(path, self.frames, self.sampling, self.stride, look.position)
+
+    def digest(self, path: str | os.PathLike) -> str:
+        if not os.path.isdir(path):
+            return super().digest(path)
+        try:
+            frames = frame_paths(path)
+        except containers.ClipError:
+            return ""
+        return _folder_sha256([medium.Facts(path=frame, sha256=photos.PHOTOS.digest(frame)) for frame in frames])
 
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
         return read(path, frames=1)[0]
@@ -192,6 +201,9 @@ def find_clips(class_folder: pathlib.Path) -> list[pathlib.Path]:
 def _clips_below(folder: pathlib.Path) -> list[pathlib.Path]:
     found = []
     for path in folder.iterdir():
+        if path.is_dir() and folders.is_ours(path):
+            folders.say_left_alone(path)
+            continue
         if path.name.startswith(".") or not path.is_dir():
             found += [path] if is_clip(path) else []
             continue

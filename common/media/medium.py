@@ -6,6 +6,7 @@ subclass of `Medium` in a module of this package with the medium's name.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from common import errors, startup
+from common import errors, folders, startup
 from common.media import augmentation as augmentations
 
 KINDS: dict[str, type["Medium"]] = {}  # imported media, by name
@@ -104,6 +105,14 @@ class Medium:
         """
         raise NotImplementedError
 
+    def digest(self, path: str | os.PathLike) -> str:
+        """Return the hash that `inspect` gives the content of an item, without decoding it; "" if unreadable."""
+        try:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ValueError):
+            return ""
+
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
         """Return a picture of an item for a page, uint8 (height, width, 3); raises the errors of `read`."""
         raise NotImplementedError
@@ -119,6 +128,7 @@ class Medium:
             UserError: there are no items.
         """
         paths = sorted(path for path in folder.rglob("*") if self.is_item(path))
+        paths = folders.without_ours(paths, folder)
         if not paths:
             raise errors.UserError(
                 f"{folder}: no {self.unit}s in this class folder; fill it or remove it "
@@ -130,7 +140,8 @@ class Medium:
         """Return the given files, and the items in the given folders; a folder may have none."""
         paths: list[pathlib.Path] = []
         for name in names:
-            paths += sorted(filter(self.is_item, name.rglob("*"))) if name.is_dir() else [name]
+            inside = sorted(filter(self.is_item, name.rglob("*"))) if name.is_dir() else [name]
+            paths += folders.without_ours(inside, name) if name.is_dir() else inside
         return paths
 
     def looks(

@@ -7,7 +7,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
-from common import errors
+from common import errors, folders
 from common.media import medium
 
 END_TOKENS = ("<|endoftext|>", "</s>", "<s>")  # a text that contains one would end there
@@ -41,6 +41,9 @@ class Texts(medium.Medium):
         return medium.Facts(
             path=str(path), bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), format="text"
         )
+
+    def digest(self, path: str | os.PathLike) -> str:
+        return self.inspect(path).sha256
 
     def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> str:
         """Return a document's tidied text.
@@ -86,7 +89,7 @@ def byte_count(text: str) -> int:
 def text_files(folder: pathlib.Path) -> list[pathlib.Path]:
     """Return the .txt files at any depth below a folder, sorted, except hidden files and folders."""
     found = (path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
-    return sorted(path for path in found if not hidden(path.relative_to(folder)))
+    return folders.without_ours(sorted(path for path in found if not hidden(path.relative_to(folder))), folder)
 
 
 def hidden(path: pathlib.Path) -> bool:
