@@ -16,6 +16,7 @@ from common import errors
 
 LOCK = ".run.lock"  # marks a run directory; locked while a process writes there, and kept afterwards
 CACHE_TAG = "CACHEDIR.TAG"  # marks a cache, see https://bford.info/cachedir/
+IN_CACHE = ("features", "scan", "demo", "demo_clips", "demo_lesions", "demo_text", "tfds")
 SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 
 
@@ -23,10 +24,13 @@ SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 
 
 def tag_cache(folder: pathlib.Path) -> None:
-    """Make the folder of a cache and mark it; nothing happens if it cannot be written."""
+    """Make the folder of a cache and mark it; nothing happens if it cannot be written.
+
+    A folder that holds something else is not marked, since backups leave out what is marked.
+    """
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / CACHE_TAG).exists():
+        if all(path.name in IN_CACHE for path in folder.iterdir()):
             (folder / CACHE_TAG).write_bytes(SIGNATURE + b"\n# A cache: its content can be computed again.\n")
 
 

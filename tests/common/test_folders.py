@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from common import errors, folders
+from common.commands import cache
 from common.data import clip_groups, documents, metadata_table, sources
 from common.media import clips, photos, texts
 
@@ -68,6 +69,19 @@ def test_made_folders_stay_only_if_something_is_in_them(tmp_path):
     with folders.made(tmp_path / "a" / "b"):
         (tmp_path / "a" / "b" / "file").touch()
     assert (tmp_path / "a" / "b" / "file").exists()
+
+
+def test_only_a_folder_of_its_own_is_tagged_as_a_cache(tmp_path):
+    """Backups leave out what is tagged."""
+    assert set(cache.KINDS) == set(folders.IN_CACHE)
+    for name in ("new", "mine", "older"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "mine" / "letters").mkdir()
+    (tmp_path / "older" / "features").mkdir()
+    for name in ("new", "mine", "older", "gone", "gone"):
+        folders.tag_cache(tmp_path / name)
+    tagged = {path.parent.name for path in tmp_path.glob(f"*/{folders.CACHE_TAG}")}
+    assert tagged == {"new", "older", "gone"}
 
 
 # What is never read as data -----------------------------------------------------------------------------------
