@@ -21,7 +21,13 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from common import errors, flags
+from common import errors
+
+try:
+    from common import flags
+except ModuleNotFoundError:
+    sys.excepthook = errors.say_not_installed
+    raise
 
 # What TensorFlow 2.21 prints at every start on a healthy machine. No log level hides the lines that
 # it prints before its logging is set up. Lines that do not match are printed unchanged.
@@ -204,6 +210,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 if _is_program_of_ours():
+    sys.excepthook = errors.say_not_installed
     sys.meta_path.insert(0, _LaterFinder())
 else:
     with start_up_chatter_hidden():

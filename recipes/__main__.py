@@ -1,5 +1,7 @@
 """`python -m recipes`, installed as `keras-recipes`: run a recipe, or do something with a finished run."""
 
+from common import startup  # noqa: F401, isort: skip  (first: it says what is not installed)
+
 import pathlib
 
 from common.commands import main

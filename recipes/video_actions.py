@@ -209,7 +209,7 @@ def order_and_pairs(
     labels, groups = splits.labels("test")[chosen], splits.groups("test")
     batches = pipeline.evaluation_batches(
         [splits.paths("test")[number] for number in chosen], labels, splits.targets.encoded, backbone.resize,
-        config.batch_size, backbone.preprocess, splits.medium, splits.medium.looks("test")[0],
+        config.batch_size, backbone.preprocess, splits.reader, splits.medium.looks("test")[0],
     )  # fmt: skip
     return {
         "clips": len(chosen),

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import pathlib
 import re
+import shutil
 import sys
 import time
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tqdm
 import tyro
 
-from common import errors, files, startup, words
+from common import errors, files, outputs, startup, words
 from common.data import labelled, targets
 from common.evaluation import new_data
 from common.report import other_data, page
@@ -56,7 +59,8 @@ def command(
         raise errors.UserError(f"{run}: give the directory of the run, which also contains its own test result")
     folder = _folder(run, name)
     reading, saved = _reading(run)
-    results = evaluate(run, data, folder, reading, batch_size, skip_bad, skip_unsupported)
+    with _kept_if_finished(folder):
+        results = evaluate(run, data, folder, reading, batch_size, skip_bad, skip_unsupported)
     print(summary(results))
     _draw(run, saved)
     print(folder)
@@ -84,7 +88,7 @@ def evaluate(
         UserError: as `labelled.load`.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    (folder / "skipped.csv").unlink(missing_ok=True)  # from an attempt that was stopped
+    (folder / "skipped.csv").unlink(missing_ok=True)  # from an attempt that was killed
     finished = finished_run.FinishedRun.read(run)
     class_names, unit = list(reading.targets.class_names), reading.medium.unit
     found = labelled.load(
@@ -108,7 +112,6 @@ def evaluate(
         results["target"]["test"] = finished.results["clinic"]["target"]["test"]
     results["verdict"] = new_data.verdict(results, unit)
     results |= {"command": cost.command(), "versions": cost.versions()}
-    folder.mkdir(parents=True, exist_ok=True)
     recorder.write_predictions(folder, types.SimpleNamespace(targets=reading.targets, test=found.samples), outputs)
     files.write_json(folder / "results.json", results | {"seconds": round(time.perf_counter() - clock, 2)})
     return results
@@ -130,6 +133,17 @@ def _folder(run: pathlib.Path, name: str | None) -> pathlib.Path:
     if (place / name / "results.json").is_file():
         raise errors.UserError(f"--name {name}: {place / name} already exists; choose another name")
     return place / name
+
+
+@contextlib.contextmanager
+def _kept_if_finished(folder: pathlib.Path) -> Iterator[None]:
+    """Make and lock the folder of an evaluation; one that is refused or interrupted leaves nothing behind."""
+    with outputs.made(folder.parent), outputs.made(folder), outputs.locked(folder):
+        try:
+            yield
+        finally:
+            if not (folder / "results.json").is_file():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _reading(run: pathlib.Path) -> tuple[Any, saved_model.SavedModel | None]:
@@ -155,14 +169,19 @@ def _answers(reading: Any, found: labelled.Labelled, batch_size: int) -> np.ndar
         0, len(samples), batch_size, desc="evaluating", unit="batch", disable=len(samples) <= batch_size or None
     ):
         asked = [sample.path for sample in samples[start : start + batch_size]]
-        outputs.append(reading.probabilities([_looks(path, reading, found.texts) for path in asked]))
+        outputs.append(reading.probabilities([_looks(path, reading, found) for path in asked]))
     return np.concatenate(outputs)
 
 
-def _looks(path: str, reading: Any, texts: dict[str, str]) -> Any:
-    """Return the model's input for a file, which was readable a moment ago."""
+def _looks(path: str, reading: Any, found: labelled.Labelled) -> Any:
+    """Return the model's input for a file, which was readable a moment ago and must not have changed since then."""
+    if found.texts:
+        return found.texts[path]
     try:
-        return texts[path] if texts else reading.looks(pathlib.Path(path))
+        found.reader.check(path)
+        looks = reading.looks(pathlib.Path(path))
+        found.reader.check(path)
+        return looks
     except errors.UnusableFile as error:
         raise errors.UserError(f"{path}: {error}") from error
 
@@ -183,7 +202,8 @@ def _draw(run: pathlib.Path, saved: saved_model.SavedModel | None) -> None:
     """Draw the run's report with its evaluations, which are complete even if drawing fails."""
     try:
         names = finished_run.sections_of(finished_run.Result.read(run).results)
-        path = page.write(run, [*(startup.by_name(f"report.{name}") for name in names), other_data], saved)
+        with outputs.locked(run):
+            path = page.write(run, [*(startup.by_name(f"report.{name}") for name in names), other_data], saved)
         print(f"report: {path}")
     except Exception as error:
         told = " ".join(str(error).split())

@@ -13,6 +13,7 @@ antialiased bilinear resizing that gives the same pixels, so the caller resizes 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -24,7 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import keras
@@ -33,7 +34,7 @@ import tensorflow as tf
 import tqdm
 import tyro
 
-from common import devices, errors, files, startup, words
+from common import devices, errors, files, outputs, startup, words
 from common.data import sample_list
 from common.models import freezing
 from common.runs import cost, exported_model, finished_run, saved_model
@@ -107,22 +108,26 @@ def export(
     reading = saved_model.Reading.of(saved)
     precision = _precision(saved.model)
     found = _photos(run, photos, reading, int8)
-    directory = _folder(run, out, variants)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as unfinished:
-        written = _write_all(variants, saved, reading, found.calibration, pathlib.Path(unfinished), run)
-        if not written:
-            return 2
-        rows = _compare(written, reading, found.compared)
-        for variant, row in zip(written, rows, strict=True):
-            description = describe(variant, saved, reading, finished_run.target_of(run)) | {"compared": row}
-            files.write_json(_description(directory, variant), description)
-            _move(pathlib.Path(unfinished) / variant.file, directory / variant.file)
-    comparison = _comparison(run, rows, found, reading, int8)
-    files.write_json(directory / "export.json", comparison)
-    print(table(comparison))
-    print(directory)
-    if precision != "float32":
-        print(f"the run computes in {precision}, onnx and litert in float32, so they differ slightly", file=sys.stderr)
+    directory = (out or run / "export").expanduser()
+    with _folder(directory), outputs.locked(run):
+        _check_free(directory, run, variants)
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as unfinished:
+            written = _write_all(variants, saved, reading, found.calibration, pathlib.Path(unfinished), run)
+            if not written:
+                return 2
+            rows = _compare(written, reading, found.compared)
+            for variant, row in zip(written, rows, strict=True):
+                description = describe(variant, saved, reading, finished_run.target_of(run)) | {"compared": row}
+                files.write_json(_description(directory, variant), description)
+                _move(pathlib.Path(unfinished) / variant.file, directory / variant.file)
+        comparison = _comparison(run, rows, found, reading, int8)
+        files.write_json(directory / "export.json", comparison)
+        print(table(comparison))
+        print(directory)
+        if precision != "float32":
+            print(
+                f"the run computes in {precision}, onnx and litert in float32, so they differ slightly", file=sys.stderr
+            )
     limit = TOLERANCES[precision]
     wrong = [variant.name for variant, row in zip(written, rows, strict=True) if not _agrees(variant, row, limit)]
     if wrong:
@@ -235,17 +240,23 @@ def _precision(model: keras.Model) -> str:
     return next((name for name in TOLERANCES if name in used and name != "float32"), "float32")
 
 
-def _folder(run: pathlib.Path, out: pathlib.Path | None, variants: Sequence[exported_model.Variant]) -> pathlib.Path:
-    """Return the folder to write into, and create it if needed.
+@contextlib.contextmanager
+def _folder(directory: pathlib.Path) -> Iterator[None]:
+    """Make the folder to write into if needed; it goes again if nothing is written.
 
     Raises:
-        UserError: the folder contains another run's exports or a file with an export's name, or cannot be created.
+        UserError: the folder cannot be created.
     """
-    directory = (out or run / "export").expanduser()
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.UserError(f"--out {directory}: cannot create this folder ({error.strerror})") from error
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(outputs.made(directory))
+        except OSError as error:
+            raise errors.UserError(f"--out {directory}: cannot create this folder ({error.strerror})") from error
+        yield
+
+
+def _check_free(directory: pathlib.Path, run: pathlib.Path, variants: Sequence[exported_model.Variant]) -> None:
+    """Raise a UserError if the folder contains another run's exports or a file with an export's name."""
     earlier = directory / "export.json"
     if earlier.is_file() and json.loads(earlier.read_text(encoding="utf-8")).get("run") != _name_of(run):
         raise errors.UserError(f"{directory} contains the exports of another run; choose another --out")
@@ -253,7 +264,6 @@ def _folder(run: pathlib.Path, out: pathlib.Path | None, variants: Sequence[expo
         path = directory / variant.file
         if path.exists() and not _description(directory, variant).is_file():
             raise errors.UserError(f"{path} exists and was not exported by this program; choose another --out")
-    return directory
 
 
 def _description(directory: pathlib.Path, variant: exported_model.Variant) -> pathlib.Path:

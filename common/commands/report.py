@@ -1,10 +1,11 @@
 """`python -m recipes report`: draw the report of a finished run again, from the files in its directory."""
 
+import contextlib
 import pathlib
 
 import tyro
 
-from common import errors, startup
+from common import errors, outputs, startup
 from common.report import page
 from common.runs import finished_run, saved_model
 
@@ -15,14 +16,19 @@ def command(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     Args:
         run: the directory of a finished run.
     """
+    with outputs.locked(run) if (run / "config.json").is_file() else contextlib.nullcontext():
+        print(_drawn(run))
+    return 0
+
+
+def _drawn(run: pathlib.Path) -> pathlib.Path:
+    """Draw the report and return its path."""
     if (run / "config.json").is_file() and not (run / "results.json").is_file():
         raise errors.UserError(f"{run} is not finished; continue it with --resume {run}")
     if (run / "compare.json").is_file():
-        print(startup.by_name("compare.page").write(run, finished_run.Result.read(run).results))
-        return 0
+        return startup.by_name("compare.page").write(run, finished_run.Result.read(run).results)
     of_texts = (run / "preset").is_dir() and not (run / "model.keras").is_file()
     saved = None if of_texts else saved_model.load_model(run)
     sections = finished_run.sections_of(finished_run.Result.read(run).results)
     sections = [*sections, "other_data"] if (run / "evaluations").is_dir() else sections
-    print(page.write(run, [startup.by_name(f"report.{name}") for name in sections], saved))
-    return 0
+    return page.write(run, [startup.by_name(f"report.{name}") for name in sections], saved)

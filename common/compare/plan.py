@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from common import errors
 from common.data import dataset, sample_list, splits
 from common.media import medium as media
 
@@ -28,10 +29,15 @@ def splits_of_seeds(
 
     Returns:
         (seed, fraction) → a CSV with the samples of every side.
+
+    Raises:
+        UserError: as `dataset.load`; or trials have begun, and a split that they use is gone.
     """
     found = {}
     for seed in range(config.seed, config.seed + seeds):
         place = folder / f"seed{seed}"
+        if (folder.parent / "trials").is_dir() and not (place / "split.csv").is_file():
+            raise errors.UserError(f"{place / 'split.csv'} is gone; put it back, or start a new comparison")
         place.mkdir(parents=True, exist_ok=True)
         whole = dataset.load(dataclasses.replace(config, seed=seed), place, medium)
         for fraction in sorted(fractions, reverse=True):

@@ -11,7 +11,6 @@ written at the end. After an interruption, the trials without an outcome.json, o
 import collections
 import contextlib
 import dataclasses
-import fcntl
 import importlib
 import io
 import json
@@ -38,7 +37,7 @@ import tqdm
 
 from common import startup  # noqa: F401, isort: skip  (first: trials' processes begin with this module)
 
-from common import devices, errors, files, flags
+from common import devices, errors, files, flags, outputs
 
 SECONDS_TO_END = 10  # the time that a process has to end after it has sent its answer
 ATTEMPTS = 3  # further attempts of a trial whose Ray node died
@@ -147,16 +146,9 @@ def _in_use(folder: pathlib.Path) -> Iterator[None]:
     """Create the folder and lock it against other processes; the lock ends with this process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")
     except OSError as error:
         raise errors.UserError(f"{folder}: {error.strerror}; choose another --out") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise errors.UserError(
-                f"{folder}: another process is running these trials; wait until it has finished"
-            ) from None
+    with outputs.locked(folder):
         yield
 
 

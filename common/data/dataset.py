@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from common import errors, words
-from common.data import file_checks, names, picture_checks, sample_list, sources, splits
+from common.data import file_checks, names, picture_checks, sample_list, sources, splits, unchanged
 from common.data import targets as kinds
 from common.media import medium as media
 
@@ -30,7 +30,8 @@ def load(
 
     Args:
         config: a `common.training.settings.PhotoConfig`.
-        directory: the run directory; `skipped.csv` is also written there if items are left out.
+        directory: the run directory; `skipped.csv` is also written there if items are left out, unless it is a dry
+            run.
         medium: the medium of the items.
         targets: what is learnt from the items.
         samples: the items, if the recipe has read `config.data` itself.
@@ -40,12 +41,14 @@ def load(
 
     Raises:
         UserError: nothing usable at `--data`, unusable items without `--skip-bad`, names that only look alike without
-            `--same-names`, a leak, or given splits that lack a class.
+            `--same-names`, a leak, given splits that lack a class, or files that are not the ones that a CSV lists by
+            their hash.
     """
-    split_csv, skipped_csv = directory / "split.csv", directory / "skipped.csv"
+    split_csv, skipped_csv = directory / "split.csv", None if config.dry_run else directory / "skipped.csv"
     resumed = split_csv.is_file()
     if resumed:
-        samples, problems = sample_list.read_csv(split_csv), file_checks.read_problems(skipped_csv)
+        samples = sample_list.read_csv(split_csv)
+        problems = file_checks.read_problems(directory / "skipped.csv")
     elif samples is None:
         samples = sources.read_source(config.data, config.cache_directory, medium, config.skip_unsupported)
     if not resumed:
@@ -54,20 +57,24 @@ def load(
         raise errors.UserError(f"--data {config.data}: {targets.needed}")
     cache = None if config.no_cache else config.cache_directory
     facts = file_checks.scan([sample.path for sample in samples], medium, cache)
+    contents = {path: fact.sha256 for path, fact in facts.items()}
+    listed_in = str(split_csv) if resumed else f"--data {config.data}"
+    unchanged.check(samples, contents, medium.unit, listed_in, resumed)
     judge = functools.partial(file_checks.apply, samples, facts, unit=medium.unit, targets=targets)
     # A resumed run keeps the items that it left out; another one would change the data of the first epochs.
     usable = judge() if resumed else judge(config.skip_bad, skipped_csv, known=problems)
     total = len(samples) + len(problems)
     left_out = total - len(usable)
     if left_out:
-        print(f"data: {left_out} of {total} {medium.unit}s left out, see {skipped_csv}", file=sys.stderr)
-    contents = {path: fact.sha256 for path, fact in facts.items()}
+        listed = "as listed above" if config.dry_run else "listed in skipped.csv of the run"
+        print(f"data: {left_out} of {total} {medium.unit}s left out, {listed}", file=sys.stderr)
     if not resumed:
         given = splits.DEMO_FRACTIONS if config.data == "demo" else splits.DEFAULT_FRACTIONS
         units = splits.units_of(usable, contents)
         strata = stratify(usable, units) if stratify else targets.strata
         fractions = splits.fractions_of(config, given)
         usable = splits.split(usable, units, splits.seed_of(config), *fractions, by_group, strata)
+    usable = unchanged.with_contents(usable, contents)
     splits.check_leaks(usable, contents)
     splits.check_classes(usable, targets.strata)
     if not resumed:

@@ -6,7 +6,6 @@ Contracts are filled-in forms; with one form in both training and test, memorizi
 
 import csv
 import dataclasses
-import hashlib
 import json
 import pathlib
 import re
@@ -15,11 +14,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from common import errors, words
-from common.data import file_checks, names, near_duplicates, parts, sample_list, sides, splits
+from common.data import file_checks, names, near_duplicates, parts, sample_list, sides, splits, unchanged
 from common.data import targets as kinds
 from common.demo import drawn_texts
 from common.media import folders, windows
-from common.media import medium as media
 from common.media import texts as media_texts
 
 LISTED = 5  # bad files named in one message
@@ -78,20 +76,23 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     """
     samples, texts, problems = read_source(config)
     split_csv = directory / "split.csv"
-    samples = names.settled(samples, same_names=config.same_names or split_csv.is_file())
-    if not split_csv.is_file():
+    resumed = split_csv.is_file()
+    samples = names.settled(samples, same_names=config.same_names or resumed)
+    if not resumed:
         names.say_odd_labels(samples, "document")
     total = len(samples) + len(problems)
     if least_types:
-        problems += file_checks.find_problems(samples, _facts(texts), unit="document")
+        problems += file_checks.find_problems(samples, file_checks.facts_of_texts(texts), unit="document")
     bad = {problem.path for problem in problems}
     samples = [sample for sample in samples if sample.path not in bad]
     texts = {sample.path: texts[sample.path] for sample in samples}
     undecoded = any(problem.reason.startswith(f"not {config.encoding}") for problem in problems)
     advice = {"advice": "correct them, give their --encoding"} if undecoded else {}
-    file_checks.leave_out(problems, total, config.skip_bad, directory / "skipped.csv", "document", **advice)
+    skipped_csv = None if config.dry_run else directory / "skipped.csv"
+    file_checks.leave_out(problems, total, config.skip_bad, skipped_csv, "document", **advice)
     if problems:
-        print(f"data: {len(problems)} documents left out, see {directory / 'skipped.csv'}", file=sys.stderr)
+        listed = "as listed above" if config.dry_run else "listed in skipped.csv of the run"
+        print(f"data: {len(problems)} of {words.plural(total, 'document')} left out, {listed}", file=sys.stderr)
     if not samples:
         raise errors.UserError(f"--data {config.data}: no document is left")
     if len({sample.label for sample in samples}) < least_types:
@@ -102,17 +103,20 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
             "--group-pattern finds the company in the file's name", file=sys.stderr,
         )  # fmt: skip
     general = read_general(config) if least_types == 0 else {}
+    contents = {path: facts.sha256 for path, facts in file_checks.facts_of_texts(texts).items()}
+    if resumed:
+        samples = _as_split_before(samples, split_csv)
+        unchanged.check(samples, contents, "document", str(split_csv), is_resumed=True)
     duplicates = near_duplicates.near_duplicates(texts, config.duplicate_threshold)
     content_of = near_duplicates.clusters(texts, duplicates)
-    if split_csv.is_file():
-        samples = _as_split_before(samples, split_csv)
-    else:
+    if not resumed:
         samples = split(samples, content_of, config, stratify_all=least_types > 0)
+    samples = unchanged.with_contents(samples, contents)
     _check_duplicates(samples, duplicates)
     splits.check_leaks(samples, content_of)
     if least_types:
         splits.check_classes(samples, splits.by_label)
-    if not split_csv.is_file():
+    if not resumed:
         sample_list.write_csv(split_csv, samples)
     return Corpus.of(
         config.data, medium_of(config), kinds.CLASSES, samples, {"skipped": len(problems)}, content_of,
@@ -123,13 +127,6 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
 def medium_of(config: Any) -> media_texts.Texts:
     """Return the medium that reads documents as the flags say."""
     return media_texts.Texts(config.encoding, config.keep_layout, config.document_characters)
-
-
-def _facts(texts: dict[str, str]) -> dict[str, media.Facts]:
-    """Return path → facts of each readable text."""
-    return {
-        path: media.Facts(path=path, sha256=hashlib.sha256(text.encode()).hexdigest()) for path, text in texts.items()
-    }
 
 
 def _check_duplicates(samples: list[sample_list.Sample], duplicates: list[near_duplicates.Pair]) -> None:

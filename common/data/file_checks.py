@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import pathlib
-import stat
 import statistics
 import sys
 import tempfile
@@ -22,7 +21,7 @@ import numpy as np
 import tqdm
 
 from common import errors, files, words
-from common.data import sample_list
+from common.data import sample_list, unchanged
 from common.data import targets as kinds
 from common.media import medium as media
 
@@ -38,7 +37,7 @@ PLAIN = 32  # fewer bits of one kind than this: a blank or striped picture, whos
 MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 
 _LISTED_IN_MESSAGE = 3
-_LISTED_ON_STDERR = 20
+_LISTED_ON_TERMINAL = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +75,7 @@ def scan(
         return dict(_inspect_all(names, workers, medium))
     cache_file = _cache_file(cache_directory, names, medium)
     known = _load(cache_file, medium)
-    stamps = {path: _stamp(path) for path in names}
+    stamps = {path: unchanged.stamp(path) for path in names}
     facts = {path: _recall(known, path, stamps[path], medium) for path in names}
     unknown = [path for path in names if facts[path] is None]
     if unknown:
@@ -133,19 +132,6 @@ def _cache_file(cache_directory: str | os.PathLike, paths: list[str], medium: me
 
 def _version(medium: media.Medium) -> str:
     return f"{SCANNER_VERSION}, {medium.decoder}"
-
-
-def _stamp(path: str) -> list | None:
-    """Return size and modification time (ns) of a file, a hash of those of a folder's files, or None if unreadable."""
-    try:
-        status = os.stat(path)
-        if stat.S_ISDIR(status.st_mode):
-            entries = [(entry.name, entry.stat()) for entry in os.scandir(path)]
-            stamps = sorted([name, found.st_size, found.st_mtime_ns] for name, found in entries)
-            return [hashlib.sha256(json.dumps(stamps).encode()).hexdigest()]
-    except (OSError, ValueError):
-        return None
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _entry(stamp: list | None, facts: media.Facts) -> dict:
@@ -328,6 +314,13 @@ def near_copies(
     return [(samples[first], samples[second]) for first, second in sorted(map(tuple, map(sorted, pairs)))]
 
 
+def facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
+    """Return path → facts of documents that have been read."""
+    return {
+        path: media.Facts(path=path, sha256=hashlib.sha256(text.encode()).hexdigest()) for path, text in texts.items()
+    }
+
+
 # Acting on them ---------------------------------------------------------------------------------------------
 
 
@@ -341,8 +334,8 @@ def apply(
     Args:
         samples, facts, minimum_per_class, unit, targets: as for `find_problems`.
         skip_bad: leave bad files out instead of stopping.
-        skipped_csv: the file for the full list, with the columns path, label, reason. Without it, a run that stops
-            prints the first bad files to stderr. Nothing is written if there are no bad files.
+        skipped_csv: the file for the list of what is left out, with the columns path, label, reason. A run that stops
+            leaves no file behind, and prints the list to stderr.
         known: problems found before, of files that are not among the samples.
 
     Returns:
@@ -371,7 +364,7 @@ def leave_out(
     Args:
         problems: the bad files; nothing happens if there are none.
         total: the number of files, including the bad ones.
-        skip_bad, skipped_csv, unit: as for `apply`.
+        skip_bad, skipped_csv, unit: as for `apply`. Without `skipped_csv`, the list is printed to stderr.
         too_little: why the bad files cannot be left out, "" if they can.
         advice: what to do about them.
 
@@ -380,33 +373,34 @@ def leave_out(
     """
     if not problems:
         return
-    if skipped_csv:
+    if skip_bad and not too_little and skipped_csv:
         _write_csv(problems, pathlib.Path(skipped_csv))
+        return
+    _print_list(problems)
     if skip_bad and not too_little:
         return
-    if not skipped_csv:
-        _print_list(problems)
     if not too_little:
         advice += ", or leave them out with --skip-bad"
     elif skip_bad:
         advice += f", because without them {too_little} left"
-    raise errors.UserError(_message(problems, total, skipped_csv, advice, unit))
+    raise errors.UserError(_message(problems, total, advice, unit))
 
 
-def _message(problems: list[Problem], total: int, skipped_csv: str | os.PathLike | None, advice: str, name: str) -> str:
+def _message(problems: list[Problem], total: int, advice: str, name: str) -> str:
     """Return a one-line message that suits 1 bad file as well as 500."""
     shown = [f"{words.printable(problem.path)} ({problem.reason})" for problem in problems[:_LISTED_IN_MESSAGE]]
     if len(problems) > len(shown):
         shown.append(f"and {len(problems) - len(shown)} more")
-    listed = f" [all of them: {skipped_csv}]" if skipped_csv else ""
-    return f"{len(problems)} of {total} {name}s cannot be used: {', '.join(shown)}{listed}; {advice}"
+    return f"{len(problems)} of {total} {name}s cannot be used: {', '.join(shown)}; {advice}"
 
 
 def _print_list(problems: list[Problem]) -> None:
-    for problem in problems[:_LISTED_ON_STDERR]:
+    """Print the bad files to stderr: the first ones to a terminal, all of them to a file."""
+    count = _LISTED_ON_TERMINAL if sys.stderr.isatty() else len(problems)
+    for problem in problems[:count]:
         print(f"{words.printable(problem.path)}: {problem.reason}", file=sys.stderr)
-    if len(problems) > _LISTED_ON_STDERR:
-        print(f"… and {len(problems) - _LISTED_ON_STDERR} more", file=sys.stderr)
+    if len(problems) > count:
+        print(f"… and {len(problems) - count} more; 2> FILE writes all of them to a file", file=sys.stderr)
 
 
 def read_problems(path: str | os.PathLike) -> list[Problem]:

@@ -7,7 +7,6 @@ validation data is left out.
 import collections
 import contextlib
 import dataclasses
-import hashlib
 import io
 import pathlib
 import sys
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common import errors, flags, startup, words
-from common.data import file_checks, listings, names, picture_checks, sample_list, sources, splits, tables
+from common.data import file_checks, listings, names, picture_checks, sample_list, sources, splits, tables, unchanged
 from common.media import medium as media
 
 LEARNT_FROM = ("train", "validation")
@@ -33,6 +32,7 @@ class Labelled:
     Attributes:
         samples: the usable samples of the model's classes, without files that the run trained or validated on.
         texts: path → text of documents; empty for other media.
+        reader: reads the items of other media, and refuses a file that has changed since it was checked.
         units: the unit of each sample, which is one piece of evidence: its group, and copies of one file.
         left_out: numbers of items that are `unusable`, of `unknown` classes (class → number), in `train` and in
             `validation`.
@@ -43,6 +43,7 @@ class Labelled:
 
     samples: Samples
     texts: dict[str, str] = dataclasses.field(repr=False)
+    reader: unchanged.Reader
     units: list[str]
     left_out: dict
     tested: int
@@ -98,7 +99,11 @@ def load(
         for each in unknown.values() for sample in each
     ]  # fmt: skip
 
-    facts = _facts_of_texts(texts) if texts else _scanned([sample.path for sample in known], medium, settings)
+    facts = (
+        file_checks.facts_of_texts(texts) if texts else _scanned([sample.path for sample in known], medium, settings)
+    )
+    hashes = {path: found.sha256 for path, found in facts.items()}
+    unchanged.check(known, hashes, medium.unit, str(data), is_resumed=False)
     problems += file_checks.find_problems(known, facts, 0, medium.unit)
     bad = {problem.path for problem in problems}
     known = [sample for sample in known if sample.path not in bad]
@@ -129,6 +134,7 @@ def load(
     found = Labelled(
         samples=kept,
         texts=texts,
+        reader=unchanged.Reader(medium, hashes),
         units=[units[sample.path] for sample in kept],
         left_out={
             "unusable": len(problems),
@@ -214,7 +220,8 @@ def _contents(
 ) -> tuple[dict[str, dict[str, str]], dict[str, str], int]:  # fmt: skip
     """Return content → side → file of the run, path → content of the samples, and the number of missing files.
 
-    The content of a file is its bytes. Near-duplicate documents count as one content, as in the run's own split.
+    The content of a file is its bytes, whose hash the run's split.csv lists, except in older versions. Near-duplicate
+    documents count as one content, as in the run's own split.
     """
     if texts:
         theirs = _texts_of_the_run(split, medium)
@@ -224,8 +231,9 @@ def _contents(
         known = {path: contents[path] for path in theirs}
     else:
         contents = {sample.path: facts[sample.path].sha256 for sample in samples}
-        scanned = _scanned([row["path"] for row in split], medium, settings)
-        known = {path: found.sha256 for path, found in scanned.items() if found.sha256}
+        known = {row["path"]: row[unchanged.COLUMN] for row in split if row.get(unchanged.COLUMN)}
+        scanned = _scanned([row["path"] for row in split if row["path"] not in known], medium, settings)
+        known |= {path: found.sha256 for path, found in scanned.items() if found.sha256}
     ours: dict[str, dict[str, str]] = {}
     for row in split:
         if row["path"] in known:
@@ -258,12 +266,6 @@ def _scanned(paths: Iterable[str], medium: media.Medium, settings: dict) -> dict
     except errors.UserError:  # it cannot be written
         print(f"data: the cache {cache} cannot be used; every file will be read again", file=sys.stderr)
         return file_checks.scan(paths, medium)
-
-
-def _facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
-    return {
-        path: media.Facts(path=path, sha256=hashlib.sha256(text.encode()).hexdigest()) for path, text in texts.items()
-    }
 
 
 # Readers ----------------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
-from common import errors, words
-from common.data import names, sample_list, sides, tables
+from common import errors, outputs, words
+from common.data import names, sample_list, sides, tables, unchanged
 from common.media import folders as walks
 from common.media import medium as media
 
@@ -50,7 +50,8 @@ def read(path: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
             f"{path}: no column {' and '.join(missing)}; its first line has {_listed(table)}, and must name the "
             "columns path,label[,group][,split]"
         )
-    tables.say_columns(table, column, ROLES)
+    hashes = {unchanged.COLUMN: unchanged.COLUMN} if unchanged.COLUMN in table.columns else {}
+    tables.say_columns(table, column | hashes, ROLES | hashes)
     _check_labels(table, column["label"])
     if "split" in column:
         sides.tell({row[column["split"]] for _, row in table.rows}, str(path))
@@ -135,6 +136,7 @@ def in_folder(folder: pathlib.Path, medium: media.Medium) -> list[sample_list.Sa
         sides.tell(set(tops), str(folder))
         return _with_sides(samples, given)
     parts = [path for path in sorted(folder.iterdir()) if path.is_dir() and not walks.is_left_alone(path.name)]
+    parts = [path for path in parts if not outputs.is_ours(path)]
     listed = [part for part in parts if (part / FILE_NAME).is_file() and sides.side_of(part.name)]
     if not listed or not all(_is_listing(part / FILE_NAME) for part in listed):
         return None

@@ -13,10 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from common.data import unchanged
 from common.media import augmentation as augmentations
 from common.media import medium as media
 
 Paths = Sequence[str | os.PathLike]
+Items = media.Medium | unchanged.Reader  # what reads an item's file
 Shapes = Sequence[tuple[int, ...]]
 Labels = Sequence[int] | np.ndarray
 Function = Callable[[Any], Any]  # of one tensor or array
@@ -26,7 +28,7 @@ Generators = tuple[tf.data.Dataset, tf.data.Dataset, tf.data.Dataset]  # train, 
 
 def training_batches(
     paths: Paths, labels: Labels, encode: Function, resize: keras.Layer, batch_size: int, seed: int,
-    preprocess: Function, medium: media.Medium, augmentation: augmentations.Augmentation | None = None,
+    preprocess: Function, medium: Items, augmentation: augmentations.Augmentation | None = None,
     first_epoch: int = 0, balanced: bool = False,
 ) -> tf.data.Dataset:  # fmt: skip
     """Return an endless stream of shuffled training batches, one epoch after the other.
@@ -97,7 +99,7 @@ def _order(labels: tf.Tensor, seed: int, epoch: tf.Tensor, balanced: bool) -> tf
 
 def evaluation_batches(
     paths: Paths, labels: Labels, encode: Function, resize: keras.Layer, batch_size: int, preprocess: Function,
-    medium: media.Medium, look: media.Look = media.PLAIN,
+    medium: Items, look: media.Look = media.PLAIN,
 ) -> tf.data.Dataset:  # fmt: skip
     """Return all items once, in the given order, each in the same look; arguments as in `training_batches`."""
 
@@ -111,7 +113,7 @@ def evaluation_batches(
 
 def look_batches(
     paths: Paths, looks: Sequence[media.Look], resize: keras.Layer, batch_size: int, preprocess: Function,
-    medium: media.Medium, augmentation: augmentations.Augmentation | None = None, seeds: Sequence[tuple] | None = None,
+    medium: Items, augmentation: augmentations.Augmentation | None = None, seeds: Sequence[tuple] | None = None,
 ) -> tf.data.Dataset:  # fmt: skip
     """Return all items once, in the given order, each in its own look, without targets, for the cache.
 
@@ -207,7 +209,7 @@ def _targets(labels: Labels) -> tf.Tensor:
     return tf.constant(labels, tf.int32 if labels.dtype.kind in "iub" else tf.float32)
 
 
-def _read_resized(path: tf.Tensor, resize: keras.Layer, medium: media.Medium, position: Any) -> tf.Tensor:
+def _read_resized(path: tf.Tensor, resize: keras.Layer, medium: Items, position: Any) -> tf.Tensor:
     """Read an item's file as float32 pixels, RGB 0–255, resized by the layer `resize`."""
 
     def read(name: bytes, position: np.ndarray) -> np.ndarray:

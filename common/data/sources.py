@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Callable, Collection
 
-from common import errors, words
+from common import errors, outputs, words
 from common.data import listings, sample_list, sides, tables, tfds
 from common.demo import drawn_photos
 from common.media import folders
@@ -89,6 +89,8 @@ def read_folder(
             folders, or much of a class is in formats that are not read.
     """
     folder = folder.absolute()
+    if outputs.is_ours(folder):
+        raise errors.UserError(f"{folder} holds the output of runs or a cache; give a folder of class folders")
     walk = folders.Walk(folder, " outside the class folders")
     subfolders, loose = ([path for path in paths if path.name not in ignored] for paths in walk.listed(folder))
 

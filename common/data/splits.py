@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Self
@@ -17,7 +18,7 @@ from scipy import sparse
 from sklearn.utils import class_weight
 
 from common import errors, words
-from common.data import pipeline, sample_list
+from common.data import pipeline, sample_list, unchanged
 from common.data import targets as kinds
 from common.media import augmentation as augmentations
 from common.media import medium as media
@@ -70,6 +71,11 @@ class Splits:
         """The names of the classes, in the order of their indices; empty if the targets are not classes."""
         return getattr(self.targets, "class_names", ())
 
+    @functools.cached_property
+    def reader(self) -> unchanged.Reader:
+        """Reads the items, and stops the run if a file is no longer the one that was scanned."""
+        return unchanged.Reader(self.medium, self.content_of)
+
     def contents(self, split: str) -> list[str]:
         """Return the content hashes (`content_of`) of a split's items."""
         return [self.content_of[sample.path] for sample in getattr(self, split)]
@@ -91,7 +97,7 @@ class Splits:
         augmentation: augmentations.Augmentation | None = None, first_epoch: int = 0, balanced: bool = False,
     ) -> pipeline.Generators:  # fmt: skip
         """Return `train_generator, val_generator, test_generator`; arguments as in `common.data.pipeline`."""
-        shape = {"encode": self.targets.encoded, "resize": resize, "batch_size": batch_size, "medium": self.medium}
+        shape = {"encode": self.targets.encoded, "resize": resize, "batch_size": batch_size, "medium": self.reader}
         train_generator = pipeline.training_batches(
             self.paths("train"), self.labels("train"), **shape, seed=seed, preprocess=preprocess,
             augmentation=augmentation, first_epoch=first_epoch, balanced=balanced,

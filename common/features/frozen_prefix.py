@@ -137,7 +137,7 @@ class FrozenPrefix:
         return [
             pipeline.evaluation_batches(
                 splits.paths(split), labels, splits.targets.encoded, self.backbone.resize, self.config.batch_size,
-                self.backbone.preprocess, splits.medium, look,
+                self.backbone.preprocess, splits.reader, look,
             )
             for look in self._views(split)
         ]  # fmt: skip
@@ -254,7 +254,7 @@ class FrozenPrefix:
                 paths, looks = zip(*(work[name] for name in part), strict=True)
                 batches = pipeline.look_batches(
                     paths, looks, self.backbone.resize, self.config.batch_size, self.backbone.preprocess,
-                    self.splits.medium, self.augmentation if numbered else None,
+                    self.splits.reader, self.augmentation if numbered else None,
                     [_view_seed(self.config.seed, name) for name in part] if numbered else None,
                 )  # fmt: skip
                 yield from _through(prefix, part, batches if devices.has_gpu() else list(batches))

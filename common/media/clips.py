@@ -83,6 +83,15 @@ class Clips(medium.Medium):
     def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> np.ndarray:
         return read(path, self.frames, self.sampling, self.stride, look.position, self.white)
 
+    def digest(self, path: str | os.PathLike) -> str:
+        if not os.path.isdir(path):
+            return super().digest(path)
+        try:
+            frames = frame_paths(path)
+        except containers.ClipError:
+            return ""
+        return _folder_sha256([medium.Facts(path=frame, sha256=photos.PHOTOS.digest(frame)) for frame in frames])
+
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
         return read(path, frames=1, white=self.white)[0]
 

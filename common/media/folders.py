@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator
 
-from common import errors, words
+from common import errors, outputs, words
 
 # What systems and tools leave behind without hiding it, in lower case.
 LITTER_FOLDERS = frozenset({
@@ -63,6 +63,7 @@ class Walk:
         outside: where files without a class are, in words.
         hidden_folders, hidden_files: those that are hidden or litter.
         links: links to folders that are read anyway.
+        outputs: run directories and caches.
         others: class → ending → number of files that are not read; "" stands for no class.
         counted: class → (files that are read, files that people take for items but that are not read).
     """
@@ -72,6 +73,7 @@ class Walk:
     hidden_folders: set[pathlib.Path] = dataclasses.field(default_factory=set)
     hidden_files: set[pathlib.Path] = dataclasses.field(default_factory=set)
     links: set[pathlib.Path] = dataclasses.field(default_factory=set)
+    outputs: set[pathlib.Path] = dataclasses.field(default_factory=set)
     others: dict[str, collections.Counter[str]] = dataclasses.field(default_factory=dict)
     counted: dict[str, collections.Counter[str]] = dataclasses.field(default_factory=dict)
 
@@ -92,6 +94,8 @@ class Walk:
                     path, is_folder = pathlib.Path(entry.path), _is_folder(entry)
                     if is_left_alone(entry.name):
                         (self.hidden_folders if is_folder else self.hidden_files).add(path)
+                    elif is_folder and outputs.is_ours(path):
+                        self.outputs.add(path)
                     elif is_folder and entry.is_symlink() and self._is_read_anyway(path):
                         self.links.add(path)
                     else:
@@ -155,6 +159,7 @@ class Walk:
         told = [
             _some(self.hidden_folders, "hidden or system folder"), _some(self.hidden_files, "hidden or system file"),
             _some(self.links, "link", " to folders that are read anyway", self.root),
+            _some(self.outputs, "folder", " with the output of runs or a cache", self.root),
         ]  # fmt: skip
         if any(told):
             print(f"data: left alone: {', '.join(filter(None, told))}", file=sys.stderr)

@@ -6,6 +6,7 @@ subclass of `Medium` in a module of this package with the medium's name.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -121,6 +122,14 @@ class Medium:
             UnusableFile: the file cannot be read.
         """
         raise NotImplementedError
+
+    def digest(self, path: str | os.PathLike) -> str:
+        """Return the hash that `inspect` gives the content of an item, without decoding it; "" if unreadable."""
+        try:
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, ValueError):
+            return ""
 
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
         """Return a picture of an item for a page, uint8 (height, width, 3); raises the errors of `read`."""

@@ -45,6 +45,9 @@ class Texts(medium.Medium):
             path=str(path), bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), format="text"
         )
 
+    def digest(self, path: str | os.PathLike) -> str:
+        return self.inspect(path).sha256
+
     def read(self, path: str | os.PathLike, look: medium.Look = medium.PLAIN) -> str:
         """Return a document's tidied text.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from common import flags
-from common.data import sample_list
+from common.data import sample_list, unchanged
 from common.media import medium as media
 
 
@@ -113,7 +113,7 @@ def _epoch(row: dict[str, Any]) -> dict[str, Any]:
 
 def _sample(row: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a row of split.csv that every data set has; further columns may have any name."""
-    return {name: row[name] for name in sample_list.COLUMNS if name in row}
+    return {name: row[name] for name in (*sample_list.COLUMNS, unchanged.COLUMN) if name in row}
 
 
 def _prediction(row: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import keras
 import numpy as np
 
-from common import devices, errors, files, flags, words
+from common import devices, errors, files, flags, outputs, words
 from common.data import sample_list
 from common.evaluation import baselines
 from common.models import backbones, freezing
@@ -46,8 +46,9 @@ class Recorder(Generic[ConfigType]):
         """Make a new run directory, or open the one that `config.resume` names.
 
         Raises:
-            UserError: the directory to resume is not an interrupted run of this recipe, the backbone is unknown, or
-                `--tensorboard` or `--mlflow` needs something that is missing.
+            UserError: the directory to resume is not an interrupted run of this recipe, has lost its split or is
+                written by another process, the backbone is unknown, or `--tensorboard` or `--mlflow` needs something
+                that is missing.
         """
         backbones.check_name(getattr(config, "backbone", None))  # recipes for texts have none
         started = time.perf_counter()
@@ -62,6 +63,9 @@ class Recorder(Generic[ConfigType]):
         tracking.check(self.config.tensorboard, self.config.mlflow)
         if not config.resume:
             self.directory = self._new_directory()
+            self._lock = outputs.lock(self.directory)
+        if not self.config.no_cache:
+            outputs.tag_cache(self.config.cache_directory)
         self.progress = checkpoints.Progress(self.directory, started)
 
     def _interrupted_config(self, config: ConfigType) -> ConfigType:
@@ -73,11 +77,13 @@ class Recorder(Generic[ConfigType]):
             raise errors.UserError(
                 f"--resume {config.resume}: this is a run of {stored['recipe']}, not of {self.recipe}"
             )
+        self._lock = outputs.lock(self.directory)
         if (self.directory / "results.json").is_file():
             raise errors.UserError(
                 f"--resume {config.resume}: this run is finished; to draw its report again, use "
                 f"`python -m recipes report {config.resume}`"
             )
+        self._check_split()
         changed = [
             f"--{field.name.replace('_', '-')}"
             for field in dataclasses.fields(config)
@@ -87,6 +93,16 @@ class Recorder(Generic[ConfigType]):
             raise errors.UserError(f"--resume reuses the settings of the interrupted run; remove {', '.join(changed)}")
         self.command = stored["command"]  # the command that started the run
         return flags.from_dict(type(config), stored["config"])
+
+    def _check_split(self) -> None:
+        """Refuse a run whose training has begun and whose split is gone: a new split could test what it has learnt."""
+        begun = any((self.directory / name).exists() for name in ("history.csv", checkpoints.Checkpoint.NAME, "trials"))
+        splits = [self.directory / "split.csv", *self.directory.glob("splits/*/split.csv")]
+        if begun and not any(path.is_file() for path in splits):
+            raise errors.UserError(
+                f"--resume {self.directory}: its split.csv is gone, so it is unknown which items were trained on; "
+                "put it back, or start a new run"
+            )
 
     def _new_directory(self) -> pathlib.Path:
         now = datetime.datetime.now(datetime.UTC)
@@ -299,15 +315,14 @@ class Recorder(Generic[ConfigType]):
 
 
 def _remove_unused(made: list[pathlib.Path]) -> None:
-    """Remove a run directory that has no config.json; one with a list of bad files (skipped.csv) stays.
+    """Remove a run directory that has no config.json: a run that was refused leaves nothing behind.
 
     Args:
         made: the directory, and after it the folders above it that were made for it; they go if they are empty.
     """
     directory, *above = made
     with contextlib.suppress(OSError):
-        files_there = {path.name for path in directory.rglob("*") if path.is_file()}
-        if "config.json" not in files_there and "skipped.csv" not in files_there:
+        if not any(directory.rglob("config.json")):
             shutil.rmtree(directory, ignore_errors=True)
             for folder in above:
                 folder.rmdir()  # fails, and is ignored, if it holds other runs

@@ -3,6 +3,8 @@
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import helpers
 import keras
@@ -12,9 +14,9 @@ import pytest
 import toy_grids
 from PIL import Image
 
-from common import errors, files
+from common import errors, files, outputs
 from common.commands import evaluate, report
-from common.data import targets
+from common.data import labelled, targets
 from common.media import photos, texts
 from common.report import other_data, page
 from common.runs import finished_run, saved_model
@@ -124,13 +126,69 @@ def test_what_the_run_has_learnt_from_does_not_count(run, new, capsys):
     assert len(listed) == 3 and all(row["reason"].startswith("leak: in train of the run, as /") for row in listed)
 
 
+def test_what_the_run_has_learnt_from_is_known_by_its_hash_even_if_it_is_gone(run, new):
+    """As split.csv lists it, not as the file is today."""
+    split = split_of(run)
+    learnt = [row for row in split if row["split"] == "train"][:3]
+    for row in learnt:
+        shutil.copy(row["path"], new / "dark" / f"learnt_{pathlib.Path(row['path']).name}")
+    rows = [[*row.values(), photos.PHOTOS.digest(row["path"])] for row in split]
+    files.write_csv(run / "split.csv", [*split[0], "sha256"], rows)
+    for row, other in zip(learnt, split[-3:], strict=True):
+        shutil.copy(other["path"], row["path"])
+    assert evaluate.command(run, new, name="new") == 0
+    assert results_of(run)["data"]["left_out"]["train"] == 3
+
+
+def test_a_file_that_changes_while_it_is_evaluated_stops_it(run, new, monkeypatch):
+    """And nothing is left behind."""
+    load = labelled.load
+
+    def load_and_change(*arguments):
+        found = load(*arguments)
+        draw(new / "bright" / "7.png", 50)
+        return found
+
+    monkeypatch.setattr(labelled, "load", load_and_change)
+    with pytest.raises(errors.UserError, match="bright/7.png: the file was changed after it had been checked"):
+        evaluate.command(run, new, name="new")
+    assert not (run / "evaluations").exists()
+
+
+def test_two_processes_cannot_write_one_evaluation(run, new):
+    folder = run / "evaluations" / "new"
+    folder.mkdir(parents=True)
+    code = "import pathlib, sys; from common import outputs; held = outputs.lock(pathlib.Path(sys.argv[1])); input()"
+    other = subprocess.Popen([sys.executable, "-c", code, folder], stdin=subprocess.PIPE, text=True)
+    while not (folder / outputs.LOCK).exists() or not (folder / outputs.LOCK).read_text():
+        assert other.poll() is None
+    with pytest.raises(errors.UserError, match=f"another process writes there .process {other.pid}"):
+        evaluate.command(run, new, name="new")
+    other.communicate("\n")
+    assert evaluate.command(run, new, name="new") == 0
+
+
+def test_a_report_is_not_drawn_while_another_process_writes_the_run(run, new, capsys):
+    """An evaluation is complete without it."""
+    code = "import pathlib, sys; from common import outputs; held = outputs.lock(pathlib.Path(sys.argv[1])); input()"
+    other = subprocess.Popen([sys.executable, "-c", code, run], stdin=subprocess.PIPE, text=True)
+    while not (run / outputs.LOCK).exists() or not (run / outputs.LOCK).read_text():
+        assert other.poll() is None
+    with pytest.raises(errors.UserError, match="another process writes there"):
+        report.command(run)
+    assert evaluate.command(run, new, name="new") == 0 and results_of(run)
+    said = capsys.readouterr().err
+    assert "could not be drawn" in said and "another process writes there" in said
+    other.communicate("\n")
+
+
 def test_where_nothing_is_new_there_is_nothing_to_measure(run, tmp_path):
     with pytest.raises(errors.UserError, match="all 40 photos were in the run's training or validation data"):
         table = tmp_path / "train.csv"
         train = [row for row in split_of(run) if row["split"] == "train"]
         files.write_csv(table, ["path", "label"], [[row["path"], row["label"]] for row in train])
         evaluate.command(run, table, name="new")
-    assert not (run / "evaluations" / "new" / "results.json").exists()
+    assert not (run / "evaluations").exists()
 
 
 def test_unknown_classes_are_one_line_or_left_out_and_listed(run, new, capsys):

@@ -3,13 +3,15 @@
 import importlib.util
 import json
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from common import errors
+from common import errors, outputs
 from common.commands import export, predict
 from common.data import sample_list, targets
 from common.media import clips, film
@@ -310,3 +312,14 @@ def test_the_threshold_of_a_target_is_not_that_of_int8(vgg_run):
     for int8 in (False, True):
         told = export.describe(exported_model.Variant("onnx", int8), saved, reading, target)
         assert ("target" in told) != int8
+
+
+def test_a_refused_export_leaves_no_folder(vgg_run, tmp_path):
+    code = "import pathlib, sys; from common import outputs; held = outputs.lock(pathlib.Path(sys.argv[1])); input()"
+    other = subprocess.Popen([sys.executable, "-c", code, vgg_run], stdin=subprocess.PIPE, text=True)
+    while not (vgg_run / outputs.LOCK).exists() or not (vgg_run / outputs.LOCK).read_text():
+        assert other.poll() is None
+    with pytest.raises(errors.UserError, match="another process writes there"):
+        export.export(vgg_run, ["keras"], out=tmp_path / "new" / "deep")
+    assert not (tmp_path / "new").exists()
+    other.communicate("\n")

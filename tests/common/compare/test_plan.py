@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from common import errors
 from common.compare import plan
 from common.data import sample_list, splits, targets
 from common.media import photos
@@ -32,6 +33,23 @@ def test_a_part_of_the_training_photos_is_nested_and_stratified_and_keeps_groups
             assert sum(sample.group == group for sample in kept) == sum(sample.group == group for sample in train)
     assert plan.part_of(whole, 0.3, seed=6) != parts[2]
     assert parts[-1] == [*train, *others]
+
+
+def test_a_split_that_is_gone_after_trials_have_begun_is_not_made_anew(stripes, tmp_path):
+    config = settings.PhotoConfig(data=str(stripes), cache=tmp_path / "cache")
+    made = plan.splits_of_seeds(config, photos.PHOTOS, 2, [1.0, 0.5], tmp_path / "splits")
+    assert all(path.read_text().startswith("path,label,group,split,sha256\n") for path in made.values())
+    (tmp_path / "splits" / "seed1" / "split.csv").unlink()
+    plan.splits_of_seeds(config, photos.PHOTOS, 2, [1.0, 0.5], tmp_path / "splits")
+    (stripes / "down" / "00.jpg").replace(stripes / "down" / "x")
+    (stripes / "down" / "x").with_name("00.jpg").write_bytes((stripes / "down" / "x").read_bytes() + b" ")
+    with pytest.raises(errors.UserError, match=r"splits/seed0/split\.csv: 1 of 30 photos have changed"):
+        plan.splits_of_seeds(config, photos.PHOTOS, 2, [1.0, 0.5], tmp_path / "splits")
+    (stripes / "down" / "x").replace(stripes / "down" / "00.jpg")
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "splits" / "seed1" / "split.csv").unlink()
+    with pytest.raises(errors.UserError, match=r"seed1/split\.csv is gone; put it back, or start a new comparison"):
+        plan.splits_of_seeds(config, photos.PHOTOS, 2, [1.0, 0.5], tmp_path / "splits")
 
 
 def test_the_overlap_of_the_seeds_tests_is_the_mean_of_all_pairs(tmp_path):

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import toy_recipe
 
-from common import errors, flags
+from common import errors, flags, outputs
 from common.compare import trials
 from recipes import feature_extraction, from_scratch
 
@@ -98,7 +98,7 @@ def test_only_what_has_not_succeeded_runs_again_in_a_clean_folder(tmp_path):
     again = trials.run_all([toy(tmp_path, name) for name in ("bad", "good", "half", "gone")], folder)
     assert happened(tmp_path) == ["good", "bad", "bad", "half", "gone"]
     assert again["good"] == before["good"] and not any(outcome.error for outcome in again.values())
-    assert {path.name for path in folder.iterdir()} == {"bad", "good", "half", "gone", ".lock"}
+    assert {path.name for path in folder.iterdir()} == {"bad", "good", "half", "gone", outputs.LOCK}
     assert "Traceback" not in (folder / "bad" / "log.txt").read_text()
 
 
@@ -117,7 +117,7 @@ def test_one_name_for_two_trials_is_refused(tmp_path):
 
 
 def test_two_comparisons_in_one_folder_are_refused(tmp_path):
-    with open(tmp_path / ".lock", "w") as file:
+    with open(tmp_path / outputs.LOCK, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(errors.UserError, match="another process"):
             trials.run_all([toy(tmp_path, "a")], tmp_path)

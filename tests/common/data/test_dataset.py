@@ -26,7 +26,7 @@ def test_a_folder_becomes_splits_and_a_csv(stripes, tmp_path):
     assert [len(splits.train), len(splits.validation), len(splits.test)] == [18, 6, 6]
     assert splits.labels("test").tolist().count(0) == 3
     lines = (tmp_path / "split.csv").read_text().splitlines()
-    assert lines[0] == "path,label,group,split" and len(lines) == 31
+    assert lines[0] == "path,label,group,split,sha256" and len(lines) == 31
 
 
 def test_the_same_seed_writes_the_same_csv_and_a_resumed_run_keeps_it(stripes, tmp_path):

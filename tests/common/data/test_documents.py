@@ -17,7 +17,7 @@ def settings(source, **changes):
     defaults = {
         "data": str(source), "encoding": "utf-8", "keep_layout": False, "document_characters": None, "seed": 0,
         "group_pattern": None, "duplicate_threshold": 0.5, "skip_bad": False, "split_seed": None,
-        "validation_fraction": 0.2, "test_fraction": 0.2, "general": None, "same_names": False,
+        "validation_fraction": 0.2, "test_fraction": 0.2, "general": None, "same_names": False, "dry_run": False,
     }  # fmt: skip
     return types.SimpleNamespace(**defaults | changes)
 

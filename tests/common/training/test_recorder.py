@@ -1,12 +1,80 @@
 import collections
+import json
+import os
 import shutil
+import subprocess
+import sys
 
 import keras
 import pytest
 import tiny_network
 
-from common import errors
+from common import errors, flags, outputs
 from common.training import recorder, settings
+
+
+def interrupted(tmp_path, *names):
+    """The config that resumes a run with these files in its directory."""
+    run = tmp_path / "run"
+    run.mkdir()
+    stored = {"recipe": "toy", "command": "toy", "config": flags.to_dict(settings.PhotoConfig())}
+    (run / "config.json").write_text(json.dumps(stored))
+    for name in names:
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).touch()
+    return settings.PhotoConfig(resume=run)
+
+
+@pytest.mark.parametrize(
+    ("there", "refused"),
+    [
+        ("history.csv", True), ("trials/a/log.txt", True), ("history.csv split.csv", False),
+        ("trials/a/log.txt splits/seed0/split.csv", False), ("split.csv", False), ("", False),
+    ],
+)  # fmt: skip
+def test_a_run_whose_split_is_gone_is_not_split_anew(tmp_path, there, refused):
+    """Unless nothing was trained: then it may begin afresh."""
+    config = interrupted(tmp_path, *there.split())
+    if refused:
+        with pytest.raises(errors.UserError, match=r"run: its split\.csv is gone.*put it back, or start a new run"):
+            recorder.Recorder("toy", config)
+    else:
+        recorder.Recorder("toy", config)
+
+
+HOLD = """
+import pathlib, sys, time
+from common import outputs
+held = outputs.lock(pathlib.Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_run_that_another_process_writes_is_not_resumed(tmp_path):
+    config = interrupted(tmp_path, "split.csv")
+    other = subprocess.Popen([sys.executable, "-c", HOLD, config.resume], stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(errors.UserError, match=rf"another process writes there \(process {other.pid} on"):
+        recorder.Recorder("toy", config)
+    other.kill()  # without a chance to tidy up
+    other.wait()
+    record = recorder.Recorder("toy", config)
+    ended = subprocess.run([sys.executable, "-c", HOLD, config.resume], capture_output=True, text=True)
+    assert f"another process writes there (process {os.getpid()} on" in ended.stderr
+    del record
+
+
+def test_a_refused_run_leaves_nothing_and_one_that_has_begun_stays(tmp_path):
+    cache = tmp_path / "cache"
+    for begun in (False, True):
+        record = recorder.Recorder("toy", settings.PhotoConfig(out=tmp_path / "runs", cache=cache))
+        (record.directory / "skipped.csv").touch()
+        assert outputs.is_ours(record.directory) and outputs.is_ours(tmp_path / "runs") and outputs.is_ours(cache)
+        if begun:
+            record.write_config()
+        del record
+        assert (tmp_path / "runs").exists() == begun
 
 
 def test_a_disk_that_would_be_full_at_the_end_is_found_before_the_training(tmp_path, monkeypatch):
