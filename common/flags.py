@@ -89,6 +89,9 @@ class RunConfig:
     cache_limit_gb: Annotated[float, Gt(0)] = 20.0  # most gigabytes that the features at one cut may add to the cache
     dry_run: bool = False  # read the data, print the plan with its time, memory and disk space, and stop
     skip_bad: bool = False  # leave out unusable files instead of stopping; skipped.csv lists them
+    # Go on although more than a tenth of the files of a class are in formats that are not read.
+    skip_unsupported: bool = False
+    same_names: bool = False  # join classes or groups whose names only look alike, such as Cat and cat
     tensorboard: bool = False  # write curves of every epoch to the run directory: tensorboard --logdir runs
     mlflow: str | None = None  # MLflow server or database to send the finished run to, http://127.0.0.1:5000
     debug: bool = False  # show the traceback of an error

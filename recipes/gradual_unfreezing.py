@@ -18,8 +18,8 @@ before each cut run once per photo, for all stages in one pass through the netwo
 
 Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2, a mean test accuracy of 0.854 (0.805 – 0.880,
 five splits; the head alone 0.838). With 330, 0.883 (0.857 – 0.913; the head alone 0.867), in half a minute
-(`python benchmarks/sample_size.py`). On the demo, 0.800 (0.778 – 0.836, five seeds; the head alone 0.783), in 5 to 15
-seconds, the first time in 40.
+(`python benchmarks/sample_size.py`). On the demo, 0.856 (0.822 – 0.864, five seeds; the head alone 0.825), in 10 to
+27 seconds beside other work.
 """
 
 from __future__ import annotations

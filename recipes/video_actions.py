@@ -234,7 +234,9 @@ def run(config: Config) -> finished_run.Result:
     device = devices.set_up(config)
 
     # Data: clips, and which of them belong together.
-    samples = clip_groups.load(config.data, config.cache_directory, config.group_pattern, config.official_split)
+    samples = clip_groups.load(
+        config.data, config.cache_directory, config.group_pattern, config.official_split, config.skip_unsupported
+    )
     looking = clips.Clips(config.frames, config.sampling, config.stride, config.test_time_views)
     splits = dataset.load(config, record.directory, looking, samples=samples)
     time_pairs(config, splits.class_names)  # report a mistake now, not after the training

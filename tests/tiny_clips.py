@@ -30,6 +30,14 @@ KINDS = {
     "h264-p.avi": {"codec": "libx264", "bf": "0"},
     "mjpeg.avi": {"codec": "mjpeg", "pixel_format": "yuvj420p"},
     "mpeg2.mpg": {"codec": "mpeg2video", "bf": "2"},
+    "plain.ts": {"codec": "libx264"},
+    "camera.m2ts": {"codec": "libx264", "bf": "2"},
+    "wmv2.wmv": {"codec": "wmv2"},
+    "sorenson.flv": {"codec": "flv"},
+    "h264.flv": {"codec": "libx264"},
+    "phone.3gp": {"codec": "mpeg4"},
+    "vp8.ogv": {"codec": "libvpx", "auto-alt-ref": "1"},
+    "mpeg2.vob": {"codec": "mpeg2video"},
     "rgb8.gif": {"codec": "gif", "pixel_format": "rgb8"},
     "10-bit.mkv": {"codec": "ffv1", "pixel_format": "yuv420p10le"},
     "16-bit.mkv": {"codec": "ffv1", "pixel_format": "gray16le"},
@@ -40,6 +48,10 @@ KINDS = {
     "qtrle.mov": {"codec": "qtrle", "pixel_format": "rgb24"},
     "png.mov": {"codec": "png", "pixel_format": "rgb24"},
 }  # fmt: skip
+
+# Formats that do not give the length of the file.
+WITHOUT_LENGTH = ("fragmented.mp4", "live.webm", "mpeg2.mpg", "mpeg2.vob", "plain.ts", "camera.m2ts", "sorenson.flv",
+                  "h264.flv")  # fmt: skip
 
 
 def picture(number, width=WIDTH, height=HEIGHT):

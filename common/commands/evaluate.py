@@ -34,6 +34,7 @@ def command(
     name: str | None = None,
     batch_size: int = 32,
     skip_bad: bool = False,
+    skip_unsupported: bool = False,
 ) -> int:
     """Measure a finished run's model on new labelled photos, clips or documents.
 
@@ -44,6 +45,7 @@ def command(
         name: the name of the evaluation's folder in the run's evaluations/; default: the current time.
         batch_size: files per batch.
         skip_bad: leave out unusable files and unknown classes instead of stopping.
+        skip_unsupported: go on although more than a tenth of the files of a class are in formats that are not read.
     """
     if batch_size < 1:
         raise errors.UserError("--batch-size must be above 0")
@@ -54,7 +56,7 @@ def command(
         raise errors.UserError(f"{run}: give the directory of the run, which also contains its own test result")
     folder = _folder(run, name)
     reading, saved = _reading(run)
-    results = evaluate(run, data, folder, reading, batch_size, skip_bad)
+    results = evaluate(run, data, folder, reading, batch_size, skip_bad, skip_unsupported)
     print(summary(results))
     _draw(run, saved)
     print(folder)
@@ -62,8 +64,9 @@ def command(
 
 
 def evaluate(
-    run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, reading: Any, batch_size: int, skip_bad: bool
-) -> dict[str, Any]:
+    run: pathlib.Path, data: pathlib.Path, folder: pathlib.Path, reading: Any, batch_size: int, skip_bad: bool,
+    skip_unsupported: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Predict the data, and write predictions.csv and then results.json, which marks a finished evaluation.
 
     Args:
@@ -72,7 +75,7 @@ def evaluate(
         folder: the folder to write into.
         reading: a `saved_model.Reading` or a `saved_text_model.Classifier`.
         batch_size: files per batch.
-        skip_bad: leave out what cannot be used.
+        skip_bad, skip_unsupported: as for `labelled.load`.
 
     Returns:
         The content of results.json.
@@ -85,8 +88,9 @@ def evaluate(
     finished = finished_run.FinishedRun.read(run)
     class_names, unit = list(reading.targets.class_names), reading.medium.unit
     found = labelled.load(
-        data, reading.medium, class_names, finished.split, finished.config["config"], skip_bad, folder / "skipped.csv"
-    )
+        data, reading.medium, class_names, finished.split, finished.config["config"], skip_bad, folder / "skipped.csv",
+        skip_unsupported,
+    )  # fmt: skip
     outputs = _answers(reading, found, batch_size)
     summed = found.summary(class_names)
     seed, test = finished.results["seed"], finished.results["test"]

@@ -18,6 +18,7 @@ def command(
     /,
     csv: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
     batch_size: int = 32,
+    top: int = 1,
 ) -> int:
     """Print class and probability for each photo, clip or document.
 
@@ -26,17 +27,21 @@ def command(
         files: photos, clips or .txt files, of the kind that the run was trained on, or folders of them.
         csv: also write path,label,probability and one column per class to this file.
         batch_size: files per batch.
+        top: print this many of the most probable classes, with their probabilities.
     """
     if csv and (csv.is_dir() or not csv.absolute().parent.is_dir()):
         raise errors.UserError(f"--csv {csv}: {'a folder; name a file in it' if csv.is_dir() else 'no such folder'}")
     if batch_size < 1:
         raise errors.UserError("--batch-size must be above 0")
-    return predict(run, files, csv, batch_size)
+    if top < 1:
+        raise errors.UserError("--top must be above 0")
+    return predict(run, files, csv, batch_size, top)
 
 
 def predict(
-    run: pathlib.Path, names: Iterable[pathlib.Path], csv: pathlib.Path | None = None, batch_size: int = 32
-) -> int:
+    run: pathlib.Path, names: Iterable[pathlib.Path], csv: pathlib.Path | None = None, batch_size: int = 32,
+    top: int = 1,
+) -> int:  # fmt: skip
     """Print `path  class  probability` for each file, and a line on stderr for each file that cannot be used.
 
     For a run that chose a threshold for a target, two more columns follow: the target's probability, and whether it
@@ -48,16 +53,19 @@ def predict(
             frames is a clip.
         csv: where to write path,label,probability and a column for each class, or None.
         batch_size: files per batch.
+        top: how many of the most probable classes are printed.
 
     Returns:
         The exit code: 0, or 2 if a file was refused.
 
     Raises:
-        UserError: there is no model, or no files are given.
+        UserError: there is no model, no files are given, or several classes are asked of a model that has none.
     """
     reading = _reading(run)
     paths, targets = reading.find(names), reading.targets
     target = finished_run.target_of(run)
+    if top > 1 and not hasattr(targets, "class_names"):
+        raise errors.UserError("--top: this run does not choose between classes")
     answers, refused = [], 0
     for start in tqdm.trange(
         0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size or None
@@ -70,6 +78,8 @@ def predict(
             answers += [(path, targets.answer(output)) for (path, _), output in zip(looks, outputs, strict=True)]
     rows = [{"path": path} | _written(answer, targets) for path, answer in answers]
     shown = [[row[name] for name in ("path", *targets.shown)] for row in rows]
+    for line, (_, answer) in zip(shown, answers, strict=True):
+        line += _runners_up(answer, targets, top)
     if target:
         name = " or ".join(target["classes"])
         for row, line, (_, answer) in zip(rows, shown, answers, strict=True):
@@ -86,6 +96,14 @@ def predict(
     for path, *answer in shown:
         print("\t".join([words.printable(str(path)), *map(str, answer)]))
     return 2 if refused else 0
+
+
+def _runners_up(answer: dict, targets: Any, top: int) -> list[str]:
+    """Return class and probability of the classes after the most probable one, `top` in total with it."""
+    if top < 2:
+        return []
+    order = sorted(targets.class_names, key=lambda name: -answer[f"p_{name}"])
+    return [text for name in order[1:top] for text in (name, f"{answer[f'p_{name}']:.4f}")]
 
 
 def _called(answer: dict, target: dict) -> list:

@@ -14,7 +14,7 @@ import matplotlib.transforms
 import numpy as np
 import scipy.optimize
 
-from common.report import figures
+from common.report import figures, lettering
 
 LONGEST_STRATEGY = 40  # longer names are cut in the middle, since they end with the backbone
 
@@ -399,6 +399,7 @@ def _draw_leader(axes: matplotlib.axes.Axes, dot: np.ndarray, box: np.ndarray, c
 
 def _cut(name: str) -> str:
     """Return a strategy's name, with the middle cut out if it is too long."""
+    name = lettering.shown(name)
     if len(name) <= LONGEST_STRATEGY:
         return name
     half = (LONGEST_STRATEGY - 1) // 2

@@ -21,7 +21,9 @@ TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 MOST_LINES = 12  # in a figure with a line or a panel for each strategy
 MOST_CLASSES = 20  # in the figure of recall per class
-TRIAL_COLUMNS = ("name", "strategy", "backbone", "seed", "fraction", "accuracy", "seconds", "report", "error")
+TRIAL_COLUMNS = (
+    "name", "strategy", "backbone", "seed", "fraction", "accuracy", "validation", "seconds", "report", "error",
+)  # fmt: skip
 SYMBOLS = {"holds": "✓", "does not hold": "✗", "cannot tell": "?", "by definition": "="}
 SPELLINGS = {"l2_sp": "L2-SP"}
 
@@ -87,7 +89,7 @@ def _write_trials(path: pathlib.Path, rows: list[dict]) -> None:
     trials = [
         {name: row[name] for name in ("name", "strategy", "backbone")} | run for row in rows for run in row["runs"]
     ]
-    files.write_csv(path, list(TRIAL_COLUMNS), ([trial[column] for column in TRIAL_COLUMNS] for trial in trials))
+    files.write_csv(path, list(TRIAL_COLUMNS), ([trial.get(column) for column in TRIAL_COLUMNS] for trial in trials))
 
 
 # The rows, ready to be shown ----------------------------------------------------------------------

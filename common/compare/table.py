@@ -18,7 +18,8 @@ TABLE_WIDTH = 100
 NOTES = (
     "> the choice, made on the validation photos. Worse: than the best or the choice, by more than noise.",
     "Not told apart: from the best; which of the two is better is open. Order: mean test accuracy.",
-    "Median and range over seeds. Seconds: one run + the features (computed once); trained: parameters.",
+    "Median and range over seeds; validation: the mean accuracy, which the choice goes by.",
+    "Seconds: one run + the features (computed once); trained: parameters.",
 )
 
 
@@ -94,7 +95,7 @@ def _row(name: str, trials: list[trial_run.Run], full: float, root: pathlib.Path
         "role": first.role,
         "failed": sum(not run.finished for run in trials),
         "test": _scores(full_size, "test", ("accuracy", "balanced_accuracy", "log_loss")),
-        "validation": _scores(full_size, "validation", ("accuracy", "n")),
+        "validation": _validation(full_size),
         "cost": _cost(full_size, feature_seconds.get(first.backbone, 0.0) if first.needs_features else 0.0),
         "to_95": _to_95(full_size),
         "fractions": _fractions(trials),
@@ -114,6 +115,12 @@ def _scores(full_size: list[trial_run.Run], split: str, metrics: tuple[str, ...]
         if full_size
         else None
     )
+
+
+def _validation(full_size: list[trial_run.Run]) -> dict | None:
+    """Return the scores on validation photos, and the mean accuracy over seeds, which `choose` goes by."""
+    scores = _scores(full_size, "validation", ("accuracy", "n"))
+    return scores and scores | {"mean": statistics.fmean(run.results["validation"]["accuracy"] for run in full_size)}
 
 
 def _cost(full_size: list[trial_run.Run], feature_seconds: float) -> dict | None:
@@ -276,11 +283,11 @@ def beats_scratch_from(trials: list[trial_run.Run], scratch: list[trial_run.Run]
 
 def table(comparison: dict) -> str:
     """Return the rows as text for the terminal, at most 100 columns wide."""
-    header = ("  strategy", "test accuracy", "seconds", "trained", "the best?", "failed")
+    header = ("  strategy", "test accuracy", "validation", "seconds", "trained", "the best?", "failed")
     lines = [header, *(_cells(row, comparison) for row in comparison["rows"])]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     widths[0] = min(widths[0], TABLE_WIDTH - sum(widths[1:]) - 2 * (len(header) - 1))
-    aligned = ("<", ">", ">", ">", "<", ">")
+    aligned = ("<", ">", ">", ">", ">", "<", ">")
     shown = [
         "  ".join(
             f"{_shortened(text, width):{side}{width}}" for text, side, width in zip(line, aligned, widths, strict=True)
@@ -294,11 +301,12 @@ def _cells(row: dict, comparison: dict) -> tuple[str, ...]:
     name = f"{'>' if row['name'] == comparison['choice'] else ' '} {row['name']}"
     failed = f"{row['failed']} of {len(row['runs'])}" if row["failed"] else "–"
     if not row["test"]:
-        return name, "–", "–", "–", "–", failed
+        return name, "–", "–", "–", "–", "–", failed
     seconds, features = row["cost"]["seconds"][0], row["cost"]["feature_seconds"]
     price = f"{_digits(seconds)} + {_digits(features)}" if features else _digits(seconds)
     parameters = f"{row['cost']['trainable_parameters']:,}"
-    return name, words.share(row["test"]["accuracy"]), price, parameters, _mark(row, comparison), failed
+    tested, validated = words.share(row["test"]["accuracy"]), words.percent(row["validation"]["mean"])
+    return name, tested, validated, price, parameters, _mark(row, comparison), failed
 
 
 def _digits(seconds: float) -> str:

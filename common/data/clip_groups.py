@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from common import errors
-from common.data import sample_list, sources
+from common.data import listings, sample_list, sources, tables
 from common.demo import drawn_clips
 from common.media import clips
 
@@ -29,18 +29,20 @@ def load(
     cache_directory: pathlib.Path,
     group_pattern: str | None = None,
     official_split: int | None = None,
+    skip_unsupported: bool = False,
 ) -> list[sample_list.Sample]:
     """Return the clips of `--data` with their groups, without opening them.
 
     A clip is a video file or a folder of photos (its frames), at any depth below a class folder.
 
     Args:
-        source: `demo`, a folder of class folders (also inside train/validation/test folders), or a CSV file with the
-            columns `path,label[,group][,split]`.
+        source: `demo`, a folder of class folders (also inside train/validation/test folders), a CSV file with the
+            columns `path,label[,group][,split]`, or a folder with such a table (`listings.in_folder`).
         cache_directory: the folder for the demo's drawn clips.
         group_pattern: the `pattern` of `with_groups`; not allowed for a CSV that has groups.
         official_split: 1, 2 or 3, the number of UCF101's lists that give the sides, see `with_official_split`; only for
             a folder.
+        skip_unsupported: as for `sources.read_folder`.
 
     Raises:
         UserError: nothing usable at `--data`, or `group_pattern` or `official_split` does not fit it.
@@ -49,10 +51,10 @@ def load(
         raise errors.UserError(f"--official-split {official_split}: must be 1, 2 or 3")
     path = pathlib.Path(source).expanduser()
     if source != "demo" and path.is_dir():
-        samples = read_folder(path)
+        samples = listings.in_folder(path, clips.Clips()) or read_folder(path, skip_unsupported)
         if official_split is not None:
             samples = with_official_split(samples, path, official_split)
-        return with_groups(samples, group_pattern)
+        return _with_missing_groups(samples, source, group_pattern)
     if official_split is not None and (source == "demo" or path.exists()):
         raise errors.UserError(
             f"--official-split {official_split}: works only with a folder of UCF101's clips, as data/ucf101/prepare.py "
@@ -62,8 +64,8 @@ def load(
         folder = sources.drawn_folder(cache_directory / "demo_clips", drawn_clips, drawn_clips.write_clips)
         # g03 is the same person in every class, unlike in UCF101.
         return with_groups(read_folder(folder), UCF101_PATTERN if group_pattern is None else group_pattern)
-    if path.is_file() and path.suffix.lower() == ".csv":
-        return _with_missing_groups(sample_list.read_csv(path), source, group_pattern)
+    if path.is_file() and path.suffix.lower() in tables.ENDINGS:
+        return _with_missing_groups(listings.read(path, clips.Clips()), source, group_pattern)
     if path.exists():
         raise errors.UserError(f"--data {source}: neither a folder nor a .csv file")
     raise errors.UserError(
@@ -74,16 +76,19 @@ def load(
 # Folders ------------------------------------------------------------------------------------------------------
 
 
-def read_folder(folder: pathlib.Path) -> list[sample_list.Sample]:
+def read_folder(
+    folder: pathlib.Path, skip_unsupported: bool = False, least_classes: int = 2
+) -> list[sample_list.Sample]:
     """Return the clips in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
 
-    UCF101's lists may be in `folder/splits`.
+    UCF101's lists may be in `folder` or in `folder/splits`. The other arguments are those of `sources.read_folder`.
 
     Raises:
-        UserError: fewer than two classes, or a class folder that `clips.find_clips` refuses.
+        UserError: too few classes, or a class folder that `clips.find_clips` refuses.
     """
-    lists = any((folder / LISTS_FOLDER).glob("trainlist*.txt"))
-    return sources.read_folder(folder, clips.Clips(), ignored={LISTS_FOLDER} if lists else ())
+    lists = {path.name for path in folder.glob("t*list0*.txt")}
+    lists |= {LISTS_FOLDER} if any((folder / LISTS_FOLDER).glob("trainlist*.txt")) else set()
+    return sources.read_folder(folder, clips.CLIPS, lists, skip_unsupported, least_classes)
 
 
 # Groups -------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from common import errors, words
-from common.data import file_checks, sample_list, sources, splits
+from common.data import file_checks, names, sample_list, sources, splits
 from common.data import targets as kinds
 from common.media import medium as media
 
@@ -39,15 +39,17 @@ def load(
         stratify: a function of the samples and their units that returns the strata; default: those of the targets.
 
     Raises:
-        UserError: nothing usable at `--data`, unusable items without `--skip-bad`, a leak, or given splits that lack a
-            class.
+        UserError: nothing usable at `--data`, unusable items without `--skip-bad`, names that only look alike without
+            `--same-names`, a leak, or given splits that lack a class.
     """
     split_csv, skipped_csv = directory / "split.csv", directory / "skipped.csv"
     resumed = split_csv.is_file()
     if resumed:
         samples, problems = sample_list.read_csv(split_csv), file_checks.read_problems(skipped_csv)
     elif samples is None:
-        samples = sources.read_source(config.data, config.cache_directory, medium)
+        samples = sources.read_source(config.data, config.cache_directory, medium, config.skip_unsupported)
+    if not resumed:
+        samples = _named(samples, config, medium, targets)
     if not targets.enough(samples):
         raise errors.UserError(f"--data {config.data}: {targets.needed}")
     cache = None if config.no_cache else config.cache_directory
@@ -94,3 +96,14 @@ def load(
             file=sys.stderr,
         )
     return found
+
+
+def _named(
+    samples: list[sample_list.Sample], config: Any, medium: media.Medium, targets: kinds.Targets
+) -> list[sample_list.Sample]:
+    """Return the samples with one spelling of each name; print a line for labels that may be no classes."""
+    are_classes = isinstance(targets, kinds.Classes)
+    samples = names.settled(samples, config.same_names, are_classes)
+    if are_classes:
+        names.say_odd_labels(samples, medium.unit)
+    return samples

@@ -4,7 +4,6 @@ A document is on the same side of the split as its group (the company that filed
 Contracts are filled-in forms; with one form in both training and test, memorizing it would pass the test.
 """
 
-import collections
 import csv
 import dataclasses
 import hashlib
@@ -16,12 +15,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from common import errors, words
-from common.data import file_checks, near_duplicates, parts, sample_list, sources, splits
+from common.data import file_checks, names, near_duplicates, parts, sample_list, sides, splits
 from common.data import targets as kinds
 from common.demo import drawn_texts
+from common.media import folders, windows
 from common.media import medium as media
 from common.media import texts as media_texts
-from common.media import windows
 
 LISTED = 5  # bad files named in one message
 DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.2}
@@ -74,10 +73,14 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         least_types: the least number of document types; 2 for a classifier.
 
     Raises:
-        UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, a leak, or given splits
-            that lack a type.
+        UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, names that only look alike
+            without `--same-names`, a leak, or given splits that lack a type.
     """
     samples, texts, problems = read_source(config)
+    split_csv = directory / "split.csv"
+    samples = names.settled(samples, same_names=config.same_names or split_csv.is_file())
+    if not split_csv.is_file():
+        names.say_odd_labels(samples, "document")
     total = len(samples) + len(problems)
     if least_types:
         problems += file_checks.find_problems(samples, _facts(texts), unit="document")
@@ -101,7 +104,6 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     general = read_general(config) if least_types == 0 else {}
     duplicates = near_duplicates.near_duplicates(texts, config.duplicate_threshold)
     content_of = near_duplicates.clusters(texts, duplicates)
-    split_csv = directory / "split.csv"
     if split_csv.is_file():
         samples = _as_split_before(samples, split_csv)
     else:
@@ -158,7 +160,7 @@ def read_source(config: Any) -> tuple[list[sample_list.Sample], dict[str, str], 
     else:
         path = pathlib.Path(config.data).expanduser().absolute()
     if path.is_dir():
-        found = _read_folder(path, config.encoding)
+        found = _read_folder(path, config.encoding, getattr(config, "skip_unsupported", False))
     elif path.is_file() and path.suffix.lower() == ".jsonl":
         found = _read_lines(path, config.encoding)
     elif path.exists():
@@ -199,31 +201,47 @@ def read_general(config: Any) -> dict[str, str]:
     return texts
 
 
-def _read_folder(folder: pathlib.Path, encoding: str) -> Read:
+def _read_folder(folder: pathlib.Path, encoding: str, skip_unsupported: bool = True) -> Read:
     """Yield (sample, text, reason) for the .txt files of a folder; the first sub-folder is the type."""
-    paths = media_texts.text_files(folder)
-    every = {path for path in folder.rglob("*") if path.is_file() and not media_texts.hidden(path.relative_to(folder))}
-    others = collections.Counter(path.suffix.lower() or "none" for path in every - set(paths))
-    if paths and others:
-        told = ", ".join(f"{count} {ending}" for ending, count in others.most_common(5))
-        print(f"data: only .txt files are read; ignored files by extension: {told}", file=sys.stderr)
+    walk, medium = folders.Walk(folder), media_texts.Texts()
+    paths, others = medium.sorted_out(folder, walk)
+    tops = {path.relative_to(folder).parts[0] for path in paths}
+    given = sides.of_folders([folder / name for name in sorted(tops)], lambda top: _holds_types(top, paths), folder)
+
+    def type_of(path: pathlib.Path) -> str:
+        parts = path.relative_to(folder).parts[:-1]
+        return "".join(parts[1:2] if folder / "".join(parts[:1]) in given else parts[:1])
+
+    of_type: dict[str, tuple[list[pathlib.Path], list[pathlib.Path]]] = {}
+    for number, found in enumerate((paths, others)):
+        for path in found:
+            of_type.setdefault(type_of(path), ([], []))[number].append(path)
+    for label, (own, rest) in of_type.items():
+        walk.note(label, own, rest, medium.kin)
+    walk.tell()
+    if not skip_unsupported:
+        walk.check(medium.unit, medium.wanted)
     if not paths:
         raise errors.UserError(f"{folder}: no .txt files; give one document per file, in a sub-folder per type")
-    tops = {path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
-    sides = {name for name in tops if name.lower() in sample_list.FOLDER_SPLITS}
-    stray = [path for path in paths if path.relative_to(folder).parts[0] not in sides]
-    sources.check_given_folders(sides, stray)
-    given = bool(sides) and not stray
     for path in paths:
-        folders = path.relative_to(folder).parts[:-1]
-        side = sample_list.FOLDER_SPLITS[folders[0].lower()] if given else ""
-        folders = folders[1:] if given else folders
-        text, reason = media_texts.decoded(path.read_bytes(), encoding)
-        yield sample_list.Sample(str(path), folders[0] if folders else "", split=side), text, reason
+        sample = sample_list.Sample(
+            str(path), type_of(path), split=given.get(folder / path.relative_to(folder).parts[0], "")
+        )
+        try:
+            yield sample, *media_texts.decoded(media_texts.content_of(path), encoding)
+        except errors.UnusableFile as error:
+            yield sample, None, str(error)
+
+
+def _holds_types(top: pathlib.Path, paths: Iterable[pathlib.Path]) -> bool:
+    """Return whether a folder has no documents itself, and several sub-folders with some."""
+    inside = [path.relative_to(top).parts for path in paths if path.is_relative_to(top)]
+    return all(len(parts) > 1 for parts in inside) and len({parts[0] for parts in inside}) > 1
 
 
 def _read_lines(path: pathlib.Path, encoding: str) -> Read:
-    """Yield (sample, text, reason) for the lines of a .jsonl: `text`, and if known `label` or `type`, `group`."""
+    """Yield (sample, text, reason) for the lines of a .jsonl: `text`, if known `label` or `type`, `group`, `split`."""
+    named: set[str] = set()
     for number, (raw, reason) in enumerate(media_texts.decoded_lines(path.read_bytes(), encoding), start=1):
         if raw is not None and not raw.strip():
             continue
@@ -233,15 +251,21 @@ def _read_lines(path: pathlib.Path, encoding: str) -> Read:
             row, reason = {}, f"not valid JSON ({error})"
         if not reason and not (isinstance(row, dict) and isinstance(row.get("text"), str)):
             row, reason = {}, 'no text: a line must look like {"text": "…", "type": "…", "group": "…"}'
-        label, group = (
+        label, group, side = (
             str(next((row[key] for key in keys if row.get(key) is not None), ""))
-            for keys in (("label", "type"), ("group",))
+            for keys in (("label", "type"), ("group",), ("split",))
         )
+        if side and not sides.side_of(side):
+            row, reason = {}, f"split is {side!r}, must be train, validation or test"
+        if names.key(label) in names.NO_VALUE:
+            row, reason = {}, f"no label: {label!r} stands for a missing one; leave it out, or rename the class"
         try:
             "".join((row.get("text", ""), label, group)).encode()
         except UnicodeEncodeError as error:  # such as "\ud83d", half of an emoji
             row, reason = {}, f"half a character ({error.object[error.start]!r})"
-        yield sample_list.Sample(f"{path}:{number}", label, group), row.get("text"), reason
+        named.add(side)
+        yield sample_list.Sample(f"{path}:{number}", label, group, sides.side_of(side)), row.get("text"), reason
+    sides.tell(named, str(path))
 
 
 def with_groups(samples: Iterable[sample_list.Sample], pattern: str) -> list[sample_list.Sample]:

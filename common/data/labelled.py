@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common import errors, flags, startup, words
-from common.data import file_checks, sample_list, sources, splits
+from common.data import file_checks, listings, names, sample_list, sources, splits, tables
 from common.media import medium as media
 
 LEARNT_FROM = ("train", "validation")
@@ -66,28 +66,30 @@ class Labelled:
 
 def load(
     data: pathlib.Path, medium: media.Medium, class_names: Sequence[str], split: list[dict], settings: dict,
-    skip_bad: bool, skipped_csv: pathlib.Path,
+    skip_bad: bool, skipped_csv: pathlib.Path, skip_unsupported: bool = False,
 ) -> Labelled:  # fmt: skip
     """Read labelled data, check it, and print to stderr what is left out.
 
     Args:
         data: a folder of class folders or a CSV with the columns `path,label[,group]`. For documents: a folder with a
-            sub-folder for each type, or a .jsonl.
+            sub-folder for each type, or a .jsonl. Names of classes and groups are compared by `names.key`.
         medium: the medium of the run.
         class_names: the classes that its model knows.
         split: the rows of the run's split.csv.
         settings: the settings of the run, from its config.json.
         skip_bad: leave out unusable items and unknown classes instead of refusing them.
         skipped_csv: the file that lists everything that is left out.
+        skip_unsupported: go on if much of a class is in formats that are not read.
 
     Raises:
         UserError: there is no data, some of it is refused, or nothing is left.
     """
     if not data.exists():
         raise errors.UserError(f"{data}: no such file or folder; give labelled {medium.unit}s")
-    samples, texts, problems = READERS.get(medium.name, _files)(data, medium, settings)
+    samples, texts, problems = READERS.get(medium.name, _files)(data, medium, settings, skip_unsupported)
     samples = [dataclasses.replace(sample, split="") for sample in samples]  # all of them are test samples here
     total = len(samples) + len(problems)
+    samples = names.settled(names.matched(samples, class_names), same_names=True, classes=False)
     known, unknown = _by_class(samples, class_names)
     if unknown and not skip_bad:
         raise errors.UserError(_unknown_classes(unknown, class_names, medium))
@@ -121,7 +123,7 @@ def load(
             "there is nothing new to evaluate on"
         )
     units = splits.units_of(kept, contents)
-    groups = {row.get("group") for row in split if row["split"] in LEARNT_FROM} - {"", None}
+    groups = {names.key(row.get("group") or "") for row in split if row["split"] in LEARNT_FROM} - {""}
     found = Labelled(
         samples=kept,
         texts=texts,
@@ -132,7 +134,7 @@ def load(
             **{side: list(sides.values()).count(side) for side in LEARNT_FROM},
         },
         tested=sum("test" in seen[sample.path] for sample in kept),
-        shared_groups=sorted({sample.group for sample in kept} & groups),
+        shared_groups=sorted({sample.group for sample in kept if names.key(sample.group) in groups}),
         gone=gone,
     )
     _say(found, leaks, class_names, medium, skipped_csv)
@@ -235,7 +237,7 @@ def _texts_of_the_run(split: list[dict], medium: Any) -> dict[str, str]:
     lists = {path for row in split if (path := row["path"].rpartition(":")[0]).lower().endswith(".jsonl")}
     for path in sorted(lists):
         if pathlib.Path(path).is_file():
-            texts |= _documents(pathlib.Path(path), medium, {})[1]
+            texts |= _documents(pathlib.Path(path), medium, {}, True)[1]
     for row in split:
         with contextlib.suppress(errors.UnusableFile):
             if row["path"].rpartition(":")[0] not in lists:
@@ -265,55 +267,52 @@ def _facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
 # Readers ----------------------------------------------------------------------------------------------------------
 
 
-def _files(data: pathlib.Path, medium: media.Medium, settings: dict) -> Found:
+def _files(data: pathlib.Path, medium: media.Medium, settings: dict, skip_unsupported: bool) -> Found:
     """Read items such as photos; for a run with column settings also a folder with metadata.csv."""
     if "image_column" in settings and (data / "metadata.csv").is_file():
-        tables = startup.by_name("data.metadata_table")
-        roles = [field.name for field in dataclasses.fields(tables.Columns)]
-        columns = tables.Columns(**{role: settings[f"{role}_column"] for role in roles})
-        table = tables.read(data, columns, tuple(settings.get("diagnoses") or ()))
+        lesions = startup.by_name("data.metadata_table")
+        roles = [field.name for field in dataclasses.fields(lesions.Columns)]
+        columns = lesions.Columns(**{role: settings[f"{role}_column"] for role in roles})
+        diagnoses = tuple(settings.get("diagnoses") or ())
+        table = lesions.read(data, columns, diagnoses, skip_unsupported, same_names=True)
         return table.samples, {}, list(table.problems)
     if data.is_dir():
-        return _class_folders(data, medium, lambda: sources.read_folder(data, medium)), {}, []
-    if data.suffix.lower() == ".csv":
-        return sample_list.read_csv(data), {}, []
-    raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
+        listed = listings.in_folder(data, medium)
+        samples = listed or sources.read_folder(data, medium, skip_unsupported=skip_unsupported, least_classes=1)
+    elif data.suffix.lower() in tables.ENDINGS:
+        samples = listings.read(data, medium)
+    else:
+        raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
+    return sources.with_groups_of_files(samples, medium), {}, []
 
 
-def _class_folders(data: pathlib.Path, medium: media.Medium, read: Callable[[], Samples]) -> Samples:
-    """Read class folders; one class is enough here, while recipes refuse it because nothing can be learnt from it."""
-    folders = [path for path in data.absolute().iterdir() if path.is_dir() and not path.name.startswith(".")]
-    if len(folders) != 1 or folders[0].name.lower() in sample_list.FOLDER_SPLITS:
-        return read()
-    return [sample_list.Sample(str(path), folders[0].name) for path in medium.find(folders[0])]
-
-
-def _clips(data: pathlib.Path, medium: media.Medium, settings: dict) -> Found:
+def _clips(data: pathlib.Path, medium: media.Medium, settings: dict, skip_unsupported: bool) -> Found:
     """Read clips with the groups in their names."""
     clip_groups = startup.by_name("data.clip_groups")
     pattern = settings.get("group_pattern")
     if data.is_dir():
-        samples = _class_folders(data, medium, lambda: clip_groups.read_folder(data))
+        listed = listings.in_folder(data, medium)
+        samples = listed or clip_groups.read_folder(data, skip_unsupported, least_classes=1)
     else:
-        samples, _, _ = _files(data, medium, settings)
+        samples, _, _ = _files(data, medium, settings, skip_unsupported)
     return _grouped(samples, lambda: clip_groups.with_groups(samples, pattern), medium), {}, []
 
 
-def _documents(data: pathlib.Path, medium: Any, settings: dict) -> Found:
+def _documents(data: pathlib.Path, medium: Any, settings: dict, skip_unsupported: bool) -> Found:
     """Read documents with the groups that the run's pattern finds in their names, or with those of the .jsonl."""
     if not data.is_dir() and data.suffix.lower() != ".jsonl":
         raise errors.UserError(f"{data}: neither a folder with a sub-folder of .txt files for each type nor a .jsonl")
     documents, pattern = startup.by_name("data.documents"), settings.get("group_pattern")
     samples, texts, problems = documents.read_source(types.SimpleNamespace(
         data=str(data.absolute()), encoding=medium.encoding, keep_layout=medium.keep_layout,
-        document_characters=medium.characters, group_pattern=None,
+        document_characters=medium.characters, group_pattern=None, skip_unsupported=skip_unsupported,
     ))  # fmt: skip
     if pattern:
         samples = _grouped(samples, lambda: documents.with_groups(samples, pattern), medium)
     return samples, texts, problems
 
 
-READERS: dict[str, Callable[[pathlib.Path, media.Medium, dict], Found]] = {"clips": _clips, "texts": _documents}
+READERS: dict[str, Callable[[pathlib.Path, media.Medium, dict, bool], Found]] = {"clips": _clips, "texts": _documents}
 
 
 def _grouped(samples: Samples, find: Callable[[], Samples], medium: media.Medium) -> Samples:

@@ -5,23 +5,30 @@ network; the other columns group the pictures and define subgroups for the evalu
 """
 
 import collections
-import csv
 import dataclasses
 import math
-import os
 import pathlib
 import sys
 from collections.abc import Collection, Mapping
 
 from common import errors, flags
-from common.data import file_checks, sample_list, sources
+from common.data import file_checks, listings, names, sample_list, sides, sources, tables
 from common.demo import drawn_lesions
-from common.media import photos
+from common.media import folders, photos
 
 FILE_NAME = "metadata.csv"
 HAM10000_DIAGNOSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 HIGHEST_AGE = 120
 UNKNOWN = "unknown"
+# Other names of a column, for columns without a flag of their own; the split's are those of a CSV.
+SYNONYMS = {
+    "image": ("path", "isic_id", *listings.SYNONYMS["path"]),
+    "label": ("label", *listings.SYNONYMS["label"]),
+    "group": ("group", *listings.SYNONYMS["group"]),
+    "age": ("age_approx",),
+    "sex": ("gender",),
+    "site": ("site", "anatom_site", "anatom_site_general", "anatom_site_general_challenge"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,15 +69,16 @@ class Table:
 
 
 def load(
-    source: str, cache_directory: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = ()
-) -> Table:
+    source: str, cache_directory: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = (),
+    skip_unsupported: bool = False, same_names: bool = False,
+) -> Table:  # fmt: skip
     """Return the pictures of `--data` with the facts about them.
 
     Args:
         source: `demo` (drawn lesions), a folder with metadata.csv, or a source of `sources.read_source`, whose groups
             are used as lesions.
         cache_directory: the folder for the drawn lesions.
-        columns, diagnoses: as for `read`.
+        columns, diagnoses, skip_unsupported, same_names: as for `read`.
 
     Raises:
         UserError: there are no pictures, or the layout is not as expected.
@@ -79,11 +87,12 @@ def load(
         return read(sources.drawn_folder(cache_directory / "demo_lesions", drawn_lesions, drawn_lesions.write_pictures))
     folder = pathlib.Path(source).expanduser()
     if (folder / FILE_NAME).is_file():
-        return read(folder, columns, diagnoses)
+        return read(folder, columns, diagnoses, skip_unsupported, same_names)
     try:
-        samples = sources.read_source(source, cache_directory, photos.PHOTOS)
+        samples = sources.read_source(source, cache_directory, photos.PHOTOS, skip_unsupported)
     except errors.UserError as error:
         raise errors.UserError(f"{error}; or give a folder with images and a {FILE_NAME}") from error
+    samples = names.settled(samples, same_names)
     if not any(sample.group for sample in samples):
         print(
             f"data: {source} has no {FILE_NAME}, so it is unknown which pictures show the same lesion. Each picture "
@@ -93,32 +102,44 @@ def load(
     return Table(samples, {sample.path: About(sample.group) for sample in samples})
 
 
-def read(folder: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = ()) -> Table:
+def read(
+    folder: pathlib.Path,
+    columns: Columns = Columns(),
+    diagnoses: tuple[str, ...] = (),
+    skip_unsupported: bool = False,
+    same_names: bool = False,
+) -> Table:
     """Read `folder/metadata.csv` and find the images by name, at any depth below the folder.
 
     A column `split` (train, validation, test) is used if the table has one.
 
     Args:
         folder: the folder with metadata.csv and the images.
-        columns: the names of the columns.
+        columns: the names of the columns. If one has its default name, and the table lacks it, one of `SYNONYMS` is
+            used, with a message.
         diagnoses: the allowed labels; default: HAM10000's seven if the label column is `dx`, otherwise all.
+        skip_unsupported: go on if more than a tenth of the folder's files are in formats that are not read.
+        same_names: join diagnoses and lesions whose names only look alike.
 
     Returns:
         A `Table`. Its `problems` are rows without an image, images without a row, unknown diagnoses, invalid ages, and
         lesions with two diagnoses.
 
     Raises:
-        UserError: the table cannot be read, lacks a column, or lists an image twice.
+        UserError: the table cannot be read, lacks a column, or lists an image twice, or names only look alike.
     """
     path = folder.absolute() / FILE_NAME
-    rows = _rows(path, columns)
-    files = _image_files(path.parent)
-    diagnoses = diagnoses or (HAM10000_DIAGNOSES if columns.label == Columns.label else ())
+    table = tables.read(path)
+    column = _columns(table, columns)
+    files = _image_files(path.parent, skip_unsupported)
+    diagnoses = diagnoses or (HAM10000_DIAGNOSES if column["label"] == Columns.label else ())
+    rows = _one_spelling(_rows(table, column, files), diagnoses, same_names)
     if not any(row.image in files for row in rows):
         raise errors.UserError(f"{path}: none of its {len(rows)} images ({rows[0].image}, …) is in {path.parent}")
+    listed = {row.image for row in rows}
     problems = [
         file_checks.Problem(str(file), "", f"no row: {FILE_NAME} does not list it; add a row or remove the image")
-        for image, file in sorted(files.items()) if image not in {row.image for row in rows}
+        for image, file in sorted(files.items()) if image not in listed
     ]  # fmt: skip
     two_diagnoses = _lesions_with_two_diagnoses(rows)
     samples, about = [], {}
@@ -146,56 +167,80 @@ class _Row:
     split: str
 
 
-def _rows(path: pathlib.Path, columns: Columns) -> list[_Row]:
-    names = dataclasses.asdict(columns)
-    reader = csv.DictReader(_text(path).splitlines())
-    there = list(reader.fieldnames or [])
-    if len(there) == 1 and any(mark in there[0] for mark in ";\t"):
-        raise errors.UserError(f"{path}: the columns are not separated by commas; save the table as CSV with commas")
+def _columns(table: tables.Table, columns: Columns) -> dict[str, str]:
+    """Return role → column of the table, for the roles that have one, and print what is used and what is not read."""
+    usual = {field.name: str(field.default) for field in dataclasses.fields(Columns)}
+    wanted = dataclasses.asdict(columns)
+    found = {role: tables.find(table, name, SYNONYMS[role] if name == usual[role] else ())
+             for role, name in wanted.items()}  # fmt: skip
     for role in ("image", "label", "group"):
-        if names[role] not in there:
+        if found[role] is None:
+            hint = flags.suggestion(wanted[role], list(table.columns))
             raise errors.UserError(
-                f"{path}: no column {names[role]!r}{flags.suggestion(names[role], there)}; it has "
-                f"{', '.join(there) or 'none'}; name the right one with --{role}-column"
+                f"{table.path}: no column {wanted[role]!r}{hint}; it has {', '.join(table.columns) or 'none'}; name "
+                f"the right one with --{role}-column"
             )
-    rows = []
-    for row in reader:
-        value = {role: (row.get(name) or "").strip() for role, name in names.items()}
-        split = (row.get("split") or "").strip().lower()
-        if split and split not in sample_list.FOLDER_SPLITS:
-            raise errors.UserError(f"{path}, line {reader.line_num}: split is {split!r}, must be train or test")
+    used = {role: name for role, name in (found | {"split": listings.split_column(table)}).items() if name}
+    tables.say_columns(table, used, wanted | {"split": "split"})
+    return used
+
+
+def _rows(table: tables.Table, column: dict[str, str], files: Mapping[str, pathlib.Path]) -> list[_Row]:
+    alike = collections.defaultdict(list)
+    for name in files:
+        alike[names.key(name)].append(name)
+    rows, named = [], set()
+    for line, row in table.rows:
+        value = {field: row.get(column.get(field, ""), "") for field in (*SYNONYMS, "split")}
+        if value["split"] and not sides.side_of(value["split"]):
+            raise errors.UserError(f"{table.path}, line {line}: split is {value['split']!r}, must be train or test")
         rows.append(
-            _Row(reader.line_num, _stem(value["image"]), value["label"], value["group"], value["age"], value["sex"],
-                 value["site"], sample_list.FOLDER_SPLITS.get(split, ""))
+            _Row(line, _image(value["image"], alike), value["label"], value["group"], value["age"], value["sex"],
+                 value["site"], sides.side_of(value["split"]))
         )  # fmt: skip
-    if not rows:
-        raise errors.UserError(f"{path}: no rows below the names of the columns")
+        named.add(value["split"])
+    sides.tell(named, str(table.path))
     first_line: dict[str, int] = {}
     for each in rows:
         if first_line.setdefault(each.image, each.line) != each.line:
             places = f"line {first_line[each.image]} and in line {each.line}"
-            raise errors.UserError(f"{path}: image {each.image!r} is listed in {places}; keep one")
+            raise errors.UserError(f"{table.path}: image {each.image!r} is listed in {places}; keep one")
     return rows
 
 
-def _text(path: pathlib.Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise errors.UserError(f"{path}, line {line}: not UTF-8; save the table as CSV in UTF-8") from error
+def _one_spelling(rows: list[_Row], diagnoses: Collection[str], same_names: bool) -> list[_Row]:
+    """Return the rows with one spelling of each diagnosis and lesion."""
+    labels = [row.label for row in rows if not _lacks_diagnosis(row)]
+    spelled = names.spelled_as(labels, diagnoses) if same_names else {}
+    joined = names.one_spelling([spelled.get(label, label) for label in labels], "class", same_names)
+    lesions = names.one_spelling((row.lesion for row in rows), "group", same_names)
+
+    def diagnosis(label: str) -> str:
+        return joined.get(spelled.get(label, label), spelled.get(label, label))
+
+    return [
+        dataclasses.replace(row, label=diagnosis(row.label), lesion=lesions.get(row.lesion, row.lesion)) for row in rows
+    ]  # fmt: skip
 
 
-def _stem(image: str) -> str:
-    path = pathlib.PurePath(image)
-    return path.stem if path.suffix.lower() in photos.EXTENSIONS else path.name
+def _image(written: str, alike: Mapping[str, list[str]]) -> str:
+    """Return an image's name without folder and ending; of a file whose name only looks alike, the file's name."""
+    path = pathlib.PurePath(written.replace("\\", "/"))
+    name = path.stem if path.suffix.lower() in photos.EXTENSIONS else path.name
+    found = alike.get(names.key(name), [])
+    return found[0] if len(found) == 1 else name
 
 
-def _image_files(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Return name without extension → file, for all images below the folder; links to folders are followed."""
+def _image_files(folder: pathlib.Path, skip_unsupported: bool) -> dict[str, pathlib.Path]:
+    """Return name without extension → file, for all images at any depth below the folder."""
+    walk, medium = folders.Walk(folder), photos.PHOTOS
+    images, others = medium.sorted_out(folder, walk)
+    walk.note("", images, [path for path in others if path != folder / FILE_NAME], medium.kin)
+    walk.tell()
+    if not skip_unsupported:
+        walk.check(medium.unit, medium.wanted)
     files: dict[str, pathlib.Path] = {}
-    found = (pathlib.Path(place, name) for place, _, names in os.walk(folder, followlinks=True) for name in names)
-    for path in sorted(filter(photos.PHOTOS.is_item, found)):
+    for path in images:
         if files.setdefault(path.stem, path) != path:
             raise errors.UserError(f"{path} and {files[path.stem]} have the same name; remove one or rename it")
     return files
@@ -214,7 +259,7 @@ def _reason(
     """Return why a row cannot be used, or ""."""
     if row.image not in files:
         return f"no image: there is no file named {row.image!r}; add it or remove the row"
-    if not row.label or row.label.lower() in ("nan", "unk", UNKNOWN):
+    if _lacks_diagnosis(row):
         return "no diagnosis: fill it in or remove the row"
     if diagnoses and row.label not in diagnoses:
         hint = flags.suggestion(row.label, list(diagnoses))
@@ -228,6 +273,10 @@ def _reason(
     if age is not None and not 0 <= age <= HIGHEST_AGE:
         return f"not an age: {row.age!r} years; give 0 to {HIGHEST_AGE}, or leave it empty"
     return ""
+
+
+def _lacks_diagnosis(row: _Row) -> bool:
+    return not row.label or row.label.lower() in ("nan", "unk", UNKNOWN)
 
 
 def _age(text: str) -> float | None:

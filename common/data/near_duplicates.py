@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction import text as text_features
 
-from common.data import splits
+from common.data import names, splits
 
 RUN = 5  # words; the similarity of two documents is that of their sets of such runs
 NUMBERS = 2**30  # hash values; among ten thousand runs, two hardly ever share one
@@ -29,8 +29,11 @@ class Pair:
 
 
 def runs(text: str) -> list[str]:
-    """Return a text's runs of five words, or the words of a shorter text; case and digits are ignored."""
-    words = re.findall(r"\w+", re.sub(r"\d+", "0", text.lower())) or [""]
+    """Return a text's runs of five words, or the words of a shorter text.
+
+    Digits are ignored, and so is what `names.key` ignores, such as case and soft hyphens, which would hide a copy.
+    """
+    words = re.findall(r"\w+", re.sub(r"\d+", "0", names.key(text))) or [""]
     return [" ".join(words[place : place + RUN]) for place in range(len(words) - RUN + 1)] or words
 
 

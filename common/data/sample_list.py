@@ -7,13 +7,9 @@ import pathlib
 from collections.abc import Iterable
 
 from common import errors, files
+from common.data import sides
 
 SPLIT_NAMES = ("train", "validation", "test")
-FOLDER_SPLITS = {
-    "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-
 
 COLUMNS = ("path", "label", "group", "split")
 
@@ -38,9 +34,9 @@ class Sample:
 
 
 def read_csv(path: pathlib.Path) -> list[Sample]:
-    """Read samples from a CSV with the columns `path,label[,group][,split]`; paths are relative to the CSV's folder.
+    """Read samples from a CSV as `write_csv` writes it, such as split.csv; `listings.read` reads those of people.
 
-    Further columns are kept as `about`.
+    Relative paths are relative to the CSV's folder. Further columns are kept as `about`.
 
     Raises:
         UserError: a column or a value is missing, a split has another name, or a path is listed twice.
@@ -55,7 +51,12 @@ def read_csv(path: pathlib.Path) -> list[Sample]:
                 f"{path}: no column {' and '.join(sorted(missing))}; its first line must name the "
                 "columns path,label[,group][,split]"
             )
-        samples = [_sample_of_row(row, folder, f"{path}, line {reader.line_num}") for row in reader]
+        named: set[str] = set()
+        samples = []
+        for row in reader:
+            samples.append(_sample_of_row(row, folder, f"{path}, line {reader.line_num}"))
+            named.add((row.get("split") or "").strip())
+    sides.tell(named, str(path))
     repeated = [name for name, count in collections.Counter(sample.path for sample in samples).items() if count > 1]
     if repeated:
         raise errors.UserError(f"{path}: {repeated[0]} is listed more than once")
@@ -70,9 +71,9 @@ def _sample_of_row(row: dict, folder: pathlib.Path, place: str) -> Sample:
     values = {name: (row.get(name) or "").strip() for name in COLUMNS}
     if not values["path"] or not values["label"]:
         raise errors.UserError(f"{place}: path or label is empty")
-    if values["split"] and values["split"].lower() not in FOLDER_SPLITS:
+    if values["split"] and not sides.side_of(values["split"]):
         raise errors.UserError(f"{place}: split is {values['split']!r}; it must be train, validation or test")
-    values["split"] = FOLDER_SPLITS.get(values["split"].lower(), "")
+    values["split"] = sides.side_of(values["split"])
     return of_row(row | values | {"path": str(folder / pathlib.Path(values["path"]).expanduser())})
 
 

@@ -7,22 +7,26 @@ import sys
 import types
 from collections.abc import Callable, Collection
 
-from common import errors
-from common.data import sample_list, tfds
+from common import errors, words
+from common.data import listings, sample_list, sides, tables, tfds
 from common.demo import drawn_photos
+from common.media import folders
 from common.media import medium as media
 
 # Sources ------------------------------------------------------------------------------------------------------
 
 
-def read_source(source: str, cache_directory: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
-    """Return the items of `--data`, without opening them.
+def read_source(
+    source: str, cache_directory: pathlib.Path, medium: media.Medium, skip_unsupported: bool = False
+) -> list[sample_list.Sample]:
+    """Return the items of `--data`, without decoding them.
 
     Args:
-        source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), or a
-            CSV file with the columns `path,label[,group][,split]`.
+        source: `demo`, `tfds:NAME`, a folder of class folders (also inside train/validation/test folders), a CSV file
+            with the columns `path,label[,group][,split]`, or a folder with such a table (`listings.in_folder`).
         cache_directory: the folder for the demo's drawn photos and for exported TFDS photos.
         medium: the medium of the items.
+        skip_unsupported: as for `read_folder`.
 
     Raises:
         UserError: there are no items, or the layout is not as expected.
@@ -33,9 +37,11 @@ def read_source(source: str, cache_directory: pathlib.Path, medium: media.Medium
         return read_folder(tfds.export(source.removeprefix("tfds:"), cache_directory / "tfds"), medium)
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
-        return read_folder(path, medium)
-    if path.is_file() and path.suffix.lower() == ".csv":
-        return sample_list.read_csv(path)
+        listed = listings.in_folder(path, medium)
+        samples = listed or read_folder(path, medium, skip_unsupported=skip_unsupported)
+        return with_groups_of_files(samples, medium)
+    if path.is_file() and path.suffix.lower() in tables.ENDINGS:
+        return with_groups_of_files(listings.read(path, medium), medium)
     if path.exists():
         raise errors.UserError(f"--data {source}: neither a folder nor a .csv file")
     raise errors.UserError(
@@ -63,67 +69,105 @@ def _files_of(module: types.ModuleType) -> set[pathlib.Path]:
     return {pathlib.Path(str(module.__file__))}.union(*map(_files_of, neighbours))
 
 
-def read_folder(folder: pathlib.Path, medium: media.Medium, ignored: Collection[str] = ()) -> list[sample_list.Sample]:
+def read_folder(
+    folder: pathlib.Path, medium: media.Medium, ignored: Collection[str] = (), skip_unsupported: bool = False,
+    least_classes: int = 2,
+) -> list[sample_list.Sample]:  # fmt: skip
     """Return the items in `folder/<class>/…`, or in `folder/<train|validation|test>/<class>/…`.
+
+    What is left alone is printed to stderr.
 
     Args:
         folder: the folder of the class folders.
         medium: the medium of the items.
-        ignored: names of subfolders that are not class folders.
+        ignored: names of subfolders and files that are not part of the classes.
+        skip_unsupported: go on if much of a class is in formats that are not read.
+        least_classes: the number of classes that are needed.
 
     Raises:
-        UserError: no class folders, fewer than two classes, a class folder without items, or another folder beside
-            the split folders.
+        UserError: no class folders, too few classes, a class folder without items, another folder beside the split
+            folders, or much of a class is in formats that are not read.
     """
     folder = folder.absolute()
-    subfolders = [subfolder for subfolder in _visible_folders(folder) if subfolder.name not in ignored]
-    given = [subfolder for subfolder in subfolders if subfolder.name.lower() in sample_list.FOLDER_SPLITS]
-    check_given_folders({subfolder.name for subfolder in given}, [one for one in subfolders if one not in given])
-    if given and len(given) == len(subfolders):
-        samples = [
-            dataclasses.replace(sample, split=sample_list.FOLDER_SPLITS[subfolder.name.lower()])
-            for subfolder in given for sample in _read_class_folders(_visible_folders(subfolder), medium)
-        ]  # fmt: skip
+    walk = folders.Walk(folder, " outside the class folders")
+    subfolders, loose = ([path for path in paths if path.name not in ignored] for paths in walk.listed(folder))
+
+    def holds_classes(subfolder: pathlib.Path) -> bool:
+        inside, files = walk.listed(subfolder)
+        return not any(map(medium.is_item, files)) and sum(not medium.is_item(path) for path in inside) > 1
+
+    given = sides.of_folders(subfolders, holds_classes, folder)
+    samples = []
+    if given:
+        for subfolder, side in given.items():
+            class_folders, files = walk.listed(subfolder)
+            loose += files
+            samples += [
+                dataclasses.replace(sample, split=side) for sample in _read_class_folders(class_folders, medium, walk)
+            ]
     else:
-        samples = _read_class_folders(subfolders, medium)
-    if len({sample.label for sample in samples}) < 2:
-        lesions = "; for skin lesions with a metadata.csv, use the recipe skin_lesions"
-        hint = lesions if (folder / "metadata.csv").is_file() else ""
-        if len(subfolders) == 1 and len(_visible_folders(subfolders[0])) > 1:
-            hint = f"; the classes seem to be one folder deeper; give {subfolders[0]}"
+        samples = _read_class_folders(subfolders, medium, walk)
+    walk.note("", (), loose)
+    if len({sample.label for sample in samples}) < least_classes:
         raise errors.UserError(
             f"{folder}: a classifier needs at least two class folders with {medium.unit}s, such as cats/ and "
-            f"dogs/{hint}"
+            f"dogs/{_hint(folder, subfolders, loose, medium)}"
         )
+    walk.tell()
+    if not skip_unsupported:
+        walk.check(medium.unit, medium.wanted)
     return samples
 
 
-def check_given_folders(names: set[str], others: list[pathlib.Path]) -> None:
-    """Raise an error for other folders beside split folders, which would make `train` and `test` classes.
-
-    `names` are the folders that are named like a side of a split; `others` are the other files or folders with data.
-    A single such name is a class, such as `train` beside `bus`.
-    """
-    if others and len({sample_list.FOLDER_SPLITS[name.lower()] for name in names}) > 1:
-        raise errors.UserError(
-            f"{others[0]} is beside the split folders {' and '.join(sorted(names))}; move it into one of them, move it "
-            "elsewhere, or rename the split folders if they are classes"
-        )
+def _hint(folder: pathlib.Path, subfolders: list[pathlib.Path], loose: list[pathlib.Path], medium: media.Medium) -> str:
+    """Return where the classes may be instead."""
+    if (folder / "metadata.csv").is_file():
+        return "; for skin lesions with a metadata.csv, use the recipe skin_lesions"
+    if len(subfolders) == 1 and len(folders.Walk(subfolders[0]).listed(subfolders[0])[0]) > 1:
+        return f"; the classes seem to be one folder deeper; give {subfolders[0]}"
+    if count := sum(map(medium.is_item, loose)):
+        return f"; {words.plural(count, medium.unit)} are directly in it, outside of any class folder"
+    return ""
 
 
-def _read_class_folders(class_folders: list[pathlib.Path], medium: media.Medium) -> list[sample_list.Sample]:
+def _read_class_folders(
+    class_folders: list[pathlib.Path], medium: media.Medium, walk: folders.Walk
+) -> list[sample_list.Sample]:
     samples = []
+    deeper: dict[pathlib.Path, set[str]] = {}  # class folder → the subfolders that all its items are in
     for folder in class_folders:
-        paths = medium.find(folder)
-        inside = {path.relative_to(folder).parts[0] for path in paths if path.parent != folder}
-        if len(inside) > 1 and all(path.parent != folder for path in paths):
-            print(
-                f"data: all {medium.unit}s of class {folder.name!r} are in subfolders, such as {min(inside)!r}, whose "
-                f"names are ignored; if the subfolders are the classes, give --data {folder}", file=sys.stderr,
-            )  # fmt: skip
+        paths = medium.find(folder, walk)
+        if all(path.parent != folder for path in paths):
+            deeper[folder] = {path.relative_to(folder).parts[0] for path in paths}
         samples += [sample_list.Sample(str(path), folder.name) for path in paths]
+    if deeper:
+        first = max(deeper, key=lambda folder: len(deeper[folder]) > 1)
+        more = f" and {words.plural(len(deeper) - 1, 'other')}" if len(deeper) > 1 else ""
+        advice = f"; if the subfolders are the classes, give --data {first}" if len(deeper[first]) > 1 else ""
+        print(
+            f"data: all {medium.unit}s of class {first.name!r}{more} are in subfolders, such as "
+            f"{min(deeper[first])!r}, whose names are ignored{advice}", file=sys.stderr,
+        )  # fmt: skip
     return samples
 
 
-def _visible_folders(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def with_groups_of_files(samples: list[sample_list.Sample], medium: media.Medium) -> list[sample_list.Sample]:
+    """Return the samples with the groups that the files themselves name, unless any sample has a group.
+
+    The names are hashed, because a patient's identifier must not get into the files of a run.
+    """
+    if any(sample.group for sample in samples):
+        return samples
+    named = [medium.group(sample.path) for sample in samples]
+    count, own = len(list(filter(None, named))), set(named) - {""}
+    if not own:
+        return samples
+    told = f"data: {words.plural(count, medium.unit)} of {len(samples):,} name {words.plural(len(own), 'patient')}"
+    if len(own) == 1:
+        print(f"{told}; one patient is no group, so each {medium.unit} is split on its own", file=sys.stderr)
+        return samples
+    print(f"{told}, who are the groups; other groups can be given in a CSV with a column group", file=sys.stderr)
+    hashed = {name: f"patient {hashlib.sha256(name.encode()).hexdigest()[:12]}" for name in own}
+    return [
+        dataclasses.replace(sample, group=hashed.get(name, "")) for sample, name in zip(samples, named, strict=True)
+    ]

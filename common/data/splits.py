@@ -16,7 +16,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import class_weight
 
-from common import errors
+from common import errors, words
 from common.data import pipeline, sample_list
 from common.data import targets as kinds
 from common.media import augmentation as augmentations
@@ -417,23 +417,24 @@ def _check_every_class(samples: Samples, sides: Iterable[str], strata: Strata) -
 
 
 def check_classes(samples: Samples, strata: Strata) -> None:
-    """Refuse splits in which train or validation lacks a class, and warn if test does.
+    """Refuse splits in which a side lacks a class.
 
     Splits that are made here have every class on every side; given ones need not.
 
     Raises:
-        UserError: a class has no item to train or to validate with.
+        UserError: a class has no item to train, to validate or to test with.
     """
     present = {(sample.split, strata(sample)) for sample in samples}
+    labels = sorted({label for _, label in present})
     for side in sample_list.SPLIT_NAMES:
-        missing = sorted({label for _, label in present if (side, label) not in present})
-        if not missing:
-            continue
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        told = f"the given {side} split has no item of class {', '.join(map(repr, missing[:5]))}{more}"
-        if side != "test":
-            raise errors.UserError(f"{told}; move some items there, or remove the class")
-        print(f"data: {told}, so it is not tested", file=sys.stderr)
+        missing = [label for label in labels if (side, label) not in present]
+        if missing:
+            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            there = [each for each in sample_list.SPLIT_NAMES if (each, missing[0]) in present]
+            raise errors.UserError(
+                f"the given {side} split has no item of class {', '.join(map(repr, missing[:5]))}{more}"
+                f"; move some items there, or remove the class ({missing[0]!r} is only in {words.listed(there)})"
+            )
 
 
 def check_leaks(samples: list[sample_list.Sample], contents: dict[str, str]) -> None:

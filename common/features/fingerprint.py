@@ -14,8 +14,8 @@ from common.media import medium
 from common.models import backbones
 
 CACHE_VERSION = 2  # raise it if the same prefix would be stored differently
-# Other versions of these may decode, resize or compute differently; av is PyAV.
-COMPUTED_BY = ("keras", "tensorflow", "numpy", "pillow", "av")
+# Other versions of these may decode, resize or compute differently; av is PyAV, and the last three are optional.
+COMPUTED_BY = ("keras", "tensorflow", "numpy", "pillow", "av", "pillow-heif", "pydicom", "python-gdcm")
 
 
 # What the cache's key covers ------------------------------------------------------------------------------------

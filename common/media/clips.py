@@ -12,7 +12,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import av
@@ -21,7 +21,7 @@ import numpy as np
 
 from common import errors
 from common.media import augmentation as augmentations
-from common.media import containers, film, medium, photos
+from common.media import containers, film, folders, medium, photos
 
 SAMPLINGS = ("whole", "window")
 
@@ -52,7 +52,10 @@ class Clips(medium.Medium):
     name = "clips"
     unit = "clip"
     extensions = containers.EXTENSIONS
-    decoder = f"PyAV {av.__version__}"
+    described = "are folders of photos, or files that end in"
+    kin = folders.FILMS | folders.PICTURES
+    wanted = "MP4 (H.264)"
+    decoder = f"PyAV {av.__version__}, {photos.Photos.decoder}"  # photos are frames too
     facts = Facts
     most_pixels = containers.MAX_PIXELS
     several = "windows"
@@ -79,11 +82,11 @@ class Clips(medium.Medium):
     def is_item(self, path: pathlib.Path) -> bool:
         return is_clip(path)
 
-    def find(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        return find_clips(folder)
+    def find(self, folder: pathlib.Path, walk: folders.Walk | None = None) -> list[pathlib.Path]:
+        return find_clips(folder, walk)
 
-    def found(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-        return [path for name in names for path in ([name] if is_clip(name) else super(Clips, self).found([name]))]
+    def sorted_out(self, folder: pathlib.Path, walk: folders.Walk) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+        return clips_below(folder, walk)
 
     def positions(self) -> list[float]:
         """Return the window positions of a validation or test clip, from 0 (its beginning) to 1, the middle first."""
@@ -125,6 +128,9 @@ class Clips(medium.Medium):
         return {"frames": settings | {"which": which}}
 
 
+CLIPS = Clips()
+
+
 def is_clip(path: str | os.PathLike) -> bool:
     """Return whether a file has a clip's extension, or a folder contains photos; hidden ones are not clips.
 
@@ -156,28 +162,28 @@ def _natural(name: str) -> tuple[list[int | str], str]:
     return [int(part) if part.isdigit() else part for part in re.split("([0-9]+)", name)], name
 
 
-def find_clips(class_folder: pathlib.Path) -> list[pathlib.Path]:
+def find_clips(class_folder: pathlib.Path, walk: folders.Walk | None = None) -> list[pathlib.Path]:
     """Return the clips at any depth below a class folder, in order: video files, and folders that contain photos.
 
-    A GIF is a clip here, never a frame. Links to folders are followed; hidden files and folders are skipped.
+    A GIF is a clip here, never a frame.
+
+    Args:
+        class_folder: the class folder.
+        walk: the walk through the data set, which notes what is left alone.
 
     Raises:
         UserError: there are no clips, photos are directly in the class folder, a folder contains both photos and clips,
             or two clips have the same name.
     """
-    frames = _photos_in(class_folder)
+    walk = walk or folders.Walk(class_folder)
+    frames = [path.name for path in walk.listed(class_folder)[1] if _is_frame(path)]
     if frames:
         raise errors.UserError(
             f"{class_folder}: photos are directly in this class folder, such as {frames[0]}, so the folder would be "
             f"one clip; move the frames of each clip into a folder of its own, {class_folder.name}/<clip>/{frames[0]}, "
             "and remove other photos"
         )
-    found = sorted(_clips_below(class_folder))
-    if not found:
-        raise errors.UserError(
-            f"{class_folder}: no clips in this class folder; fill it or remove it (clips are folders of photos, or "
-            f"files that end in {' '.join(sorted(containers.EXTENSIONS))})"
-        )
+    found = medium.Medium.find(CLIPS, class_folder, walk)
     first_of_name: dict[pathlib.PurePath, pathlib.Path] = {}
     for clip in found:
         first = first_of_name.setdefault(without_ending(clip), clip)
@@ -189,29 +195,36 @@ def find_clips(class_folder: pathlib.Path) -> list[pathlib.Path]:
     return found
 
 
-def _clips_below(folder: pathlib.Path) -> list[pathlib.Path]:
-    found = []
-    for path in folder.iterdir():
-        if path.name.startswith(".") or not path.is_dir():
-            found += [path] if is_clip(path) else []
-            continue
-        frames, inside = _photos_in(path), _clips_below(path)
-        if frames and inside:
+def clips_below(folder: pathlib.Path, walk: folders.Walk) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+    """Return the clips at any depth below a folder, which may be a clip itself, and the files that are not read.
+
+    Raises:
+        UserError: a folder contains both photos and clips.
+    """
+    found: list[pathlib.Path] = []
+    others: list[pathlib.Path] = []
+    first_frame: dict[pathlib.Path, str] = {}  # of each folder that contains frames
+    for place, files in walk.below(folder):
+        for path in files:
+            if path.suffix.lower() in containers.EXTENSIONS:
+                found.append(path)
+            elif not _is_frame(path):
+                others.append(path)
+            elif place not in first_frame:
+                first_frame[place] = path.name
+    found = sorted([*found, *first_frame])
+    for clip in found:
+        if around := next((place for place in clip.parents if place in first_frame), None):
             raise errors.UserError(
-                f"{path}: contains both photos, such as {frames[0]}, and clips, such as {inside[0].name}. If the "
-                "photos are frames of one clip, move the clips out; otherwise remove the photos"
+                f"{around}: contains both photos, such as {first_frame[around]}, and clips, such as {clip.name}. If "
+                "the photos are frames of one clip, move the clips out; otherwise remove the photos"
             )
-        found += [path] if frames else inside
-    return found
+    return found, others
 
 
-def _photos_in(folder: pathlib.Path) -> list[str]:
-    """Return the names of the photos in a folder, without GIFs, which are clips."""
-    try:
-        names = [pathlib.Path(path).name for path in frame_paths(folder)]
-    except containers.ClipError as error:
-        raise errors.UserError(f"{folder}: {error}") from error
-    return [name for name in names if not name.lower().endswith(containers.EXTENSIONS)]
+def _is_frame(path: pathlib.Path) -> bool:
+    """Return whether a file is a photo and not a GIF, which is a clip."""
+    return photos.PHOTOS.is_item(path) and path.suffix.lower() not in containers.EXTENSIONS
 
 
 def without_ending(path: pathlib.PurePath) -> pathlib.PurePath:

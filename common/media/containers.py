@@ -10,21 +10,24 @@ from common import errors
 
 # The container format for each extension; files with these extensions count as clips.
 FORMATS_BY_EXTENSION = {
-    ".avi": "AVI",
-    ".mp4": "MP4",
-    ".m4v": "MP4",
-    ".mov": "MP4",
-    ".mkv": "Matroska",
-    ".webm": "Matroska",
+    **dict.fromkeys((".avi", ".divx"), "AVI"),
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".f4v"), "MP4"),
+    **dict.fromkeys((".mkv", ".webm"), "Matroska"),
     ".gif": "GIF",
-    ".mpg": "MPEG",
-    ".mpeg": "MPEG",
+    **dict.fromkeys((".mpg", ".mpeg", ".vob"), "MPEG"),
+    **dict.fromkeys((".ts", ".m2t", ".mts", ".m2ts"), "MPEG-TS"),
+    **dict.fromkeys((".wmv", ".asf"), "ASF"),
+    ".flv": "FLV",
+    ".ogv": "Ogg",
 }
 EXTENSIONS = tuple(FORMATS_BY_EXTENSION)
 
 # FFmpeg is restricted to these formats: others, such as HLS and concatenation, open any file or address that the
 # clip names. The keys are the beginnings of FFmpeg's names for the formats.
-FORMATS = {"avi": "AVI", "mov": "MP4", "matroska": "Matroska", "gif": "GIF", "mpeg": "MPEG"}
+FORMATS = {
+    "avi": "AVI", "mov": "MP4", "matroska": "Matroska", "gif": "GIF", "mpeg": "MPEG", "mpegts": "MPEG-TS", "asf": "ASF",
+    "flv": "FLV", "ogg": "Ogg",
+}  # fmt: skip
 
 # A minute of 4K video at 100 Mbit/s has 750 MB, and the whole file is held in memory while it is read.
 MAX_BYTES = 1024**3
@@ -47,10 +50,7 @@ _LOOKS_LIKE = tuple(
         (rb"version https://git-lfs", "a Git LFS pointer", "fetch the clip with `git lfs pull`"),
         (rb"#EXTM3U", "a playlist", "download the clip that it names"),
         (rb"\xff\xd8\xff|\x89PNG|RIFF.{4}WEBP|BM.{4}\0{4}|II[*+]\0|MM\0[*+]", "a photo", "rename or remove it"),
-        (rb"RIFF.{4}WAVE|ID3|OggS|fLaC|\xff[\xf1\xf9\xfa\xfb]|.{4}ftypM4A", "a sound recording", "remove it"),
-        (rb"(?-i:G.{187}G|.{4}G.{191}G)", "an MPEG transport stream", CONVERT),
-        (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file", CONVERT),
-        (rb"FLV", "a Flash video", CONVERT),
+        (rb"RIFF.{4}WAVE|ID3|fLaC|\xff[\xf1\xf9\xfa\xfb]|.{4}ftypM4A", "a sound recording", "remove it"),
         (rb"\0\0(\0)?\x01", "a bare video stream without times", CONVERT),
         (rb"%PDF", "a PDF document", "remove it"),
         (rb"PK\x03\x04", "a ZIP archive", "unpack it"),
@@ -64,7 +64,12 @@ _BOXES = re.compile(rb".{4}(ftyp|moov|mdat|wide|free|skip|pnot)", re.DOTALL)
 _STILL = re.compile(rb".{4}ftyp(avi[fs]|hei|hev|mif1|msf1)", re.DOTALL)
 _EBML = re.compile(rb"\x1a\x45\xdf\xa3")
 _GIF = re.compile(rb"GIF8[79]a")
+_ASF = re.compile(rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11")
+_TS = re.compile(rb"G.{187}G|.{4}G.{191}G", re.DOTALL)
+_FLV = re.compile(rb"FLV\x01")
+_OGG = re.compile(rb"OggS")
 _MPEG = re.compile(rb"\0\0\x01\xba")
+_ASF_FILE = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\0\xc0\x0c\x20\x53\x65"  # the object that gives the file's length
 
 
 class ClipError(errors.UnusableFile):
@@ -109,8 +114,8 @@ def check_end(file: io.BufferedReader) -> bool:
     Returns whether the headers give the length, which some formats do not.
     """
     file.seek(0)
-    head = file.read(16)
-    for pattern, find_end in ((_RIFF, _riff_end), (_BOXES, _boxes_end), (_EBML, _ebml_end), (_GIF, _gif_end)):
+    head = file.read(400)
+    for pattern, find_end in _ENDS:
         if pattern.match(head):
             end, is_the_end = find_end(file)
             if end > os.fstat(file.fileno()).st_size:
@@ -187,14 +192,56 @@ def _gif_end(file: io.BufferedReader) -> tuple[int, bool]:
     return place + 1 if kind in (b";", b"") else place, True
 
 
+def _asf_end(file: io.BufferedReader) -> tuple[int, bool]:
+    """Return the end of an ASF file, which stands in an object of its header; it is 0 in a live recording."""
+    place, end = 30, int.from_bytes(_read_at(file, 16, 8), "little")
+    while place < end and len(header := _read_at(file, place, 48)) == 48:
+        length = int.from_bytes(header[40:], "little")
+        if header.startswith(_ASF_FILE):
+            return (length, True) if length else (place, False)
+        place += max(int.from_bytes(header[16:24], "little"), 24)
+    raise truncated()
+
+
+def _ts_end(file: io.BufferedReader) -> tuple[int, bool]:
+    """Return the end of a transport stream's last packet of 188 bytes, or of 192 with a time; the length is unknown."""
+    size = 188 if _read_at(file, 0, 1) == b"G" else 192
+    return -(-os.fstat(file.fileno()).st_size // size) * size, False
+
+
+def _flv_end(file: io.BufferedReader) -> tuple[int, bool]:
+    """Return the end of an FLV's last tag (11 bytes, data, 4 bytes); the length is unknown."""
+    place = 13
+    while (header := _read_at(file, place, 11)) and header[0] in (8, 9, 18):
+        place += 15 + int.from_bytes(header[1:4], "big")
+    return place, False
+
+
+def _ogg_end(file: io.BufferedReader) -> tuple[int, bool]:
+    """Return the end of an Ogg file's last page of at most 65,307 bytes, and whether it is marked as the last."""
+    start = max(os.fstat(file.fileno()).st_size - 65_307, 0)
+    tail = _read_at(file, start, 65_307)
+    place = tail.rfind(b"OggS")
+    if place < 0 or len(tail) < place + 27:
+        raise truncated()
+    segments = tail[place + 27 : place + 27 + tail[place + 26]]
+    return start + place + 27 + tail[place + 26] + sum(segments), bool(tail[place + 5] & 4)
+
+
 def _palette_bytes(flags: bytes) -> int:
     return 3 * 2 ** (1 + (flags[0] & 7)) if flags and flags[0] & 0x80 else 0
+
+
+_ENDS = (
+    (_RIFF, _riff_end), (_BOXES, _boxes_end), (_EBML, _ebml_end), (_GIF, _gif_end), (_ASF, _asf_end), (_TS, _ts_end),
+    (_FLV, _flv_end), (_OGG, _ogg_end),
+)  # fmt: skip
 
 
 def explained(error: Exception, file: io.BufferedReader) -> ClipError:
     """Convert FFmpeg's error about a file's content into a `ClipError`."""
     head = _read_at(file, 0, 400)
-    if not any(pattern.match(head) for pattern in (_RIFF, _BOXES, _EBML, _GIF, _MPEG)):
+    if not any(pattern.match(head) for pattern in [*(pattern for pattern, _ in _ENDS), _MPEG]):
         return ClipError(_unidentified(head))
     if isinstance(error, EOFError):
         return truncated()

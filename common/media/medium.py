@@ -16,6 +16,7 @@ import numpy as np
 
 from common import errors, startup
 from common.media import augmentation as augmentations
+from common.media import folders
 
 KINDS: dict[str, type["Medium"]] = {}  # imported media, by name
 
@@ -63,6 +64,9 @@ class Medium:
         name: the name of its module in this package and in results.json, such as photos.
         unit: the name of one item in texts, such as photo.
         extensions: the file name extensions, in lower case.
+        described: the words between the unit and the extensions in messages.
+        kin: the extensions of files that people take for items, even if they cannot be read.
+        wanted: the format to convert other files to.
         decoder: the decoder with its version, because another version may judge files differently.
         facts: the class that `inspect` returns.
         most_pixels: the maximum number of pixels of a picture; None if there is no limit.
@@ -73,6 +77,9 @@ class Medium:
     name: ClassVar[str]
     unit: ClassVar[str]
     extensions: ClassVar[tuple[str, ...]]
+    described: ClassVar[str] = "end in"
+    kin: ClassVar[frozenset[str]] = frozenset()
+    wanted: ClassVar[str] = ""
     decoder: ClassVar[str] = ""
     facts: ClassVar[type[Facts]] = Facts
     most_pixels: ClassVar[int | None] = None
@@ -112,26 +119,53 @@ class Medium:
         """Return whether a file has an item's extension and is not hidden."""
         return path.suffix.lower() in self.extensions and not path.name.startswith(".")
 
-    def find(self, folder: pathlib.Path) -> list[pathlib.Path]:
+    def find(self, folder: pathlib.Path, walk: folders.Walk | None = None) -> list[pathlib.Path]:
         """Return the items at any depth below a class folder, in order.
+
+        Args:
+            folder: the class folder.
+            walk: the walk through the data set, which notes what is left alone.
 
         Raises:
             UserError: there are no items.
         """
-        paths = sorted(path for path in folder.rglob("*") if self.is_item(path))
+        walk = walk or folders.Walk(folder)
+        paths, others = self.sorted_out(folder, walk)
+        walk.note(folder.name, paths, others, self.kin)
         if not paths:
+            instead = walk.others[folder.name]
             raise errors.UserError(
                 f"{folder}: no {self.unit}s in this class folder; fill it or remove it "
-                f"({self.unit}s end in {' '.join(sorted(self.extensions))})"
+                f"({self.unit}s {self.described} {' '.join(sorted(self.extensions))}"
+                f"{f'; it has only {folders.endings_of(instead)}' if instead else ''})"
             )
         return paths
 
+    def sorted_out(self, folder: pathlib.Path, walk: folders.Walk) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
+        """Return the items at any depth below a folder, in order, and the files that are not read."""
+        found = sorted(path for _, files in walk.below(folder) for path in files)
+        return list(filter(self.is_item, found)), [path for path in found if not self.is_item(path)]
+
     def found(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-        """Return the given files, and the items in the given folders; a folder may have none."""
+        """Return the given files, and the items in the given folders; a folder may have none.
+
+        What is left alone in the folders is printed to stderr.
+        """
         paths: list[pathlib.Path] = []
         for name in names:
-            paths += sorted(filter(self.is_item, name.rglob("*"))) if name.is_dir() else [name]
+            if not name.is_dir():
+                paths.append(name)
+                continue
+            walk = folders.Walk(name)
+            items, others = self.sorted_out(name, walk)
+            walk.note("", items, others)
+            walk.tell()
+            paths += items
         return paths
+
+    def group(self, path: str | os.PathLike) -> str:
+        """Return what a file itself says about its group, such as a patient's identifier; "" for nothing."""
+        return ""
 
     def looks(
         self, side: str, augmentation: augmentations.Augmentation | None = None, views: int = 1, turns: int = 1,

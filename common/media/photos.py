@@ -8,6 +8,7 @@ import ctypes
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import io
 import logging
 import os
@@ -18,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import PIL
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
 
 from common import errors
-from common.media import medium
+from common.media import dicom, folders, heic, medium
 
 # The formats for each extension; files with these extensions count as photos.
 _FORMATS_BY_EXTENSION = {
@@ -35,6 +36,9 @@ _FORMATS_BY_EXTENSION = {
     ".tif": ("TIFF",),
     ".tiff": ("TIFF",),
     ".avif": ("AVIF",),
+    ".jpe": ("JPEG", "MPO"),
+    **dict.fromkeys(heic.EXTENSIONS, ("HEIF",)),
+    **dict.fromkeys(dicom.EXTENSIONS, ("DICOM",)),
 }
 EXTENSIONS = tuple(_FORMATS_BY_EXTENSION)
 
@@ -44,6 +48,10 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 
 # Pillow's own limit (a quarter of a gigabyte at three bytes per pixel), where it only warns.
 MAX_PIXELS = 1024**3 // 4 // 3
+
+# A JPEG of more than MAX_PIXELS is decoded at a half of its size. Phones write 200 megapixels, and a progressive JPEG
+# needs up to six bytes for each pixel of its whole size.
+MAX_JPEG_PIXELS = 3 * MAX_PIXELS
 
 # A file of MAX_PIXELS uncompressed 16-bit RGBA pixels has 716 MB; a larger file is not a photo.
 MAX_BYTES = 1024**3
@@ -73,7 +81,6 @@ _LOOKS_LIKE = tuple(
         (rb".{0,400}<svg", "an SVG drawing", _CONVERT),
         (rb"(\xef\xbb\xbf)?\s*<\?xml", "an XML file", _COPY_AGAIN),
         (rb"version https://git-lfs", "a Git LFS pointer", "fetch the photo with `git lfs pull`"),
-        (rb".{4}ftyp(hei|hev|mif1|msf1)", "a HEIC photo", _CONVERT),
         (rb".{4}ftyp", "a video", "save a frame of it as JPEG"),
         (rb"%PDF", "a PDF document", "save its picture as JPEG"),
         (rb"%!PS", "a PostScript drawing", _CONVERT),
@@ -89,8 +96,17 @@ _LOOKS_LIKE = tuple(
 _OURS = re.compile(rb"\xff\xd8\xff|\x89PNG|RIFF.{4}WEBP|GIF8|BM.{4}\0{4}|II[*+]\0|MM\0[*+]|.{4}ftypavi[fs]", re.DOTALL)
 
 
+OPTIONAL = ("pillow-heif", "pydicom", "python-gdcm")  # packages that read further formats
+
+
 class ImageError(errors.UnusableFile):
     """A file that cannot be used as a photo."""
+
+
+def _optional_decoders() -> list[str]:
+    """Return the optional packages that are installed, with their versions."""
+    installed = [each for name in OPTIONAL for each in importlib.metadata.distributions(name=name)]
+    return [f"{each.name} {each.version}" for each in installed]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +116,9 @@ class Photos(medium.Medium):
     name = "photos"
     unit = "photo"
     extensions = EXTENSIONS
-    decoder = f"Pillow {PIL.__version__}"
+    kin = folders.PICTURES | folders.FILMS
+    wanted = "JPEG"
+    decoder = ", ".join([f"Pillow {PIL.__version__}", *_optional_decoders()])
     most_pixels = MAX_PIXELS
     explained_by = "classes"
 
@@ -116,6 +134,9 @@ class Photos(medium.Medium):
 
     def thumbnail(self, path: str | os.PathLike) -> np.ndarray:
         return read(path)
+
+    def group(self, path: str | os.PathLike) -> str:
+        return dicom.patient(path) if os.fspath(path).lower().endswith(dicom.EXTENSIONS) else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,9 +235,9 @@ def _decode(content: bytes) -> _Picture:
     """Return the `_Picture` in a file's content; every failure is an `ImageError`."""
     _set_up_pillow()
     try:
-        return _decode_with_pillow(content)
-    except ImageError:
-        raise
+        return _decode_dicom(content) if dicom.is_dicom(content) else _decode_with_pillow(content)
+    except errors.UnusableFile as error:
+        raise error if isinstance(error, ImageError) else ImageError(str(error)) from error
     except Image.DecompressionBombError as error:
         raise _too_many_pixels() from error
     except MemoryError as error:
@@ -253,10 +274,16 @@ def _silence_libtiff() -> None:
         pass  # not on Linux: a damaged TIFF is still refused, but libtiff prints its own message too
 
 
+def _decode_dicom(content: bytes) -> _Picture:
+    pixels, notes = dicom.decoded(content, _check_size)
+    return _Picture(pixels, "DICOM", notes)
+
+
 def _decode_with_pillow(content: bytes) -> _Picture:
-    with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+    with _opened(content) as image:
+        reduced = _reduce(image)
         _check_header(image)
-        notes = _note_header(image)
+        notes = reduced + _note_header(image)
         if image.format == "PNG":
             _check_png_sums(content)
         picture_format = str(image.format)
@@ -266,17 +293,42 @@ def _decode_with_pillow(content: bytes) -> _Picture:
     return _Picture(pixels, picture_format, notes + rotation_notes + colour_notes)
 
 
-def _check_header(image: ImageFile.ImageFile) -> None:
-    """Raise an error, before decoding, for a photo that is too large or too small, or several photos in one file."""
+def _opened(content: bytes) -> ImageFile.ImageFile:
+    """Return an image that is not decoded yet."""
+    if heic.is_heic(content):
+        return heic.opened(content)
+    try:
+        return Image.open(io.BytesIO(content), formats=_FORMATS)
+    except Image.DecompressionBombError:
+        if not content.startswith(b"\xff\xd8\xff"):
+            raise
+        return JpegImagePlugin.jpeg_factory(io.BytesIO(content))  # not limited: `_reduce` makes it smaller
+
+
+def _reduce(image: ImageFile.ImageFile) -> tuple[str, ...]:
+    """Let libjpeg scale a very large JPEG while it decodes, and return a note."""
     width, height = image.size
+    if image.format not in ("JPEG", "MPO") or not MAX_PIXELS < width * height <= MAX_JPEG_PIXELS:
+        return ()
+    image.draft(None, (width // 2, height // 2))
+    return ("scaled down while decoding",)
+
+
+def _check_size(width: int, height: int) -> None:
+    """Raise an error for a photo that is too large or too small."""
     if width * height > MAX_PIXELS:
         raise _too_many_pixels(f"{width:,} x {height:,} pixels, ")
     if min(width, height) < MIN_SIDE:
         raise ImageError(f"too small: {width} x {height} pixels, needs at least {MIN_SIDE} on each side; remove it")
+
+
+def _check_header(image: ImageFile.ImageFile) -> None:
+    """Raise an error, before decoding, for a photo that is too large or too small, or several photos in one file."""
+    _check_size(*image.size)
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format == "TIFF":
         raise ImageError(f"several pages: {frames}; save the one that you want as JPEG or PNG")
-    if frames > 1 and image.format != "MPO":
+    if frames > 1 and image.format not in ("MPO", "HEIF"):
         raise ImageError(f"animated: {frames} frames; save the one that you want as JPEG or PNG")
     if image.mode in ("I", "F"):
         raise ImageError("32-bit samples: their range is unknown; save it with 8 or 16 bits")
@@ -288,7 +340,7 @@ def _too_many_pixels(size: str = "") -> ImageError:
 
 def _note_header(image: Any) -> tuple[str, ...]:
     notes = []
-    if image.format == "MPO":
+    if image.format == "MPO" or (image.format == "HEIF" and getattr(image, "n_frames", 1) > 1):
         notes.append("first picture of several taken")
     if image.format == "TIFF" and image.tag_v2.get(ExifTags.Base.Orientation) in _UPRIGHT:
         notes.append("EXIF rotation applied")  # Pillow rotates a TIFF while loading it

@@ -1,14 +1,15 @@
 """Finding, decoding and tidying text files."""
 
+import codecs
 import dataclasses
 import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from common import errors
-from common.media import medium
+from common.media import folders, medium
 
 END_TOKENS = ("<|endoftext|>", "</s>", "<s>")  # a text that contains one would end there
 
@@ -26,6 +27,8 @@ class Texts(medium.Medium):
     name = "texts"
     unit = "document"
     extensions = (".txt",)
+    kin = folders.DOCUMENTS
+    wanted = "text files (.txt)"
 
     encoding: str = "utf-8"
     keep_layout: bool = False
@@ -48,12 +51,7 @@ class Texts(medium.Medium):
         Raises:
             UnusableFile: the file is missing, empty or cannot be decoded.
         """
-        try:
-            content = pathlib.Path(path).read_bytes()
-        except FileNotFoundError:
-            raise errors.UnusableFile("missing") from None
-        except OSError as error:
-            raise errors.UnusableFile(error.strerror or str(error)) from error
+        content = content_of(path)
         text, problem = decoded(content, self.encoding)
         if text is None:
             raise errors.UnusableFile(f"{problem}; convert it to {self.encoding} text")
@@ -70,12 +68,21 @@ class Texts(medium.Medium):
             raise errors.UnusableFile("empty")
         return kept
 
-    def find(self, folder: pathlib.Path) -> list[pathlib.Path]:
-        """Return the files at any depth below a folder, in order, except hidden files and folders."""
-        return text_files(folder)
 
-    def found(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-        return [path for name in names for path in (text_files(name) if name.is_dir() else [name])]
+def content_of(path: str | os.PathLike) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        UnusableFile: it is missing, unreadable or not a regular file.
+    """
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would block forever
+            raise errors.UnusableFile("not a file: it is a folder, a pipe or a device; remove it")
+        return pathlib.Path(path).read_bytes()
+    except FileNotFoundError:
+        raise errors.UnusableFile("missing") from None
+    except (OSError, ValueError) as error:
+        raise errors.UnusableFile(getattr(error, "strerror", None) or str(error)) from error
 
 
 def byte_count(text: str) -> int:
@@ -83,22 +90,13 @@ def byte_count(text: str) -> int:
     return len(text.encode("utf-8"))
 
 
-def text_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Return the .txt files at any depth below a folder, sorted, except hidden files and folders."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() == ".txt" and path.is_file())
-    return sorted(path for path in found if not hidden(path.relative_to(folder)))
-
-
-def hidden(path: pathlib.Path) -> bool:
-    """Return whether a part of the path begins with a dot."""
-    return any(part.startswith(".") for part in path.parts)
-
-
 def decoded_lines(content: bytes, encoding: str) -> Iterator[tuple[str | None, str]]:
     """Yield (line, "") or (None, reason); one bad line makes all unreadable if a line end has several bytes."""
     text, reason = decoded(content, encoding)
     if text is not None:
         yield from ((line, "") for line in text.split("\n"))
+    elif other_encoding(content):
+        yield None, reason
     elif "\n".encode(encoding) == b"\n":
         yield from (decoded(line, encoding) for line in content.split(b"\n"))
     else:
@@ -108,6 +106,10 @@ def decoded_lines(content: bytes, encoding: str) -> Iterator[tuple[str | None, s
 def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
     """Return the text and "", or None and why it cannot be read."""
     try:
+        wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
+        other = "" if wide else other_encoding(content)
+        if other:
+            return None, f"not {encoding}, but {other}"
         return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") == "utf-8" else encoding), ""
     except LookupError as error:
         raise errors.UserError(
@@ -116,6 +118,21 @@ def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
     except UnicodeError as error:
         start = getattr(error, "start", 0)
         return None, f"not {encoding} (byte {content[start : start + 1].hex() or '?'} at position {start:,})"
+
+
+def other_encoding(content: bytes) -> str:
+    """Return the encoding of two or four bytes for each character that a text seems to have, in words, or "".
+
+    Latin-1 accepts such a text, and reads nonsense. A mark at the beginning gives it away, or the zero bytes of its
+    Latin letters, digits and line ends, which stand at every second place.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
+        return "UTF-16 or UTF-32, as its first bytes say"
+    zeros = content.count(0)
+    even = content[::2].count(0)
+    if zeros > 0.4 * len(content) or (zeros > max(3, 0.01 * len(content)) and not 0.1 * zeros < even < 0.9 * zeros):
+        return f"UTF-16 or UTF-32, as {zeros:,} of its {len(content):,} bytes are zero"
+    return ""
 
 
 def tidy(text: str, keep_layout: bool = False) -> str:

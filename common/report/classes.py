@@ -12,7 +12,7 @@ import numpy as np
 
 from common import words
 from common.evaluation import classification, grad_cam
-from common.report import figures
+from common.report import figures, mix_ups
 from common.report import page as pages
 from common.runs import finished_run, saved_model
 
@@ -20,7 +20,6 @@ FILES = ("templates/classes.html",)
 SAMPLE_PHOTOS = 24
 WRONG_PHOTOS = 12
 EXPLAINED_PHOTOS = 6  # right and wrong answers shown with Grad-CAM, 6 of each
-MIX_UPS = 8
 LISTED_FILES = 50
 SPLITS = ("train", "validation", "test")
 CURVES = ("loss", "accuracy", "balanced_accuracy")
@@ -62,8 +61,7 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         curves=_learning_curves(run),
         best_epoch=_kept_epoch(run),
         stages=_stage_curve(run),
-        confusion=_confusion_matrix(run),
-        mix_ups=mix_ups(run),
+        **mix_ups.confusions(run),
         reliability=None if "calibration" in covered else _reliability_diagram(run),
         wrong=_wrong_photos(run),
         num_wrong=sum(not row["correct"] for row in run.predictions),
@@ -161,27 +159,6 @@ def _best_epoch(history: list[dict]) -> int | None:
     """Return the epoch with the lowest validation loss, counted from 0; None if there is no validation loss."""
     losses = np.array([row.get("val_loss", np.nan) for row in history])
     return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
-
-
-def _confusion_matrix(run: finished_run.FinishedRun) -> pages.Figure:
-    test = run.results["test"]
-    alt = f"Confusion matrix of {len(run.class_names)} classes; the most frequent mix-ups are listed below"
-    matrix = test["confusion_matrix"]
-    return pages.figure(run, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names)
-
-
-def mix_ups(run: finished_run.FinishedRun) -> list[dict[str, Any]]:
-    """Return the most frequent wrong answers: true class, predicted class, count and share of the true class."""
-    matrix = np.array(run.results["test"]["confusion_matrix"])
-    totals = matrix.sum(axis=1)
-    wrong = matrix * (1 - np.eye(len(matrix), dtype=int))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:MIX_UPS]
-    return [
-        {"true": run.class_names[row], "predicted": run.class_names[column], "count": int(wrong[row, column]),
-         "share": wrong[row, column] / totals[row]}
-        for row, column in zip(*np.unravel_index(order, wrong.shape), strict=True)
-        if wrong[row, column]
-    ]  # fmt: skip
 
 
 def _reliability_diagram(run: finished_run.FinishedRun) -> pages.Figure:

@@ -8,7 +8,7 @@ import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
-from common.report import bars, figures
+from common.report import bars, figures, lettering
 
 
 @figures.png(colours=256)
@@ -96,8 +96,8 @@ def _write_column(axes: matplotlib.axes.Axes, title: str, texts: Sequence[str], 
     right: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 8, "color": theme.muted}
     for place, text in enumerate(texts):
         axes.text(1.06, place, text, va="center", parse_math=False, **right)
-    axes.annotate(title, (1.06, 1), xytext=(0, 6), xycoords="axes fraction", textcoords="offset points", fontsize=8,
-                  color=theme.muted, parse_math=False)  # fmt: skip
+    axes.annotate(lettering.shown(title), (1.06, 1), xytext=(0, 6), xycoords="axes fraction",
+                  textcoords="offset points", fontsize=8, color=theme.muted, parse_math=False)  # fmt: skip
 
 
 @figures.png(colours=256)
@@ -134,7 +134,9 @@ def imbalance_choices(choices: Sequence[dict], used: str, *, theme: figures.Them
         values = np.array([row[name] for row in choices], float)
         label = name.replace("_", " ").replace("of rarest", "of the rarest class")
         axes.plot(values, places, marker=marker, markersize=6.5, color=colour, linestyle="", label=label)
-    labels = [row["choice"].replace("_", " ") + (" (used)" if row["choice"] == used else "") for row in choices]
+    labels = [
+        figures.short(row["choice"]).replace("_", " ") + (" (used)" if row["choice"] == used else "") for row in choices
+    ]
     axes.set_yticks(places, labels, parse_math=False)
     axes.set_ylim(len(choices) - 0.4, -0.6)
     bars.set_share_axis(axes, 1.02)

@@ -10,7 +10,6 @@ from typing import Any
 import matplotlib.axes
 import matplotlib.colors
 import matplotlib.figure
-import matplotlib.font_manager
 import matplotlib.patheffects
 import matplotlib.style
 import matplotlib.ticker
@@ -18,13 +17,12 @@ import numpy as np
 from matplotlib.backends import backend_agg
 from PIL import Image
 
+from common.report import lettering
+
 DPI = 200  # two pixels per CSS pixel at 100 CSS pixels per inch: crisp on dense screens
 PHOTO_DPI = 120
 LONGEST_NAME = 24
 MOST_NUMBERED_CLASSES = 20  # a confusion matrix with more classes shows colours only
-
-# DejaVu Sans, matplotlib's own font, lacks the scripts of East Asia; the others help if they are installed.
-FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei", "Hiragino Sans")
 
 FEW_PHOTOS = 10  # a bin of the reliability diagram with fewer is drawn pale, since its accuracy is uncertain
 PALE = 0.35  # opacity of uncertain values
@@ -82,23 +80,47 @@ DARK = Theme(
 )
 
 
-def png(colours: int | None) -> Callable[[Callable[..., Drawing]], Callable[..., bytes]]:
+class Png(bytes):
+    """A picture, and its legend: letters that no installed font has → the number that stands for them."""
+
+    legend: dict[str, int]
+
+
+def png(colours: int | None) -> Callable[[Callable[..., Drawing]], Callable[..., Png]]:
     """Turn `draw(…, theme) -> Figure` into a function that returns a PNG, whatever the user's rcParams.
+
+    Names go through `short`. If some have letters that matplotlib's own font lacks, the figure is drawn once more.
 
     Args:
         colours: the number of colours to keep. With 256, a diagram looks the same and takes a third of the bytes. None
             keeps all, which photos need.
     """
 
-    def decorate(draw: Callable[..., Drawing]) -> Callable[..., bytes]:
+    def decorate(draw: Callable[..., Drawing]) -> Callable[..., Png]:
         @functools.wraps(draw)
-        def render(*arguments: Any, theme: Theme = LIGHT) -> bytes:
-            with matplotlib.style.context(_style(theme), after_reset=True), warnings.catch_warnings():
-                # A name in a script that no installed font has is drawn as boxes; the page shows it correctly.
-                warnings.filterwarnings("ignore", message="Glyph .* missing from")
-                canvas = backend_agg.FigureCanvasAgg(draw(*arguments, theme=theme))
+        def render(*arguments: Any, theme: Theme = LIGHT) -> Png:
+            names, fonts = lettering.Lettering(), [lettering.OWN]
+            with (
+                matplotlib.style.context(_style(theme), after_reset=True),
+                lettering.of_figure(names),
+                warnings.catch_warnings(),
+            ):
+                warnings.filterwarnings("ignore", message="Glyph .* missing from")  # known a line further
+                figure = draw(*arguments, theme=theme)
+                fonts, missing = lettering.fonts_for(names.seen)
+            if missing or len(fonts) > 1:
+                names = lettering.Lettering(missing)
+                with (
+                    matplotlib.style.context(_style(theme) | {"font.family": fonts}, after_reset=True),
+                    lettering.of_figure(names),
+                ):
+                    figure = draw(*arguments, theme=theme)
+            with matplotlib.style.context(_style(theme) | {"font.family": fonts}, after_reset=True):
+                canvas = backend_agg.FigureCanvasAgg(figure)
                 canvas.draw()
-            return _encoded(np.asarray(canvas.buffer_rgba()), colours)
+            picture = Png(_encoded(np.asarray(canvas.buffer_rgba()), colours))
+            picture.legend = names.legend
+            return picture
 
         return render
 
@@ -326,14 +348,14 @@ def new_figure(width: float, height: float, dpi: int = DPI, **subplots: Any) -> 
 
 
 def short(name: str) -> str:
-    """Cut a name that is too long for a narrow place at its end."""
+    """Cut a name that is too long for a narrow place at its end; letters that cannot be drawn become a number."""
+    name = lettering.shown(name)
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1].rstrip() + "…"
 
 
 def _style(theme: Theme) -> dict[str, Any]:
-    installed = set(matplotlib.font_manager.get_font_names())
     return {
-        "font.family": [name for name in FONTS if name in installed],
+        "font.family": [lettering.OWN],
         "font.size": 9,
         "figure.facecolor": theme.background,
         "axes.facecolor": theme.background,

@@ -13,7 +13,7 @@ import numpy as np
 
 from common import words
 from common.evaluation import use_of_time
-from common.report import bars, figures, page
+from common.report import bars, figures, lettering, page
 from common.runs import finished_run, saved_model
 
 FILES = ("templates/motion.html",)
@@ -144,7 +144,7 @@ def frame_strips(
             pictures.imshow(pixels, extent=(frame + 0.03, frame + 0.97, 0, 0.94 * height / width), aspect="auto")
         pictures.set_xlim(0, count)
         pictures.set_ylim(0, 0.94 * height / width)
-        pictures.set_title(caption, loc="left", fontsize=8.5, pad=3, color=theme.ink, parse_math=False)
+        pictures.set_title(lettering.shown(caption), loc="left", fontsize=8.5, pad=3, color=theme.ink, parse_math=False)
         colours = [theme.train if value > 0 else theme.validation for value in added]
         below.bar(np.arange(count) + 0.5, added, 0.6, color=colours)
         below.axhline(0, color=theme.muted, linewidth=0.8)

@@ -6,7 +6,7 @@ import pathlib
 from typing import Any
 
 from common import words
-from common.report import classes, figures, page
+from common.report import mix_ups
 from common.runs import finished_run
 
 FILES = ("templates/other_data.html",)
@@ -47,13 +47,8 @@ def _shown(run: finished_run.FinishedRun, folder: pathlib.Path, results: dict) -
     """Return an evaluation with its figure and its most frequent mix-ups."""
     view = dataclasses.replace(run, directory=folder, results=run.results | {"test": results["result"]})
     (folder / "figures").mkdir(exist_ok=True)
-    matrix = results["result"]["confusion_matrix"]
-    alt = f"Confusion matrix on {results['name']}; the most frequent mix-ups are listed below"
-    return results | {
-        "confusion": page.figure(view, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names),
-        "mix_ups": classes.mix_ups(view),
-        "left_out": _left_out(results["data"]["left_out"], results["unit"]),
-    }
+    left_out = _left_out(results["data"]["left_out"], results["unit"])
+    return results | mix_ups.confusions(view) | {"left_out": left_out}
 
 
 def _left_out(counts: dict, unit: str) -> str:

@@ -29,12 +29,13 @@ THUMBNAIL = 280  # pixels on the longer side, twice what the page shows
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A figure for light and for dark pages, as data URIs, and its width on the page in CSS pixels."""
+    """A figure for light and for dark pages, as data URIs, its width on the page in CSS pixels, and its legend."""
 
     light: str
     dark: str
     alt: str
     width: int
+    legend: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +64,12 @@ class Drawn(Protocol):
         """The directory that the figures are written to."""
 
 
-def figure(run: Drawn, name: str, alt: str, draw: Callable[..., bytes], *arguments: Any) -> Figure:
+def figure(run: Drawn, name: str, alt: str, draw: Callable[..., figures.Png], *arguments: Any) -> Figure:
     """Draw a figure in both themes, and write the light one as figures/<name>.png."""
     light, dark = (draw(*arguments, theme=theme) for theme in (figures.LIGHT, figures.DARK))
     write_figure(run, name, light)
     width = Image.open(io.BytesIO(light)).width * 100 // figures.DPI
-    return Figure(data_uri(light, "png"), data_uri(dark, "png"), alt, width)
+    return Figure(data_uri(light, "png"), data_uri(dark, "png"), alt, width, light.legend)
 
 
 def write_figure(run: Drawn, name: str, png: bytes) -> None:

@@ -4,8 +4,7 @@ import os
 from typing import Any
 
 from common.evaluation import classification
-from common.report import figures, text_page
-from common.report import page as pages
+from common.report import mix_ups, text_page
 from common.runs import finished_run
 
 FILES = ("templates/text_classes.html",)
@@ -25,14 +24,8 @@ def page(run: finished_run.FinishedRun, saved: object, parts: list[dict[str, Any
     further = {part["name"]: part for part in parts}
     return text_page.render(
         "text_classes.html", run, parts=parts, guessing=classification.guessing(run.results),
-        confusion=_confusion_matrix(run), wrong=_wrong(run), **further,
+        wrong=_wrong(run), **mix_ups.confusions(run), **further,
     )  # fmt: skip
-
-
-def _confusion_matrix(run: finished_run.FinishedRun) -> pages.Figure:
-    alt = f"Confusion matrix of {len(run.class_names)} types of documents"
-    matrix = run.results["test"]["confusion_matrix"]
-    return pages.figure(run, "confusion_matrix", alt, figures.confusion_matrix, matrix, run.class_names)
 
 
 def _wrong(run: finished_run.FinishedRun) -> list[dict]:

@@ -145,6 +145,31 @@ def test_unknown_classes_are_one_line_or_left_out_and_listed(run, new, capsys):
     assert "1 photo left out, 'darc' unknown to the model" in capsys.readouterr().err
 
 
+def test_classes_and_groups_are_compared_as_they_look(run, new, tmp_path, capsys):
+    (new / "dark").rename(new / "Dark\u200b")
+    assert evaluate.command(run, new, name="folders") == 0
+    assert results_of(run, "folders")["result"]["confusion_matrix"] == [[20, 0], [0, 20]]
+    assert r"'Dark\u200b' as 'dark'" in capsys.readouterr().err
+    rows = []
+    for number, path in enumerate(sorted(new.glob("*/*.png"))):
+        label = "BRIGHT" if path.parent.name == "bright" else "dark"
+        rows.append(f"{path.relative_to(tmp_path)};{label};{'Pp'[number % 2]}{number // 8}")
+    (tmp_path / "new.csv").write_text("\n".join(["Path;Label;Patient", *rows]), encoding="utf-16")
+    assert evaluate.command(run, tmp_path / "new.csv", name="csv") == 0
+    found = results_of(run, "csv")
+    assert found["result"]["accuracy"] == 1 and found["data"]["groups"] == found["result"]["interval_units"] == 5
+    said = capsys.readouterr().err
+    assert "column 'Patient' is used as group" in said and "'BRIGHT' as 'bright'" in said
+
+
+def test_a_folder_of_hugging_face_is_new_data_too(run, new):
+    (new / "bright").rename(new / "train")
+    (new / "train" / "metadata.csv").write_text("file_name,label\n" + "".join(f"{n}.png,bright\n" for n in range(20)))
+    shutil.rmtree(new / "dark")
+    assert evaluate.command(run, new, name="new") == 0
+    assert results_of(run)["data"]["n"] == 20 and results_of(run)["data"]["missing"] == ["dark"]
+
+
 def test_unusable_files_are_one_line_or_left_out_and_listed(run, new):
     (new / "dark" / "bad.png").write_text("no photo")
     draw(new / "dark" / "twice.png", 200, 3)  # a copy of bright/3.png

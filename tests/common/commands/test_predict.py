@@ -51,6 +51,11 @@ def test_what_cannot_be_asked_about_is_said_and_the_others_go_on(answers):
     assert answers("bad.jpg")[:2] == (2, "")
 
 
+def test_the_most_probable_classes_are_printed_on_request(answers):
+    assert answers("bright.jpg", top=2)[1] == "bright.jpg\tbright\t1.0000\tdark\t0.0000\n"
+    assert answers("a.jpg", top=9)[1] == "a.jpg\tdark\t1.0000\tbright\t0.0000\n"
+
+
 def test_every_mediums_error_is_an_unusable_file():
     for error in (photos.ImageError, containers.ClipError):
         assert issubclass(error, errors.UnusableFile) and issubclass(error, errors.UserError)

@@ -1,7 +1,9 @@
 """The page that tries a run, as a program of its own: asked by HTTP, and by a real Chromium that uploads files."""
 
+import asyncio
 import http.client
 import io
+import json
 import os
 import pathlib
 import re
@@ -10,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 import urllib.request
 
 import keras
@@ -108,7 +111,7 @@ def test_any_class_can_be_explained(page, photo):
     for index, name in enumerate(("daisy", "rose")):
         _, html, _ = ask(page, encoded(photo), f"?explain={index}")
         assert f"Evidence for {name}" in html
-    for nonsense in ("3", "-1", "x", "٣"):
+    for nonsense in ("3", "-1", "x", "٣", "1" * 5000):
         assert ask(page, encoded(photo), f"?explain={urllib.parse.quote(nonsense)}")[:2] == (
             400,
             "the class to explain does not exist",
@@ -147,14 +150,98 @@ def test_sizes_paths_and_other_names_of_this_computer_are_checked(page):
     assert response.status == 413 and response.read() == b"too large: more than 60 MB; scale it down"
     status, text, _ = ask(page, (b"x" * 10**6 for _ in range(61)))  # without saying how much
     assert status == 413
-    assert ask(page, b"x", Host="evil.example")[0] == 400
-    assert ask(page, b"x", Origin="https://evil.example")[:2] == (403, "only this page may send requests")
-    assert ask(page, b"x", **{"Sec-Fetch-Site": "cross-site"})[0] == 403
+    for header, told, refused in (("Host", "evil.example", 400), ("Origin", "https://evil.example", 403),
+                                  ("Sec-Fetch-Site", "cross-site", 403)):  # fmt: skip
+        status, text, _ = ask(page, b"x", **{header: told})
+        assert status == refused and f"{header} says {told}" in text and "--public-address" in text
     own = page.removesuffix("/")
     assert ask(page, b"x", Origin=own, **{"Sec-Fetch-Site": "same-origin"})[0] == 415  # looked at: no image
     for path in ("answer", "../setup.cfg", "docs", "static/x"):
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(page + path)
+
+
+def test_an_upload_that_is_too_large_is_heard_out(page):
+    """Answering before the sender has sent everything would reset the connection, and no sender would see why."""
+    connection = http.client.HTTPConnection(page.split("/")[2])
+    connection.request("POST", "/answer", body=b"x" * (70 * 10**6))
+    assert connection.getresponse().status == 413
+
+
+def test_stalled_uploads_keep_nobody_waiting(page, photo):
+    address, port = page.split("/")[2].split(":")
+    stalled = [socket.create_connection((address, int(port))) for _ in range(40)]
+    for each in stalled:
+        each.sendall(b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx")
+    assert ask(page, encoded(photo))[0] == 200
+    for each in stalled:
+        each.setblocking(False)
+        with pytest.raises(BlockingIOError):  # it still waits: the answer above did not wait for its end
+            each.recv(1)
+        each.close()
+
+
+def test_an_answer_as_data(page, photo, run):
+    status, text, headers = ask(page, encoded(photo), Accept="application/json")
+    answer = json.loads(text)
+    assert status == 200 and headers["Content-Type"] == "application/json"
+    assert sorted(each["class"] for each in answer["classes"]) == sorted(CLASSES)
+    probabilities = [each["probability"] for each in answer["classes"]]
+    assert probabilities == sorted(probabilities, reverse=True) and sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert answer["target"]["name"] == "rose"
+    assert answer["target"]["called"] == ("called" if answer["target"]["probability"] >= 0.01 else "not called")
+
+
+def test_a_form_is_told_what_to_send(page, photo):
+    status, text, _ = ask(page, b"--x\r\n", **{"Content-Type": "multipart/form-data; boundary=x"})
+    assert status == 415 and "--data-binary @photo.jpg" in text
+
+
+LAB = "https://lab.example.org"
+
+
+@pytest.mark.parametrize(
+    ("headers", "local", "public", "refused"),
+    [
+        ({"host": "127.0.0.1:80", "origin": LAB}, True, LAB, None),  # a proxy that changes Host
+        ({"host": "lab.example.org", "origin": LAB}, True, LAB, None),  # one that does not
+        ({"host": "lab.example.org", "origin": "http://lab.example.org"}, True, LAB, 403),
+        ({"host": "lab.example.org", "origin": "https://evil.example"}, True, LAB, 403),
+        ({"host": "evil.example"}, True, LAB, 400),
+        ({"host": "evil.example"}, False, LAB, 400),
+        ({"host": "lab.example.org"}, True, "", 400),
+        ({"host": "any.example"}, False, "", None),  # --host 0.0.0.0
+        ({"host": "[::1]:80", "origin": "http://[::1]:80"}, True, "", None),
+        ({"host": "127.0.0.1:80", "origin": "null"}, True, LAB, 403),
+        ({"host": "[::1"}, True, "", 400),
+    ],
+)
+def test_only_the_page_under_its_own_address_may_send(headers, local, public, refused):
+    senders = serve.Senders(local, public)
+    if refused is None:
+        senders.check(headers)
+        return
+    with pytest.raises(serve.Refused) as caught:
+        senders.check(headers)
+    assert caught.value.status == refused
+
+
+def test_behind_a_proxy_the_page_has_a_path_too(run):
+    answerer = types.SimpleNamespace(class_names=CLASSES, target=None, medium=photos.PHOTOS)
+    app = serve.application(answerer, run, 10**6, public=f"{LAB}/app")
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    for path in ("/style.css", "/app/style.css", "/app/", "/app/nothing"):
+        scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "query_string": b"",
+                 "headers": [(b"host", b"lab.example.org")]}  # fmt: skip
+        asyncio.run(app(scope, receive, send))
+    assert [message["status"] for message in sent if "status" in message] == [200, 200, 200, 404]
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +332,10 @@ def test_mistakes_are_one_line(run, tmp_path, monkeypatch):
             serve.serve(run, port)
     with pytest.raises(errors.UserError, match="--port 70000: must be from 0 to 65535"):
         serve.serve(run, 70_000)
+    with pytest.raises(errors.UserError, match="--host nowhere.invalid: no such host"):
+        serve.serve(run, host="nowhere.invalid")
+    with pytest.raises(errors.UserError, match="--public-address lab.example.org: give a whole address"):
+        serve.serve(run, public_address="lab.example.org")
     with pytest.raises(errors.UserError, match="has no model.keras"):
         serve.serve(tmp_path)
     monkeypatch.setitem(sys.modules, "uvicorn", None)

@@ -45,6 +45,7 @@ def make_row(number, name, seeds, fractions, class_names, failed=()):
         path = f"trials/{name} {seed} {fraction:g}/report.html"
         runs.append({
             "seed": seed, "fraction": fraction, "accuracy": float(np.clip(accuracy, 0, 1)) if is_there else None,
+            "validation": float(np.clip(accuracy + 0.01, 0, 1)) if is_there else None,
             "seconds": seconds * (0.4 + 0.6 * fraction) * random.uniform(0.9, 1.1) if is_there else None,
             "report": path if is_there else None, "error": None if is_there else f"out of memory in {SCRIPT}",
             "command": f"python recipes/{strategy}.py --data photos/ --seed {seed}",
@@ -65,7 +66,8 @@ def make_row(number, name, seeds, fractions, class_names, failed=()):
         "role": ROLES.get(strategy, ""),
         "test": {"accuracy": accuracy, "balanced_accuracy": [value - 0.01 for value in accuracy],
                  "log_loss": [1.2 - value for value in accuracy[:1] + accuracy[:0:-1]]} if full else None,
-        "validation": {"accuracy": accuracy} if full else None,
+        "validation": {"accuracy": accuracy, "n": [55, 55, 55],
+                       "mean": float(np.mean([run["validation"] for run in full]))} if full else None,
         "cost": {"seconds": taken, "feature_seconds": 12.3 if needs_features else 0, "epochs": [20, 18, 25],
                  "peak_memory_bytes": 1_234_000_000, "trainable_parameters": 6405 if needs_features else 2_230_277,
                  "total_parameters": 2_264_389} if full else None,

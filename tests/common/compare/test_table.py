@@ -181,22 +181,22 @@ def test_the_table_fits_and_says_who_is_as_good(tmp_path):
     trials.append(failed("head", 3, backbone="MobileNetV2:0.35"))
     found = compared(trials, tmp_path, **{"EfficientNetV2B0": 23.4})
     lines = compare_table.table(found).replace("\N{NARROW NO-BREAK SPACE}", " ").splitlines()
-    assert max(map(len, lines)) <= 100 and len(lines) == 1 + 6 + 3
+    assert max(map(len, lines)) <= 100 and len(lines) == 1 + 6 + 4
     assert [line.split()[0] == ">" for line in lines[1:7]] == [row["name"] == found["choice"] for row in found["rows"]]
     table = dict(zip((row["name"] for row in found["rows"]), lines[1:7], strict=True))
     assert table[f"{long}, EfficientNetV2B0"].endswith(
-        "90.0 % (89.0–91.0)      12,345       10  best                 –"
+        "90.0 % (89.0–91.0)      80.0 %      12,345       10  best                 –"
     )
-    assert "89.0 % (86.0–92.0)  2.0 + 23.4       10  not told apart" in table["head, EfficientNetV2B0"]
+    assert "89.0 % (86.0–92.0)      80.0 %  2.0 + 23.4       10  not told apart" in table["head, EfficientNetV2B0"]
     assert table["head, MobileNetV2:0.35"].endswith("1 of 4")
-    assert "30.0 % (29.0–32.0)        99.0       10  worse" in table["from_scratch, MobileNetV2:0.35"]
+    assert "30.0 % (29.0–32.0)      80.0 %        99.0       10  worse" in table["from_scratch, MobileNetV2:0.35"]
     assert all(line.count("…") == 1 for name, line in table.items() if name.startswith(long))
     assert len(set(lines)) == len(lines)
 
 
 def marks(differences, choice="best"):
     """The column that compares with the best, for rows whose pairs have these p."""
-    row = {"test": {"accuracy": [0.8, 0.8, 0.8]}, "failed": 0, "runs": []}
+    row = {"test": {"accuracy": [0.8, 0.8, 0.8]}, "validation": {"mean": 0.8}, "failed": 0, "runs": []}
     row["cost"] = {"seconds": [1.0] * 3, "feature_seconds": 0.0, "trainable_parameters": 1}
     names = ("best", "middle", "last")
     pairs = [

@@ -7,7 +7,7 @@ import pytest
 from common import errors
 from common.data import clip_groups, sample_list, splits
 from common.demo import drawn_clips
-from common.media import clips, containers
+from common.media import clips
 
 SEQUENCES = ("hug/set1_seq03_13_3_1.avi", "hug/set2_seq14_1_14_1.avi", "kick/set1_seq03_15_3_2.avi",
              "kick/set2_seq14_2_14_2.avi")  # fmt: skip
@@ -128,12 +128,16 @@ def test_a_folder_that_is_laid_out_otherwise_is_explained(names, message, tmp_pa
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
-    def fail(folder):
-        raise containers.ClipError("unreadable: Permission denied; change its permissions")
-
     lay_out(tmp_path, LETTERS)
-    monkeypatch.setattr(clips, "frame_paths", fail)
-    assert f"{tmp_path / 'hug'}: unreadable" in refusal(tmp_path)
+    real = os.scandir
+
+    def fail(folder):
+        if os.path.basename(folder) == "hug":
+            raise PermissionError(13, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", fail)  # root may list everything, and tests often run as root
+    assert f"{tmp_path / 'hug'}: cannot be listed: Permission denied" in refusal(tmp_path)
 
 
 def test_the_paths_of_a_csv_start_at_its_folder(tmp_path, capsys):
@@ -371,3 +375,17 @@ def test_every_clip_of_ut_interaction_has_its_sequence(real_data, tmp_path, caps
     sizes = collections.Counter(sample.group for sample in samples)
     assert sizes == dict.fromkeys(sequences, 6) | {"set1_seq06": 5, "set1_seq08": 7}
     assert capsys.readouterr().err == ""
+
+
+# Tables.
+
+
+def test_tables_of_clips_are_read_like_those_of_photos(tmp_path, capsys):
+    lay_out(tmp_path, ["v/a.mp4", "v/b.mp4", "hf/train/a.mp4", "hf/test/b.mp4"])
+    (tmp_path / "a.csv").write_text("sep=;\nVideo;Class;Session\nv\\a.mp4;hug;s1\nv/b;kick;s2\n")
+    assert load(tmp_path / "a.csv") == [("../v/a.mp4", "hug", "s1", ""), ("../v/b.mp4", "kick", "s2", "")]
+    said = capsys.readouterr().err
+    assert "column 'Session' is used as group" in said and "read with the file's ending" in said
+    for side, name in (("train", "a"), ("test", "b")):
+        (tmp_path / "hf" / side / "metadata.csv").write_text(f"file_name,label,group\n{name}.mp4,hug,{name}\n")
+    assert load(tmp_path / "hf") == [("test/b.mp4", "hug", "b", "test"), ("train/a.mp4", "hug", "a", "train")]

@@ -17,7 +17,7 @@ def settings(source, **changes):
     defaults = {
         "data": str(source), "encoding": "utf-8", "keep_layout": False, "document_characters": None, "seed": 0,
         "group_pattern": None, "duplicate_threshold": 0.5, "skip_bad": False, "split_seed": None,
-        "validation_fraction": 0.2, "test_fraction": 0.2, "general": None,
+        "validation_fraction": 0.2, "test_fraction": 0.2, "general": None, "same_names": False,
     }  # fmt: skip
     return types.SimpleNamespace(**defaults | changes)
 
@@ -48,8 +48,10 @@ def test_other_files_are_left_alone_and_said(tmp_path, capsys):
     write(tmp_path, lease__a="One two.", loan__c="Four.")
     (tmp_path / "loan" / "b.TXT").write_text("Three.")
     (tmp_path / "loan" / "d.pdf").touch()
-    assert len(documents.read_source(settings(tmp_path))[0]) == 3
-    assert "ignored files by extension: 1 .pdf" in capsys.readouterr().err
+    with pytest.raises(errors.UserError, match=r"class 'loan': 1 of 3 documents \(1 \.pdf\) are .*--skip-unsupported"):
+        documents.read_source(settings(tmp_path))
+    assert len(documents.read_source(settings(tmp_path, skip_unsupported=True))[0]) == 3
+    assert capsys.readouterr().err.endswith("data: class 'loan': 1 .pdf left alone\n")
 
 
 def test_given_sides(tmp_path):
@@ -143,6 +145,41 @@ def test_wrong_encodings_are_named_and_can_be_left_out(tmp_path):
     assert corpus.quality["skipped"] == 2 and "latin.txt" in (run / "skipped.csv").read_text()
     with pytest.raises(errors.UserError, match="no such encoding"):
         documents.read_source(settings(tmp_path / "d", encoding="klingon"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252"])
+@pytest.mark.parametrize("really", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf_16_is_found_out_under_every_encoding(tmp_path, encoding, really):
+    write(tmp_path / "d", a="A contract.", b="Ein Vertrag über 20 €.".encode(really))
+    _, texts, problems = documents.read_source(settings(tmp_path / "d", encoding=encoding))
+    assert len(texts) == 1 and [problem.path[-5:] for problem in problems] == ["b.txt"]
+    assert problems[0].reason.startswith(f"not {encoding}, but UTF-16 or UTF-32, as ")
+    with pytest.raises(errors.UserError, match=f"not {encoding}, but UTF-16 .*give their --encoding"):
+        documents.load(settings(tmp_path / "d", encoding=encoding), tmp_path)
+    (tmp_path / "a.jsonl").write_bytes('{"text": "One."}\n{"text": "Two."}\n'.encode(really))
+    _, texts, problems = documents.read_source(settings(tmp_path / "a.jsonl", encoding=encoding))
+    assert not texts and len(problems) == 1 and "UTF-16" in problems[0].reason
+
+
+def test_types_that_only_look_alike_stop_the_run_or_are_joined(tmp_path):
+    """Sub-folders and lines alike, and the companies too."""
+    write(tmp_path / "d", **{f"{kind}__{n}": helpers.words(n) for n, kind in enumerate(["Lease", "lease", "loan"] * 6)})
+    lines = [{"text": helpers.words(n), "type": "loan" if n % 2 else "lease", "group": f"{'Aa'[n % 4 > 1]}cme {n // 6}"}
+             for n in range(24)]  # fmt: skip
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for source, seen in (("d", "classes .*'Lease' .6. and 'lease' .6."), ("all.jsonl", "groups .*Acme 0.*acme 0")):
+        with pytest.raises(errors.UserError, match=f"names of {seen}.*--same-names"):
+            documents.load(settings(tmp_path / source), tmp_path, least_types=2)
+    corpus = documents.load(settings(tmp_path / "d", same_names=True), tmp_path, least_types=2)
+    assert corpus.class_names == ("Lease", "loan")
+    assert documents.load(settings(tmp_path / "d"), tmp_path, least_types=2).class_names == ("Lease", "loan")  # resumed
+
+
+def test_a_label_that_stands_for_a_missing_one_is_a_problem(tmp_path):
+    lines = [{"text": "One.", "type": "nan"}, {"text": "Two.", "type": "loan"}]
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    samples, _, problems = documents.read_source(settings(tmp_path / "all.jsonl"))
+    assert len(samples) == 1 and problems[0].reason.startswith("no label: 'nan' stands for a missing one")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_what_is_unknown_is_said(folder, capsys):
     write(folder, [*ROWS[:2], ["", "b1", "mel", "", "nan", "male", "ear"], ROWS[3]])
     metadata_table.read(folder)
     said = capsys.readouterr().err
-    assert said.count("\n") == 1
+    assert said.count("\n") == 2 and "1 column is not read: 'dx_type'" in said
     assert "4 pictures, 1 without lesion, 1 without age, 1 without sex; a picture without a lesion counts as" in said
 
 
@@ -98,10 +98,11 @@ def test_what_is_known_of_the_patient_may_be_missing(folder, column):
     assert len(metadata_table.read(folder).samples) == 4
 
 
-def test_another_encoding_is_refused_with_the_line(folder):
-    write(folder, [*ROWS[:2], ["L2", "b1", "mel", "histo", "50", "männlich", "rücken"], ROWS[3]], encoding="latin-1")
-    with pytest.raises(errors.UserError, match="line 4: not UTF-8; save the table as CSV in UTF-8"):
-        metadata_table.read(folder)
+def test_another_encoding_is_read_with_a_note(folder, capsys):
+    write(folder, [*ROWS[:2], ["L2", "b1", "mel", "histo", "50", "männlich", "rücken"], ROWS[3]], encoding="cp1252")
+    table = metadata_table.read(folder)
+    assert table.about[table.samples[2].path] == metadata_table.About("L2", 50.0, "männlich", "rücken")
+    assert "metadata.csv: not UTF-8 in 1 line, such as 4: read as Windows-1252" in capsys.readouterr().err
 
 
 def test_utf_8_with_a_mark_and_windows_lines_is_read(folder):
@@ -110,10 +111,54 @@ def test_utf_8_with_a_mark_and_windows_lines_is_read(folder):
 
 
 @pytest.mark.parametrize("mark", [";", "\t"])
-def test_columns_that_are_not_separated_by_commas_are_explained(folder, mark):
-    (folder / "metadata.csv").write_text("\n".join(mark.join(row) for row in [HEADER, *ROWS]))
-    with pytest.raises(errors.UserError, match="not separated by commas"):
+def test_other_delimiters_and_utf_16_are_read(folder, mark):
+    write(folder, ROWS)
+    with_commas = metadata_table.read(folder)
+    content = "\n".join(mark.join(row) for row in [HEADER, *ROWS])
+    (folder / "metadata.csv").write_text(content, encoding="utf-16")
+    assert metadata_table.read(folder) == with_commas
+
+
+def test_columns_with_other_names_are_used_and_named(folder, capsys):
+    header = ["Patient ID", "isic_id", "diagnosis", "note", "age_approx", "gender", "site", "set"]
+    sides = ["train", "train", "test", "test"]
+    write(folder, [[*row, side] for row, side in zip(ROWS, sides, strict=True)], header)
+    table = metadata_table.read(folder)
+    assert [sample.group for sample in table.samples] == ["L1", "L1", "L2", "L3"]
+    assert [sample.split for sample in table.samples] == sides
+    assert table.about[table.samples[0].path] == metadata_table.About("L1", 45.0, "female", "back")
+    said = capsys.readouterr().err
+    assert "column 'Patient ID' is used as group" in said and "column 'isic_id' is used as image" in said
+    assert "1 column is not read: 'note'" in said
+    with pytest.raises(errors.UserError, match="no column 'mole'"):  # what a flag names is not replaced
+        metadata_table.read(folder, metadata_table.Columns(group="mole"))
+
+
+def test_two_columns_for_one_role_are_refused(folder):
+    write(folder, ROWS, ["patient_id", "image_id", "dx", "subject", "age", "sex", "localization"])
+    with pytest.raises(
+        errors.UserError, match="columns 'patient_id' and 'subject' could all be the column 'lesion_id'"
+    ):
         metadata_table.read(folder)
+
+
+def test_images_are_found_under_names_that_only_look_alike(folder):
+    rows = [[row[0], f"part_1\\{row[1].upper()}.JPG", *row[2:]] for row in ROWS]
+    write(folder, rows)
+    table = metadata_table.read(folder)
+    assert [sample.path for sample in table.samples][:1] == [str(folder / "part_1" / "a1.jpg")]
+    assert len(table.samples) == 4 and not table.problems
+
+
+def test_diagnoses_and_lesions_that_only_look_alike_are_joined_when_asked(folder):
+    rows = [["l1 ", "a1", "NV", *ROWS[0][3:]], ROWS[1], ROWS[2], ["UNK", "c1", "unknown", *ROWS[3][3:]]]
+    write(folder, rows)
+    with pytest.raises(errors.UserError, match=r"'NV' \(1\) and 'nv' \(1\).*--same-names"):
+        metadata_table.read(folder)
+    table = metadata_table.read(folder, same_names=True)
+    assert [sample.label for sample in table.samples] == ["nv", "nv", "mel"]
+    assert len({sample.group for sample in table.samples[:2]}) == 1 and "no diagnosis" in table.problems[0].reason
+    assert {table.about[sample.path].lesion for sample in table.samples[:2]} == {table.samples[0].group}
 
 
 def test_an_empty_table_is_refused(folder):
@@ -142,8 +187,8 @@ def test_a_table_for_other_images_is_refused(folder):
 
 
 def test_a_strange_split_is_refused(folder):
-    write(folder, [[*row, "holdout"] for row in ROWS], [*HEADER, "split"])
-    with pytest.raises(errors.UserError, match="line 2: split is 'holdout'"):
+    write(folder, [[*row, "public"] for row in ROWS], [*HEADER, "split"])
+    with pytest.raises(errors.UserError, match="line 2: split is 'public'"):
         metadata_table.read(folder)
 
 

@@ -46,3 +46,12 @@ def test_no_pair_is_missed_and_none_is_too_much(monkeypatch):
         found = {(pair.first, pair.second): pair.similarity for pair in near_duplicates.near_duplicates(texts, 0.2)}
         assert found == {pair: likeness for pair, likeness in expected.items() if likeness >= 0.2}
         assert 5 < len(found) < 35
+
+
+def test_what_cannot_be_seen_hides_no_copy():
+    form = helpers.words(1)
+    marked = "\xad".join(form)  # a soft hyphen after each letter
+    other = {"marked": marked, "wide": form.replace(" ", "\xa0\u200b "), "decomposed": "e\u0301t\xe9 " + form}
+    found = near_duplicates.near_duplicates({"form": form, **other}, 0.9)
+    assert {(pair.first, pair.second) for pair in found} >= {("form", name) for name in other}
+    assert near_duplicates.runs("\xe9t\xe9") == near_duplicates.runs("E\u0301te\u0301") == ["\xe9t\xe9"]

@@ -12,7 +12,7 @@ import PIL.ImageFile
 import pytest
 
 from common import errors
-from common.media import medium, photos
+from common.media import dicom, heic, medium, photos
 
 pytestmark = pytest.mark.quick
 
@@ -247,7 +247,7 @@ def test_wrong_extension_is_noted_and_read(write):
     np.testing.assert_array_equal(photos.read(path), np.asarray(noise()))
 
 
-@pytest.mark.parametrize("extension", photos.EXTENSIONS)
+@pytest.mark.parametrize("extension", sorted({*photos.EXTENSIONS} - {*heic.EXTENSIONS, *dicom.EXTENSIONS}))
 def test_every_extension_is_one_that_pillow_saves_and_we_read(write, extension):
     picture_format = PIL.Image.registered_extensions()[extension]
     facts = photos.inspect(write(encoded(noise(), picture_format), f"photo{extension}"))
@@ -270,7 +270,7 @@ def test_odd_names(write, name):
         (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML file"),
         (b"<?xml version='1.0'?><svg></svg>", "an SVG drawing"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "git lfs pull"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC photo; convert it to JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "truncated"),
         (b"\0\0\0\x18ftypisom\0\0\0\0", "a video"),
         (b"%PDF-1.4\n%", "a PDF document"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript drawing"),
@@ -339,6 +339,23 @@ def test_decompression_bombs_are_refused_from_the_header(write, monkeypatch):
     assert problem(write(large, "photo.png")).startswith("too many pixels: 12,000 x 8,000")
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", None)  # as libraries do
     assert problem(write(huge, "photo.png")).startswith("too many pixels: 30,000 x 30,000")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"exif": with_orientation(6)}, {"save_all": True, "append_images": [noise(1)]}]
+)
+def test_a_very_large_jpeg_is_scaled_while_it_is_decoded(write, monkeypatch, options):
+    smooth = PIL.Image.linear_gradient("L").resize((640, 480)).convert("RGB")
+    path = write(encoded(smooth, "MPO" if "save_all" in options else "JPEG", **options))
+    monkeypatch.setattr(photos, "MAX_PIXELS", 640 * 480 // 2)
+    monkeypatch.setattr(photos, "MAX_JPEG_PIXELS", 640 * 480)
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 1000)  # Pillow alone would refuse it
+    pixels, facts = photos.read(path), photos.inspect(path)
+    right = smooth.resize((320, 240)).rotate(-90 if "exif" in options else 0, expand=True)
+    assert abs(pixels.astype(int) - np.asarray(right)).max() < 6
+    assert pixels.shape == (facts.height, facts.width, 3) and facts.notes[0] == "scaled down while decoding"
+    monkeypatch.setattr(photos, "MAX_JPEG_PIXELS", 640 * 480 - 1)
+    assert problem(path).startswith("too many pixels: 640 x 480")
 
 
 def test_too_small(write):

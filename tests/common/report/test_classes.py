@@ -14,7 +14,7 @@ from PIL import Image
 
 from common import files
 from common import words as common_words
-from common.report import classes
+from common.report import classes, mix_ups
 from common.runs import finished_run
 
 
@@ -176,17 +176,28 @@ def test_the_surest_wrong_photos_come_first(tmp_path):
 def test_mix_ups_are_counted_from_the_matrix(tmp_path):
     run = finished_run.FinishedRun.read(make_run(tmp_path, ["a", "b", "c"], per_class=8, skill=0, photos=False))
     matrix = np.array(run.results["test"]["confusion_matrix"])
-    for row in classes.mix_ups(run):
+    (run.directory / "figures").mkdir()
+    found = mix_ups.confusions(run)["mix_ups"]
+    for row in found:
         true, predicted = run.class_names.index(row["true"]), run.class_names.index(row["predicted"])
         assert row["count"] == matrix[true, predicted] > 0 and row["share"] == row["count"] / 8
-    assert classes.mix_ups(run)[0]["count"] == (matrix - np.diag(np.diag(matrix))).max()
+    assert found[0]["count"] == (matrix - np.diag(np.diag(matrix))).max()
+
+
+def wrong_pairs(run):
+    """The number of pairs of classes that were mixed up."""
+    matrix = np.array(json.loads((run / "results.json").read_text())["test"]["confusion_matrix"])
+    return int(np.count_nonzero(matrix - np.diag(np.diag(matrix))))
 
 
 def test_many_long_names_and_stages(tmp_path):
     names = [f"{index:02d}_a_class_with_a_name_that_is_much_longer_than_a_column" for index in range(60)]
     run = make_run(tmp_path, names, per_class=1, skill=3, stages=["head"] * 2 + ["fine_tuning"] * 3)
-    page_of(run, warm_left)
+    page = page_of(run, warm_left)
     assert (run / "report.html").stat().st_size < 3e6
+    assert "A matrix of 60 classes would be too large to read" in page.text
+    assert not (run / "figures" / "confusion_matrix.png").exists()
+    assert len(mix_ups.confusions(finished_run.FinishedRun.read(run))["mix_ups"]) == min(mix_ups.MANY, wrong_pairs(run))
 
 
 def test_one_epoch_and_no_history(tmp_path):
