@@ -32,6 +32,7 @@ BESIDE = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "change
 # Pages with their own tab; all others of `docs/` are under "Guides".
 PLACES = {
     "index.md": "Home",
+    "articles.md": "The articles",
     "strategy.md": "Which strategy?",
     "frozen_prefix.md": "The frozen prefix",
     "measurements.md": "Measurements",

@@ -107,7 +107,7 @@ class Source:
                 self._comment_of(node),
             )
             for node in self._class(class_name).body
-            if isinstance(node, ast.AnnAssign)
+            if isinstance(node, ast.AnnAssign) and "ClassVar" not in ast.unparse(node.annotation)
         ]
 
     def base(self, class_name: str = "Config") -> str:

@@ -1,4 +1,4 @@
-"""Compare strategies side by side: which one suits your photos, at what cost, and is the difference more than noise?
+"""Compare strategies side by side: transfer learning vs fine-tuning on your photos, with cost and noise.
 
 When to use it: before you choose a recipe, or when somebody says "just fine-tune everything". All strategies use the
 same splits, the same limits and the same choice on validation photos. Several seeds show how large the noise is.

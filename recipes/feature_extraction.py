@@ -1,4 +1,4 @@
-"""Feature extraction: a new head on a frozen, pretrained network.
+"""Feature extraction: a new head on a frozen, pretrained network (the articles' transfer learning example).
 
 When to use it: as the usual first step. With a few hundred photos it is often the best method, and it is cheap.
 Fine-tuning starts from this head and has to beat it.

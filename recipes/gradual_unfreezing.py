@@ -1,4 +1,4 @@
-"""Gradual unfreezing: fine-tune block by block from the top, as long as it pays.
+"""Gradual unfreezing: fine-tune block by block from the top, while it pays (the articles' layer freezing strategy).
 
 When to use it: when you do not know how much of the network to fine-tune. It starts from a converged head, and
 unfreezes the last block, then the block before it. It stops at the first block that does not validate better.

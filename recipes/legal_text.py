@@ -1,4 +1,4 @@
-"""Legal text: fine-tune GPT-2 on contracts, and measure what it writes, copies and forgets.
+"""Legal text: fine-tune GPT-2, measure what it writes, copies and forgets (the articles' legal documents example).
 
 When to use it: to make a language model write in the style of your documents. The report shows the cost, what the model
 copies from them and what it forgets. Generated text is not legal advice.

@@ -1,4 +1,4 @@
-"""Linear probe: logistic regression, or the nearest class centroid, on the features of a frozen network.
+"""Linear probe: logistic regression or class centroids on a frozen network (the articles' fixed feature extractor).
 
 When to use it: as the very first baseline. It needs one pass over the photos, a second of fitting and no tuning. Every
 later method has to beat it. The nearest centroid is good with a handful of photos per class.

@@ -1,4 +1,4 @@
-"""Partial unfreezing: train the head, then fine-tune the last block with it.
+"""Partial unfreezing: train the head, then fine-tune the last block with it (the articles' layers[:15] example).
 
 When to use it: when feature extraction has converged and you have enough photos (some hundred) to train more than a
 head. Also when the photos look unlike those of the pretraining.

@@ -1,4 +1,4 @@
-"""Skin lesions: a medical recipe with an honest evaluation.
+"""Skin lesions: a medical recipe with an honest evaluation (the articles' skin cancer example).
 
 When to use it: for dermatoscopic pictures (HAM10000, ISIC). It also suits other medical photos if several show the same
 patient or finding, some classes are rare, and one must not be missed. It is not a medical device.

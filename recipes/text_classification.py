@@ -1,4 +1,4 @@
-"""Text classification: classify documents by type or sentiment with a tuned language model.
+"""Text classification: documents by type or sentiment, with a tuned language model (the articles' sentiment analysis).
 
 When to use it: to sort documents if you have examples that people sorted: contracts by type, reviews by sentiment,
 letters by who should answer. Logistic regression on counted words (TF-IDF) is trained for comparison and is often as

@@ -1,4 +1,4 @@
-"""Video actions: 3D pooling over the frames of clips, on a network pretrained on photos.
+"""Video actions: 3D pooling over frames, on a network pretrained on photos (the articles' sports actions example).
 
 When to use it: for a few hundred short clips, each of one action. Start with `--temporal difference` and compare it
 with `frames`, which ignores the order of frames. If that is as good, motion does not matter for your classes.

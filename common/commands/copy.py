@@ -336,7 +336,8 @@ def fields(path: pathlib.Path, name: str = "Config") -> set[str]:
         alias.asname or alias.name: _file(f"{each.module}.{alias.name}")
         for each in tree.body if isinstance(each, ast.ImportFrom) for alias in each.names
     }  # fmt: skip
-    found = {ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)}
+    annotated = [each for each in node.body if isinstance(each, ast.AnnAssign)]
+    found = {ast.unparse(each.target) for each in annotated if "ClassVar" not in ast.unparse(each.annotation)}
     for base in node.bases:
         module, _, inherited = ast.unparse(base).rpartition(".")
         place = modules.get(module) if module else path

@@ -1,6 +1,7 @@
 """The pages read well where they lie: none has an empty section, links lead somewhere, every recipe has its page."""
 
 import ast
+import functools
 import itertools
 import pathlib
 import posixpath
@@ -47,6 +48,7 @@ def empty_sections(document):
     ]
 
 
+@functools.cache
 def anchors(document):
     """The names by which GitHub links to a document's headings."""
     titles = (re.sub(r"[^\w\- ]", "", title.lower()) for _, title, _ in sections(document))
