@@ -114,7 +114,7 @@ def read_table(config: Config) -> metadata_table.Table:
         config.image_column, config.label_column, config.group_column, config.age_column, config.sex_column,
         config.site_column,
     )  # fmt: skip
-    table = metadata_table.load(config.data, config.cache_directory, columns, config.diagnoses)
+    table = metadata_table.load(config.data, config.cache_directory, columns, config.diagnoses, config.group_pattern)
     diagnoses = sorted({sample.label for sample in table.samples})
     for name in config.target_class if len(diagnoses) > 1 else ():  # a single class is refused later
         if name not in diagnoses:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common import errors, flags, startup, words
-from common.data import file_checks, sample_list, sources, splits
+from common.data import duplicates, file_checks, group_pattern, name_families, sample_list, sources, splits
 from common.media import medium as media
 
 LEARNT_FROM = ("train", "validation")
@@ -120,6 +120,7 @@ def load(
             f"{data}: all {words.plural(len(known), medium.unit)} were in the run's training or validation data, so "
             "there is nothing new to evaluate on"
         )
+    kept = name_families.with_groups(kept, name_families.find(kept, medium.title))
     units = splits.units_of(kept, contents)
     groups = {row.get("group") for row in split if row["split"] in LEARNT_FROM} - {"", None}
     found = Labelled(
@@ -210,7 +211,8 @@ def _contents(
 ) -> tuple[dict[str, dict[str, str]], dict[str, str], int]:  # fmt: skip
     """Return content → side → file of the run, path → content of the samples, and the number of missing files.
 
-    The content of a file is its bytes. Near-duplicate documents count as one content, as in the run's own split.
+    The content of a file is its bytes. Copies of one picture and near-duplicate documents count as one content, as in
+    the run's own split.
     """
     if texts:
         theirs = _texts_of_the_run(split, medium)
@@ -219,9 +221,16 @@ def _contents(
         contents = similar.clusters(both, similar.near_duplicates(both, settings["duplicate_threshold"]))
         known = {path: contents[path] for path in theirs}
     else:
-        contents = {sample.path: facts[sample.path].sha256 for sample in samples}
+        here = {sample.path: facts[sample.path] for sample in samples}
         scanned = _scanned([row["path"] for row in split], medium, settings)
-        known = {path: found.sha256 for path, found in scanned.items() if found.sha256}
+        every = here | {path: found for path, found in scanned.items() if found.sha256}
+        copies = duplicates.joined(duplicates.copies(every))
+        number_of = splits.connected(
+            (found.sha256 for found in every.values()),
+            ((every[first].sha256, every[second].sha256) for first, second in copies),
+        )
+        contents = {path: str(number_of[found.sha256]) for path, found in every.items()}
+        known = {path: contents[path] for path in scanned if path in contents}
     ours: dict[str, dict[str, str]] = {}
     for row in split:
         if row["path"] in known:
@@ -274,10 +283,16 @@ def _files(data: pathlib.Path, medium: media.Medium, settings: dict) -> Found:
         table = tables.read(data, columns, tuple(settings.get("diagnoses") or ()))
         return table.samples, {}, list(table.problems)
     if data.is_dir():
-        return _class_folders(data, medium, lambda: sources.read_folder(data, medium)), {}, []
-    if data.suffix.lower() == ".csv":
-        return sample_list.read_csv(data), {}, []
-    raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
+        samples = _class_folders(data, medium, lambda: sources.read_folder(data, medium))
+    elif data.suffix.lower() == ".csv":
+        samples = sample_list.read_csv(data)
+    else:
+        raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
+    if pattern := settings.get("group_pattern"):
+        samples = _grouped(
+            samples, lambda: group_pattern.with_groups(samples, pattern, medium.title, medium.unit), medium
+        )
+    return samples, {}, []
 
 
 def _class_folders(data: pathlib.Path, medium: media.Medium, read: Callable[[], Samples]) -> Samples:
@@ -295,7 +310,7 @@ def _clips(data: pathlib.Path, medium: media.Medium, settings: dict) -> Found:
     if data.is_dir():
         samples = _class_folders(data, medium, lambda: clip_groups.read_folder(data))
     else:
-        samples, _, _ = _files(data, medium, settings)
+        samples, _, _ = _files(data, medium, settings | {"group_pattern": None})
     return _grouped(samples, lambda: clip_groups.with_groups(samples, pattern), medium), {}, []
 
 
