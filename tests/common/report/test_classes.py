@@ -14,7 +14,7 @@ from PIL import Image
 
 from common import files
 from common import words as common_words
-from common.data import duplicates, sample_list
+from common.data import duplicates, name_families, sample_list
 from common.report import classes
 from common.runs import finished_run
 
@@ -278,7 +278,11 @@ def test_pairs_from_one_source_are_shown_what_does_harm_first(tmp_path):
     pairs = [duplicates.Pair(cats[0], cats[1], "name"), duplicates.Pair(cats[1], cats[2], "copy", 0.97),
              duplicates.Pair(cats[3], tested[0], "features", 0.88)]  # fmt: skip
     duplicates.write(run / "duplicates.csv", samples, pairs)
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    results["data"] |= duplicates.counts(samples, pairs, name_families.Families({"cat 1": cats[:2]}, {}))
+    files.write_json(run / "results.json", results)
     text = page_of(run).text
+    assert "By name: 2 photos of 1 source. By picture: 1 pair. By features: 1 pair." in text
     places = [text.index(told) for told in ("by features, 0.88", "by picture, 0.97", "by name")]
     assert "Photos from one source" in text and places == sorted(places) and "train / test" in text
     assert (run / "figures" / "alike_photos.png").is_file()
