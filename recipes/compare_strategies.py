@@ -68,6 +68,9 @@ STRATEGIES = {
 }
 # They train all layers, which takes most of a comparison's time, so they run only if --strategies names them.
 SLOW = ("full_fine_tuning", "layerwise_rates", "l2_sp", "from_scratch")
+# Flags of the comparison alone; a trial's data already have groups and sides.
+NOT_PASSED = {"backbone", "resume", "out", "debug", "dry_run", "group_pattern", "find_near_duplicates",
+              "keep_near_duplicates_together"}  # fmt: skip
 # Role in the claims → the strategy in that role.
 ROLES = {
     "head": "feature_extraction",
@@ -166,7 +169,7 @@ def defined(definition: str) -> Strategy:
 def with_settings(config: Config, strategy: Strategy, **settings: Any) -> Any:
     """Return the recipe's Config for a trial: our flags that the recipe has too, then the strategy's own settings."""
     ours, its = map(flags.flag_names, (Config, strategy.recipe.Config))
-    passed = {name: getattr(config, name) for name in ours & its - {"backbone", "resume", "out", "debug", "dry_run"}}
+    passed = {name: getattr(config, name) for name in ours & its - NOT_PASSED}
     return strategy.recipe.Config(**passed | {"no_baselines": True} | strategy.settings | settings)
 
 

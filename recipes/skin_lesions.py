@@ -122,8 +122,9 @@ def read_table(config: Config) -> metadata_table.Table:
         config.site_column,
     )  # fmt: skip
     table = metadata_table.load(
-        config.data, config.cache_directory, columns, config.diagnoses, config.skip_unsupported, config.same_names
-    )
+        config.data, config.cache_directory, columns, config.diagnoses, config.skip_unsupported, config.same_names,
+        config.group_pattern,
+    )  # fmt: skip
     diagnoses = sorted({sample.label for sample in table.samples})
     for name in config.target_class if len(diagnoses) > 1 else ():  # a single class is refused later
         if name not in diagnoses:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from common import errors
+from common.data import group_pattern as patterns
 from common.data import listings, sample_list, sources, tables
 from common.demo import drawn_clips
 from common.media import clips
@@ -22,6 +23,7 @@ UT_INTERACTION_PATTERN = r"(set\d+_seq\d+)_"  # set1_seq03_13_3_2
 DEFAULT_PATTERNS = (UCF101_PATTERN, UT_INTERACTION_PATTERN)
 OFFICIAL_SPLITS = (1, 2, 3)
 LISTS_FOLDER = "splits"
+CSV_INSTEAD = ", or a CSV with the columns path,label,group"
 
 
 def load(
@@ -116,11 +118,15 @@ def with_groups(samples: Sequence[sample_list.Sample], pattern: str | None = Non
     Raises:
         UserError: the pattern is not valid, finds a group in some names only, or, if it is given, in no name.
     """
-    patterns = DEFAULT_PATTERNS if pattern is None else (pattern,)
-    matches = {tried: _groups(samples, _compiled(tried)) for tried in patterns}
+    if pattern is not None:
+        found = patterns.with_groups(samples, pattern, clips.Clips().title, "clip", CSV_INSTEAD)
+        patterns.say(found, "clip")
+        return found
+    names = [clips.Clips().title(sample.path) for sample in samples]
+    matches = {tried: patterns.groups(names, re.compile(tried)) for tried in DEFAULT_PATTERNS}
     chosen, groups = max(matches.items(), key=lambda match: sum(map(bool, match[1])))
-    without = [_name(sample.path) for sample, group in zip(samples, groups, strict=True) if not group]
-    if pattern is None and not any(groups):
+    without = [name for name, group in zip(names, groups, strict=True) if not group]
+    if not any(groups):
         print(
             f"data: the names of the clips, such as {without[0]!r}, contain no group, so it is unknown which clips "
             "belong together. Each clip is split on its own; the result is too good if related clips are on two sides. "
@@ -129,12 +135,11 @@ def with_groups(samples: Sequence[sample_list.Sample], pattern: str | None = Non
         )
         return list(samples)
     if without:
-        what = f"the pattern '{chosen}'" if pattern is None else f"--group-pattern '{chosen}'"
         raise errors.UserError(
-            f"{what} finds no group in {len(without)} of the {len(samples)} clips' names, such as {without[0]!r}; give "
-            "a --group-pattern that fits all names, or a CSV with the columns path,label,group"
+            f"the pattern '{chosen}' finds no group in {len(without)} of the {len(samples)} clips' names, such as "
+            f"{without[0]!r}; give a --group-pattern that fits all names{CSV_INSTEAD}"
         )
-    if pattern is None and chosen == UCF101_PATTERN:
+    if chosen == UCF101_PATTERN:
         groups = [f"{sample.label} {group}" for sample, group in zip(samples, groups, strict=True)]
     return [dataclasses.replace(sample, group=group) for sample, group in zip(samples, groups, strict=True)]
 
@@ -150,31 +155,6 @@ def _with_missing_groups(
             f"--group-pattern '{pattern}': --data {source} already has groups; remove the option or the column group"
         )
     return samples
-
-
-def _compiled(pattern: str) -> re.Pattern:
-    try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise errors.UserError(
-            f"--group-pattern '{pattern}': not a valid regular expression ({error}); a valid one is '{UCF101_PATTERN}'"
-        ) from error
-    if compiled.groups > 1:
-        raise errors.UserError(
-            f"--group-pattern '{pattern}': has {compiled.groups} pairs of parentheses, but only one can mark the "
-            "group; write the others as (?:…)"
-        )
-    return compiled
-
-
-def _groups(samples: Sequence[sample_list.Sample], pattern: re.Pattern) -> list[str]:
-    """Return what the pattern captures in each name, or its whole match without parentheses; "" without a match."""
-    matches = [pattern.search(_name(sample.path)) for sample in samples]
-    return [(match[pattern.groups] or "") if match else "" for match in matches]
-
-
-def _name(path: str) -> str:
-    return clips.without_ending(pathlib.Path(path)).name
 
 
 # UCF101's official splits -------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Reading `--data` into splits without leaks, in one call."""
 
+import dataclasses
 import functools
 import pathlib
 import re
@@ -7,8 +8,20 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
-from common import errors, words
-from common.data import file_checks, names, picture_checks, sample_list, sources, splits, unchanged
+from common import errors
+from common.data import (
+    duplicates,
+    file_checks,
+    group_pattern,
+    name_families,
+    names,
+    picture_checks,
+    picture_features,
+    sample_list,
+    sources,
+    splits,
+    unchanged,
+)
 from common.data import targets as kinds
 from common.media import medium as media
 
@@ -51,6 +64,9 @@ def load(
         problems = file_checks.read_problems(directory / "skipped.csv")
     elif samples is None:
         samples = sources.read_source(config.data, config.cache_directory, medium, config.skip_unsupported)
+        if config.group_pattern is not None:
+            samples = group_pattern.with_groups(samples, config.group_pattern, medium.title, medium.unit)
+            group_pattern.say(samples, medium.unit)
     if not resumed:
         samples = _named(samples, config, medium, targets)
     if not targets.enough(samples):
@@ -68,9 +84,19 @@ def load(
     if left_out:
         listed = "as listed above" if config.dry_run else "listed in skipped.csv of the run"
         print(f"data: {left_out} of {total} {medium.unit}s left out, {listed}", file=sys.stderr)
+    families = name_families.find(usable, medium.title)
+    pairs = duplicates.find(usable, facts, families)
+    if not resumed:
+        usable = name_families.with_groups(usable, families)
+    units = splits.units_of(usable, contents, duplicates.joined(pairs))
+    if config.find_near_duplicates or config.keep_near_duplicates_together:
+        similar = picture_features.pairs(usable, units, contents, medium, cache)
+        if not config.keep_near_duplicates_together:
+            similar = [dataclasses.replace(pair, together=False) for pair in similar]
+        pairs += similar
+        units = splits.units_of(usable, contents, duplicates.joined(pairs))
     if not resumed:
         given = splits.DEMO_FRACTIONS if config.data == "demo" else splits.DEFAULT_FRACTIONS
-        units = splits.units_of(usable, contents)
         strata = stratify(usable, units) if stratify else targets.strata
         fractions = splits.fractions_of(config, given)
         usable = splits.split(usable, units, splits.seed_of(config), *fractions, by_group, strata)
@@ -79,18 +105,12 @@ def load(
     splits.check_classes(usable, targets.strata)
     if not resumed:
         sample_list.write_csv(split_csv, usable)
-    alike = file_checks.near_copies(usable, facts)
-    if alike:
-        first, second = alike[0]
-        print(
-            f"data: {words.plural(len(alike), 'pair')} of {medium.unit}s on two sides look the same, such as "
-            f"{first.path} ({first.split}) and {second.path} ({second.split}); remove copies, or give them one group",
-            file=sys.stderr,
-        )
+    duplicates.say(usable, pairs, families, medium.unit)
+    duplicates.write(directory / "duplicates.csv", usable, pairs)
     medium = medium.fitted([facts[sample.path] for sample in usable])
-    quality = file_checks.summarise(facts) | {"skipped": left_out, "near_copies": len(alike)}
     if medium.remark:
         print(f"data: {medium.remark}", file=sys.stderr)
+    quality = file_checks.summarise(facts) | {"skipped": left_out} | duplicates.counts(usable, pairs, families)
     quality |= picture_checks.check(usable, facts, medium.unit, targets.strata)
     found = splits.Splits.of(config.data, medium, targets, usable, quality, contents)
     sided = [name for name in found.class_names if SIDES.search(name)] if config.flip else []

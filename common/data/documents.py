@@ -8,13 +8,24 @@ import csv
 import dataclasses
 import json
 import pathlib
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from common import errors, words
-from common.data import file_checks, names, near_duplicates, parts, sample_list, sides, splits, unchanged
+from common.data import duplicates as one_source
+from common.data import (
+    file_checks,
+    group_pattern,
+    name_families,
+    names,
+    near_duplicates,
+    parts,
+    sample_list,
+    sides,
+    splits,
+    unchanged,
+)
 from common.data import targets as kinds
 from common.demo import drawn_texts
 from common.media import folders, windows
@@ -109,8 +120,13 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         unchanged.check(samples, contents, "document", str(split_csv), is_resumed=True)
     duplicates = near_duplicates.near_duplicates(texts, config.duplicate_threshold)
     content_of = near_duplicates.clusters(texts, duplicates)
+    families = name_families.find(samples, medium_of(config).title)
+    pairs = [
+        *one_source.by_name(families),
+        *(one_source.Pair(pair.first, pair.second, one_source.TEXT, pair.similarity) for pair in duplicates),
+    ]
     if not resumed:
-        samples = split(samples, content_of, config, stratify_all=least_types > 0)
+        samples = split(samples, content_of, config, least_types > 0, one_source.joined(pairs))
     samples = unchanged.with_contents(samples, contents)
     _check_duplicates(samples, duplicates)
     splits.check_leaks(samples, content_of)
@@ -118,8 +134,11 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
         splits.check_classes(samples, splits.by_label)
     if not resumed:
         sample_list.write_csv(split_csv, samples)
+    one_source.say(samples, [pair for pair in pairs if pair.kind == one_source.NAME], families, "document")
+    one_source.write(directory / "duplicates.csv", samples, pairs)
+    quality = {"skipped": len(problems), "duplicates": one_source.counts(samples, pairs, families)["duplicates"]}
     return Corpus.of(
-        config.data, medium_of(config), kinds.CLASSES, samples, {"skipped": len(problems)}, content_of,
+        config.data, medium_of(config), kinds.CLASSES, samples, quality, content_of,
         texts=texts | general, duplicates=duplicates, general=[sample_list.Sample(path, "") for path in general],
     )  # fmt: skip
 
@@ -173,7 +192,10 @@ def read_source(config: Any) -> tuple[list[sample_list.Sample], dict[str, str], 
             samples.append(sample)
         except errors.UnusableFile as error:
             problems.append(file_checks.Problem(sample.path, sample.label, reason or str(error)))
-    return (with_groups(samples, pattern) if pattern else samples), texts, problems
+    samples = samples if pattern is None else with_groups(samples, pattern)
+    if config.group_pattern is not None:
+        group_pattern.say(samples, "document")
+    return samples, texts, problems
 
 
 def read_general(config: Any) -> dict[str, str]:
@@ -271,32 +293,21 @@ def with_groups(samples: Iterable[sample_list.Sample], pattern: str) -> list[sam
     Raises:
         UserError: the pattern is not a valid regular expression, or finds no group in some names.
     """
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise errors.UserError(f"--group-pattern '{pattern}': not a valid regular expression ({error})") from error
-    if compiled.groups > 1:
-        raise errors.UserError(f"--group-pattern '{pattern}': only one pair of parentheses can mark the group")
-    grouped: list[sample_list.Sample] = []
-    without: list[sample_list.Sample] = []
-    for sample in samples:
-        match = compiled.search(pathlib.Path(sample.path).name)
-        group = match[compiled.groups] if match else ""
-        (grouped if group else without).append(dataclasses.replace(sample, group=group))
-    if without:
-        advice = '; in a .jsonl, give each line its own "group": "…"' if ".jsonl:" in without[0].path else ""
-        raise errors.UserError(
-            f"--group-pattern '{pattern}': finds no group in {len(without)} names, such as "
-            f"{pathlib.Path(without[0].path).name}{advice}"
-        )
-    return grouped
+    samples = list(samples)
+    in_lines = any(".jsonl:" in sample.path for sample in samples[:1])
+    advice = '; in a .jsonl, give each line its own "group": "…"' if in_lines else ""
+    return group_pattern.with_groups(samples, pattern, lambda path: pathlib.Path(path).name, "document", advice)
 
 
 # Splits -------------------------------------------------------------------------------------------------------
 
 
 def split(
-    samples: list[sample_list.Sample], content_of: dict[str, str], config: Any, stratify_all: bool
+    samples: list[sample_list.Sample],
+    content_of: dict[str, str],
+    config: Any,
+    stratify_all: bool,
+    pairs: Iterable[tuple[str, str]] = (),
 ) -> list[sample_list.Sample]:
     """Assign every document a side, stratified by type; groups and clusters of near-duplicates are not divided.
 
@@ -306,8 +317,9 @@ def split(
         config: has the fractions and the seeds.
         stratify_all: every type must be on every side, as a classifier needs it. Otherwise, types with fewer than
             three groups are stratified together.
+        pairs: paths of further documents that belong together.
     """
-    units = splits.units_of(samples, content_of)
+    units = splits.units_of(samples, content_of, pairs)
     strata: splits.Strata = splits.by_label
     if not stratify_all:
         strata = parts.pooled(samples, units, splits.by_label, lambda sample: "")

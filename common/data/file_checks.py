@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent import futures
 
-import numpy as np
 import tqdm
 
 from common import errors, files, words
@@ -28,11 +27,6 @@ from common.media import medium as media
 # Raise it whenever a medium judges or notes differently, so that no old result is reused. `_version` adds the
 # decoder's version, because the decoder decides what can be read.
 SCANNER_VERSION = "3"
-
-# Bits of 256 in which two hashes of near-copies may differ. On 800 flowers, 1,260 PACS and all 10,015 HAM10000 pictures
-# there are 7 such pairs, all of one scene or lesion; 72 to 100 % of photos saved again are found.
-SAME_LOOK = 7
-PLAIN = 32  # fewer bits of one kind than this: a blank or striped picture, whose hash says nothing
 
 MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 
@@ -282,36 +276,6 @@ def _too_few(name: str, count: int, minimum_per_class: int, unit: str) -> str:
     few = f"only {count} usable {unit}{'s' if count > 1 else ''}" if count else f"no usable {unit}"
     what = f"class '{words.printable(name)}' has {few}" if name else f"{few} without a class"
     return f"{what}, needs at least {minimum_per_class}"
-
-
-def near_copies(
-    samples: Iterable[sample_list.Sample], facts: dict[str, media.Facts]
-) -> list[tuple[sample_list.Sample, sample_list.Sample]]:
-    """Return the pairs of photos on two sides that look the same, such as a photo and the same photo saved again.
-
-    Args:
-        samples: samples with their sides.
-        facts: the result of `scan` for their paths.
-    """
-    hash_of = {path: bytes.fromhex(each.difference_hash) for path, each in facts.items()}
-    ones = {path: int.from_bytes(each).bit_count() for path, each in hash_of.items()}
-    samples = [each for each in samples if PLAIN <= ones[each.path] <= 256 - PLAIN]
-    words_of = np.frombuffer(b"".join(hash_of[each.path] for each in samples), "uint32").reshape(-1, 8)
-    sides = np.array([sample.split for sample in samples])
-    pairs: set[tuple[int, int]] = set()
-    # Hashes that differ in at most 7 bits have at least one of 8 words in common.
-    for word in words_of.T:
-        order = np.argsort(word, kind="stable")
-        for shift in range(1, len(order)):
-            same = np.flatnonzero(word[order[shift:]] == word[order[:-shift]])
-            if not len(same):
-                break
-            first, second = order[same], order[same + shift]
-            first, second = (each[sides[first] != sides[second]] for each in (first, second))
-            bits = np.unpackbits((words_of[first] ^ words_of[second]).view("uint8"), axis=1).sum(axis=1)
-            alike = bits <= SAME_LOOK
-            pairs.update(zip(first[alike].tolist(), second[alike].tolist(), strict=True))
-    return [(samples[first], samples[second]) for first, second in sorted(map(tuple, map(sorted, pairs)))]
 
 
 def facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:

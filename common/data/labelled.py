@@ -15,7 +15,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from common import errors, flags, startup, words
-from common.data import file_checks, listings, names, picture_checks, sample_list, sources, splits, tables, unchanged
+from common.data import (
+    duplicates,
+    file_checks,
+    group_pattern,
+    listings,
+    name_families,
+    names,
+    picture_checks,
+    sample_list,
+    sources,
+    splits,
+    tables,
+    unchanged,
+)
 from common.media import medium as media
 
 LEARNT_FROM = ("train", "validation")
@@ -129,6 +142,7 @@ def load(
             f"{data}: all {words.plural(len(known), medium.unit)} were in the run's training or validation data, so "
             "there is nothing new to evaluate on"
         )
+    kept = name_families.with_groups(kept, name_families.find(kept, medium.title))
     units = splits.units_of(kept, contents)
     groups = {names.key(row.get("group") or "") for row in split if row["split"] in LEARNT_FROM} - {""}
     found = Labelled(
@@ -220,8 +234,8 @@ def _contents(
 ) -> tuple[dict[str, dict[str, str]], dict[str, str], int]:  # fmt: skip
     """Return content → side → file of the run, path → content of the samples, and the number of missing files.
 
-    The content of a file is its bytes, whose hash the run's split.csv lists, except in older versions. Near-duplicate
-    documents count as one content, as in the run's own split.
+    The content of a file is its bytes, whose hash the run's split.csv lists, except in older versions. Copies of one
+    picture and near-duplicate documents count as one content, as in the run's own split.
     """
     if texts:
         theirs = _texts_of_the_run(split, medium)
@@ -230,10 +244,22 @@ def _contents(
         contents = similar.clusters(both, similar.near_duplicates(both, settings["duplicate_threshold"]))
         known = {path: contents[path] for path in theirs}
     else:
-        contents = {sample.path: facts[sample.path].sha256 for sample in samples}
-        known = {row["path"]: row[unchanged.COLUMN] for row in split if row.get(unchanged.COLUMN)}
-        scanned = _scanned([row["path"] for row in split if row["path"] not in known], medium, settings)
-        known |= {path: found.sha256 for path, found in scanned.items() if found.sha256}
+        here = {sample.path: facts[sample.path] for sample in samples}
+        listed = {row["path"]: row[unchanged.COLUMN] for row in split if row.get(unchanged.COLUMN)}
+        scanned = _scanned([row["path"] for row in split], medium, settings)
+        learnt = {
+            path: found for path, found in scanned.items()
+            if found.sha256 and listed.get(path, found.sha256) == found.sha256
+        }  # fmt: skip
+        every = learnt | here
+        copies = duplicates.joined(duplicates.copies(every))
+        number_of = splits.connected(
+            {*listed.values(), *(found.sha256 for found in every.values())},
+            ((every[first].sha256, every[second].sha256) for first, second in copies),
+        )
+        contents = {path: str(number_of[found.sha256]) for path, found in here.items()}
+        hashes = {path: found.sha256 for path, found in learnt.items()} | listed
+        known = {path: str(number_of[sha256]) for path, sha256 in hashes.items()}
     ours: dict[str, dict[str, str]] = {}
     for row in split:
         if row["path"] in known:
@@ -287,6 +313,10 @@ def _files(data: pathlib.Path, medium: media.Medium, settings: dict, skip_unsupp
         samples = listings.read(data, medium)
     else:
         raise errors.UserError(f"{data}: neither a folder of class folders nor a .csv file with the columns path,label")
+    if pattern := settings.get("group_pattern"):
+        samples = _grouped(
+            samples, lambda: group_pattern.with_groups(samples, pattern, medium.title, medium.unit), medium
+        )
     return sources.with_groups_of_files(samples, medium), {}, []
 
 
@@ -298,7 +328,7 @@ def _clips(data: pathlib.Path, medium: media.Medium, settings: dict, skip_unsupp
         listed = listings.in_folder(data, medium)
         samples = listed or clip_groups.read_folder(data, skip_unsupported, least_classes=1)
     else:
-        samples, _, _ = _files(data, medium, settings, skip_unsupported)
+        samples, _, _ = _files(data, medium, settings | {"group_pattern": None}, skip_unsupported)
     return _grouped(samples, lambda: clip_groups.with_groups(samples, pattern), medium), {}, []
 
 

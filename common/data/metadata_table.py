@@ -12,7 +12,7 @@ import sys
 from collections.abc import Collection, Mapping
 
 from common import errors, flags
-from common.data import file_checks, listings, names, sample_list, sides, sources, tables
+from common.data import file_checks, group_pattern, listings, names, sample_list, sides, sources, tables
 from common.demo import drawn_lesions
 from common.media import folders, photos
 
@@ -70,7 +70,7 @@ class Table:
 
 def load(
     source: str, cache_directory: pathlib.Path, columns: Columns = Columns(), diagnoses: tuple[str, ...] = (),
-    skip_unsupported: bool = False, same_names: bool = False,
+    skip_unsupported: bool = False, same_names: bool = False, pattern: str | None = None,
 ) -> Table:  # fmt: skip
     """Return the pictures of `--data` with the facts about them.
 
@@ -79,19 +79,27 @@ def load(
             are used as lesions.
         cache_directory: the folder for the drawn lesions.
         columns, diagnoses, skip_unsupported, same_names: as for `read`.
+        pattern: the lesion in a picture's file name (`group_pattern.with_groups`), for a source without lesions.
 
     Raises:
         UserError: there are no pictures, or the layout is not as expected.
     """
+    folder = pathlib.Path(source).expanduser()
+    if pattern is not None and (source == "demo" or (folder / FILE_NAME).is_file()):
+        raise errors.UserError(
+            f"--group-pattern: the {FILE_NAME} of --data {source} gives the lesions; remove the option"
+        )
     if source == "demo":
         return read(sources.drawn_folder(cache_directory / "demo_lesions", drawn_lesions, drawn_lesions.write_pictures))
-    folder = pathlib.Path(source).expanduser()
     if (folder / FILE_NAME).is_file():
         return read(folder, columns, diagnoses, skip_unsupported, same_names)
     try:
         samples = sources.read_source(source, cache_directory, photos.PHOTOS, skip_unsupported)
     except errors.UserError as error:
         raise errors.UserError(f"{error}; or give a folder with images and a {FILE_NAME}") from error
+    if pattern is not None:
+        samples = group_pattern.with_groups(samples, pattern, photos.PHOTOS.title, photos.PHOTOS.unit)
+        group_pattern.say(samples, photos.PHOTOS.unit)
     samples = names.settled(samples, same_names)
     if not any(sample.group for sample in samples):
         print(

@@ -240,14 +240,21 @@ def split(
     return samples
 
 
-def units_of(samples: list[sample_list.Sample], contents: dict[str, str]) -> dict[str, str]:
-    """Return path → unit that stays on one side: photos connected by groups or contents, directly or through others.
+def units_of(
+    samples: list[sample_list.Sample], contents: dict[str, str], pairs: Iterable[tuple[str, str]] = ()
+) -> dict[str, str]:
+    """Return path → unit that stays on one side: photos connected by groups, contents or pairs, or through others.
 
-    `contents` is path → sha256 of the file.
+    Args:
+        samples: the photos.
+        contents: path → sha256 of the file.
+        pairs: paths of further photos that belong together.
     """
     keys = [[("content", contents[sample.path]), *([("group", sample.group)] if sample.group else [])]
             for sample in samples]  # fmt: skip
-    unit_of = connected((key for each in keys for key in each), (each for each in keys if len(each) > 1))
+    links = [*(each for each in keys if len(each) > 1),
+             *((("content", contents[first]), ("content", contents[second])) for first, second in pairs)]  # fmt: skip
+    unit_of = connected((key for each in keys for key in each), links)
     return {sample.path: str(unit_of[each[0]]) for sample, each in zip(samples, keys, strict=True)}
 
 

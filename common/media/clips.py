@@ -101,6 +101,9 @@ class Clips(medium.Medium):
     def is_item(self, path: pathlib.Path) -> bool:
         return is_clip(path)
 
+    def title(self, path: str | os.PathLike) -> str:
+        return without_ending(pathlib.Path(path)).name
+
     def find(self, folder: pathlib.Path, walk: folders.Walk | None = None) -> list[pathlib.Path]:
         return find_clips(folder, walk)
 

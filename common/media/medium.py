@@ -34,7 +34,7 @@ class Facts:
     height: int = 0
     notes: tuple[str, ...] = ()  # special handling, such as "grey"; something lost or guessed is "kind: details"
     problem: str = ""  # why the file cannot be used; "" if it can
-    difference_hash: str = ""  # of a photo's look (`photos.difference_hash`), hexadecimal; "" for other media
+    small: str = ""  # a photo as 32 x 32 grey pixels (`photos.small_grey`), base64; "" for other media
     pixels_sha256: str = ""  # of what was decoded, of a clip of some frames; "" if there is a problem, or for texts
     largest_sample: int = 0  # of a 16-bit file, or of such frames; 0 for others
 
@@ -138,6 +138,11 @@ class Medium:
     def is_item(self, path: pathlib.Path) -> bool:
         """Return whether a file has an item's extension and is not hidden."""
         return path.suffix.lower() in self.extensions and not path.name.startswith(".")
+
+    def title(self, path: str | os.PathLike) -> str:
+        """Return the name of an item's file without its ending."""
+        name = pathlib.PurePath(path)
+        return name.stem if name.suffix.lower() in self.extensions else name.name
 
     def find(self, folder: pathlib.Path, walk: folders.Walk | None = None) -> list[pathlib.Path]:
         """Return the items at any depth below a class folder, in order.

@@ -4,6 +4,7 @@
 on white. A file that cannot be shown like that is an `ImageError`, which says what is wrong and what to do.
 """
 
+import base64
 import ctypes
 import dataclasses
 import functools
@@ -61,6 +62,8 @@ MAX_BYTES = 1024**3
 # The smallest pictures that people classify (the digits of scikit-learn) have 8x8 pixels. A smaller one is a tracking
 # pixel, a spacer or a cropping mistake.
 MIN_SIDE = 8
+
+SMALL = 32  # pixels per side of the picture that the scan keeps
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -186,7 +189,7 @@ def inspect(path: str | os.PathLike) -> medium.Facts:
     return medium.Facts(
         path=path, bytes=len(content), sha256=_sha256(content), format=picture.format, width=width, height=height,
         notes=notes + ((ONE_COLOUR,) if is_one_colour(picture.pixels) else ()),
-        difference_hash=difference_hash(picture.pixels), pixels_sha256=pixels_sha256(picture.pixels),
+        small=small_grey(picture.pixels), pixels_sha256=pixels_sha256(picture.pixels),
         largest_sample=picture.largest_sample,
     )  # fmt: skip
 
@@ -203,16 +206,14 @@ def pixels_sha256(pixels: np.ndarray) -> str:
     return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).data).hexdigest()
 
 
-def difference_hash(pixels: np.ndarray) -> str:
-    """Return 256 bits about a photo's look: for 16 x 16 places, whether it gets lighter from there to the right.
-
-    Copies that were scaled or saved again differ in few bits (https://www.hackerfactor.com/blog/index.php?/archives/529-Kind-of-Like-That.html).
+def small_grey(pixels: np.ndarray) -> str:
+    """Return a photo as `SMALL` x `SMALL` grey pixels, base64: what is needed to find its copies.
 
     Args:
         pixels: uint8 (height, width, 3).
     """
-    grey = np.asarray(Image.fromarray(pixels).convert("L").resize((17, 16), Image.Resampling.LANCZOS))
-    return np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes().hex()
+    grey = Image.fromarray(pixels).convert("L").resize((SMALL, SMALL), Image.Resampling.BOX)
+    return base64.b64encode(grey.tobytes()).decode()
 
 
 def _sha256(content: bytes) -> str:

@@ -20,6 +20,7 @@ FILES = ("templates/classes.html",)
 SAMPLE_PHOTOS = 24
 WRONG_PHOTOS = 12
 EXPLAINED_PHOTOS = 6  # right and wrong answers shown with Grad-CAM, 6 of each
+ALIKE_PAIRS = 12
 LISTED_FILES = 50
 SPLITS = ("train", "validation", "test")
 CURVES = ("loss", "accuracy", "balanced_accuracy")
@@ -57,6 +58,7 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         groups=groups,
         counted=units[-1],
         samples=_sample_photos(run),
+        alike=_alike_photos(run),
         history=_trained(run),
         curves=_learning_curves(run),
         best_epoch=_kept_epoch(run),
@@ -111,6 +113,19 @@ def _sample_photos(run: finished_run.FinishedRun) -> list[pages.Photo]:
         each, rest = divmod(SAMPLE_PHOTOS, len(names))
         chosen += words.spread(by_class[name], each + (index < rest))
     return pages.photo_sheet(run, f"training_{run.unit}s", chosen)
+
+
+def _alike_photos(run: finished_run.FinishedRun) -> list[dict[str, Any]]:
+    """Return pairs of items from one source, those on two sides or in two classes first and those by name last."""
+    rows = finished_run.read_rows(run.directory / "duplicates.csv")
+    apart = {row["path"]: (row["split"] == row["other_split"], row["label"] == row["other_label"]) for row in rows}
+    rows.sort(key=lambda row: (*apart[row["path"]], row["kind"] == "name", -float(row["similarity"])))
+    rows = rows[:ALIKE_PAIRS]
+    ends = [
+        {"path": row[f"{other}path"], "label": row[f"{other}label"]} for row in rows for other in ("", "other_")
+    ]  # fmt: skip
+    photos = pages.photo_sheet(run, f"alike_{run.unit}s", ends)
+    return [row | {"photos": photos[2 * number : 2 * number + 2]} for number, row in enumerate(rows)]
 
 
 def _trained(run: finished_run.FinishedRun) -> list[dict]:

@@ -26,6 +26,10 @@ class PhotoConfig(flags.RunConfig):
     validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all photos; default: 0.15 (0.2 on demo data)
     # Of all photos; default: 0.15 (0.6 on demo data, which leaves 20 training photos per class).
     test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None
+    # Regular expression for the group in a photo's file name, such as '^(patient\d+)_'; a group stays on one side.
+    group_pattern: str | None = None
+    find_near_duplicates: bool = False  # list photos of one scene, by a small network's features, in duplicates.csv
+    keep_near_duplicates_together: bool = False  # also keep them on one side of the split
     flip: bool = False  # mirror training photos left to right; not if left and right differ in meaning
     # Rotate training photos by up to this many degrees; 10 is small.
     rotation: Annotated[float, Ge(0), Le(180), doc("in degrees")] = 0.0

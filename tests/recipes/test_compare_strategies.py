@@ -129,6 +129,15 @@ def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(stripes, tmp_path, c
     assert "feature_extraction" in shown and "takes about" in shown and "is found in" not in shown
 
 
+def test_groups_in_names_are_for_the_splits_and_not_for_the_trials(stripes, tmp_path):
+    config = compare_strategies.Config(
+        data=str(stripes), group_pattern=r"^(\d)", find_near_duplicates=True, keep_near_duplicates_together=True
+    )
+    for strategy in compare_strategies.compared(config).values():
+        own = compare_strategies.with_settings(config, strategy)
+        assert own.group_pattern is None and not own.find_near_duplicates and not own.keep_near_duplicates_together
+
+
 def test_the_plan_has_every_combination_once(stripes, tmp_path):
     config = settings(stripes, tmp_path, seeds=2, fractions=(0.5, 1.0), strategies=("feature_extraction", HOT))
     sources = plan.splits_of_seeds(config, photos.PHOTOS, config.seeds, config.fractions, tmp_path / "splits")

@@ -284,6 +284,30 @@ def test_groups_widen_the_interval(run, new, tmp_path):
     assert all(wide > 1.4 * narrow for wide, narrow in zip(width["grouped"], width["alone"], strict=True))
 
 
+def test_a_training_photo_saved_again_is_no_new_photo(run, new, tmp_path, capsys):
+    train = [row for row in split_of(run) if row["split"] == "train"]
+    for number, row in enumerate(train[:3]):
+        again = Image.open(row["path"]).convert("RGB").resize((80, 60))
+        again.save(new / row["label"] / f"again {number}.jpg", quality=60)
+    assert evaluate.command(run, new, name="new") == 0
+    left_out = results_of(run)["data"]["left_out"]
+    assert left_out["train"] == 3 and results_of(run)["data"]["n"] == 40
+    assert "3 photos left out because the run used them for training" in capsys.readouterr().err
+
+
+def test_copies_of_one_source_are_one_piece_of_evidence_and_so_are_groups_of_names(run, new, tmp_path):
+    for number in range(20):
+        draw(new / "dark" / f"{number}_aug1.png", 50, 200 + number)
+    assert evaluate.command(run, new, name="new") == 0
+    result = results_of(run)["result"]
+    assert (result["n"], result["interval_units"]) == (60, 40)
+    config = json.loads((run / "config.json").read_text())
+    config["config"]["group_pattern"] = r"^(\d)"
+    files.write_json(run / "config.json", config)
+    assert evaluate.command(run, new, name="grouped") == 0
+    assert results_of(run, "grouped")["result"]["interval_units"] == 10
+
+
 def test_groups_named_like_those_of_the_training_are_pointed_out(run, new, tmp_path, capsys):
     split = split_of(run)
     rows = [[*row.values()] for row in split]

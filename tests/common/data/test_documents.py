@@ -1,3 +1,4 @@
+import collections
 import json
 import os
 import pathlib
@@ -198,7 +199,7 @@ def test_groups(tmp_path):
     for pattern, message in (
         (r"^(\d+", "not a valid regular expression"),
         (r"^(z+)", "finds no group in 2"),
-        ("(a)(b)", "one pair"),
+        ("(a)(b)", "only one can mark the group"),
     ):
         with pytest.raises(errors.UserError, match=message):
             documents.with_groups(samples, pattern)
@@ -305,3 +306,24 @@ def test_planted_and_real_near_duplicates_among_real_contracts(tmp_path):
         tuple(pathlib.Path(name).name.partition("_")[0] for name in pair) for pair in set(found) - set(planted.items())
     }
     assert ("48898", "721083") in real and len(real) < 12  # two credit agreements on one bank's form
+
+
+def test_texts_changed_before_stay_on_the_side_of_their_source_and_are_listed(tmp_path, capsys):
+    """A back-translation shares no words with its source, but its name says what it was made of."""
+    names = [f"{kind}__{number}" for kind in ("lease", "loan") for number in range(8)]
+    texts = {name: helpers.words(seed) for seed, name in enumerate(names)}
+    for copy in (1, 2):
+        texts |= {f"{name}_aug{copy}": helpers.words(100 * copy + seed) for seed, name in enumerate(names)}
+    texts["lease__again"] = texts["lease__0"] + " and more"
+    write(tmp_path / "d", **texts)
+    (tmp_path / "run").mkdir()
+    corpus = documents.load(settings(tmp_path / "d"), tmp_path / "run", least_types=2)
+    sides = {}
+    for side in sample_list.SPLIT_NAMES:
+        for path in corpus.paths(side):
+            sides.setdefault(path.removesuffix(".txt").partition("_aug")[0], set()).add(side)
+    assert len(sides) == 17 and all(len(each) == 1 for each in sides.values())
+    assert "by their names, 48 documents were made of 16 sources" in capsys.readouterr().err
+    listed = (tmp_path / "run" / "duplicates.csv").read_text().splitlines()
+    assert collections.Counter(row.partition(",")[0] for row in listed) == {"kind": 1, "name": 32, "text": 1}
+    assert corpus.summary()["groups"] == {"train": 0, "validation": 0, "test": 0}  # they are no companies

@@ -488,30 +488,3 @@ def test_summary_of_nothing_usable():
     facts = {"1": found("1", 0, "", problem="missing: x")}
     summary = file_checks.summarise(facts)
     assert (summary["usable"], summary["median"], summary["smallest"]) == (0, None, None)
-
-
-def test_a_photo_that_was_saved_again_is_found_on_the_other_side(tmp_path):
-    """Also beside 200 other photos, and blank ones."""
-    draws, saved = np.random.default_rng(0), []
-
-    def save(name, picture, **options):
-        picture.save(tmp_path / name, **options)
-        saved.append(Sample(str(tmp_path / name), split="train"))
-
-    pictures = [
-        PIL.Image.fromarray(draws.integers(0, 256, (12, 12, 3), "uint8")).resize((96, 80), PIL.Image.Resampling.BICUBIC)
-        for _ in range(200)
-    ]  # fmt: skip
-    for number, picture in enumerate(pictures):
-        save(f"{number}.png", picture)
-    for number in range(3):
-        save(f"again{number}.jpg", pictures[number].resize((72, 60)), quality=70)
-        save(f"blank{number}.png", PIL.Image.new("RGB", (50 + number, 50), "white"))
-    sides = [dataclasses.replace(each, split="test") if "again" in each.path or "blank1" in each.path else each
-             for each in saved]  # fmt: skip
-    facts = file_checks.scan([each.path for each in saved], photos.PHOTOS)
-    found = [
-        {os.path.basename(each.path).split(".")[0] for each in pair} for pair in file_checks.near_copies(sides, facts)
-    ]
-    assert found == [{str(number), f"again{number}"} for number in range(3)]
-    assert file_checks.near_copies(saved, facts) == [] == file_checks.near_copies([], {})

@@ -246,3 +246,11 @@ def test_ham10000_is_read_whole(real_data):
     table = metadata_table.read(real_data / "ham10000")
     assert len(table.samples) == 10015 and not table.problems
     assert len({sample.group for sample in table.samples}) == 7470
+
+
+def test_lesions_in_names_are_for_data_without_a_table(stripes, tmp_path, capsys):
+    table = metadata_table.load(str(stripes), tmp_path, pattern=r"^(\d)")
+    assert {about.lesion for about in table.about.values()} == {"0", "1"}
+    assert capsys.readouterr().err == "data: --group-pattern finds 2 groups in 30 photos\n"
+    with pytest.raises(errors.UserError, match=r"metadata.csv of --data demo gives the lesions; remove the option"):
+        metadata_table.load("demo", tmp_path, pattern=r"^(\d)")

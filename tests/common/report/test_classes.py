@@ -14,6 +14,7 @@ from PIL import Image
 
 from common import files
 from common import words as common_words
+from common.data import duplicates, name_families, sample_list
 from common.report import classes, mix_ups
 from common.runs import finished_run
 
@@ -292,6 +293,26 @@ def test_an_absent_class_is_shown_as_such(tmp_path):
     write_predictions(run, names, samples, probabilities)
     write_results(run, names, np.array([names.index(label) for _, label in samples]), probabilities, 5)
     assert "tulip 0 – – – –" in page_of(run).text
+
+
+def test_pairs_from_one_source_are_shown_what_does_harm_first(tmp_path):
+    run = make_run(tmp_path, ["cat", "dog"])
+    assert "from one source" not in page_of(run).text
+    rows = [row for row in finished_run.read_rows(run / "split.csv") if row["split"] != "validation"]
+    samples = [sample_list.of_row(row) for row in rows]
+    cats, tested = ([each.path for each in samples if (each.label, each.split) == ("cat", side)]
+                    for side in ("train", "test"))  # fmt: skip
+    pairs = [duplicates.Pair(cats[0], cats[1], "name"), duplicates.Pair(cats[1], cats[2], "copy", 0.97),
+             duplicates.Pair(cats[3], tested[0], "features", 0.88)]  # fmt: skip
+    duplicates.write(run / "duplicates.csv", samples, pairs)
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    results["data"] |= duplicates.counts(samples, pairs, name_families.Families({"cat 1": cats[:2]}, {}))
+    files.write_json(run / "results.json", results)
+    text = page_of(run).text
+    assert "By name: 2 photos of 1 source. By picture: 1 pair. By features: 1 pair." in text
+    places = [text.index(told) for told in ("by features, 0.88", "by picture, 0.97", "by name")]
+    assert "Photos from one source" in text and places == sorted(places) and "train / test" in text
+    assert (run / "figures" / "alike_photos.png").is_file()
 
 
 def test_groups_are_mentioned(tmp_path):
