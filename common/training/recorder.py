@@ -46,10 +46,10 @@ class Recorder(Generic[ConfigType]):
         """Make a new run directory, or open the one that `config.resume` names.
 
         Raises:
-            UserError: the directory to resume is not an interrupted run of this recipe, the backbone is unknown, or
+            UserError: the directory to resume is not an interrupted run of this recipe, the backbone cannot be used, or
                 `--tensorboard` or `--mlflow` needs something that is missing.
         """
-        backbones.check_name(getattr(config, "backbone", None))  # recipes for texts have none
+        config.check_files()
         started = time.perf_counter()
         self.recipe, self.command = recipe, cost.command()
         self.earlier_peaks: list[int] = []  # peak memory in bytes of parts of the run that are measured separately
@@ -244,7 +244,7 @@ class Recorder(Generic[ConfigType]):
             results[side] = task.evaluate(predicted, splits, side, self.config.seed, (groups or {}).get(side))
         write_predictions(self.directory, splits, sides["test"], **columns or {})
 
-        model = raw_input or pixels.take_raw_pixels(part.model, backbone.preprocess, backbone.resize)
+        model = raw_input or pixels.take_raw_pixels(backbone.savable(part.model), backbone.preprocess, backbone.resize)
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
         results["cost"] = self.cost(part.model, part, *others)

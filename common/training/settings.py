@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import flags
 from common.media import augmentation as augmentations
+from common.models import backbones
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,8 +17,13 @@ class PhotoConfig(flags.RunConfig):
     FORMS_OF_DATA = "a folder of class folders, a CSV, tfds:NAME or demo"
 
     data: str = "demo"  # demo, a folder of class folders, a CSV with path,label[,group][,split], or tfds:NAME
-    backbone: str | None = None  # demo, or a name in keras.applications; MobileNetV2:0.35 sets alpha too
-    weights: str | None = None  # imagenet, demo, none or a file; default: demo on demo data, else imagenet
+    # demo; a name in keras.applications (MobileNetV2:0.35 sets alpha too); hub:PRESET of KerasHub; FILE.keras or a run.
+    backbone: str | None = None
+    # imagenet, demo, none or a file; default: demo on demo data, the own ones of a preset, file or run, else imagenet.
+    weights: str | None = None
+    # How photos become the input of --backbone FILE.keras, as in keras.applications.imagenet_utils; none: RGB 0 to 255.
+    preprocess: Literal["torch", "tf", "caffe", "none"] | None = None
+    last_layer: str | None = None  # cut off the backbone after this layer; default: after its last feature map
     image_size: Annotated[int, Gt(0)] | None = None  # side length in pixels; default: the backbone's training size
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # Adam's default; suits a new head on a frozen base
     aspect: Literal["squash", "crop", "pad"] = "squash"  # how photos become square; crop if their borders do not matter
@@ -36,6 +42,16 @@ class PhotoConfig(flags.RunConfig):
     no_baselines: bool = False  # do not fit logistic regression and the nearest centroid on the same features
     skip_bad: bool = False  # leave out unusable photos instead of stopping; skipped.csv lists them
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backbone and not backbones.is_elsewhere(self.backbone):
+            backbones.check_name(self.backbone, self.preprocess)
+
+    def check_files(self) -> None:
+        """Refuse a preset, file or run that cannot be the backbone."""
+        if self.backbone:
+            backbones.check_name(self.backbone, self.preprocess)
+
     @property
     def augmentation(self) -> augmentations.Augmentation:
         """The limits within which training photos are changed at random."""
@@ -47,7 +63,9 @@ class PhotoConfig(flags.RunConfig):
 class HeadConfig(PhotoConfig):
     """Flags of a new head on a network for photos, trained with early stopping on validation photos."""
 
-    backbone: str | None = None  # keras.applications name, e.g. MobileNetV2:0.35; default: VGG16 (demo on demo data)
+    # A name in keras.applications (MobileNetV2:0.35), hub:PRESET of KerasHub, FILE.keras or a run; default: VGG16 (demo
+    # on demo data).
+    backbone: str | None = None
     head: Literal["flatten", "gap"] = "flatten"  # gap has far fewer weights, which is better with few photos
     hidden_units: Annotated[int, Ge(0)] | None = None  # Dense units before the softmax; default: 256, or none after gap
     dropout: Annotated[float, Ge(0), Lt(1)] | None = None  # before each Dense layer; default: 0, or 0.3 after gap
