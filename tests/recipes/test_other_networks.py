@@ -73,7 +73,8 @@ def test_a_killed_run_goes_on_and_its_model_is_used_everywhere(networks, stripes
 
     predict.predict(directory, [stripes / "across" / "00.jpg"])
     assert "across/00.jpg" in capsys.readouterr().out
-    assert export.export(directory, ["onnx"]) == 0  # it answers as the Keras model does
+    form = {"vit": "saved_model", "file": "onnx"}[name]  # tf2onnx has no exact GELU, which a ViT needs
+    assert export.export(directory, [form]) == 0  # it answers as the Keras model does
 
     again = backbones.load(str(directory), "own")  # the run as a backbone
     first = backbones.load(networks[name]["backbone"], "own", preprocess=networks[name].get("preprocess"))
