@@ -57,7 +57,8 @@ def _check_layout(model: keras.Model) -> None:
         if len(layer["inbound_nodes"]) > 1:
             raise ValueError(f"the layer {layer['name']} is applied more than once; train the whole model (no_cache)")
     for layer in model.layers:
-        if hasattr(layer, "layers") and len({_is_fixed(leaf) for leaf in freezing.leaf_layers(layer)}) > 1:
+        inner = freezing.leaf_layers(layer) if hasattr(layer, "layers") else []
+        if len({_is_fixed(leaf) for leaf in inner if not isinstance(leaf, keras.layers.InputLayer)}) > 1:
             raise ValueError(
                 f"{layer.name} is a nested model and partly frozen; build on {layer.name}.output "
                 "instead of calling it, or train the whole model (no_cache)"

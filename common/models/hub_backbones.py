@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from common import errors, flags
-from common.models import freezing, nested, presets
+from common.models import nested, presets
 
 PREFIX = "hub:"
 WANTED_BY = "--backbone hub:… needs"
@@ -166,23 +166,29 @@ def as_feature_map(tower: Any) -> tuple[keras.Model, keras.Model | None]:
 
     Returns:
         The flat network. And a model with the same output that contains the whole network, to be saved: KerasHub
-        saves its networks, but not each of their layers. None if all layers are Keras's own, or if the network's own
-        output is not used; the flat network can then be saved. Both are made once: a layer that is applied twice would
-        have two outputs.
+        saves its networks, but not each of their layers. None if all layers are Keras's own; the flat network can then
+        be saved. Both are made once: a layer that is applied twice would have two outputs.
     """
     unroll = next((UNROLLED[kind.__name__] for kind in type(tower).__mro__ if kind.__name__ in UNROLLED), None)
     features = _chosen(unroll(tower) if unroll else tower.output)
     network = keras.Model(tower.inputs[0], _as_map(features), name=tower.name)
-    if len(_chosen(tower.output).shape) == 2 or not _describe(network):  # SigLIP's own output is pooled
-        return network, None
     photos = keras.Input(tower.inputs[0].shape[1:], name="photos")
+    if len(_chosen(tower.output).shape) == 2:  # SigLIP's own output is pooled
+        tokens = keras.Model(tower.inputs[0], tower.post_layer_norm.output, name=tower.name)(photos)
+        return network, keras.Model(photos, _as_map(tokens[:, : _patches(tower)]), name=tower.name)
+    if not _describe(network):
+        return network, None
     output = tower(dict.fromkeys(tower.input, photos) if isinstance(tower.input, dict) else photos)
     return network, keras.Model(photos, _as_map(_chosen(output)), name=tower.name)
 
 
+def _patches(tower: Any) -> int:
+    return (tower.inputs[0].shape[1] // tower.patch_size) ** 2
+
+
 def _describe(network: keras.Model) -> bool:
     """Make the config of KerasHub's layers in a flat network fit for the cache's key; return whether there are any."""
-    of_the_hub = [layer for layer in freezing.leaf_layers(network) if is_of_the_hub(layer)]
+    of_the_hub = [layer for layer in network.layers if is_of_the_hub(layer)]
     for layer in of_the_hub:
         setattr(layer, "get_config", functools.partial(_described, layer))  # noqa: B010
     return bool(of_the_hub)
@@ -224,10 +230,21 @@ def _as_map(features: Any) -> Any:
 # Encoders that are one layer, as their blocks ---------------------------------------------------------------------
 
 
-def _again(layer: Any, x: Any) -> Any:
-    """Apply a layer that the network has applied already, as a model of one layer: a layer is to have one output."""
-    inputs = keras.Input(x.shape[1:])
-    return keras.Model(inputs, layer(inputs), name=layer.name)(x)
+class Again(keras.layers.Layer):
+    """A layer that its network has applied already, as a layer with one output; never saved."""
+
+    def __init__(self, layer: keras.layers.Layer) -> None:
+        super().__init__(name=layer.name)
+        self.layer = layer
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        """Apply the layer."""
+        return self.layer(x)  # Keras hands `training` on
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the cache's key needs."""
+        return {"name": self.name} | _described(self.layer)
 
 
 def _vit(tower: Any) -> Any:
@@ -254,7 +271,7 @@ def _dinov2(tower: Any) -> Any:
     x = tower.embeddings.output
     for layer in tower.encoder.layers:
         x = layer(x)
-    return _again(tower.layernorm, x)
+    return Again(tower.layernorm)(x)
 
 
 def _dinov3(tower: Any) -> Any:
@@ -264,14 +281,14 @@ def _dinov3(tower: Any) -> Any:
     x = tower.embeddings.output
     for layer in tower.encoder.layers:
         x = layer(x, position_embeddings=positions, num_prefix_tokens=1 + tower.num_register_tokens)
-    return _again(tower.layernorm, x)
+    return Again(tower.layernorm)(x)
 
 
 def _siglip(tower: Any) -> Any:
     """Without the pooling head; the symbolic length is corrected, for KerasHub 0.32 counts a class token too many."""
-    x = tower.embedding.output[:, : (tower.inputs[0].shape[1] // tower.patch_size) ** 2]
+    x = tower.embedding.output[:, : _patches(tower)]
     for layer in [*tower.encoder_layers, tower.post_layer_norm]:
-        x = _again(layer, x)
+        x = Again(layer)(x)
     return x
 
 
@@ -285,7 +302,7 @@ def _swin(tower: Any) -> Any:
             height, width = stage.input_resolution
             stage.downsample.name = f"{stage.name}_{stage.downsample.name}"
             x = stage.downsample(x, H=height, W=width)
-    return _again(tower.norm, x)
+    return Again(tower.norm)(x)
 
 
 def _hgnet(tower: Any) -> Any:

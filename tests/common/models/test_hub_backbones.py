@@ -45,6 +45,9 @@ def test_every_family_keeps_its_features_and_is_cut_trained_and_saved(family, tm
     assert 0 < first < len(network.layers), name
     pooled = keras.layers.GlobalAveragePooling2D()(network.output)
     model = keras.Model(network.input, keras.layers.Dense(2, activation="softmax")(pooled))
+    freezing.freeze(network)
+    (features,) = cut.cut(model).tensors
+    assert features.shape[1:] == maps.shape[-1:]  # pooled, so behind all layers
     freezing.unfreeze(network, first)
     assert not any(layer.trainable_weights for layer in network.layers[:first]) and network.trainable_weights
     for layer in network.layers[first:]:  # no dropout, so that the losses are the same
