@@ -51,7 +51,7 @@ def answers(run, photos):
     return saved.model.predict(photos, verbose=0)
 
 
-@pytest.mark.parametrize("name", ["vit", "resnet", "file"])
+@pytest.mark.parametrize("name", ["vit", pytest.param("resnet", marks=pytest.mark.long), "file"])
 def test_cached_training_is_that_of_the_whole_network(networks, stripes, tmp_path, name):
     photos = tiny_network.random_clips(3, 50, 40)
     runs = [
@@ -62,7 +62,7 @@ def test_cached_training_is_that_of_the_whole_network(networks, stripes, tmp_pat
     assert runs[0].results["cost"]["cache_bytes"] > 0
 
 
-@pytest.mark.parametrize("name", ["vit", "file"])
+@pytest.mark.parametrize("name", [pytest.param("vit", marks=pytest.mark.long), "file"])
 def test_a_killed_run_goes_on_and_its_model_is_used_everywhere(networks, stripes, tmp_path, name, monkeypatch, capsys):
     config = settings(feature_extraction, stripes, tmp_path, networks[name], epochs=3)
     whole = feature_extraction.run(config)
@@ -83,6 +83,7 @@ def test_a_killed_run_goes_on_and_its_model_is_used_everywhere(networks, stripes
     assert len(again.model.layers) == len(first.model.layers)
 
 
+@pytest.mark.long
 def test_the_model_needs_only_keras_hub_and_is_explained_by_tokens(networks, stripes, tmp_path):
     run = feature_extraction.run(settings(feature_extraction, stripes, tmp_path, networks["vit"]))
     shutil.copy(run.directory / "model.keras", tmp_path / "alone.keras")
