@@ -104,6 +104,9 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_bounds(self)
 
+    def check_files(self) -> None:
+        """Refuse further files in the settings that cannot be used; a kind of data adds its own."""
+
     @property
     def cache_directory(self) -> pathlib.Path:
         """The folder for results that can be computed again."""
@@ -123,6 +126,8 @@ def check_paths(config: RunConfig) -> None:
         raise errors.UserError(f"--resume {config.resume}: no such directory; give that of an interrupted run")
     if config.resume and not (config.resume.expanduser() / "config.json").is_file():
         raise errors.UserError(f"--resume {config.resume}: not a run directory, since it has no config.json")
+    if not config.resume:
+        config.check_files()
 
 
 def check_bounds(config: Any) -> None:

@@ -30,6 +30,7 @@ from common import startup  # isort: skip  (first: it imports TensorFlow quietly
 import collections
 import dataclasses
 import pathlib
+import re
 import shlex
 import sys
 import tempfile
@@ -89,7 +90,8 @@ class Config(fine_tuning.FineTuningConfig):
     # are nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing. Others,
     # which train all layers: full_fine_tuning, layerwise_rates, l2_sp, from_scratch
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
-    backbones: tuple[str, ...] = ()  # names in keras.applications; default: MobileNetV2 (demo on demo data)
+    # Names in keras.applications, hub:PRESET, FILE.keras or runs; default: MobileNetV2 (demo on demo data).
+    backbones: tuple[str, ...] = ()
     # Number of seeds, counted from --seed; each has its own split unless --split-seed is given. Default: 3, or 5 with
     # --claims, which judges nothing with fewer.
     seeds: Annotated[int, Gt(0)] | None = None
@@ -118,9 +120,17 @@ class Config(fine_tuning.FineTuningConfig):
         sound = all(0 < fraction <= 1 for fraction in self.fractions)
         flags.check(sound, "fractions", "must be above 0 and at most 1")
         for name in self.backbones:
-            backbones.check_name(name)
+            if not backbones.is_elsewhere(name):
+                backbones.check_name(name)
         for strategy in compared(self).values():
             with_settings(self, strategy)  # report a mistake in a setting now, not after the first trials
+
+    def check_files(self) -> None:
+        """Refuse presets, files and runs that cannot be backbones, and a preprocessing that none of them takes."""
+        takers = [name for name in self.backbones if preprocess_of(self, name)]
+        for name in self.backbones:
+            backbones.check_name(name, None if takers and name not in takers else self.preprocess)
+        flags.check(not self.preprocess or bool(takers), "preprocess", "is for a .keras file; add it to --backbones")
 
 
 def seeds_of(config: Config) -> range:
@@ -207,8 +217,9 @@ def plan(config: Config, names: tuple[str, ...], sources: dict[tuple[int, float]
             for name, strategy, is_row, fractions in rows:
                 if fraction in fractions and (is_row or backbone == names[0]):  # claims look at the first network only
                     own = {"data": str(source), "backbone": backbone, "seed": seed}
+                    own["preprocess"] = preprocess_of(config, backbone)
                     weights = {"weights": weights_of(config, backbone)} | strategy.settings
-                    place = f"{name}/{backbone.replace(':', '_')}/seed{seed}_{fraction:g}"
+                    place = f"{name}/{re.sub('[^0-9A-Za-z._-]', '_', backbone)}/seed{seed}_{fraction:g}"
                     settings = with_settings(config, strategy, **weights | own)
                     trial = trials.Trial(place, strategy.recipe.__name__, settings)
                     planned.append(Planned(trial, name, strategy.what, backbone, seed, fraction, is_row))
@@ -217,7 +228,19 @@ def plan(config: Config, names: tuple[str, ...], sources: dict[tuple[int, float]
 
 def weights_of(config: Config, backbone: str) -> str:
     """Return the name of a network's pretrained weights."""
-    return config.weights or ("demo" if backbone == "demo" else "imagenet")
+    return config.weights or backbones.default_weights(backbone)
+
+
+def preprocess_of(config: Config, backbone: str) -> str | None:
+    """Return `--preprocess` for a network that needs it."""
+    return config.preprocess if backbones.takes_preprocess(backbone) else None
+
+
+def network(config: Config, name: str) -> backbones.Backbone:
+    """Load a network as the trials do."""
+    return backbones.load(
+        name, weights_of(config, name), config.image_size, config.aspect, config.last_layer, preprocess_of(config, name)
+    )
 
 
 def stages(base_model: keras.Model, trial: trials.Trial) -> list[tuple[int, int]]:
@@ -232,7 +255,7 @@ def measure(
     starting = time.time() - asked
     devices.set_up(config)
     began = time.perf_counter()
-    backbone = backbones.load(planned[0].backbone, weights_of(config, planned[0].backbone), config.image_size)
+    backbone = network(config, planned[0].backbone)
     build = time.perf_counter() - began
     model = feature_extraction.build_model(backbone.model, 2, with_settings(config, STRATEGIES["feature_extraction"]))
     found = {each.name: stages(backbone.model, each.trial) for each in planned}
@@ -256,7 +279,7 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     """
     devices.set_up(config)
     name = planned[0].backbone
-    backbone = backbones.load(name, weights_of(config, name), config.image_size, config.aspect)
+    backbone = network(config, name)
     same = ("image_size", "aspect", "precision", "cache_dtype")
     wanted: dict[tuple, settings.PhotoConfig] = {}
     whole = len(backbone.model.layers)

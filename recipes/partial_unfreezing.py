@@ -133,8 +133,8 @@ def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
 def run(config: Config) -> finished_run.Result:
     """Train the head, then the last layers too, unless that harms, and read the test photos once."""
     if config.list_layers:
-        name = config.backbone or ("demo" if config.data == "demo" else default_backbone(config))
-        print(blocks.layer_table(backbones.load(name, "none").model))
+        random = dataclasses.replace(config, weights="none", image_size=None)
+        print(blocks.layer_table(backbones.choose(random, default=default_backbone(config)).model))
         sys.exit()
     record = recorder.Recorder("partial_unfreezing", config)
     config = record.config  # with --resume, the settings of the interrupted run

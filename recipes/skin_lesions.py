@@ -309,7 +309,9 @@ def run(config: Config) -> finished_run.Result:
         predictions={side: each.probabilities for side, each in final.items()},
         groups={side: each.lesions for side, each in final.items()},
         columns={name: [getattr(facts, name) for facts in about] for name in names},
-        raw_input=raw_input.take_raw_pixels(model, backbone.preprocess, backbone.resize, config.test_time_views),
+        raw_input=raw_input.take_raw_pixels(
+            backbone.savable(model), backbone.preprocess, backbone.resize, config.test_time_views
+        ),
         frozen=frozen, others=(frozen if part is unfrozen else unfrozen,), stages=rows, kept_stage=kept, clinic=found,
     )  # fmt: skip
 

@@ -244,7 +244,7 @@ def run(config: Config) -> finished_run.Result:
     # Model: the pretrained network, applied to clips, in two parts if it will be fine-tuned.
     with device.scope():
         size = config.image_size or (None if config.data == "demo" else 112)
-        backbone = backbones.choose(dataclasses.replace(config, image_size=size), default="InceptionV3")
+        backbone = backbones.choose(dataclasses.replace(config, image_size=size), "InceptionV3", for_frames=True)
         first = first_unfrozen(backbone.model, config)
         before, after = blocks.halves(backbone.model, first) if first else (None, backbone.model)
         if config.temporal == "inflated":

@@ -431,5 +431,7 @@ def _resizing(resize: keras.layers.Resizing) -> dict:
         aspect = "crop: first cut out the largest centred part with the target's aspect ratio"
     if resize.pad_to_aspect_ratio:
         aspect = "pad: first centre it on black with the target's aspect ratio"
-    method = "bilinear, antialiased (a triangle filter as wide as the scale; Pillow's BILINEAR)"
+    method = f"{resize.interpolation}, antialiased (Pillow's {resize.interpolation.upper()})"
+    if resize.interpolation == "bilinear":
+        method = "bilinear, antialiased (a triangle filter as wide as the scale; Pillow's BILINEAR)"
     return {"height": resize.height, "width": resize.width, "method": method, "aspect": aspect}

@@ -4,9 +4,14 @@ Selvaraju et al., 2017, https://arxiv.org/abs/1610.02391. The feature map is the
 spatial extent, pooling layers excluded. Networks like VGG end in a pooling layer; the layer before it
 (`block5_conv3`, as in the paper) shows the same at twice the resolution. A normalisation, an activation or a
 concatenation at the end of a network is used, because the head sees its output and not the convolution's.
+
+In a transformer with a class token, the head sees the other tokens after the last block hardly or not at all. The
+features are then the tokens that enter the last block, one for each patch of the photo, as in the advice for vision
+transformers of https://github.com/jacobgil/pytorch-grad-cam.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +19,8 @@ import keras
 import matplotlib
 import numpy as np
 import tensorflow as tf
+
+from common.models import blocks, hub_backbones, nested
 
 BATCH_SIZE = 16  # of a nested network the activations of all layers are kept: 60 MB per photo for VGG16 at 224
 Explain = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (images, class indices) → heatmaps
@@ -42,7 +49,8 @@ def heatmaps_of(model: keras.Model) -> Explain:
     @functools.cache
     def parts() -> tuple[keras.Model, keras.layers.Layer]:
         score_layer = _last_layer(model)
-        return _expose(model, _feature_layer(model), score_layer), score_layer
+        flat, feature_layer = _with_tokens(model) or (model, _feature_layer(model))
+        return _expose(flat, feature_layer, score_layer), score_layer
 
     def explain(images: np.ndarray, class_indices: np.ndarray) -> np.ndarray:
         images, class_indices = np.asarray(images, "float32"), np.asarray(class_indices, int)
@@ -128,13 +136,33 @@ def _batch_heatmaps(
         tape.watch(entering)
         tensors = ({"features": entering} if before else {}) | after(entering, training=False)
         scores = tf.gather(_scores(score_layer, tensors), class_indices, axis=1, batch_dims=1)
-    gradients = tf.cast(tape.gradient(scores, tensors["features"]), tf.float32)
-    features = tf.cast(tensors["features"], tf.float32)
+    gradients = _by_place(tf.cast(tape.gradient(scores, tensors["features"]), tf.float32))
+    features = _by_place(tf.cast(tensors["features"], tf.float32))
     weights = tf.reduce_mean(gradients, axis=(1, 2), keepdims=True)
     maps = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1, keepdims=True))
     hottest = tf.reduce_max(maps, axis=(1, 2, 3), keepdims=True)
     resized = tf.image.resize(tf.math.divide_no_nan(maps, hottest), images.shape[1:3], method="bilinear")
     return np.clip(resized[..., 0].numpy(), 0, 1)
+
+
+def _by_place(x: tf.Tensor) -> tf.Tensor:
+    """Return (n, height, width, channels); of tokens, those of the patches, which are the last."""
+    if x.shape.rank == 4:
+        return x
+    side = math.isqrt(x.shape[1])
+    return tf.reshape(x[:, -side * side :], (-1, side, side, x.shape[2]))
+
+
+def _with_tokens(model: keras.Model) -> tuple[keras.Model, keras.layers.Layer] | None:
+    """Return a flat copy of a classifier on a transformer with a class token, and the layer before its last block."""
+    tower = hub_backbones.inside(model)
+    if tower is None or hub_backbones.WITH_CLASS not in {layer.name for layer in model.layers}:
+        return None
+    network, _ = hub_backbones.as_feature_map(tower)
+    seen = model.get_layer(hub_backbones.WITH_CLASS).output
+    flat = keras.Model(network.input, nested.applied([seen], model.output, [network.output]))
+    ((_, first),) = blocks.last_blocks(network, 1)
+    return flat, network.layers[first - 1]
 
 
 def _halves(exposed: keras.Model) -> tuple[keras.Model | None, keras.Model]:

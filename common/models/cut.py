@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from common import errors, flags
 from common.models import freezing
 
 
@@ -56,7 +57,8 @@ def _check_layout(model: keras.Model) -> None:
         if len(layer["inbound_nodes"]) > 1:
             raise ValueError(f"the layer {layer['name']} is applied more than once; train the whole model (no_cache)")
     for layer in model.layers:
-        if hasattr(layer, "layers") and len({_is_fixed(leaf) for leaf in freezing.leaf_layers(layer)}) > 1:
+        inner = freezing.leaf_layers(layer) if hasattr(layer, "layers") else []
+        if len({_is_fixed(leaf) for leaf in inner if not isinstance(leaf, keras.layers.InputLayer)}) > 1:
             raise ValueError(
                 f"{layer.name} is a nested model and partly frozen; build on {layer.name}.output "
                 "instead of calling it, or train the whole model (no_cache)"
@@ -107,10 +109,29 @@ def _is_fixed(operation: keras.Operation) -> bool:
 
 
 def _is_random(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer is random in training, even if frozen: a rate above 0, or a seed without a rate."""
-    if any(hasattr(layer, name) for name in freezing.RATES):
-        return bool(freezing.random_rates(layer))
-    return any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
+    """Return whether a layer is random in training, even if frozen: a rate above 0, or a seed without a rate.
+
+    This includes the layers inside it.
+    """
+    return any(
+        bool(freezing.random_rates(part))
+        if any(hasattr(part, name) for name in freezing.RATES)
+        else any(isinstance(value, keras.random.SeedGenerator) for value in vars(part).values())
+        for part in freezing.inside(layer)
+    )
+
+
+def layer_named(model: keras.Model, name: str, flag: str) -> keras.layers.Layer:
+    """Return a layer by name.
+
+    Raises:
+        UserError: there is no such layer; the message suggests the closest name.
+    """
+    layers = {layer.name: layer for layer in model.layers}
+    if name not in layers:
+        hint = flags.suggestion(name, list(layers))
+        raise errors.UserError(f"{flag} {name}: {model.name} has no such layer{hint}")
+    return layers[name]
 
 
 def flat(tensors: Any) -> list:

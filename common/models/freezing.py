@@ -7,7 +7,7 @@ import weakref
 import keras
 
 # Attributes for the strength of randomness in training: Dropout and variants, GaussianNoise, StochasticDepth.
-RATES = ("rate", "stddev", "drop_path_rate")
+RATES = ("rate", "stddev", "drop_path_rate", "drop_prob")
 # Layer → its rates before it was frozen.
 _rates: weakref.WeakKeyDictionary[keras.layers.Layer, dict[str, float]] = weakref.WeakKeyDictionary()
 
@@ -21,10 +21,32 @@ def freeze(model: keras.Model) -> None:
     """
     for layer in leaf_layers(model):
         layer.trainable = False
-        if rates := random_rates(layer):
-            _rates.setdefault(layer, rates)
+        without_randomness(layer)
+
+
+def without_randomness(layer: keras.layers.Layer) -> None:
+    """Switch off the dropout, noise and stochastic depth of a layer and of those inside it, until it is unfrozen."""
+    for part in inside(layer):
+        if rates := random_rates(part):
+            _rates.setdefault(part, rates)
             for name in rates:
-                setattr(layer, name, 0.0)
+                setattr(part, name, 0.0)
+
+
+def inside(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Return a layer and all layers that it holds, such as the dropout in a transformer's block."""
+    found: dict[int, keras.layers.Layer] = {}
+    waiting: list = [layer]
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, keras.layers.Layer) and id(thing) not in found:
+            found[id(thing)] = thing
+            waiting += vars(thing).values()
+        elif isinstance(thing, (list, tuple)):
+            waiting += thing
+        elif isinstance(thing, dict):
+            waiting += thing.values()
+    return list(found.values())
 
 
 def random_rates(layer: keras.layers.Layer) -> dict[str, float]:
@@ -44,9 +66,14 @@ def unfreeze(model: keras.Model, first: int, batch_norm: str = "frozen") -> None
     """
     freeze(model)
     for layer in model.layers[first:]:
-        layer.trainable = batch_norm == "adapt" or not isinstance(layer, keras.layers.BatchNormalization)
-        for name, rate in _rates.get(layer, {}).items():
-            setattr(layer, name, rate)
+        parts = inside(layer)
+        for part in parts:  # a model inside does not pass it on to its layers
+            part.trainable = True
+        for part in parts:
+            if isinstance(part, keras.layers.BatchNormalization):
+                part.trainable = batch_norm == "adapt"
+            for name, rate in _rates.get(part, {}).items():
+                setattr(part, name, rate)
 
 
 def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
@@ -76,7 +103,7 @@ def _row(layers: list[keras.layers.Layer]) -> tuple[str, str, str, str]:
     """Return a line of the table for a trainable layer or a run of frozen ones."""
     first, last = layers[0], layers[-1]
     name = first.name if len(layers) == 1 else f"{first.name} … {last.name} ({len(layers)} layers)"
-    shape = " x ".join(str(size) for size in last.output.shape[1:])
+    shape = " x ".join(str(size) for size in keras.tree.flatten(last.output)[0].shape[1:])
     parameters = sum(layer.count_params() for layer in layers)
     return name, shape, f"{parameters:,}", "yes" if first.trainable else "no"
 

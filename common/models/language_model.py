@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import textwrap
 import types
 from collections.abc import Callable, Iterable, Sequence
@@ -23,8 +22,7 @@ import tensorflow as tf
 
 from common import errors
 from common.demo import drawn_texts
-
-INSTALL = "recipes for texts need extra packages: pip install 'keras-recipes[text]'"
+from common.models import presets
 
 
 def keras_hub() -> types.ModuleType:
@@ -33,11 +31,7 @@ def keras_hub() -> types.ModuleType:
     Raises:
         UserError: the package is not installed.
     """
-    try:
-        import keras_hub as package
-    except ImportError as error:
-        raise errors.UserError(INSTALL) from error
-    return package
+    return presets.keras_hub("recipes for texts need")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +101,7 @@ def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageMod
     if "://" not in source and os.sep in source and not pathlib.Path(source).expanduser().is_dir():
         raise errors.UserError(f"--preset {preset}: no such folder")
     source = str(pathlib.Path(source).expanduser()) if pathlib.Path(source).expanduser().is_dir() else source
-    _check_network(preset, source)
+    presets.check_reachable(f"--preset {preset}", source)
     try:
         task = package.models.CausalLM.from_preset(source, load_weights=weights)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face raise different types
@@ -137,19 +131,6 @@ def _with_dropout(task: keras.Model, dropout: float, preset: str) -> keras.Model
     other = type(backbone).from_config(backbone.get_config() | {"dropout": dropout})
     other.set_weights(backbone.get_weights())
     return type(task)(backbone=other, preprocessor=task.preprocessor)
-
-
-def _check_network(preset: str, source: str) -> None:
-    """Fail at once if Hugging Face cannot be reached; its library would try for 20 seconds."""
-    if not source.startswith("hf://") or os.environ.get("HF_HUB_OFFLINE"):
-        return
-    try:
-        socket.getaddrinfo("huggingface.co", 443)
-    except OSError as error:
-        raise errors.UserError(
-            f"--preset {preset}: huggingface.co cannot be reached; check the network, set HF_HUB_OFFLINE=1 if the "
-            "preset was downloaded before, or give the folder of a preset"
-        ) from error
 
 
 def save(model: LanguageModel, folder: pathlib.Path) -> None:

@@ -5,17 +5,18 @@ from collections.abc import Callable
 import keras
 
 
-def resizing(image_size: int, aspect: str) -> keras.layers.Resizing:
-    """Return the layer that resizes all photos, in training and in the saved model: bilinear, antialiased.
+def resizing(image_size: int, aspect: str, interpolation: str = "bilinear") -> keras.layers.Resizing:
+    """Return the layer that resizes all photos, in training and in the saved model, antialiased.
 
     Args:
         image_size: height and width in pixels.
         aspect: `squash` distorts, as Keras's own loaders do by default; `crop` cuts the longer side, `pad` adds black
             borders.
+        interpolation: as for `keras.layers.Resizing`.
     """
     # float32 even under mixed precision: the photos do not depend on the precision of the network.
     return keras.layers.Resizing(
-        image_size, image_size, antialias=True, crop_to_aspect_ratio=aspect == "crop",
+        image_size, image_size, interpolation, antialias=True, crop_to_aspect_ratio=aspect == "crop",
         pad_to_aspect_ratio=aspect == "pad", dtype="float32",
     )  # fmt: skip
 

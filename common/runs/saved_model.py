@@ -14,6 +14,7 @@ import numpy as np
 from common import errors, files
 from common.data import targets as kinds
 from common.media import medium as media
+from common.models import presets
 
 TOLD = ("targets.json", "medium.json", "class_names.json", "clips.json")  # the last two in models of older versions
 RESIZED_AT_ONCE = 2**24  # numbers of a clip's frames as float32: 64 MiB
@@ -71,6 +72,7 @@ def load_model(directory: pathlib.Path) -> SavedModel:
         raise errors.UserError(f"{directory} is a run on texts; use it with the commands {asked} and report")
     if not path.is_file():
         raise errors.UserError(f"{directory} has no model.keras; give the directory of a finished run")
+    presets.import_for(path, f"{path} needs")
     try:
         with zipfile.ZipFile(path) as archive:
             told = {name: json.loads(archive.read(name)) for name in TOLD if name in archive.namelist()}

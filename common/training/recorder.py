@@ -47,10 +47,10 @@ class Recorder(Generic[ConfigType]):
 
         Raises:
             UserError: the directory to resume is not an interrupted run of this recipe, has lost its split or is
-                written by another process, the backbone is unknown, or `--tensorboard` or `--mlflow` needs something
-                that is missing.
+                written by another process, the backbone cannot be used, or `--tensorboard` or `--mlflow` needs
+                something that is missing.
         """
-        backbones.check_name(getattr(config, "backbone", None))  # recipes for texts have none
+        config.check_files()
         started = time.perf_counter()
         self.recipe, self.command = recipe, cost.command()
         self.earlier_peaks: list[int] = []  # peak memory in bytes of parts of the run that are measured separately
@@ -260,7 +260,7 @@ class Recorder(Generic[ConfigType]):
             results[side] = task.evaluate(predicted, splits, side, self.config.seed, (groups or {}).get(side))
         write_predictions(self.directory, splits, sides["test"], **columns or {})
 
-        model = raw_input or pixels.take_raw_pixels(part.model, backbone.preprocess, backbone.resize)
+        model = raw_input or pixels.take_raw_pixels(backbone.savable(part.model), backbone.preprocess, backbone.resize)
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
         results["cost"] = self.cost(part.model, part, *others)

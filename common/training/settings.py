@@ -7,6 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import flags
 from common.media import augmentation as augmentations
+from common.models import backbones
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,9 +17,14 @@ class PhotoConfig(flags.RunConfig):
     FORMS_OF_DATA = "a folder of class folders, a CSV, tfds:NAME or demo"
 
     data: str = "demo"  # demo, a folder of class folders, a CSV with path,label[,group][,split], or tfds:NAME
-    # A name in keras.applications, such as MobileNetV2:0.35; default: MobileNetV2 (demo on demo data).
+    # demo; a name in keras.applications (MobileNetV2:0.35 sets alpha too); hub:PRESET of KerasHub; FILE.keras or a run.
+    # Default: MobileNetV2 (demo on demo data).
     backbone: str | None = None
-    weights: str | None = None  # imagenet, demo, none or a file; default: demo on demo data, else imagenet
+    # imagenet, demo, none or a file; default: demo on demo data, the own ones of a preset, file or run, else imagenet.
+    weights: str | None = None
+    # How photos become the input of --backbone FILE.keras, as in keras.applications.imagenet_utils; none: RGB 0 to 255.
+    preprocess: Literal["torch", "tf", "caffe", "none"] | None = None
+    last_layer: str | None = None  # cut off the backbone after this layer; default: after its last feature map
     image_size: Annotated[int, Gt(0)] | None = None  # side length in pixels; default: the backbone's training size
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # Adam's default; suits a new head on a frozen base
     aspect: Literal["squash", "crop", "pad"] = "squash"  # how photos become square; crop if their borders do not matter
@@ -40,6 +46,16 @@ class PhotoConfig(flags.RunConfig):
     views: Annotated[int, Ge(0)] = 8  # augmented views to cache per photo; 0 draws new ones each epoch, uncached, slow
     no_baselines: bool = False  # do not fit logistic regression and the nearest centroid on the same features
     skip_bad: bool = False  # leave out unusable photos instead of stopping; skipped.csv lists them
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.backbone and not backbones.is_elsewhere(self.backbone):
+            backbones.check_name(self.backbone, self.preprocess)
+
+    def check_files(self) -> None:
+        """Refuse a preset, file or run that cannot be the backbone."""
+        if self.backbone:
+            backbones.check_name(self.backbone, self.preprocess)
 
     @property
     def augmentation(self) -> augmentations.Augmentation:
