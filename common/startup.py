@@ -37,7 +37,7 @@ CHATTER = re.compile(
     r"|To enable the following instructions|Unable to register cu\w+ factory|computation placer already"
 )
 # A line of every recipe, of a package's `__main__.py`, and of the script that pip writes for a command.
-OURS = re.compile(rb"^ +startup\.main\(|\.commands import main$|\.__main__ import command$", re.MULTILINE)
+OURS = re.compile(rb"^ +startup\.main\(|\.commands import main( +#.*)?$|\.__main__ import command$", re.MULTILINE)
 
 
 def main(

@@ -1,10 +1,13 @@
 """`python -m recipes`, installed as `keras-recipes`: run a recipe, or do something with a finished run."""
 
-from common import startup  # noqa: F401, isort: skip  (first: it says what is not installed)
-
 import pathlib
+import sys
 
-from common.commands import main
+from common import errors
+
+sys.excepthook = errors.say_not_installed  # for the packages that the next line needs
+
+from common.commands import main  # noqa: E402
 
 RECIPES = pathlib.Path(__file__).parent
 

@@ -139,7 +139,9 @@ def search(
     whole: frozen_prefix.FrozenPrefix, record: recorder.Recorder[Config], device: devices.Strategy
 ) -> dict[float, float]:
     """Return rate → validation loss after `search_epochs`, infinite if it diverged; all start from the same weights."""
-    config, start, found = record.config, whole.model.get_weights(), {}
+    config, found = record.config, {}
+    variables = whole.model.variables  # with the state of dropout, which `get_weights` leaves out
+    start = [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
     for rate in config.learning_rates:
         stage, found[rate] = f"rate_{rate:g}", math.inf
         if record.progress.given_up(stage):
@@ -148,7 +150,8 @@ def search(
             found[rate] = train(whole, record, device, stage, rate, config.search_epochs).score["loss"]
         except checkpoints.Diverged:  # a rate that is too high is never chosen, and the search continues
             record.progress.give_up(stage)
-        whole.model.set_weights(start)
+        for variable, value in zip(variables, start, strict=True):
+            variable.assign(value)
     return found
 
 

@@ -114,6 +114,12 @@ def default_backbone(config: Config) -> str:
     return "VGG16" if config.article else "MobileNetV2"
 
 
+def list_layers(config: Config) -> None:
+    """Print the layers and blocks of the network, without its weights."""
+    random = dataclasses.replace(config, weights="none", image_size=None)
+    print(blocks.layer_table(backbones.choose(random, default=default_backbone(config)).model))
+
+
 def first_unfrozen(base_model: keras.Model, config: Config) -> int:
     """Return the number of the first layer to fine-tune; without a flag, the first layer of the last block."""
     if config.unfreeze_from:
@@ -133,8 +139,7 @@ def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
 def run(config: Config) -> finished_run.Result:
     """Train the head, then the last layers too, unless that harms, and read the test photos once."""
     if config.list_layers:
-        random = dataclasses.replace(config, weights="none", image_size=None)
-        print(blocks.layer_table(backbones.choose(random, default=default_backbone(config)).model))
+        list_layers(config)
         sys.exit()
     record = recorder.Recorder("partial_unfreezing", config)
     config = record.config  # with --resume, the settings of the interrupted run

@@ -120,7 +120,7 @@ def run(config):
     ])  # fmt: skip
     network = keras.Model(network.inputs, network.outputs[0])
     resize = raw_input.resizing(SIZE, "squash")
-    backbone = backbones.Backbone("toy", "none", network, lambda x: x / 255.0, SIZE, resize)
+    backbone = backbones.Backbone("demo", "none", network, lambda x: x / 255.0, SIZE, resize)
     freezing.freeze(network)
     pooled = keras.layers.GlobalAveragePooling2D()(network.output)
     model = keras.Model(network.input, keras.layers.Dense(1)(pooled), name="regressor")

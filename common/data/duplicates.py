@@ -54,7 +54,21 @@ def find(samples: Samples, facts: Mapping[str, media.Facts], families: name_fami
         first = first_of.setdefault(facts[sample.path].sha256, sample.path)
         if first != sample.path:
             pairs.append(Pair(first, sample.path, COPY))
-    return pairs + copies({sample.path: facts[sample.path] for sample in samples})
+    same_picture = copies({sample.path: facts[sample.path] for sample in samples})
+    return pairs + within_groups(same_picture, {sample.path: sample.group for sample in samples})
+
+
+def within_groups(pairs: Sequence[Pair], group_of: Mapping[str, str]) -> list[Pair]:
+    """Return pairs; those in two groups are not kept together, because whoever gave the groups knows the items.
+
+    Args:
+        pairs: the pairs.
+        group_of: path → its group, "" for none.
+    """
+    return [
+        dataclasses.replace(pair, together=False) if "" != group_of[pair.first] != group_of[pair.second] != "" else pair
+        for pair in pairs
+    ]
 
 
 def by_name(families: name_families.Families) -> list[Pair]:
@@ -117,7 +131,7 @@ def say(samples: Samples, pairs: Sequence[Pair], families: name_families.Familie
     alike = [pair for pair in pairs if pair.kind == COPY]
     lines = [
         *_about_names(families, unit),
-        *_about_copies(alike, unit),
+        *_about_copies(alike, by_path, unit),
         *_about_features([pair for pair in pairs if pair.kind == FEATURES], unit),
         *_about_classes(alike, by_path, unit),
         *_about_sides(pairs, by_path, unit),
@@ -141,10 +155,13 @@ def _about_names(families: name_families.Families, unit: str) -> Iterator[str]:
         )
 
 
-def _about_copies(alike: Sequence[Pair], unit: str) -> Iterator[str]:
+def _about_copies(alike: Sequence[Pair], by_path: Mapping[str, sample_list.Sample], unit: str) -> Iterator[str]:
     if kept := [pair for pair in alike if pair.together]:
         yield f"{_count(kept, unit)} show the same picture{_such_as(kept)}; they stay on one side"
-    if many := [pair for pair in alike if not pair.together]:
+    groups = [pair for pair in alike if not pair.together and _groups_differ(pair, by_path)]
+    if groups:
+        yield f"{_count(groups, unit)} in two groups look the same{_such_as(groups)}; the groups are kept as given"
+    if many := [pair for pair in alike if not pair.together and pair not in groups]:
         count = len({path for pair in many for path in (pair.first, pair.second)})
         yield (
             f"{count:,} {unit}s look the same in clusters of more than {LARGEST}, as from a fixed camera"
@@ -193,6 +210,10 @@ def _shown(path: str) -> str:
 
 def _sides_differ(pair: Pair, by_path: Mapping[str, sample_list.Sample]) -> bool:
     return by_path[pair.first].split != by_path[pair.second].split
+
+
+def _groups_differ(pair: Pair, by_path: Mapping[str, sample_list.Sample]) -> bool:
+    return "" != by_path[pair.first].group != by_path[pair.second].group != ""
 
 
 def _labels_differ(pair: Pair, by_path: Mapping[str, sample_list.Sample]) -> bool:

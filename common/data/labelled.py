@@ -252,7 +252,8 @@ def _contents(
             if found.sha256 and listed.get(path, found.sha256) == found.sha256
         }  # fmt: skip
         every = learnt | here
-        copies = duplicates.joined(duplicates.copies(every))
+        groups = {row["path"]: row.get("group") or "" for row in split} | {one.path: one.group for one in samples}
+        copies = duplicates.joined(duplicates.within_groups(duplicates.copies(every), groups))
         number_of = splits.connected(
             {*listed.values(), *(found.sha256 for found in every.values())},
             ((every[first].sha256, every[second].sha256) for first, second in copies),

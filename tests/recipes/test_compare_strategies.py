@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import shutil
+import time
 
 import pytest
 
@@ -166,7 +167,7 @@ def test_from_scratch_has_no_pretrained_weights_and_full_fine_tuning_trains_ever
     assert scratch.weights == "none" and full.weights == "demo"
     assert isinstance(scratch, from_scratch.Config) and isinstance(full, partial_unfreezing.Config)
     sides = {key: plan.count_sides(sample_list.read_csv(path)) for key, path in found.items()}
-    speed = trials.call(compare_strategies.measure, config, planned, sides)
+    speed = trials.call(compare_strategies.measure, config, planned, sides, time.time())
     assert speed.stages["from_scratch"] == [(1, 5)] * 3 + [(1, 20)]  # three rates are tried first
     assert speed.stages["full_fine_tuning"] == [(19, 20), (1, 2)]
     assert 0 < speed.step[19, False] < speed.step[1, False]

@@ -58,7 +58,7 @@ def finished(tmp_path_factory):
 def test_the_run_directory_is_complete(finished):
     present = {path.name for path in finished.directory.iterdir()}
     assert {"config.json", "split.csv", "history.csv", "results.json", "model.keras", "predictions.csv", "figures",
-            "report.html", ".run.lock"} == present  # fmt: skip
+            "report.html", ".run.lock", "duplicates.csv"} == present  # fmt: skip
     results = json.loads((finished.directory / "results.json").read_text())
     assert results == finished.results
     assert set(results) == {"recipe", "seed", "strategy", "medium", "evaluation", "sections", "data", "train",

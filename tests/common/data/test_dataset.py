@@ -138,7 +138,8 @@ def test_splits_never_depend_on_the_network_or_how_it_is_trained(stripes, tmp_pa
     """Or two networks could not be compared on the same test photos: only these settings may change a split."""
     of_the_data = {"data", "seed", "split_seed", "validation_fraction", "test_fraction", "skip_bad", "skip_unsupported",
                    "same_names", "group_pattern", "find_near_duplicates", "keep_near_duplicates_together"}  # fmt: skip
-    others = {"backbone": "MobileNetV2", "weights": "none", "image_size": 64, "aspect": "crop", "batch_size": 7,
+    others = {"backbone": "MobileNetV2", "weights": "none", "preprocess": "tf", "last_layer": "x",
+              "image_size": 64, "aspect": "crop", "batch_size": 7,
               "epochs": 3, "learning_rate": 0.5, "precision": "mixed_float16", "deterministic": True, "flip": True,
               "rotation": 9.0, "zoom": 0.5, "contrast": 0.5, "views": 2, "no_cache": True, "cache_dtype": "float16",
               "cache_limit_gb": 1.0, "tensorboard": True, "mlflow": "x", "out": tmp_path, "resume": tmp_path,

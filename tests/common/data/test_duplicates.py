@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from common.data import dataset, duplicates, name_families, sample_list
-from common.media import photos
+from common.media import medium, photos
 from common.training import settings as training_settings
 
 pytestmark = pytest.mark.quick
@@ -208,3 +208,16 @@ def test_what_is_not_kept_together_is_said(capsys):
 def test_without_pairs_no_file_is_written(tmp_path):
     duplicates.write(tmp_path / "duplicates.csv", [], [])
     assert not list(tmp_path.iterdir())
+
+
+def test_given_groups_are_trusted(tmp_path, capsys):
+    """Two pictures of two lesions may look the same. Without groups they are copies."""
+    small = photos.small_grey(np.asarray(picture(1)))
+    facts = {name: medium.Facts(path=name, sha256=name, small=small) for name in ("a", "b")}
+    for groups, kept in ((("1", "2"), False), (("1", "1"), True), (("1", ""), True), (("", ""), True)):
+        samples = [sample_list.Sample(name, "cat", group=group) for name, group in zip(("a", "b"), groups, strict=True)]
+        families = name_families.find(samples, str)
+        found = duplicates.find(samples, facts, families)
+        assert [pair.together for pair in found] == [kept]
+        duplicates.say(samples, found, families, "photo")
+        assert ("the groups are kept as given" in capsys.readouterr().err) != kept

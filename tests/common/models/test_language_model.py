@@ -1,3 +1,4 @@
+import socket
 import sys
 
 import keras
@@ -132,7 +133,7 @@ def test_a_preset_that_cannot_be_had_is_one_line(name, message, monkeypatch):
     def unreachable(*arguments):
         raise OSError("no network")
 
-    monkeypatch.setattr(language_model.socket, "getaddrinfo", unreachable)
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
     with pytest.raises(errors.UserError, match=message) as caught:
         language_model.load(name)
     assert "\n" not in str(caught.value)
