@@ -25,6 +25,12 @@ def _drawn(run: pathlib.Path) -> pathlib.Path:
     """Draw the report and return its path."""
     if (run / "config.json").is_file() and not (run / "results.json").is_file():
         raise errors.UserError(f"{run} is not finished; continue it with --resume {run}")
+    with finished_run.sound(run):
+        return _drawn_from_files(run)
+
+
+def _drawn_from_files(run: pathlib.Path) -> pathlib.Path:
+    """Draw the report of a run or of a comparison, and return its path."""
     if (run / "compare.json").is_file():
         return startup.by_name("compare.page").write(run, finished_run.Result.read(run).results)
     of_texts = (run / "preset").is_dir() and not (run / "model.keras").is_file()

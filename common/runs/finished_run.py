@@ -1,17 +1,22 @@
 """Reading the files of a finished run."""
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import json
 import pathlib
+import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from common import flags
+from common import errors, flags
 from common.data import sample_list, unchanged
 from common.media import medium as media
+
+UNFIT = (ValueError, LookupError, TypeError, AttributeError, EOFError)  # raised by content that a run never writes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Result:
     @classmethod
     def read(cls, directory: pathlib.Path) -> "Result":
         """Read the result of a finished run."""
-        return cls(directory, json.loads((directory / "results.json").read_text(encoding="utf-8")))
+        with sound(directory):
+            return cls(directory, json.loads((directory / "results.json").read_text(encoding="utf-8")))
 
     @property
     def unit(self) -> str:
@@ -46,17 +52,18 @@ class FinishedRun:
 
     @classmethod
     def read(cls, directory: pathlib.Path) -> "FinishedRun":
-        """Read the files of a run."""
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        return cls(
-            directory=directory,
-            config=config | {"config": flags.renamed(config["config"])},
-            results=json.loads((directory / "results.json").read_text(encoding="utf-8")),
-            history=[_epoch(row) for row in read_rows(directory / "history.csv")],
-            predictions=[_prediction(row) for row in read_rows(directory / "predictions.csv")],
-            split=[_sample(row) for row in read_rows(directory / "split.csv")],
-            skipped=read_rows(directory / "skipped.csv"),
-        )
+        """Read the files of a run; raises as `sound`."""
+        with sound(directory):
+            config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+            return cls(
+                directory=directory,
+                config=config | {"config": flags.renamed(config["config"])},
+                results=json.loads((directory / "results.json").read_text(encoding="utf-8")),
+                history=[_epoch(row) for row in read_rows(directory / "history.csv")],
+                predictions=[_prediction(row) for row in read_rows(directory / "predictions.csv")],
+                split=[_sample(row) for row in read_rows(directory / "split.csv")],
+                skipped=read_rows(directory / "skipped.csv"),
+            )
 
     @property
     def class_names(self) -> list[str]:
@@ -79,6 +86,33 @@ class FinishedRun:
         probabilities = [[float(row[column]) for column in columns] for row in self.predictions]
         labels = [self.class_names.index(row["label"]) for row in self.predictions]
         return np.array(probabilities), np.array(labels)
+
+
+@contextlib.contextmanager
+def sound(directory: pathlib.Path) -> Iterator[None]:
+    """Read files of a run; what they cannot contain is told in one line.
+
+    Raises:
+        UserError: a file is damaged, or was changed so that the files do not fit together.
+    """
+    try:
+        yield
+    except errors.UserError:
+        raise
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        zipfile.BadZipFile,
+        IsADirectoryError,
+    ) as error:
+        told = (str(error).splitlines() or [""])[0]
+        raise errors.UserError(
+            f"{directory}: a file of this run is damaged ({type(error).__name__}: {told}); put back a copy of it, or "
+            "start a new run"
+        ) from error
 
 
 def medium_of(results: dict) -> media.Medium:
@@ -131,5 +165,6 @@ def target_of(run: pathlib.Path) -> dict | None:
 
 def read_history(directory: pathlib.Path) -> list[dict]:
     """Return the epochs of history.csv, or an empty list without a file; `stage` is text, the rest are floats."""
-    rows = read_rows(directory / "history.csv")
-    return [{name: value if name == "stage" else float(value) for name, value in row.items()} for row in rows]
+    with sound(directory):
+        rows = read_rows(directory / "history.csv")
+        return [{name: value if name == "stage" else float(value) for name, value in row.items()} for row in rows]

@@ -14,6 +14,7 @@ import numpy as np
 
 from common import errors, files, flags
 from common.models import freezing
+from common.runs import finished_run
 
 CROSSENTROPY = "categorical_crossentropy"  # the metric that is the loss without the penalties on weights
 
@@ -36,9 +37,9 @@ class Checkpoint:
     def read(cls, directory: pathlib.Path) -> "Checkpoint | None":
         """Read the checkpoint of a run directory; None if no epoch is finished."""
         path = directory / cls.NAME
-        if not path.is_file():
+        if not path.exists():
             return None
-        with np.load(path) as stored:
+        with finished_run.sound(directory), np.load(path) as stored:
             state = json.loads(str(stored["state"]))
             return cls(**state, values=[stored[f"value_{i}"] for i in range(len(stored.files) - 1)])
 

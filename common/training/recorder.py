@@ -72,7 +72,10 @@ class Recorder(Generic[ConfigType]):
         path = self.directory / "config.json"
         if not path.is_file():
             raise errors.UserError(f"--resume {config.resume}: not a run directory, since it has no config.json")
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        with finished_run.sound(self.directory):
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = {name: stored[name] for name in ("recipe", "command", "config")}
+            finished_run.read_history(self.directory)  # a damaged one would be found at the end only
         if stored["recipe"] != self.recipe:
             raise errors.UserError(
                 f"--resume {config.resume}: this is a run of {stored['recipe']}, not of {self.recipe}"
@@ -92,7 +95,8 @@ class Recorder(Generic[ConfigType]):
         if changed:
             raise errors.UserError(f"--resume reuses the settings of the interrupted run; remove {', '.join(changed)}")
         self.command = stored["command"]  # the command that started the run
-        return flags.from_dict(type(config), stored["config"])
+        with finished_run.sound(self.directory):
+            return flags.from_dict(type(config), stored["config"])
 
     def _check_split(self) -> None:
         """Refuse a run whose training has begun and whose split is gone: a new split could test what it has learnt."""

@@ -1,5 +1,6 @@
 import pytest
 
+from common import errors
 from common.runs import finished_run
 
 
@@ -35,3 +36,24 @@ def test_those_of_older_versions_are_told_by_what_they_found(results, sections, 
 
 def test_a_result_knows_its_unit(tmp_path):
     assert finished_run.Result(tmp_path, {"medium": "clips"}).unit == "clip"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", '{"recipe": "x", "conf'), ("config.json", "[]"), ("results.json", ""), ("results.json", None),
+        ("history.csv", "epoch,loss\n1,much\n"), ("predictions.csv", "path,label,confidence\na,b,sure\n"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_told_in_one_line(tmp_path, name, content):
+    (tmp_path / "config.json").write_text('{"recipe": "x", "config": {}}')
+    (tmp_path / "results.json").write_text("{}")
+    assert finished_run.FinishedRun.read(tmp_path).results == {}
+    (tmp_path / name).unlink(missing_ok=True)
+    if content is None:
+        (tmp_path / name).mkdir()
+    else:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(errors.UserError, match="a file of this run is damaged") as caught:
+        finished_run.FinishedRun.read(tmp_path)
+    assert "\n" not in str(caught.value)

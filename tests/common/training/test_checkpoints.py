@@ -99,3 +99,16 @@ def test_a_loss_that_is_not_finite_names_the_rate_to_lower(progress):
     for stage, flag in (("head", "--learning-rate"), ("fine_tuning", "--fine-tuning-rate")):
         with pytest.raises(errors.UserError, match=f"lower {flag}"):
             trained(progress, [np.nan], [0.5], stage=stage, patience=1)
+
+
+def test_a_damaged_checkpoint_is_told_in_one_line(tmp_path):
+    whole = checkpoints.Checkpoint("head", [], 1, 1, 0.5, 2.0, [np.ones(3)])
+    whole.write(tmp_path)
+    assert checkpoints.Checkpoint.read(tmp_path).epoch == 1
+    path = tmp_path / checkpoints.Checkpoint.NAME
+    content = path.read_bytes()
+    for damage in (content[:-30], b"", b"no zip", None):
+        path.unlink()
+        path.mkdir() if damage is None else path.write_bytes(damage)
+        with pytest.raises(errors.UserError, match="a file of this run is damaged"):
+            checkpoints.Checkpoint.read(tmp_path)
