@@ -17,6 +17,11 @@ PACKAGE = pathlib.Path(__file__).resolve().parent
 ROOT = PACKAGE / "root" if (PACKAGE / "root").is_dir() else PACKAGE.parent
 
 
+def absolute(path: pathlib.Path) -> pathlib.Path:
+    """Return the absolute path, without `..`, which makes messages hard to read; links are kept where there is none."""
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yield a temporary path beside `path`, and rename it to `path` when the block ends without an error."""

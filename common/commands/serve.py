@@ -279,6 +279,8 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
                 senders.check(request.headers)
                 return await endpoint(request)
             except Refused as refused:
+                if _wants_data(request):
+                    return responses.JSONResponse({"error": str(refused)}, refused.status, headers=HEADERS)
                 return responses.PlainTextResponse(str(refused), refused.status, headers=HEADERS)
             except (requests.ClientDisconnect, asyncio.CancelledError):  # nobody reads this answer
                 return responses.PlainTextResponse("the upload was aborted", 400, headers=HEADERS)
@@ -296,7 +298,7 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
 
     async def give_answer(request: Any) -> Any:
         explain = _class_to_explain(request.query_params.get("explain"), len(answerer.class_names))
-        as_data = "application/json" in request.headers.get("accept", "")
+        as_data = _wants_data(request)
         async with uploads.received(request) as content:
             try:
                 if as_data:
@@ -316,6 +318,11 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
     if path.strip("/"):  # whether or not the proxy takes its own path away
         routes.append(routing.Mount(f"/{path.strip('/')}", routes=list(routes)))
     return applications.Starlette(routes=routes)
+
+
+def _wants_data(request: Any) -> bool:
+    """Return whether a request asks for JSON."""
+    return "application/json" in request.headers.get("accept", "")
 
 
 def _class_to_explain(asked: str | None, classes: int) -> int | None:

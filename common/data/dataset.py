@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Collection
 from typing import Any
 
-from common import errors
+from common import errors, words
 from common.data import (
     duplicates,
     file_checks,
@@ -29,6 +29,7 @@ from common.media import medium as media
 SIDES = re.compile(
     r"(?<![a-z])(left|right|links|rechts|gauche|droite|izquierda|derecha|(anti)?clockwise)(?![a-z])", re.I
 )
+FEW_GROUPS = 5  # on one side
 FEW_TO_CHOOSE_BY = 15  # validation photos; with 15, one more correct answer is 7 points
 
 
@@ -83,7 +84,9 @@ def load(
     left_out = total - len(usable)
     if left_out:
         listed = "as listed above" if config.dry_run else "listed in skipped.csv of the run"
-        print(f"data: {left_out} of {total} {medium.unit}s left out, {listed}", file=sys.stderr)
+        bad = [*problems, *file_checks.find_problems(samples, facts, unit=medium.unit, targets=targets)]
+        which = f" ({file_checks.kinds_of(bad)})" if bad else ""
+        print(f"data: {left_out} of {total} {medium.unit}s left out{which}, {listed}", file=sys.stderr)
     families = name_families.find(usable, medium.title)
     pairs = duplicates.find(usable, facts, families)
     if not resumed:
@@ -126,7 +129,20 @@ def load(
             "mostly chance; raise --validation-fraction",
             file=sys.stderr,
         )
+    _say_few_groups(found)
     return found
+
+
+def _say_few_groups(found: splits.Splits) -> None:
+    """Print a line if so few groups are left to choose or to test by that each of them decides much."""
+    for side, purpose in (("validation", "choices"), ("test", "results")):
+        groups = set(found.groups(side)) - {""}
+        if groups and len(groups) < FEW_GROUPS:
+            print(
+                f"data: there {'is' if len(groups) == 1 else 'are'} only {words.plural(len(groups), 'group')} on the "
+                f"{side} side, so {purpose} based on it say little about other groups; collect more groups",
+                file=sys.stderr,
+            )
 
 
 def _named(

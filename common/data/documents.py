@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from common import errors, words
+from common import errors, files, words
 from common.data import duplicates as one_source
 from common.data import (
     file_checks,
@@ -174,7 +174,7 @@ def read_source(config: Any) -> tuple[list[sample_list.Sample], dict[str, str], 
         path = drawn_texts.write_contracts(config.cache_directory / "demo_text" / drawn_texts.version())
         pattern = DEMO_GROUPS if pattern is None else pattern
     else:
-        path = pathlib.Path(config.data).expanduser().absolute()
+        path = files.absolute(pathlib.Path(config.data).expanduser())
     if path.is_dir():
         found = _read_folder(path, config.encoding, getattr(config, "skip_unsupported", False))
     elif path.is_file() and path.suffix.lower() == ".jsonl":

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import statistics
 import sys
 import tempfile
@@ -32,6 +33,7 @@ MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 
 _LISTED_IN_MESSAGE = 3
 _LISTED_ON_TERMINAL = 20
+_PLACE = re.compile(r"^[^:]*, line \d+: ")  # of a problem that a table names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -299,7 +301,7 @@ def apply(
         samples, facts, minimum_per_class, unit, targets: as for `find_problems`.
         skip_bad: leave bad files out instead of stopping.
         skipped_csv: the file for the list of what is left out, with the columns path, label, reason. A run that stops
-            leaves no file behind, and prints the list to stderr.
+            leaves no file behind, and prints a list that is too long for its message to stderr.
         known: problems found before, of files that are not among the samples.
 
     Returns:
@@ -340,9 +342,11 @@ def leave_out(
     if skip_bad and not too_little and skipped_csv:
         _write_csv(problems, pathlib.Path(skipped_csv))
         return
-    _print_list(problems)
     if skip_bad and not too_little:
+        _print_list(problems)
         return
+    if len(problems) > _LISTED_IN_MESSAGE:
+        _print_list(problems)
     if not too_little:
         advice += ", or leave them out with --skip-bad"
     elif skip_bad:
@@ -365,6 +369,17 @@ def _print_list(problems: list[Problem]) -> None:
         print(f"{words.printable(problem.path)}: {problem.reason}", file=sys.stderr)
     if len(problems) > count:
         print(f"… and {len(problems) - count} more; 2> FILE writes all of them to a file", file=sys.stderr)
+
+
+def kinds_of(problems: Iterable[Problem]) -> str:
+    """Return how many files have which problem, in words; of copies in two classes or splits, all are bad.
+
+    Args:
+        problems: the bad files; of each, the first reason counts.
+    """
+    reasons = (_PLACE.sub("", problem.reason.split(" | ")[0]) for problem in problems)
+    counts = _counts(reason.split(":")[0] for reason in reasons)
+    return ", ".join(f"{count:,} {words.printable(kind)}" for kind, count in counts.items())
 
 
 def read_problems(path: str | os.PathLike) -> list[Problem]:

@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from common import errors, flags, startup, words
+from common import errors, files, flags, startup, words
 from common.data import (
     duplicates,
     file_checks,
@@ -339,7 +339,7 @@ def _documents(data: pathlib.Path, medium: Any, settings: dict, skip_unsupported
         raise errors.UserError(f"{data}: neither a folder with a sub-folder of .txt files for each type nor a .jsonl")
     documents, pattern = startup.by_name("data.documents"), settings.get("group_pattern")
     samples, texts, problems = documents.read_source(types.SimpleNamespace(
-        data=str(data.absolute()), encoding=medium.encoding, keep_layout=medium.keep_layout,
+        data=str(files.absolute(data)), encoding=medium.encoding, keep_layout=medium.keep_layout,
         document_characters=medium.characters, group_pattern=None, skip_unsupported=skip_unsupported,
     ))  # fmt: skip
     if pattern:

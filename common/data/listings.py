@@ -7,7 +7,7 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
-from common import errors, outputs, words
+from common import errors, files, outputs, words
 from common.data import names, sample_list, sides, tables, unchanged
 from common.media import folders as walks
 from common.media import medium as media
@@ -55,9 +55,9 @@ def read(path: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
     _check_labels(table, column["label"])
     if "split" in column:
         sides.tell({row[column["split"]] for _, row in table.rows}, str(path))
-    files = _Finder(path.absolute().parent, medium)
-    samples = [_sample(row, column, files, f"{path}, line {line}") for line, row in table.rows]
-    files.say(path.name)
+    finder = _Finder(files.absolute(path).parent, medium)
+    samples = [_sample(row, column, finder, f"{path}, line {line}") for line, row in table.rows]
+    finder.say(path.name)
     repeated = [name for name, count in collections.Counter(sample.path for sample in samples).items() if count > 1]
     if repeated:
         raise errors.UserError(f"{path}: {words.printable(repeated[0])} is listed more than once")
@@ -93,14 +93,14 @@ def _check_labels(table: tables.Table, column: str) -> None:
         )
 
 
-def _sample(row: dict[str, str], column: dict[str, str], files: "_Finder", place: str) -> sample_list.Sample:
+def _sample(row: dict[str, str], column: dict[str, str], finder: "_Finder", place: str) -> sample_list.Sample:
     values = {role: row[name] for role, name in column.items()}
     if not values["path"] or not values["label"]:
         raise errors.UserError(f"{place}: path or label is empty")
     side = values.get("split", "")
     if side and not sides.side_of(side):
         raise errors.UserError(f"{place}: split is {side!r}; it must be train, validation or test")
-    values |= {"path": files.find(values["path"]), "split": sides.side_of(side)}
+    values |= {"path": finder.find(values["path"]), "split": sides.side_of(side)}
     about = {name: value for name, value in row.items() if name not in column.values()}
     return sample_list.Sample(**values, about=about)
 
@@ -120,7 +120,7 @@ def in_folder(folder: pathlib.Path, medium: media.Medium) -> list[sample_list.Sa
     Raises:
         UserError: a table is not as `read` wants it, or a folder beside train/ with a table has none.
     """
-    folder = folder.absolute()
+    folder = files.absolute(folder)
     if (folder / FILE_NAME).is_file():
         if not _is_listing(folder / FILE_NAME):
             return None
@@ -209,7 +209,7 @@ class _Finder:
         return self._path(written)
 
     def _path(self, name: str) -> str:
-        return str(self.folder / os.path.expanduser(name))
+        return str(files.absolute(self.folder / os.path.expanduser(name)))
 
     def _readings(self, written: str) -> Iterator[tuple[str, str]]:
         """Yield ways to read a path, the most literal first, each with what was done to it."""

@@ -11,7 +11,7 @@ import pathlib
 import sys
 from collections.abc import Collection, Mapping
 
-from common import errors, flags
+from common import errors, files, flags
 from common.data import file_checks, group_pattern, listings, names, sample_list, sides, sources, tables
 from common.demo import drawn_lesions
 from common.media import folders, photos
@@ -136,24 +136,24 @@ def read(
     Raises:
         UserError: the table cannot be read, lacks a column, or lists an image twice, or names only look alike.
     """
-    path = folder.absolute() / FILE_NAME
+    path = files.absolute(folder) / FILE_NAME
     table = tables.read(path)
     column = _columns(table, columns)
-    files = _image_files(path.parent, skip_unsupported)
+    file_of = _image_files(path.parent, skip_unsupported)
     diagnoses = diagnoses or (HAM10000_DIAGNOSES if column["label"] == Columns.label else ())
-    rows = _one_spelling(_rows(table, column, files), diagnoses, same_names)
-    if not any(row.image in files for row in rows):
+    rows = _one_spelling(_rows(table, column, file_of), diagnoses, same_names)
+    if not any(row.image in file_of for row in rows):
         raise errors.UserError(f"{path}: none of its {len(rows)} images ({rows[0].image}, …) is in {path.parent}")
     listed = {row.image for row in rows}
     problems = [
         file_checks.Problem(str(file), "", f"no row: {FILE_NAME} does not list it; add a row or remove the image")
-        for image, file in sorted(files.items()) if image not in listed
+        for image, file in sorted(file_of.items()) if image not in listed
     ]  # fmt: skip
     two_diagnoses = _lesions_with_two_diagnoses(rows)
     samples, about = [], {}
     for row in rows:
-        reason = _reason(row, files, diagnoses, two_diagnoses)
-        file = str(files.get(row.image, path.parent / row.image))
+        reason = _reason(row, file_of, diagnoses, two_diagnoses)
+        file = str(file_of.get(row.image, path.parent / row.image))
         if reason:
             problems.append(file_checks.Problem(file, row.label, f"{FILE_NAME}, line {row.line}: {reason}"))
         else:
@@ -193,9 +193,9 @@ def _columns(table: tables.Table, columns: Columns) -> dict[str, str]:
     return used
 
 
-def _rows(table: tables.Table, column: dict[str, str], files: Mapping[str, pathlib.Path]) -> list[_Row]:
+def _rows(table: tables.Table, column: dict[str, str], file_of: Mapping[str, pathlib.Path]) -> list[_Row]:
     alike = collections.defaultdict(list)
-    for name in files:
+    for name in file_of:
         alike[names.key(name)].append(name)
     rows, named = [], set()
     for line, row in table.rows:
@@ -247,11 +247,11 @@ def _image_files(folder: pathlib.Path, skip_unsupported: bool) -> dict[str, path
     walk.tell()
     if not skip_unsupported:
         walk.check(medium.unit, medium.wanted)
-    files: dict[str, pathlib.Path] = {}
+    file_of: dict[str, pathlib.Path] = {}
     for path in images:
-        if files.setdefault(path.stem, path) != path:
-            raise errors.UserError(f"{path} and {files[path.stem]} have the same name; remove one or rename it")
-    return files
+        if file_of.setdefault(path.stem, path) != path:
+            raise errors.UserError(f"{path} and {file_of[path.stem]} have the same name; remove one or rename it")
+    return file_of
 
 
 def _lesions_with_two_diagnoses(rows: list[_Row]) -> dict[str, list[str]]:
@@ -262,10 +262,10 @@ def _lesions_with_two_diagnoses(rows: list[_Row]) -> dict[str, list[str]]:
 
 
 def _reason(
-    row: _Row, files: Mapping[str, pathlib.Path], diagnoses: Collection[str], two_diagnoses: Mapping[str, list[str]]
+    row: _Row, file_of: Mapping[str, pathlib.Path], diagnoses: Collection[str], two_diagnoses: Mapping[str, list[str]]
 ) -> str:
     """Return why a row cannot be used, or ""."""
-    if row.image not in files:
+    if row.image not in file_of:
         return f"no image: there is no file named {row.image!r}; add it or remove the row"
     if _lacks_diagnosis(row):
         return "no diagnosis: fill it in or remove the row"

@@ -41,7 +41,7 @@ def read_csv(path: pathlib.Path) -> list[Sample]:
     Raises:
         UserError: a column or a value is missing, a split has another name, or a path is listed twice.
     """
-    folder = path.absolute().parent
+    folder = files.absolute(path).parent
     # File names are bytes on Linux; "surrogateescape" also reads names that are not UTF-8.
     with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         reader = csv.DictReader(file)

@@ -7,7 +7,7 @@ import sys
 import types
 from collections.abc import Callable, Collection
 
-from common import errors, outputs, words
+from common import errors, files, outputs, words
 from common.data import listings, sample_list, sides, tables, tfds
 from common.demo import drawn_photos
 from common.media import folders
@@ -88,22 +88,22 @@ def read_folder(
         UserError: no class folders, too few classes, a class folder without items, another folder beside the split
             folders, or much of a class is in formats that are not read.
     """
-    folder = folder.absolute()
+    folder = files.absolute(folder)
     if outputs.is_ours(folder):
         raise errors.UserError(f"{folder} holds the output of runs or a cache; give a folder of class folders")
     walk = folders.Walk(folder, " outside the class folders")
     subfolders, loose = ([path for path in paths if path.name not in ignored] for paths in walk.listed(folder))
 
     def holds_classes(subfolder: pathlib.Path) -> bool:
-        inside, files = walk.listed(subfolder)
-        return not any(map(medium.is_item, files)) and sum(not medium.is_item(path) for path in inside) > 1
+        inside, within = walk.listed(subfolder)
+        return not any(map(medium.is_item, within)) and sum(not medium.is_item(path) for path in inside) > 1
 
     given = sides.of_folders(subfolders, holds_classes, folder)
     samples = []
     if given:
         for subfolder, side in given.items():
-            class_folders, files = walk.listed(subfolder)
-            loose += files
+            class_folders, beside = walk.listed(subfolder)
+            loose += beside
             samples += [
                 dataclasses.replace(sample, split=side) for sample in _read_class_folders(class_folders, medium, walk)
             ]

@@ -13,7 +13,6 @@ import functools
 import importlib.util
 import math
 import pathlib
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -97,13 +96,9 @@ def _converter(package: Any, source: str, name: str) -> Any:
         return package.layers.ImageConverter.from_preset(source)
     except Exception as error:
         raise errors.UserError(
-            f"--backbone {name}: the preset has no image converter ({_short(error)}); add one, "
+            f"--backbone {name}: the preset has no image converter ({presets.reason(error)}); add one, "
             "keras_hub.layers.ImageConverter(…).save_to_preset(folder)"
         ) from error
-
-
-def _short(error: Exception) -> str:
-    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" …")
 
 
 def _explained(error: Exception, name: str, source: str, package: Any) -> str:
@@ -116,7 +111,7 @@ def _explained(error: Exception, name: str, source: str, package: Any) -> str:
     else:
         hint = flags.suggestion(source, known).removeprefix("; ")
         advice = hint or "give a name from https://keras.io/keras_hub/presets/, hf://…, or the folder of a preset"
-    return f"--backbone {name} cannot be loaded ({_short(error)}); {advice}"
+    return f"--backbone {name} cannot be loaded ({presets.reason(error)}); {advice}"
 
 
 def _tower(backbone: Any, name: str) -> Any:
@@ -148,7 +143,7 @@ def _resized(tower: Any, size: int, name: str, weights: bool) -> Any:
     except Exception as error:
         raise errors.UserError(
             f"--backbone {name} was trained at {tower.inputs[0].shape[1] or 'other'} pixels and does not take {size} "
-            f"({_short(error)}); remove --image-size"
+            f"({presets.reason(error)}); remove --image-size"
         ) from error
 
 

@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import shutil
-import textwrap
 import types
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -105,14 +104,13 @@ def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageMod
     try:
         task = package.models.CausalLM.from_preset(source, load_weights=weights)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face raise different types
-        reason = textwrap.shorten(str(error), 160, placeholder=" …")
         known = source in package.models.CausalLM.presets or "://" in source
         advice = (
             "check the network, give the folder of a preset that save_to_preset wrote, or try --preset demo"
             if known
             else "give a name from https://keras.io/keras_hub/presets/, hf://user/model, or the folder of a preset"
         )
-        raise errors.UserError(f"--preset {preset} cannot be loaded ({reason}); {advice}") from error
+        raise errors.UserError(f"--preset {preset} cannot be loaded ({presets.reason(error)}); {advice}") from error
     task.backbone.trainable = True  # also a preset that was saved partly frozen
     return LanguageModel(preset, _with_dropout(task, dropout, preset))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import socket
+import textwrap
 import types
 import zipfile
 
@@ -40,6 +42,14 @@ def import_for(file: pathlib.Path, wanted_by: str) -> None:
         return
     if b'"keras_hub' in config:
         keras_hub(wanted_by)
+
+
+def reason(error: Exception) -> str:
+    """Return why a preset cannot be loaded, in a few words."""
+    host = re.search(r"HTTPSConnectionPool\(host='([^']+)'", str(error))
+    if host:
+        return f"{host[1]} cannot be reached"
+    return textwrap.shorten(str(error) or type(error).__name__, 160, placeholder=" …")
 
 
 def install(wanted_by: str) -> str:

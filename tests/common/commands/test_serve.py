@@ -192,6 +192,12 @@ def test_an_answer_as_data(page, photo, run):
     assert answer["target"]["called"] == ("called" if answer["target"]["probability"] >= 0.01 else "not called")
 
 
+def test_a_refusal_as_data(page):
+    status, text, headers = ask(page, b"no photo", Accept="application/json")
+    assert status == 415 and headers["Content-Type"] == "application/json"
+    assert "not an image" in json.loads(text)["error"]
+
+
 def test_a_form_is_told_what_to_send(page, photo):
     status, text, _ = ask(page, b"--x\r\n", **{"Content-Type": "multipart/form-data; boundary=x"})
     assert status == 415 and "--data-binary @photo.jpg" in text

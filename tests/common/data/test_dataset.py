@@ -1,5 +1,6 @@
 import collections
 import dataclasses
+import os
 import pathlib
 import shutil
 
@@ -213,6 +214,30 @@ def test_a_column_like_group_keeps_its_photos_together(tmp_path, header, capsys)
     sides = [{sample.group for sample in side} for side in (splits.train, splits.validation, splits.test)]
     assert sum(map(len, sides)) == len(set.union(*sides)) == 10
     assert f"column '{header.split(',')[-1]}' is used as group" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("groups", "told"), [(5, "is only 1 group on the test side"), (40, "")])
+def test_few_groups_on_a_side_are_spoken_of(tmp_path, groups, told, capsys):
+    rows = [f"{label},{number % groups}" for label in ("cat", "dog") for number in range(40)]
+    table = listed(tmp_path, "a.csv", rows, "path,label,group")
+    dataset.load(settings(table, tmp_path / "cache"), tmp_path, photos.PHOTOS)
+    assert told in (text := capsys.readouterr().err) and ("on the test side" in text) == bool(told)
+
+
+def test_messages_do_not_climb_up_folders(stripes, tmp_path, monkeypatch, capsys):
+    (stripes / "down" / "00.jpg").write_bytes(b"")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    source = os.path.relpath(stripes)
+    with pytest.raises(errors.UserError, match=f"1 of 30 photos cannot be used: {stripes}/down/00.jpg"):
+        dataset.load(settings(source, tmp_path / "cache"), tmp_path, photos.PHOTOS)
+    splits = dataset.load(settings(source, tmp_path / "cache", skip_bad=True), tmp_path, photos.PHOTOS)
+    assert "data: 1 of 30 photos left out (1 empty), listed in" in capsys.readouterr().err
+    (tmp_path / "below" / "a.csv").write_text(
+        "path,label\n" + "".join(f"../{os.path.relpath(each.path, tmp_path)},{each.label}\n" for each in splits.train)
+    )
+    listed = sources.read_source("a.csv", tmp_path, photos.PHOTOS)
+    assert [each.path for each in listed] == splits.paths("train")
 
 
 def test_groups_that_only_look_alike_stop_the_run(tmp_path):

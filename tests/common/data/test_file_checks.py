@@ -428,6 +428,23 @@ def test_skip_bad_does_not_go_on_with_one_class():
         file_checks.apply(samples, facts, skip_bad=True)
 
 
+def test_a_list_that_fits_into_the_message_is_not_printed_too(capsys):
+    samples, facts = many_bad(2)
+    with pytest.raises(errors.UserError, match="a0 .*a1 "):
+        file_checks.apply(samples, facts)
+    assert capsys.readouterr().err == ""
+
+
+def test_problems_are_counted_by_their_kind():
+    reasons = [
+        "in two classes: the same content is b in class 'dog'; keep the right one | in two splits: the same content",
+        "in two classes: the same content is a in class 'cat'; keep the right one",
+        "truncated: cut; copy again", "metadata.csv, line 7: no diagnosis: fill it in or remove the row",
+    ]  # fmt: skip
+    problems = [file_checks.Problem(f"{number}.jpg", "cat", reason) for number, reason in enumerate(reasons)]
+    assert file_checks.kinds_of(problems) == "2 in two classes, 1 truncated, 1 no diagnosis"
+
+
 def test_names_with_control_characters_stay_on_one_line():
     samples = class_of("a", 4) + class_of("b", 4) + [Sample("a\n\x1b[31m.jpg", "a")]
     facts = {sample.path: made_up(sample.path) for sample in samples}

@@ -78,7 +78,7 @@ def test_pictures_that_are_the_same(capsys):
     samples, facts = made([("a", ("one colour",) if number < 3 else (), max(number, 2)) for number in range(10)])
     assert picture_checks.check(samples, facts)["different_pictures"] == 8
     assert capsys.readouterr().err.splitlines() == [
-        "data: 10 photos are 8 different pictures after decoding",
+        "data: 10 different photo files decode to 8 different pictures",
         "data: one colour: 3 photos, such as a_0.png: 3 of 10 a",
     ]
 
@@ -93,4 +93,4 @@ def test_real_files(tmp_path, capsys):
             samples.append(Sample(str(tmp_path / f"{number}.{ending}"), "a"))
     facts = file_checks.scan([sample.path for sample in samples], photos.PHOTOS)
     assert picture_checks.check(samples, facts)["different_pictures"] == 10
-    assert capsys.readouterr().err == "data: 20 photos are 10 different pictures after decoding\n"
+    assert capsys.readouterr().err == "data: 20 different photo files decode to 10 different pictures\n"
