@@ -131,13 +131,15 @@ def check_paths(config: RunConfig) -> None:
 
 
 def check_bounds(config: Any) -> None:
-    """Refuse a setting outside the bounds in its type, such as `Annotated[float, Ge(0), Lt(1)]`.
+    """Refuse a setting outside the bounds or the choices in its type, such as `Annotated[float, Ge(0), Lt(1)]`.
 
     Raises:
-        UserError: a value is out of bounds; the message names the flag and the bounds.
+        UserError: a value is out of bounds or no choice; the message names the flag and what it takes.
     """
     for name, hint in typing.get_type_hints(type(config), include_extras=True).items():
         bounds, value = _bounds(hint), getattr(config, name)
+        if choices := _choices(hint):
+            check(value in choices, name, f"must be one of {', '.join(map(str, choices))}")
         if bounds and value is not None:
             holds = all(HOLDS[type(bound)](value, limit) for bound, limit in bounds)
             check(holds, name, _demand([(type(bound), limit) for bound, limit in bounds]) + _hint(hint))
@@ -148,6 +150,15 @@ def _bounds(hint: Any) -> list[tuple[Any, float]]:
     own = [(bound, getattr(bound, type(bound).__name__.lower())) for bound in getattr(hint, "__metadata__", ())
            if type(bound) in HOLDS]  # fmt: skip
     return own + [bound for part in typing.get_args(hint) for bound in _bounds(part)]
+
+
+def _choices(hint: Any) -> list:
+    """Return the values of a `Literal`, with None if the value is optional; none for another type."""
+    if typing.get_origin(hint) is Literal:
+        return list(typing.get_args(hint))
+    parts = [part for part in typing.get_args(hint) if part is not type(None)]
+    optional = [None] * (len(parts) < len(typing.get_args(hint)))
+    return [*found, *optional] if len(parts) == 1 and (found := _choices(parts[0])) else []
 
 
 def _hint(hint: Any) -> str:

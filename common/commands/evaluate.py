@@ -61,7 +61,9 @@ def command(
     reading, saved = _reading(run)
     with _kept_if_finished(folder):
         results = evaluate(run, data, folder, reading, batch_size, skip_bad, skip_unsupported)
-    print(summary(results))
+    with finished_run.sound(run):
+        told = summary(results)
+    print(told)
     _draw(run, saved)
     print(folder)
     return 0
@@ -97,15 +99,16 @@ def evaluate(
     )  # fmt: skip
     outputs = _answers(reading, found, batch_size)
     summed = found.summary(class_names)
-    seed, test = finished.results["seed"], finished.results["test"]
-    if summed["missing"]:
-        present = [name for name in class_names if name not in summed["missing"]]
-        probabilities, labels = finished.probabilities_and_labels()
-        test = new_data.same_classes(test, probabilities, labels, class_names, _groups(finished), present, seed)
-    scores = new_data.evaluate(
-        outputs, reading.targets.array(found.samples), class_names, found.units, test, _trained(finished),
-        finished_run.target_of(run), seed,
-    )  # fmt: skip
+    with finished_run.sound(run):
+        seed, test = finished.results["seed"], finished.results["test"]
+        if summed["missing"]:
+            present = [name for name in class_names if name not in summed["missing"]]
+            probabilities, labels = finished.probabilities_and_labels()
+            test = new_data.same_classes(test, probabilities, labels, class_names, _groups(finished), present, seed)
+        scores = new_data.evaluate(
+            outputs, reading.targets.array(found.samples), class_names, found.units, test, _trained(finished),
+            finished_run.target_of(run), seed,
+        )  # fmt: skip
     results = {"name": folder.name, "started": f"{started:%Y-%m-%dT%H:%M:%SZ}", "unit": unit}
     results |= {"data": {"source": str(data)} | summed, **scores}
     if "target" in scores:

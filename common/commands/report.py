@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 
+import jinja2
 import tyro
 
 from common import errors, outputs, startup
@@ -25,7 +26,7 @@ def _drawn(run: pathlib.Path) -> pathlib.Path:
     """Draw the report and return its path."""
     if (run / "config.json").is_file() and not (run / "results.json").is_file():
         raise errors.UserError(f"{run} is not finished; continue it with --resume {run}")
-    with finished_run.sound(run):
+    with finished_run.sound(run, jinja2.UndefinedError):
         return _drawn_from_files(run)
 
 

@@ -62,6 +62,7 @@ def load(
     resumed = split_csv.is_file()
     if resumed:
         samples = sample_list.read_csv(split_csv)
+        _check_complete(samples, split_csv)
         problems = file_checks.read_problems(directory / "skipped.csv")
     elif samples is None:
         samples = sources.read_source(config.data, config.cache_directory, medium, config.skip_unsupported)
@@ -131,6 +132,15 @@ def load(
         )
     _say_few_groups(found)
     return found
+
+
+def _check_complete(samples: list[sample_list.Sample], split_csv: pathlib.Path) -> None:
+    """Refuse a run's split.csv in which a value is missing; those of older versions have no hashes at all."""
+    hashed = [unchanged.COLUMN in sample.about and bool(sample.about[unchanged.COLUMN]) for sample in samples]
+    if not all(sample.split for sample in samples) or any(hashed) != all(hashed):
+        raise errors.UserError(
+            f"{split_csv}: a line has no split or no {unchanged.COLUMN}; put back a copy of it, or start a new run"
+        )
 
 
 def _say_few_groups(found: splits.Splits) -> None:

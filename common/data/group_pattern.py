@@ -19,7 +19,7 @@ def compiled(pattern: str) -> re.Pattern:
     """
     try:
         found = re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, OverflowError, RecursionError, TypeError) as error:
         raise errors.UserError(
             f"--group-pattern '{pattern}': not a valid regular expression ({error}); a valid one is '{EXAMPLE}'"
         ) from error

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import errno
 import functools
 import json
 import pathlib
@@ -13,10 +14,14 @@ from typing import Any
 import numpy as np
 
 from common import errors, flags
-from common.data import sample_list, unchanged
+from common.data import unchanged
 from common.media import medium as media
 
-UNFIT = (ValueError, LookupError, TypeError, AttributeError, EOFError)  # raised by content that a run never writes
+# Raised by content that a run never writes, and by a file that is gone.
+UNFIT = (
+    ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, FileNotFoundError,
+    IsADirectoryError, NotADirectoryError,
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,25 +94,27 @@ class FinishedRun:
 
 
 @contextlib.contextmanager
-def sound(directory: pathlib.Path) -> Iterator[None]:
+def sound(directory: pathlib.Path, *further: type[Exception]) -> Iterator[None]:
     """Read files of a run; what they cannot contain is told in one line.
 
+    Args:
+        directory: the run directory.
+        further: what else the content of a damaged file raises.
+
     Raises:
-        UserError: a file is damaged, or was changed so that the files do not fit together.
+        UserError: a file is gone or damaged, or was changed so that the files do not fit together.
     """
     try:
         yield
     except errors.UserError:
         raise
-    except (
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        zipfile.BadZipFile,
-        IsADirectoryError,
-    ) as error:
+    except OSError as error:
+        if not isinstance(error, UNFIT) and error.errno != errno.ELOOP:
+            raise
+        raise errors.UserError(
+            f"{error.filename or directory}: {error.strerror}; it belongs to a run, so put back a copy of it"
+        ) from error
+    except (*UNFIT, *further) as error:
         told = (str(error).splitlines() or [""])[0]
         raise errors.UserError(
             f"{directory}: a file of this run is damaged ({type(error).__name__}: {told}); put back a copy of it, or "
@@ -135,7 +142,7 @@ def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
     """Return the rows of a CSV file as dicts; an empty list if there is no such file."""
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         return list(csv.DictReader(file))
 
 
@@ -147,7 +154,8 @@ def _epoch(row: dict[str, Any]) -> dict[str, Any]:
 
 def _sample(row: dict[str, Any]) -> dict[str, Any]:
     """Return the columns of a row of split.csv that every data set has; further columns may have any name."""
-    return {name: row[name] for name in (*sample_list.COLUMNS, unchanged.COLUMN) if name in row}
+    needed = {name: row[name] for name in ("path", "label", "split")}
+    return needed | {name: row[name] for name in ("group", unchanged.COLUMN) if name in row}
 
 
 def _prediction(row: dict[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,11 @@ class Checkpoint:
             return None
         with finished_run.sound(directory), np.load(path) as stored:
             state = json.loads(str(stored["state"]))
-            return cls(**state, values=[stored[f"value_{i}"] for i in range(len(stored.files) - 1)])
+            state["epoch"], state["best_epoch"] = int(state["epoch"]), int(state["best_epoch"])
+            values = [stored[f"value_{i}"] for i in range(len(stored.files) - 1)]
+            if not all(np.isfinite(value).all() for value in values if value.dtype.kind == "f"):
+                raise ValueError("a number of the checkpoint is not finite")
+            return cls(**state, values=values)
 
     def write(self, directory: pathlib.Path) -> None:
         """Write the checkpoint; an incomplete one never replaces a complete one."""
@@ -160,8 +164,9 @@ class BestEpoch(keras.callbacks.Callback):
         print(f"stage: {self.stage.replace('_', ' ')}", file=sys.stderr)
         trim_history(self.directory, self.progress.finished_stages, self.stage, self.first_epoch)
         if self.checkpoint:
-            for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
-                variable.assign(value)
+            with finished_run.sound(self.directory):
+                for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
+                    variable.assign(value)
         elif self.baseline is not None:
             self.best_value = self._value(self.baseline)
             self._write_best()
@@ -201,7 +206,7 @@ class BestEpoch(keras.callbacks.Callback):
         else:
             path = self._best_path()
             self._remove_all_but(path)
-        with np.load(path) as best:
+        with finished_run.sound(self.directory), np.load(path) as best:
             for i, variable in enumerate(freezing.moving_variables(self.model)):
                 variable.assign(best[f"arr_{i}"])
         if not self.over:
@@ -210,7 +215,8 @@ class BestEpoch(keras.callbacks.Callback):
     def _remove_all_but(self, best: pathlib.Path) -> None:
         for path in self.progress.best_paths(self.stage):
             if path != best:
-                path.unlink()
+                with finished_run.sound(self.directory):
+                    path.unlink()
 
     def _state(self) -> list[keras.Variable]:
         return freezing.moving_variables(self.model) + list(self.model.optimizer.variables)

@@ -72,7 +72,7 @@ class Bounded:
         ("optional", [None, 1], [0], "--optional must be above 0"),
         ("optional_share", [None, 0.5], [0.0, 1.0], "--optional-share must be between 0 and 1"),
         ("free", [-1e9, float("inf")], [], ""),
-        ("word", ["another"], [], ""),
+        ("word", ["another"], ["other", None], "--word must be one of one, another"),
     ],
 )
 def test_bounds_are_those_of_the_type(name, inside, outside, message):

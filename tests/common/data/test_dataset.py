@@ -104,6 +104,16 @@ def test_a_resumed_run_knows_what_was_left_out_and_leaves_out_no_more(stripes, t
     assert (tmp_path / "skipped.csv").read_bytes() == listed
 
 
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_resumed_run_refuses_a_split_with_a_cut_line(stripes, tmp_path, cut):
+    dataset.load(settings(stripes, tmp_path / "cache"), tmp_path, photos.PHOTOS)
+    header, *rows = (tmp_path / "split.csv").read_text().splitlines()
+    rows[4] = rows[4].rsplit(",", cut)[0]
+    (tmp_path / "split.csv").write_text("\n".join([header, *rows]))
+    with pytest.raises(errors.UserError, match="a line has no split or no sha256"):
+        dataset.load(settings(stripes, tmp_path / "cache"), tmp_path, photos.PHOTOS)
+
+
 def test_problems_that_a_recipe_has_found_are_listed_too(stripes, tmp_path):
     samples = sources.read_folder(stripes, photos.PHOTOS)
     known = [file_checks.Problem("elsewhere.jpg", "", "no row")]

@@ -43,6 +43,7 @@ def test_a_result_knows_its_unit(tmp_path):
     [
         ("config.json", '{"recipe": "x", "conf'), ("config.json", "[]"), ("results.json", ""), ("results.json", None),
         ("history.csv", "epoch,loss\n1,much\n"), ("predictions.csv", "path,label,confidence\na,b,sure\n"),
+        ("split.csv", "a.jpg,cat,,train\nb.jpg,dog,,test\n"),
     ],
 )  # fmt: skip
 def test_a_damaged_file_is_told_in_one_line(tmp_path, name, content):
@@ -54,6 +55,20 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, name, content):
         (tmp_path / name).mkdir()
     else:
         (tmp_path / name).write_text(content)
-    with pytest.raises(errors.UserError, match="a file of this run is damaged") as caught:
+    with pytest.raises(errors.UserError, match="a file of this run is damaged|Is a directory; it belongs") as caught:
         finished_run.FinishedRun.read(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("link", [None, "nothing", "results.json"])
+def test_a_file_that_is_gone_is_named(tmp_path, link):
+    (tmp_path / "config.json").write_text('{"recipe": "x", "config": {}}')
+    if link:
+        (tmp_path / "results.json").symlink_to(link)
+    with pytest.raises(errors.UserError, match="results.json: .*; it belongs to a run, so put back a copy of it"):
+        finished_run.Result.read(tmp_path)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_column(tmp_path):
+    (tmp_path / "split.csv").write_text("\ufeffpath,label,split\na,b,test\n", encoding="utf-8")
+    assert finished_run.read_rows(tmp_path / "split.csv") == [{"path": "a", "label": "b", "split": "test"}]

@@ -101,6 +101,13 @@ def test_a_loss_that_is_not_finite_names_the_rate_to_lower(progress):
             trained(progress, [np.nan], [0.5], stage=stage, patience=1)
 
 
+@pytest.mark.parametrize("values", [[np.ones(3)], [np.array("hello")], [np.array([np.nan])]])
+def test_a_checkpoint_of_another_network_is_told_in_one_line(tmp_path, values):
+    checkpoints.Checkpoint("head", [], 0, 0, 0.5, 2.0, values).write(tmp_path)
+    with pytest.raises(errors.UserError, match="a file of this run is damaged|Is a directory; it belongs"):
+        trained(checkpoints.Progress(tmp_path), [1.0, 0.9], [0.5, 0.5], stage="head")
+
+
 def test_a_damaged_checkpoint_is_told_in_one_line(tmp_path):
     whole = checkpoints.Checkpoint("head", [], 1, 1, 0.5, 2.0, [np.ones(3)])
     whole.write(tmp_path)
@@ -110,5 +117,5 @@ def test_a_damaged_checkpoint_is_told_in_one_line(tmp_path):
     for damage in (content[:-30], b"", b"no zip", None):
         path.unlink()
         path.mkdir() if damage is None else path.write_bytes(damage)
-        with pytest.raises(errors.UserError, match="a file of this run is damaged"):
+        with pytest.raises(errors.UserError, match="a file of this run is damaged|Is a directory; it belongs"):
             checkpoints.Checkpoint.read(tmp_path)
