@@ -18,7 +18,7 @@ from common.data import unchanged
 from common.media import medium as media
 
 # Raised by content that a run never writes, and by a file that is gone.
-UNFIT = (
+UNFIT: tuple[type[Exception], ...] = (
     ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, FileNotFoundError,
     IsADirectoryError, NotADirectoryError,
 )  # fmt: skip
@@ -104,6 +104,7 @@ def sound(directory: pathlib.Path, *further: type[Exception]) -> Iterator[None]:
     Raises:
         UserError: a file is gone or damaged, or was changed so that the files do not fit together.
     """
+    unfit: tuple[type[Exception], ...] = (*UNFIT, *further)
     try:
         yield
     except errors.UserError:
@@ -114,7 +115,7 @@ def sound(directory: pathlib.Path, *further: type[Exception]) -> Iterator[None]:
         raise errors.UserError(
             f"{error.filename or directory}: {error.strerror}; it belongs to a run, so put back a copy of it"
         ) from error
-    except (*UNFIT, *further) as error:
+    except unfit as error:
         told = (str(error).splitlines() or [""])[0]
         raise errors.UserError(
             f"{directory}: a file of this run is damaged ({type(error).__name__}: {told}); put back a copy of it, or "
