@@ -16,8 +16,8 @@ and gradually unfreeze earlier ones, monitor a validation set to identify the po
 continues from the weights of the previous one; a stage that does not validate better is discarded. The frozen layers
 before each cut run once per photo, for all stages in one pass through the network.
 
-Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2, a mean test accuracy of 0.854 (0.805 – 0.880,
-five splits; the head alone 0.838). With 330, 0.883 (0.857 – 0.913; the head alone 0.867), in half a minute
+Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2, a mean test accuracy of 0.845 (0.806 – 0.872,
+five splits; the head alone 0.827). With 330, 0.874 (0.855 – 0.889; the head alone 0.852), in half a minute
 (`python benchmarks/sample_size.py`). On the demo, 0.856 (0.822 – 0.864, five seeds; the head alone 0.825), in 10 to
 27 seconds beside other work.
 """

@@ -17,8 +17,8 @@ It follows the example that freezes VGG16's `layers[:15]` and trains the rest. S
 Stage 2 also trains the unfrozen layers, at a learning rate 10 to 100 times lower. `--article` does neither: it trains
 both for 10 epochs at one rate, and keeps whatever comes out. The frozen layers before the cut run once per photo.
 
-Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 from block_16 on, a mean test accuracy of 0.851
-(0.805 – 0.880, five splits; the head alone 0.838). With 330, 0.883 (0.857 – 0.909; the head alone 0.867), in half a
+Expected, on two CPU cores: with 165 labelled flowers and MobileNetV2 from block_16 on, a mean test accuracy of 0.844
+(0.806 – 0.872, five splits; the head alone 0.827). With 330, 0.875 (0.862 – 0.904; the head alone 0.852), in half a
 minute (`python benchmarks/sample_size.py`). On the demo, 0.833 (0.822 – 0.856, five seeds; the head alone 0.825), in 9
 to 12 seconds.
 """
