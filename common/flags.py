@@ -393,7 +393,10 @@ def from_dict(config_class: type[Any], values: dict[str, Any]) -> Any:
 
     Raises:
         UserError: a field is unknown, or was removed and its value had an effect: another version wrote the file.
+        ValueError: a value cannot be a path.
     """
+    if "\0" in "".join(map(str, values.values())):
+        raise ValueError("a null byte in a setting")
     fields = {field.name: field for field in dataclasses.fields(config_class)}
     values = renamed(values, fields)
     removed = sorted(config_class.REMOVED.keys() & values.keys() - fields.keys())

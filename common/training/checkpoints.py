@@ -41,7 +41,8 @@ class Checkpoint:
             return None
         with finished_run.sound(directory), np.load(path) as stored:
             state = json.loads(str(stored["state"]))
-            state["epoch"], state["best_epoch"] = int(state["epoch"]), int(state["best_epoch"])
+            for name, kind in (("epoch", int), ("best_epoch", int), ("best_value", float), ("seconds", float)):
+                state[name] = kind(state[name])
             values = [stored[f"value_{i}"] for i in range(len(stored.files) - 1)]
             if not all(np.isfinite(value).all() for value in values if value.dtype.kind == "f"):
                 raise ValueError("a number of the checkpoint is not finite")
@@ -162,7 +163,8 @@ class BestEpoch(keras.callbacks.Callback):
         if self.over:
             return
         print(f"stage: {self.stage.replace('_', ' ')}", file=sys.stderr)
-        trim_history(self.directory, self.progress.finished_stages, self.stage, self.first_epoch)
+        with finished_run.sound(self.directory):
+            trim_history(self.directory, self.progress.finished_stages, self.stage, self.first_epoch)
         if self.checkpoint:
             with finished_run.sound(self.directory):
                 for variable, value in zip(self._state(), self.checkpoint.values, strict=True):
@@ -185,7 +187,8 @@ class BestEpoch(keras.callbacks.Callback):
                 f"the loss became {logs['loss']} in epoch {epoch + 1} of stage {self.stage}; start again with a lower "
                 f"{flag}{'' if self.config.precision == 'float32' else ' or with --precision float32'}"
             )
-        append_history(self.directory, row)
+        with finished_run.sound(self.directory):
+            append_history(self.directory, row)
         monitored = logs[f"val_{self.monitor}"]
         if self.monitor == "loss":
             monitored = logs.get(f"val_{CROSSENTROPY}", monitored)
