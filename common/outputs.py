@@ -10,13 +10,14 @@ import pathlib
 import socket
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from common import errors
 
 LOCK = ".run.lock"  # marks a run directory; locked while a process writes there, and kept afterwards
 CACHE_TAG = "CACHEDIR.TAG"  # marks a cache, see https://bford.info/cachedir/
 IN_CACHE = ("features", "scan", "demo", "demo_clips", "demo_lesions", "demo_text", "tfds")
+LATEST = "latest"  # in place of the name of a run directory
 SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 
 
@@ -68,6 +69,38 @@ def _is_marked(folder: pathlib.Path) -> bool:
             return file.read(len(SIGNATURE)) == SIGNATURE
     except (OSError, ValueError):
         return False
+
+
+def with_latest(arguments: Iterable[str]) -> list[str]:
+    """Return the arguments of a command line; `runs/…/latest` in them becomes the newest run there.
+
+    After `--resume`, it is the newest one that is not finished, and elsewhere the newest finished one.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    found: list[str] = []
+    for argument in arguments:
+        flag, equals, value = argument.rpartition("=") if argument.startswith("--") else ("", "", argument)
+        path = pathlib.Path(value).expanduser()
+        if path.name == LATEST and not os.path.lexists(path):
+            wanted = (flag or (found or [""])[-1]) == "--resume"
+            value = str(_newest(path.parent, is_finished=not wanted))
+            print(f"{LATEST}: {value}", file=sys.stderr)
+        found.append(flag + equals + value)
+    return found
+
+
+def _newest(folder: pathlib.Path, is_finished: bool) -> pathlib.Path:
+    """Return the run directory with the last name, which begins with the time, in a recipe's folder."""
+    runs = sorted(path for path in folder.glob("*") if (path / "config.json").is_file())
+    runs = [path for path in runs if (path / "results.json").is_file() == is_finished]
+    if not runs:
+        raise errors.UserError(
+            f"{folder / LATEST}: {folder} has no {'finished' if is_finished else 'interrupted'} run; give the "
+            "directory of a run"
+        )
+    return runs[-1]
 
 
 # Locks --------------------------------------------------------------------------------------------------------

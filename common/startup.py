@@ -24,7 +24,7 @@ from typing import Any
 from common import errors
 
 try:
-    from common import flags
+    from common import flags, outputs
 except ModuleNotFoundError:
     sys.excepthook = errors.say_not_installed
     raise
@@ -60,7 +60,7 @@ def main(
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     with flags.reported_errors(debug="--debug" in arguments):
-        config = flags.parse(config_class, arguments, description, program)
+        config = flags.parse(config_class, outputs.with_latest(arguments), description, program)
         flags.check_paths(config)
         load_all()
         result = run(config)

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Collection
 
-from common import errors, flags
+from common import errors, flags, outputs
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -80,7 +80,7 @@ def call(program: str, name: str, *arguments: str, recipes: Collection[str] = ()
     from common import startup  # noqa: F401  (imports TensorFlow quietly; a list or an error does not need it)
 
     function = importlib.import_module(f"{__package__}.{name}").command
-    return flags.call(function, list(arguments), f"{program} {name}")
+    return flags.call(function, outputs.with_latest(arguments), f"{program} {name}")
 
 
 def listing(program: str, recipes_folder: pathlib.Path | None) -> str:

@@ -155,3 +155,25 @@ def test_a_run_given_as_data_is_refused_and_a_folder_of_data_is_not_ours(tmp_pat
     (tmp_path / "tagged").mkdir()
     (tmp_path / "tagged" / outputs.CACHE_TAG).write_text("no signature")
     assert not outputs.is_ours(tmp_path / "tagged")
+
+
+def test_latest_is_the_newest_run_of_its_kind(tmp_path, capsys):
+    for name, finished in (("2026-01-01_seed0", True), ("2026-01-02_seed0", True), ("2026-01-03_seed0", False)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+        if finished:
+            (tmp_path / name / "results.json").write_text("{}")
+    (tmp_path / "2026-01-04").mkdir()  # no run
+    latest = str(tmp_path / "latest")
+    assert outputs.with_latest([latest, "photo.jpg"]) == [str(tmp_path / "2026-01-02_seed0"), "photo.jpg"]
+    assert outputs.with_latest(["--seed", "1", "--resume", latest])[-1] == str(tmp_path / "2026-01-03_seed0")
+    assert outputs.with_latest([f"--resume={latest}"]) == [f"--resume={tmp_path / '2026-01-03_seed0'}"]
+    assert outputs.with_latest([f"--backbone={latest}"]) == [f"--backbone={tmp_path / '2026-01-02_seed0'}"]
+    assert f"latest: {tmp_path / '2026-01-02_seed0'}" in capsys.readouterr().err
+    with pytest.raises(errors.UserError, match="has no finished run; give the directory of a run"):
+        outputs.with_latest([str(tmp_path / "other" / "latest")])
+
+
+def test_a_folder_that_is_called_latest_is_left_alone(tmp_path):
+    (tmp_path / "latest").mkdir()
+    assert outputs.with_latest([str(tmp_path / "latest")]) == [str(tmp_path / "latest")]
