@@ -71,6 +71,7 @@ def load(
             group_pattern.say(samples, medium.unit)
     if not resumed:
         samples = _named(samples, config, medium, targets)
+        names.say_odd_groups(samples, medium.unit)
     if not targets.enough(samples):
         raise errors.UserError(f"--data {config.data}: {targets.needed}")
     cache = None if config.no_cache else config.cache_directory

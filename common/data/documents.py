@@ -17,6 +17,7 @@ from common.data import duplicates as one_source
 from common.data import (
     file_checks,
     group_pattern,
+    listings,
     name_families,
     names,
     near_duplicates,
@@ -24,6 +25,7 @@ from common.data import (
     sample_list,
     sides,
     splits,
+    tables,
     unchanged,
 )
 from common.data import targets as kinds
@@ -193,6 +195,7 @@ def read_source(config: Any) -> tuple[list[sample_list.Sample], dict[str, str], 
         except errors.UnusableFile as error:
             problems.append(file_checks.Problem(sample.path, sample.label, reason or str(error)))
     samples = samples if pattern is None else with_groups(samples, pattern)
+    names.say_odd_groups(samples, "document")
     if config.group_pattern is not None:
         group_pattern.say(samples, "document")
     return samples, texts, problems
@@ -259,21 +262,19 @@ def _holds_types(top: pathlib.Path, paths: Iterable[pathlib.Path]) -> bool:
 
 
 def _read_lines(path: pathlib.Path, encoding: str) -> Read:
-    """Yield (sample, text, reason) for the lines of a .jsonl: `text`, if known `label` or `type`, `group`, `split`."""
+    """Yield (sample, text, reason) for the lines of a .jsonl: `text`, if known `label` or `type`, `group`, `split`.
+
+    Keys with a similar name are used if there is only one, with a message, as of a CSV.
+    """
     named: set[str] = set()
-    for number, (raw, reason) in enumerate(media_texts.decoded_lines(path.read_bytes(), encoding), start=1):
-        if raw is not None and not raw.strip():
-            continue
-        try:
-            row = json.loads(raw, parse_constant=lambda name: None) if raw is not None else {}
-        except ValueError as error:
-            row, reason = {}, f"not valid JSON ({error})"
-        if not reason and not (isinstance(row, dict) and isinstance(row.get("text"), str)):
-            row, reason = {}, 'no text: a line must look like {"text": "…", "type": "…", "group": "…"}'
-        label, group, side = (
-            str(next((row[key] for key in keys if row.get(key) is not None), ""))
-            for keys in (("label", "type"), ("group",), ("split",))
-        )
+    lines = list(_parsed(path, encoding))
+    keys = _keys(path, dict.fromkeys(key for _, row, _ in lines for key in row))
+    for number, row, reason in lines:
+        values = [next((row[key] for key in keys[role] if row.get(key) is not None), "") for role in keys]
+        label, group, side = map(str, values)
+        group = "" if values[1] != values[1] else group  # NaN
+        if nested := next((value for value in values if isinstance(value, dict | list)), None):
+            row, reason = {}, f"not one value: {json.dumps(nested)[:40]}; give a text or a number"
         if side and not sides.side_of(side):
             row, reason = {}, f"split is {side!r}, must be train, validation or test"
         if names.key(label) in names.NO_VALUE:
@@ -285,6 +286,34 @@ def _read_lines(path: pathlib.Path, encoding: str) -> Read:
         named.add(side)
         yield sample_list.Sample(f"{path}:{number}", label, group, sides.side_of(side)), row.get("text"), reason
     sides.tell(named, str(path))
+
+
+def _parsed(path: pathlib.Path, encoding: str) -> Iterator[tuple[int, dict, str]]:
+    """Yield the number, the content and "" for each line that is not blank; an unusable line is {} with a reason."""
+    for number, (raw, reason) in enumerate(media_texts.decoded_lines(path.read_bytes(), encoding), start=1):
+        if raw is not None and not raw.strip():
+            continue
+        try:
+            row = json.loads(raw) if raw is not None else {}
+        except ValueError as error:
+            row, reason = {}, f"not valid JSON ({error})"
+        if not reason and not (isinstance(row, dict) and isinstance(row.get("text"), str)):
+            row, reason = {}, 'no text: a line must look like {"text": "…", "type": "…", "group": "…"}'
+        yield number, row, reason
+
+
+def _keys(path: pathlib.Path, found: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return label, group and split → the keys that give them, and print which are used and which are not read."""
+    table = tables.Table(path, tuple(found), [])
+    keys: dict[str, tuple[str, ...]] = {}
+    for role in ("label", "group", "split"):
+        key = tables.find(table, role, () if role == "label" and "type" in table.columns else listings.SYNONYMS[role])
+        keys[role] = (key,) if key else ()
+    used = {role: key for role, (key, *_) in ((role, each or ("",)) for role, each in keys.items()) if key}
+    types = ("type",) if "type" in table.columns else ()
+    usual = {name: name for name in ("text", "label", "group", "split", *types)}
+    tables.say_columns(table, used | {name: name for name in ("text", *types)}, usual)
+    return keys | {"label": (*keys["label"], *types)}
 
 
 def with_groups(samples: Iterable[sample_list.Sample], pattern: str) -> list[sample_list.Sample]:

@@ -18,9 +18,18 @@ NO_VALUE = {"nan", "<na>", "nat"}
 MAY_MEAN_NONE = NO_VALUE | {"none", "na", "n/a", "null", "unknown", "unk", "undefined", "missing", "?", "-"}
 
 
+# Letters of Cyrillic and Greek that look like Latin ones.
+LATIN = str.maketrans("аеорсухіјѕԁһӏкмтвнгѵοαρνικτυχ", "aeopcyxijsdhlkmtbhrvoapvikt" + "ux")
+
+
 def key(name: str) -> str:
-    """Return what the spellings of one name share: no case, unseen characters or kinds of blanks, one Unicode form."""
+    """Return what the spellings of one name share: no case, unseen characters or kinds of blanks, one Unicode form.
+
+    Letters that only look like Latin ones are read as these.
+    """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    if not folded.isascii():
+        folded = folded.translate(LATIN)
     unseen = {each: None for each in map(ord, set(folded)) if _is_unseen(chr(each))}
     return " ".join((folded.translate(unseen) if unseen else folded).split())  # translating takes long on a long text
 
@@ -150,6 +159,23 @@ def _number_or_key(name: str) -> str:
 
 
 # Labels that may be no classes -----------------------------------------------------------------------------------
+
+
+def say_odd_groups(samples: Sequence[sample_list.Sample], unit: str) -> None:
+    """Print a line if some items have no group where others have one, or one that may mean "none"."""
+    without = sum(not sample.group for sample in samples)
+    if 0 < without < len(samples):
+        print(
+            f"data: {words.plural(without, unit)} of {len(samples):,} have no group, so each is split on its own",
+            file=sys.stderr,
+        )
+    for group, count in collections.Counter(sample.group for sample in samples).items():
+        if key(group) in MAY_MEAN_NONE:
+            print(
+                f"data: {words.plural(count, unit)} have the group {group!r} and stay on one side together; if it "
+                "means that the group is unknown, leave it empty",
+                file=sys.stderr,
+            )
 
 
 def say_odd_labels(samples: Iterable[sample_list.Sample], unit: str) -> None:

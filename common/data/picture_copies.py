@@ -1,7 +1,7 @@
-"""Copies of one picture: saved again, smaller, in other colours or mirrored; what counts is the pixels."""
+"""Copies of one picture: saved again, smaller, in other colours, turned, mirrored or framed; the pixels count."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -38,11 +38,19 @@ def pairs(facts: Mapping[str, media.Facts]) -> list[tuple[str, str, float]]:
     clear = np.sqrt((details**2).mean(axis=(1, 2))) >= FAINT
     paths, details = [path for path, is_clear in zip(paths, clear, strict=True) if is_clear], details[clear]
     best: dict[tuple[int, int], float] = {}
-    for turned in (details, details[:, :, ::-1]):
+    for turned in _turns(details):
         for first, second, likeness in _alike(details, turned):
             best[first, second] = max(likeness, best.get((first, second), 0.0))
     found = [(paths[first], paths[second], round(likeness, 4)) for (first, second), likeness in best.items()]
     return sorted(found, key=lambda pair: (-pair[2], pair[:2]))
+
+
+def _turns(pictures: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield pictures (n, side, side) turned by 0, 90, 180 and 270 degrees, each also mirrored."""
+    for quarter in range(4):
+        turned = np.rot90(pictures, quarter, axes=(1, 2))
+        yield turned
+        yield turned[:, :, ::-1]
 
 
 def _details(pictures: np.ndarray) -> np.ndarray:

@@ -64,6 +64,8 @@ MAX_BYTES = 1024**3
 MIN_SIDE = 8
 
 SMALL = 32  # pixels per side of the picture that the scan keeps
+FRAME = 6  # grey levels from the corner's: less is the frame
+FRAME_DUST = 0.02  # of a row or column of a frame may be specks or JPEG's ripples
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -206,13 +208,36 @@ def pixels_sha256(pixels: np.ndarray) -> str:
     return hashlib.sha256(str(pixels.shape).encode() + np.ascontiguousarray(pixels).data).hexdigest()
 
 
+def inside_frame(grey: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the box (left, top, right, bottom) inside a frame of one colour, such as a white border or a letterbox.
+
+    A frame stands on two opposite sides. If less than half would be left, the background is no frame.
+
+    Args:
+        grey: uint8 (height, width).
+    """
+    height, width = grey.shape
+    differs = np.abs(grey.astype("int16") - int(grey[0, 0])) > FRAME
+    rows, columns = differs.mean(axis=1) > FRAME_DUST, differs.mean(axis=0) > FRAME_DUST
+    (top, bottom), (left, right) = map(_inside, (rows, columns))
+    return left, top, right, bottom
+
+
+def _inside(differs: np.ndarray) -> tuple[int, int]:
+    """Return the first place that differs and the one after the last, or all places without a frame on both ends."""
+    before, after = int(differs.argmax()), int(differs[::-1].argmax())
+    is_frame = before and after and len(differs) - before - after >= len(differs) / 2
+    return (before, len(differs) - after) if is_frame else (0, len(differs))
+
+
 def small_grey(pixels: np.ndarray) -> str:
-    """Return a photo as `SMALL` x `SMALL` grey pixels, base64: what is needed to find its copies.
+    """Return a photo without its frame as `SMALL` x `SMALL` grey pixels, base64: what is needed to find its copies.
 
     Args:
         pixels: uint8 (height, width, 3).
     """
-    grey = Image.fromarray(pixels).convert("L").resize((SMALL, SMALL), Image.Resampling.BOX)
+    whole = Image.fromarray(pixels).convert("L")
+    grey = whole.crop(inside_frame(np.asarray(whole))).resize((SMALL, SMALL), Image.Resampling.BOX)
     return base64.b64encode(grey.tobytes()).decode()
 
 

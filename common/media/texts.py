@@ -11,6 +11,12 @@ from collections.abc import Iterator
 from common import errors
 from common.media import folders, medium
 
+# What a file begins with that is named .txt and is none, in lower case.
+FOREIGN = {
+    b"%pdf-": "a PDF", b"{\\rtf": "a document in RTF", b"<!doctype html": "a page in HTML", b"<html": "a page in HTML",
+    b"pk\x03\x04": "an archive, as .docx and .odt are", b"\xd0\xcf\x11\xe0": "an old Office document",
+    b"version https://git-lfs": "a pointer of Git LFS, whose file was not fetched",
+}  # fmt: skip
 END_TOKENS = ("<|endoftext|>", "</s>", "<s>")  # a text that contains one would end there
 
 
@@ -110,7 +116,7 @@ def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
     """Return the text and "", or None and why it cannot be read."""
     try:
         wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
-        other = "" if wide else other_encoding(content)
+        other = "" if wide else foreign(content) or other_encoding(content)
         if other:
             return None, f"not {encoding}, but {other}"
         return content.decode("utf-8-sig" if encoding.lower().replace("_", "-") == "utf-8" else encoding), ""
@@ -121,6 +127,12 @@ def decoded(content: bytes, encoding: str) -> tuple[str | None, str]:
     except UnicodeError as error:
         start = getattr(error, "start", 0)
         return None, f"not {encoding} (byte {content[start : start + 1].hex() or '?'} at position {start:,})"
+
+
+def foreign(content: bytes) -> str:
+    """Return which format other than plain text a content has by its first bytes, in words, or ""."""
+    start = content[:200].removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    return next((told for begins, told in FOREIGN.items() if start.startswith(begins)), "")
 
 
 def other_encoding(content: bytes) -> str:

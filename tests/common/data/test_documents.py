@@ -148,6 +148,21 @@ def test_wrong_encodings_are_named_and_can_be_left_out(tmp_path):
         documents.read_source(settings(tmp_path / "d", encoding="klingon"))
 
 
+def test_keys_like_group_are_used_and_unread_ones_are_named(tmp_path, capsys):
+    lines = [
+        {"text": "One.", "category": "a", "patient_id": 1, "rating": 5}, {"text": "Two.", "category": "b"},
+        {"text": "Three.", "category": float("nan"), "patient_id": float("nan")},
+        {"text": "Four.", "category": ["a"], "patient_id": 2},
+    ]  # fmt: skip
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    samples, texts, problems = documents.read_source(settings(tmp_path / "all.jsonl"))
+    assert [(sample.label, sample.group) for sample in samples] == [("a", "1"), ("b", "")]
+    assert [problem.reason.partition(":")[0] for problem in problems] == ["no label", "not one value"]
+    told = capsys.readouterr().err
+    assert "column 'category' is used as label, column 'patient_id' is used as group; rename it if" in told
+    assert "1 column is not read: 'rating'" in told
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252"])
 @pytest.mark.parametrize("really", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_utf_16_is_found_out_under_every_encoding(tmp_path, encoding, really):

@@ -118,3 +118,18 @@ def test_labels_that_look_like_something_else_are_told_in_a_line(labels, told, c
 def test_plain_classes_are_not_spoken_of(labels, capsys):
     names.say_odd_labels(samples_of(*labels), "photo")
     assert not capsys.readouterr().err
+
+
+def test_letters_that_only_look_latin_are_read_as_latin_ones():
+    assert names.key("r\u043ese") == names.key("Rose") and names.key("\u0440\u043e\u0437\u0430") != names.key("роса")
+
+
+def test_missing_groups_and_those_that_mean_none_are_spoken_of(capsys):
+    groups = ["", "a", "b", "unknown", "unknown"]
+    names.say_odd_groups([sample_list.Sample(f"{number}", "x", group) for number, group in enumerate(groups)], "photo")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "data: 1 photo of 5 have no group, so each is split on its own"
+    assert lines[1].startswith("data: 2 photos have the group 'unknown' and stay on one side together")
+    names.say_odd_groups([sample_list.Sample("a", "x", "g"), sample_list.Sample("b", "x", "h")], "photo")
+    names.say_odd_groups([sample_list.Sample("a", "x"), sample_list.Sample("b", "x")], "photo")
+    assert capsys.readouterr().err == ""

@@ -2,6 +2,7 @@ import io
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 from common.data import picture_copies
@@ -35,6 +36,11 @@ MADE = {
     "grey": lambda image: image.convert("L"),
     "brighter": lambda image: saved(image.point(lambda value: value * 0.8 + 40), 80),
     "mirrored": lambda image: saved(image.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT), 80),
+    "turned": lambda image: saved(image.transpose(PIL.Image.Transpose.ROTATE_90), 80),
+    "upside down": lambda image: saved(image.transpose(PIL.Image.Transpose.ROTATE_180), 80),
+    "turned and mirrored": lambda image: saved(image.transpose(PIL.Image.Transpose.TRANSVERSE), 80),
+    "framed": lambda image: saved(PIL.ImageOps.expand(image.resize((480, 400)), 40, "white"), 85),
+    "letterboxed": lambda image: saved(PIL.ImageOps.pad(image, (480, 600), color="black"), 85),
     "a little cropped": lambda image: saved(image.crop((1, 1, 96, 80)), 80),
 }
 
@@ -74,3 +80,8 @@ def test_a_fixed_camera_does_not_take_all_memory(monkeypatch):
     monkeypatch.setattr(picture_copies, "MOST_NEAR", 5)
     pairs = picture_copies.pairs(facts({str(seed): saved(picture(0), 60 + seed) for seed in range(30)}))
     assert 29 <= len(pairs) <= 2 * 5 * 30
+
+
+def test_a_common_frame_makes_no_copies():
+    pictures = {str(seed): PIL.ImageOps.expand(picture(seed), 20, "white") for seed in range(40)}
+    assert picture_copies.pairs(facts(pictures)) == []

@@ -26,3 +26,16 @@ def test_a_stray_zero_byte_is_a_blank(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"One\x00two\x00\x00 three.")
     assert texts.Texts().read(tmp_path / "a.txt") == texts.Texts(encoding="latin-1").read(tmp_path / "a.txt")
     assert texts.Texts().read(tmp_path / "a.txt") == "One two three."
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"%PDF-1.7\n", "a PDF"), (b"{\\rtf1\\ansi ", "a document in RTF"), (b"\n<!DOCTYPE html><p>", "a page in HTML"),
+        (b"PK\x03\x04rest", "an archive"), (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    ],
+)  # fmt: skip
+def test_what_only_ends_like_a_text_is_refused(tmp_path, content, told):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(errors.UnusableFile, match=f"not utf-8, but {told}.*convert it to utf-8 text"):
+        texts.Texts().read(tmp_path / "a.txt")
