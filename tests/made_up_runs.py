@@ -4,6 +4,7 @@ import contextlib
 import html.parser
 import importlib
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,6 +113,18 @@ def write_results(run, class_names, labels, probabilities, epochs):
         "config": {"data": "my photos", "resume": None, "no_cache": False, "epochs": epochs},
         "versions": versions, "device": "2 CPU cores, float32", "started": "2026-11-21T03:33:40Z",
     })  # fmt: skip
+
+
+def tell_brightness():
+    """A model of photos that says bright above half of white, surer the further away, and dark below."""
+    pixels = keras.Input((None, None, 3), name="pixels")
+    preprocessing = keras.Model(pixels, keras.layers.Resizing(4, 4)(pixels), name="preprocessing")
+    raw = keras.Input((None, None, 3), name="raw")
+    output = keras.layers.Dense(2, activation="softmax")
+    model = keras.Model(raw, output(keras.layers.GlobalAveragePooling2D()(preprocessing(raw))))
+    slope = np.array([[0.05, -0.05]] * 3) / 3
+    output.set_weights([slope, np.array([-6.375, 6.375])])
+    return model
 
 
 def warm_left(paths, class_indices):

@@ -104,7 +104,7 @@ def evaluate(
         if summed["missing"]:
             present = [name for name in class_names if name not in summed["missing"]]
             probabilities, labels = finished.probabilities_and_labels()
-            test = new_data.same_classes(test, probabilities, labels, class_names, _groups(finished), present, seed)
+            test = new_data.same_classes(test, probabilities, labels, class_names, finished.test_groups, present, seed)
         scores = new_data.evaluate(
             outputs, reading.targets.array(found.samples), class_names, found.units, test, _trained(finished),
             finished_run.target_of(run), seed,
@@ -187,12 +187,6 @@ def _looks(path: str, reading: Any, found: labelled.Labelled) -> Any:
         return looks
     except errors.UnusableFile as error:
         raise errors.UserError(f"{path}: {error}") from error
-
-
-def _groups(finished: finished_run.FinishedRun) -> list[str]:
-    """Return the groups of the run's test items, with which its own intervals were computed."""
-    group_of = {row["path"]: row.get("group", "") for row in finished.split}
-    return [row.get("lesion", group_of.get(row["path"], "")) for row in finished.predictions]
 
 
 def _trained(finished: finished_run.FinishedRun) -> dict[str, int]:

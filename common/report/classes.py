@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 
 from common import words
-from common.evaluation import classification, grad_cam
+from common.evaluation import classification, grad_cam, symptoms
 from common.report import figures, mix_ups
 from common.report import page as pages
 from common.runs import finished_run, saved_model
@@ -22,6 +23,7 @@ WRONG_PHOTOS = 12
 EXPLAINED_PHOTOS = 6  # right and wrong answers shown with Grad-CAM, 6 of each
 ALIKE_PAIRS = 12
 LISTED_FILES = 50
+TERMINAL = 100  # characters in a line of a long sentence
 SPLITS = ("train", "validation", "test")
 CURVES = ("loss", "accuracy", "balanced_accuracy")
 
@@ -59,7 +61,8 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         counted=units[-1],
         samples=_sample_photos(run),
         alike=_alike_photos(run),
-        history=_trained(run),
+        history=_trained(run.results, run.history),
+        suffers=symptoms_of(run.results, run.history, run.unit),
         curves=_learning_curves(run),
         best_epoch=_kept_epoch(run),
         stages=_stage_curve(run),
@@ -128,22 +131,27 @@ def _alike_photos(run: finished_run.FinishedRun) -> list[dict[str, Any]]:
     return [row | {"photos": photos[2 * number : 2 * number + 2]} for number, row in enumerate(rows)]
 
 
-def _trained(run: finished_run.FinishedRun) -> list[dict]:
+def _trained(results: dict[str, Any], history: list[dict]) -> list[dict]:
     """Return the epochs of this run's model, without those of models that were only compared with it.
 
     Their `loss` and `val_loss` are without the penalties on weights, unless an older version made the run.
     """
-    stages = [row["stage"] for row in run.results.get("stages", [])]
+    stages = [row["stage"] for row in results.get("stages", [])]
     plain = {"loss": "categorical_crossentropy", "val_loss": "val_categorical_crossentropy"}
     return [
         row | {name: row[metric] for name, metric in plain.items() if metric in row}
-        for row in run.history
+        for row in history
         if not stages or row.get("stage", stages[0]) in stages
     ]
 
 
+def symptoms_of(results: dict[str, Any], history: list[dict], unit: str) -> list[str]:
+    """Return what the run is likely to suffer from, in sentences; arguments as for `symptoms.found`."""
+    return symptoms.found(results, _trained(results, history), unit, headline_metric(results))
+
+
 def _learning_curves(run: finished_run.FinishedRun) -> list[pages.Figure]:
-    history, best = _trained(run), _kept_epoch(run)
+    history, best = _trained(run.results, run.history), _kept_epoch(run)
     metrics = [name for name in CURVES if any(name in row or f"val_{name}" in row for row in history)]
     told = f"on training and validation data in {len(history)} epochs"
     return [
@@ -167,7 +175,7 @@ def _stage_curve(run: finished_run.FinishedRun) -> pages.Figure | None:
 def _kept_epoch(run: finished_run.FinishedRun) -> int | None:
     """Return the epoch to mark as the best; None if the kept weights were not chosen by the lowest loss."""
     by_loss = run.results.get("monitor", "loss") == "loss"
-    return _best_epoch(_trained(run)) if by_loss and "kept_stage" not in run.results else None
+    return _best_epoch(_trained(run.results, run.history)) if by_loss and "kept_stage" not in run.results else None
 
 
 def _best_epoch(history: list[dict]) -> int | None:
@@ -283,4 +291,7 @@ def summary(result: finished_run.Result) -> str:
         lines.append(f"{words.listed(better)} on the same features: at least as good on validation, and cheaper")
     if "kept_stage" in result.results:
         lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
+    history = finished_run.read_history(result.directory)
+    for sentence in symptoms_of(result.results, history, result.unit):
+        lines.append(textwrap.fill(sentence, TERMINAL, subsequent_indent="  ", break_on_hyphens=False))
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])

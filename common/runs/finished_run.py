@@ -85,6 +85,12 @@ class FinishedRun:
         """What one item is called: photo, clip."""
         return self.medium.unit
 
+    @property
+    def test_groups(self) -> list[str]:
+        """The groups of the test items, with which the run's own intervals were computed; "" for none."""
+        group_of = {row["path"]: row.get("group", "") for row in self.split}
+        return [row.get("lesion", group_of.get(row["path"], "")) for row in self.predictions]
+
     def probabilities_and_labels(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities (n, k) and the true class indices (n,) of the test set."""
         columns = [f"p_{name}" for name in self.class_names]

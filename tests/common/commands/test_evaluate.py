@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import helpers
-import keras
 import made_up_runs
 import numpy as np
 import pytest
@@ -24,22 +23,11 @@ from common.runs import finished_run, saved_model
 NAMES = ["bright", "dark"]
 
 
-def tell_brightness():
-    """A model of photos that says bright above half of white, surer the further away, and dark below."""
-    pixels = keras.Input((None, None, 3), name="pixels")
-    preprocessing = keras.Model(pixels, keras.layers.Resizing(4, 4)(pixels), name="preprocessing")
-    raw = keras.Input((None, None, 3), name="raw")
-    output = keras.layers.Dense(2, activation="softmax")
-    model = keras.Model(raw, output(keras.layers.GlobalAveragePooling2D()(preprocessing(raw))))
-    slope = np.array([[0.05, -0.05]] * 3) / 3
-    output.set_weights([slope, np.array([-6.375, 6.375])])
-    return model
-
-
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    saved_model.save_model(folder, saved_model.SavedModel(tell_brightness(), targets.Classes(NAMES), photos.PHOTOS))
+    saved = saved_model.SavedModel(made_up_runs.tell_brightness(), targets.Classes(NAMES), photos.PHOTOS)
+    saved_model.save_model(folder, saved)
     return folder / "model.keras"
 
 
@@ -370,7 +358,7 @@ def test_what_is_no_finished_run_or_no_data_is_refused(run, new, tmp_path):
 
 
 def test_a_model_of_numbers_is_refused(run, new):
-    saved = saved_model.SavedModel(tell_brightness(), toy_grids.Numbers(1.0), photos.PHOTOS)
+    saved = saved_model.SavedModel(made_up_runs.tell_brightness(), toy_grids.Numbers(1.0), photos.PHOTOS)
     saved_model.save_model(run, saved)
     with pytest.raises(errors.UserError, match="predicts numbers, but evaluate only supports classes"):
         evaluate.command(run, new)

@@ -129,3 +129,44 @@ def test_noise_of_an_accuracy_is_its_standard_error_and_at_least_one_answer():
     draws = np.random.default_rng(0).binomial(50, 0.8, 20_000) / 50
     assert intervals.accuracy_noise(0.8, 50) == pytest.approx(draws.std(), rel=0.02)
     assert intervals.accuracy_noise(1.0, 15) == pytest.approx(1 / 15, rel=1e-4)
+
+
+# Paired shares ------------------------------------------------------------------------------------------------------
+
+
+def paired(both, first_only, then_only, neither):
+    """Single answers by whether they are right the first time and then."""
+    counts = (both, first_only, then_only, neither)
+    hits = np.repeat([1.0, 1, 0, 0], counts)[:, None], np.repeat([1.0, 0, 1, 0], counts)[:, None]
+    return intervals.paired_shares(*hits, np.ones((sum(counts), 1)))
+
+
+def test_paired_shares_are_newcombes_tenth_method():
+    """By hand, with Clopper and Pearson's limits in place of Wilson's, and his correction of phi."""
+    both, first_only, then_only, neither = counts = (36, 12, 2, 10)
+    n = sum(counts)
+    shares = [(both + first_only) / n, (both + then_only) / n]
+    limits = [stats.binomtest(round(share * n), n).proportion_ci(method="exact") for share in shares]
+    product = both * neither - first_only * then_only
+    phi = (product - n / 2) / np.sqrt(np.prod([n * share * n * (1 - share) for share in shares]))
+    above, below = limits[0].high - shares[0], shares[1] - limits[1].low
+    low = shares[1] - shares[0] - np.sqrt(above**2 + below**2 - 2 * phi * above * below)
+    gain, found, high = paired(*counts)
+    assert (gain, found) == pytest.approx((-10 / 60, low)) and found < gain < high < 0
+    assert paired(both, then_only, first_only, neither) == pytest.approx([-gain, -high, -found])  # the other way round
+
+
+def test_answers_that_do_not_change_are_no_proof():
+    for right in (0, 30, 60):
+        gain, low, high = paired(right, 0, 0, 60 - right)
+        assert gain == 0 and -0.1 < low < -0.005 < 0.005 < high < 0.1
+
+
+def test_paired_shares_cover_the_truth():
+    random, inside = np.random.default_rng(0), 0
+    for _ in range(400):
+        first = random.random(60) < 0.8
+        then = np.where(first, random.random(60) < 0.7, random.random(60) < 0.2)
+        _, low, high = intervals.paired_shares(*(hits[:, None] * 1.0 for hits in (first, then)), np.ones((60, 1)))
+        inside += low <= -0.2 <= high
+    assert inside >= 0.94 * 400

@@ -25,6 +25,11 @@ def page_of(run, heatmap_function=None):
     return Page(path.read_text(encoding="utf-8"))
 
 
+def trained(run):
+    read = finished_run.FinishedRun.read(run)
+    return classes._trained(read.results, read.history)
+
+
 def test_the_headline_says_the_result_in_plain_words(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose", "tulip"], per_class=10)
     test = json.loads((run / "results.json").read_text())["test"]
@@ -257,12 +262,12 @@ def test_stages_are_drawn_and_listed(tmp_path):
 
 def test_models_that_were_only_compared_are_left_out_of_the_curves(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose"], photos=False, stages=["head"] * 2 + ["head_focal"] * 2 + ["tuning"])
-    assert len(classes._trained(finished_run.FinishedRun.read(run))) == 5
+    assert len(trained(run)) == 5
     results = json.loads((run / "results.json").read_text())
     row = {"validation_loss": 0.5, "validation_accuracy": 0.9, "seconds": 1.0}
     results["stages"] = [{"stage": "head"} | row, {"stage": "tuning"} | row]
     files.write_json(run / "results.json", results)
-    assert [row["stage"] for row in classes._trained(finished_run.FinishedRun.read(run))] == ["head", "head", "tuning"]
+    assert [row["stage"] for row in trained(run)] == ["head", "head", "tuning"]
 
 
 def test_the_balanced_accuracy_has_a_curve_where_it_was_measured(tmp_path):
@@ -279,9 +284,20 @@ def test_the_learning_curve_has_no_penalties_where_they_were_measured(tmp_path):
     run = make_run(tmp_path, ["daisy", "rose"], photos=False)
     columns = ["epoch", "loss", "val_loss", "categorical_crossentropy", "val_categorical_crossentropy"]
     files.write_csv(run / "history.csv", columns, [[0, 1.5, 1.4, 0.7, 0.6], [1, 1.2, 1.1, 0.5, 0.65]])
-    (first, second) = classes._trained(finished_run.FinishedRun.read(run))
+    (first, second) = trained(run)
     assert (first["loss"], first["val_loss"], second["val_loss"]) == (0.7, 0.6, 0.65)
     assert classes._best_epoch([first, second]) == 0  # the sum is lower in the second
+
+
+def test_what_a_run_suffers_from_stands_on_the_page_and_in_the_terminal(tmp_path):
+    run = make_run(tmp_path, ["daisy", "rose"], per_class=100, skill=8, photos=False)
+    assert "likely to suffer from" not in page_of(run).text
+    results = json.loads((run / "results.json").read_text())
+    worse = results["validation"] | {"accuracy": 0.7, "accuracy_interval": [0.64, 0.76]}
+    files.write_json(run / "results.json", results | {"train": results["test"], "validation": worse})
+    assert "What this run is likely to suffer from Likely overfitting: the accuracy is" in page_of(run).text
+    told = " ".join(classes.summary(finished_run.Result.read(run)).split())
+    assert "Likely overfitting" in told and "higher" not in told and "points). More training photos" in told
 
 
 def test_an_absent_class_is_shown_as_such(tmp_path):
