@@ -48,7 +48,7 @@ from common.compare import plan as plans
 from common.data import dataset, sample_list
 from common.features import frozen_prefix
 from common.media import photos
-from common.models import backbones, freezing
+from common.models import backbones, freezing, lora
 from common.runs import finished_run, speed
 from common.training import fine_tuning, recorder, settings
 from recipes import feature_extraction, from_scratch, gradual_unfreezing, linear_probe, partial_unfreezing
@@ -67,8 +67,20 @@ RECIPES = (linear_probe, feature_extraction, partial_unfreezing, gradual_unfreez
 STRATEGIES = {
     name: Strategy(what, recipe, changes) for recipe in RECIPES for name, (what, changes) in recipe.STRATEGIES.items()
 }
-# They train all layers, which takes most of a comparison's time, so they run only if --strategies names them.
-SLOW = ("full_fine_tuning", "layerwise_rates", "l2_sp", "from_scratch")
+# They train through all layers, which takes most of a comparison's time, so they run only if --strategies names them.
+SLOW = ("full_fine_tuning", "layerwise_rates", "l2_sp", "lora", "from_scratch")
+# Names that are usual elsewhere → the strategy here.
+ALSO_CALLED = {
+    "linear_probe": "logistic_regression", "linear_probing": "logistic_regression", "probe": "logistic_regression",
+    "ncm": "nearest_centroid", "prototypes": "nearest_centroid", "frozen": "feature_extraction",
+    "head": "feature_extraction", "head_only": "feature_extraction", "transfer_learning": "feature_extraction",
+    "last_block": "partial_unfreezing", "last_layers": "partial_unfreezing", "partial": "partial_unfreezing",
+    "gradual": "gradual_unfreezing", "ulmfit": "gradual_unfreezing", "full": "full_fine_tuning",
+    "fine_tuning": "full_fine_tuning", "finetuning": "full_fine_tuning", "fine_tune": "full_fine_tuning",
+    "discriminative_rates": "layerwise_rates", "llrd": "layerwise_rates", "layer_decay": "layerwise_rates",
+    "l2sp": "l2_sp", "low_rank": "lora", "peft": "lora", "adapter": "lora", "scratch": "from_scratch",
+    "random": "from_scratch", "random_weights": "from_scratch",
+}  # fmt: skip
 # Flags of the comparison alone; a trial's data already have groups and sides.
 NOT_PASSED = {"backbone", "resume", "out", "debug", "dry_run", "group_pattern", "find_near_duplicates",
               "keep_near_duplicates_together"}  # fmt: skip
@@ -88,7 +100,7 @@ class Config(fine_tuning.FineTuningConfig):
     backbone: tyro.conf.Suppress[str | None] = None  # replaced by --backbones
     # Names, or NAME=STRATEGY with flags of its recipe, "hot=feature_extraction --learning-rate 0.1". The default ones
     # are nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing. Others,
-    # which train all layers: full_fine_tuning, layerwise_rates, l2_sp, from_scratch
+    # which train through all layers: full_fine_tuning, layerwise_rates, l2_sp, lora, from_scratch
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
     # Names in keras.applications, hub:PRESET, FILE.keras or runs; default: MobileNetV2 (demo on demo data).
     backbones: tuple[str, ...] = ()
@@ -119,6 +131,8 @@ class Config(fine_tuning.FineTuningConfig):
             flags.check(0 < len(values) == len(set(values)), name, "must contain at least one value, each only once")
         sound = all(0 < fraction <= 1 for fraction in self.fractions)
         flags.check(sound, "fractions", "must be above 0 and at most 1")
+        places = {place_of(name) for name in self.backbones}
+        flags.check(len(places) == len(self.backbones), "backbones", "must contain each network only once")
         for name in self.backbones:
             if not backbones.is_elsewhere(name):
                 backbones.check_name(name)
@@ -159,7 +173,9 @@ def compared(config: Config) -> dict[str, Strategy]:
 def known(name: str) -> Strategy:
     """Return the strategy with this name."""
     if name not in STRATEGIES:
-        hint = flags.suggestion(name, list(STRATEGIES)) or f"; the strategies are {', '.join(STRATEGIES)}"
+        here = ALSO_CALLED.get(name.lower().replace("-", "_"))
+        hint = f"; here it is {here}" if here else flags.suggestion(name, list(STRATEGIES))
+        hint = hint or f"; the strategies are {', '.join(STRATEGIES)}"
         raise errors.UserError(f"--strategies: unknown strategy {name!r}{hint}")
     return STRATEGIES[name]
 
@@ -219,11 +235,16 @@ def plan(config: Config, names: tuple[str, ...], sources: dict[tuple[int, float]
                     own = {"data": str(source), "backbone": backbone, "seed": seed}
                     own["preprocess"] = preprocess_of(config, backbone)
                     weights = {"weights": weights_of(config, backbone)} | strategy.settings
-                    place = f"{name}/{re.sub('[^0-9A-Za-z._-]', '_', backbone)}/seed{seed}_{fraction:g}"
+                    place = f"{name}/{place_of(backbone)}/seed{seed}_{fraction:g}"
                     settings = with_settings(config, strategy, **weights | own)
                     trial = trials.Trial(place, strategy.recipe.__name__, settings)
                     planned.append(Planned(trial, name, strategy.what, backbone, seed, fraction, is_row))
     return planned
+
+
+def place_of(backbone: str) -> str:
+    """Return the folder of a network's trials."""
+    return re.sub("[^0-9A-Za-z._-]", "_", backbone)
 
 
 def weights_of(config: Config, backbone: str) -> str:
@@ -241,6 +262,33 @@ def network(config: Config, name: str) -> backbones.Backbone:
     return backbones.load(
         name, weights_of(config, name), config.image_size, config.aspect, config.last_layer, preprocess_of(config, name)
     )
+
+
+def with_attention(config: Config, planned: list[Planned]) -> list[Planned]:
+    """Return the trials without those of LoRA on networks that have no attention layers, and print what is left out.
+
+    Raises:
+        UserError: none are left.
+    """
+    wanted = [each for each in planned if getattr(each.trial.config, "lora_rank", 0)]
+    # The networks of keras.applications have convolutions only.
+    elsewhere = {each.backbone for each in wanted if backbones.is_elsewhere(each.backbone)}
+    able = {name for name in elsewhere if trials.call(has_attention, config, name)}
+    left_out = [each for each in wanted if each.backbone not in able]
+    told = dict.fromkeys(f"{each.name} on {each.backbone}" for each in left_out)
+    if len(left_out) == len(planned):
+        raise errors.UserError(
+            f"--strategies: LoRA changes attention layers, which {planned[0].backbone} has not; give --backbones a "
+            "vision transformer, such as hub:vit_base_patch16_224_imagenet, or add another strategy"
+        )
+    if told:
+        print(f"not planned, since there are no attention layers: {', '.join(told)}", file=sys.stderr)
+    return [each for each in planned if each not in left_out]
+
+
+def has_attention(config: Config, name: str) -> bool:
+    """Return whether a network has attention layers."""
+    return any(map(lora.projections, network(config, name).model.layers))
 
 
 def stages(base_model: keras.Model, trial: trials.Trial) -> list[tuple[int, int]]:
@@ -322,7 +370,8 @@ def run(config: Config) -> finished_run.Result:
     sources = plans.splits_of_seeds(
         config, photos.Photos(), len(seeds_of(config)), config.fractions, record.directory / "splits"
     )
-    planned = plan(config, names, sources)
+    planned = with_attention(config, plan(config, names, sources))
+    names = tuple(dict.fromkeys(each.backbone for each in planned))
     of_backbone = {name: [each for each in planned if each.backbone == name] for name in names}
 
     # The plan and its time, before anything runs.
@@ -342,10 +391,11 @@ def run(config: Config) -> finished_run.Result:
     print(time_estimate.table(seconds, sum(feature_seconds.values()), rest, expected))
     if (count := len({(each.name, each.backbone) for each in planned if each.is_row})) > 1:
         print(differences.can_tell(len(seeds_of(config)), sides[config.seed, max(config.fractions)]["test"], count))
-    if missing := [name for name in SLOW if name not in compared(config)]:
-        print(
-            f"not planned, since they train all layers: {', '.join(missing)}; add them by --strategies", file=sys.stderr
-        )
+    possible = [name for name in SLOW if name != "lora" or any(map(backbones.is_elsewhere, names))]
+    if missing := [name for name in possible if name not in compared(config)]:
+        told = f"not planned, since they train through all layers: {', '.join(missing)}; add them by --strategies"
+        print(told, file=sys.stderr)
+    record.say_if_untrained()
     if config.dry_run:
         record.discard()
         sys.exit()
@@ -365,9 +415,9 @@ def run(config: Config) -> finished_run.Result:
     results = table.compare(rows, record.directory, feature_seconds)
     results["claims"] = claims.check(claims.Trials(found, ROLES)) if config.claims else []
     results["plan"] = {
-        "strategies": list(compared(config)), "backbones": list(names), "fractions": list(config.fractions),
-        "seeds": list(seeds_of(config)), "jobs": config.jobs, "trials": len(planned),
-        "estimated_seconds": round(expected, 1),
+        "strategies": list(dict.fromkeys(each.strategy for each in rows)), "backbones": list(names),
+        "fractions": list(config.fractions), "seeds": list(seeds_of(config)), "jobs": config.jobs,
+        "trials": len(planned), "estimated_seconds": round(expected, 1), "untrained": record.has_untrained_network,
     }  # fmt: skip
     first = sample_list.read_csv(sources[config.seed, max(config.fractions)])
     names_of_classes = sorted({sample.label for sample in first})

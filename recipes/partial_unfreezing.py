@@ -34,12 +34,12 @@ from typing import Annotated
 import keras
 from annotated_types import Ge, Gt, Le
 
-from common import devices
+from common import devices, flags
 from common.data import dataset, pipeline
 from common.evaluation import classification
 from common.features import frozen_prefix
 from common.media import photos
-from common.models import backbones, blocks, freezing
+from common.models import backbones, blocks, freezing, lora
 from common.report import classes
 from common.runs import finished_run
 from common.training import fine_tuning, fitting, penalties, recorder, schedules
@@ -50,6 +50,7 @@ STRATEGIES = {
     "full_fine_tuning": ("the head, then all layers, at a low rate", ALL_LAYERS),
     "layerwise_rates": ("the head, then all layers, at lower rates in lower blocks", ALL_LAYERS | {"layer_decay": 0.7}),
     "l2_sp": ("the head, then all layers, held near the pretrained weights", ALL_LAYERS | {"l2_sp": 0.01}),
+    "lora": ("the head, then low-rank changes of all attention layers", {"lora_rank": 8, "fine_tuning_rate": 3e-4}),
 }
 
 
@@ -63,6 +64,9 @@ class Config(fine_tuning.FineTuningConfig):
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
     # Penalty that holds unfrozen weights near the pretrained ones (L2-SP); 1e-3 to 1e-1 with few photos.
     l2_sp: Annotated[float, Ge(0)] = 0.0
+    # Train low-rank changes of the attention layers instead of their weights (LoRA), for transformers; 0 is off, 4 to
+    # 16 are usual, with a --fine-tuning-rate of about 3e-4. Without --unfreeze-from: in all attention layers.
+    lora_rank: Annotated[int, Ge(0)] = 0
     list_layers: bool = False  # print the layers and blocks that --unfreeze-from takes, and stop
 
     # The head of feature extraction's example, then `layers[15:]` of VGG16 with it, both with Adam at its default rate
@@ -71,6 +75,12 @@ class Config(fine_tuning.FineTuningConfig):
         "head": "flatten", "dropout": 0.0, "epochs": 10, "patience": 0, "unfreeze_from": "15", "fine_tuning_epochs": 10,
         "fine_tuning_rate": 1e-3, "warmup_epochs": 0, "schedule": "constant", "keep_worse": True,
     }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, off in (("l2_sp", 0.0), ("batch_norm", "frozen")):
+            idle = self.lora_rank > 0 and getattr(self, name) != off
+            flags.check(not idle, name, "has no effect with --lora-rank, which keeps all these weights; remove one")
 
 
 def build_model(base_model: keras.Model, num_classes: int, config: Config) -> keras.Model:
@@ -121,11 +131,17 @@ def list_layers(config: Config) -> None:
 
 
 def first_unfrozen(base_model: keras.Model, config: Config) -> int:
-    """Return the number of the first layer to fine-tune; without a flag, the first layer of the last block."""
+    """Return the number of the first layer to fine-tune; without a flag, the first layer of the last block.
+
+    With `lora_rank`, it is the first layer with attention from there on, or without a flag, of the network.
+    """
     if config.unfreeze_from:
-        return blocks.layer_number(base_model, config.unfreeze_from)
-    ((_, first),) = blocks.last_blocks(base_model, 1)
-    return first
+        first = blocks.layer_number(base_model, config.unfreeze_from)
+    elif config.lora_rank:
+        first = 0
+    else:
+        ((_, first),) = blocks.last_blocks(base_model, 1)
+    return lora.first_attention(base_model, config.backbone or base_model.name, first) if config.lora_rank else first
 
 
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
@@ -169,10 +185,14 @@ def run(config: Config) -> finished_run.Result:
     head = fitting.fit(record, frozen, "head", config.epochs, patience=config.patience)
     rows = [record.stage("head", model, head.score)]
 
-    # Stage 2: train the head and the last layers, at a low rate. Before any weight changes, the joined model must have
-    # the head's score. The rate falls to 0, so the last epoch counts. The head is put back unless the stage validates
-    # better: no fewer right answers, and a lower log loss.
-    freezing.unfreeze(backbone.model, first, config.batch_norm)
+    # Stage 2: train the head and the last layers, or low-rank changes of their attention, at a low rate. Before any
+    # weight changes, the joined model must have the head's score. The rate falls to 0, so the last epoch counts. The
+    # head is put back unless the stage validates better: no fewer right answers, and a lower log loss.
+    with device.scope():
+        if config.lora_rank:
+            lora.train_only(backbone.model, first, config.lora_rank, config.seed)
+        else:
+            freezing.unfreeze(backbone.model, first, config.batch_norm)
     penalties.hold_near(backbone.model, config.l2_sp)
     print(freezing.trainable_table(model), file=sys.stderr)
     with device.scope():
@@ -186,8 +206,9 @@ def run(config: Config) -> finished_run.Result:
         freezing.freeze(backbone.model)
 
     # Evaluation: here and nowhere else, the test photos are compared with their labels.
+    what = "LoRA from" if config.lora_rank else "from"
     return record.finish(
-        unfrozen, f"head, then from {first_name}", task=classification, sections=[classes], frozen=frozen,
+        unfrozen, f"head, then {what} {first_name}", task=classification, sections=[classes], frozen=frozen,
         others=(frozen,), stages=rows, kept_stage="fine_tuning" if tuned.improved else "head",
     )  # fmt: skip
 

@@ -20,7 +20,10 @@ def freeze(model: keras.Model) -> None:
     Therefore the rates of dropout, noise and stochastic depth are set to 0, as is expected of a frozen network.
     """
     for layer in leaf_layers(model):
-        layer.trainable = False
+        for part in inside(layer):  # Keras passes on a change only: a frozen layer may hold parts or LoRA that train
+            part.trainable = False
+        for weight in layer.weights:
+            weight.trainable = False
         without_randomness(layer)
 
 
@@ -85,12 +88,12 @@ def leaf_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def trainable_table(model: keras.Model) -> str:
-    """Return a table of all layers with weights: a line for each trainable layer and each run of frozen ones."""
+    """Return a table of all layers with weights: a line for each layer that trains and each run of frozen ones."""
     rows = [("layer", "output", "parameters", "trains")]
     layers = [layer for layer in leaf_layers(model) if layer.count_params()]
-    for trainable, neighbours in itertools.groupby(layers, key=lambda layer: layer.trainable):
+    for trains, neighbours in itertools.groupby(layers, key=_trains):
         run = list(neighbours)
-        rows += [_row([layer]) for layer in run] if trainable else [_row(run)]
+        rows += [_row(run)] if trains == "no" else [_row([layer]) for layer in run]
     trainable, frozen = count_parameters(model)
     rows.append(("total", "", f"{trainable + frozen:,}", f"{trainable:,}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
@@ -105,7 +108,12 @@ def _row(layers: list[keras.layers.Layer]) -> tuple[str, str, str, str]:
     name = first.name if len(layers) == 1 else f"{first.name} … {last.name} ({len(layers)} layers)"
     shape = " x ".join(str(size) for size in keras.tree.flatten(last.output)[0].shape[1:])
     parameters = sum(layer.count_params() for layer in layers)
-    return name, shape, f"{parameters:,}", "yes" if first.trainable else "no"
+    return name, shape, f"{parameters:,}", _trains(first)
+
+
+def _trains(layer: keras.layers.Layer) -> str:
+    """Return whether a layer trains, or only low-rank changes inside it."""
+    return "yes" if layer.trainable else "LoRA" if any(weight.trainable for weight in layer.weights) else "no"
 
 
 def count_parameters(model: keras.Model) -> tuple[int, int]:

@@ -30,7 +30,7 @@ class FineTuningConfig(settings.HeadConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fine_tuning(self, may_be_fast=self.keep_worse)
+        check_fine_tuning(self, may_be_fast=self.keep_worse or bool(getattr(self, "lora_rank", 0)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def check_fine_tuning(config: FineTuningConfig | TwoStageConfig, may_be_fast: bo
 
     Args:
         config: has `learning_rate`, `fine_tuning_rate`, `fine_tuning_epochs` (0 for none) and `warmup_epochs`.
-        may_be_fast: allow any rate, to study its effect.
+        may_be_fast: allow any rate, to study its effect, or because the pretrained weights stay as they are.
 
     Raises:
         UserError: the rate is too high or the warm-up too long.

@@ -14,7 +14,7 @@ import numpy as np
 from common import words
 from common.data import pipeline, sample_list, splits
 from common.features import frozen_prefix
-from common.models import backbones, freezing
+from common.models import backbones, freezing, lora
 from common.runs import cost, speed
 
 FINISHING_SECONDS = 4.0  # evaluation, saved model and report, besides what grows with the network
@@ -113,6 +113,8 @@ def of_items(
     for (first, epochs), times in collections.Counter(stages or [(len(network.layers), 0)]).items():
         freezing.unfreeze(network, first, getattr(config, "batch_norm", "adapt"))
         part = frozen_prefix.FrozenPrefix(model, backbone, data, config, turns, (at or {}).get(first), fill=False)
+        if rank := getattr(config, "lora_rank", 0):
+            lora.train_only(network, first, rank)
         parts.append(part)
         if part.cut and part.cut.prefix and not forward:
             forward = speed.usual_seconds(functools.partial(part.cut.prefix.predict_on_batch, batch)) / len(paths)

@@ -155,6 +155,7 @@ class Recorder(Generic[ConfigType]):
             SystemExit: this is a dry run.
         """
         self._check_space(model)
+        self.say_if_untrained()
         if self.config.dry_run:
             self.print_plan(plan.of_items(model, backbone, splits, self.config, stages, network, turns, at))
         self.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, **resolved)
@@ -175,6 +176,17 @@ class Recorder(Generic[ConfigType]):
                 f"--out {self.config.out}: the run needs {words.size(needed)}, but only {words.size(free)} are free; "
                 "free some space, or choose another folder"
             )
+
+    @property
+    def has_untrained_network(self) -> bool:
+        """Whether `--weights none` gave random weights to a recipe that starts from pretrained ones."""
+        return flags.changed(self.config).get("weights") == "none"
+
+    def say_if_untrained(self) -> None:
+        """Print that the network has random weights, if it was to have pretrained ones."""
+        if self.has_untrained_network:
+            told = "random weights, not pretrained (--weights none): the result says nothing about transfer learning"
+            print(f"network: {told}", file=sys.stderr)
 
     def write_config(self, **resolved: Any) -> None:
         """Write config.json: the settings with `resolved` filled in, the versions, the command; not in a dry run."""
@@ -260,11 +272,15 @@ class Recorder(Generic[ConfigType]):
         sides = predictions or {side: part.predict(side)[0] for side in sample_list.SPLIT_NAMES}
         results = {"strategy": strategy, "medium": splits.medium.name}
         results |= {"evaluation": task.__name__.rpartition(".")[2], "data": splits.summary()} | further
+        if self.has_untrained_network:
+            results["untrained_network"] = True
         for side, predicted in sides.items():
             results[side] = task.evaluate(predicted, splits, side, self.config.seed, (groups or {}).get(side))
         write_predictions(self.directory, splits, sides["test"], **columns or {})
 
-        model = raw_input or pixels.take_raw_pixels(backbone.savable(part.model), backbone.preprocess, backbone.resize)
+        # The same layers, without the state of the optimizer that a model trained as a whole was compiled with.
+        bare = keras.Model(part.model.input, part.model.output, name=part.model.name)
+        model = raw_input or pixels.take_raw_pixels(backbone.savable(bare), backbone.preprocess, backbone.resize)
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
         results["cost"] = self.cost(part.model, part, *others)

@@ -8,6 +8,7 @@ import shutil
 import time
 
 import pytest
+import tiny_network
 
 from common import errors
 from common import flags as common_flags
@@ -205,10 +206,41 @@ def test_the_plan_counts_views_and_what_no_cache_reads_again(stripes, tmp_path):
         assert all(work.live for work in works) and features == 0
 
 
+@pytest.mark.quick
+def test_names_that_are_usual_elsewhere_lead_to_strategies_that_exist():
+    assert set(compare_strategies.ALSO_CALLED.values()) == set(compare_strategies.STRATEGIES)
+    assert not set(compare_strategies.ALSO_CALLED) & set(compare_strategies.STRATEGIES)
+
+
+def test_lora_is_planned_where_there_is_attention_and_elsewhere_it_is_said_that_it_is_not(stripes, tmp_path, capsys):
+    tiny_network.attention().save(tmp_path / "with.keras")
+    names = [str(tmp_path / "with.keras"), str(tiny_network.file(tmp_path / "without.keras")), "demo"]
+    wanted = ("nearest_centroid", "low=lora --lora-rank 2")
+    changes = {"strategies": wanted, "backbones": names, "preprocess": "tf", "weights": None, "image_size": None}
+    config = settings(stripes, tmp_path, **changes, seeds=1)
+    found = plan.splits_of_seeds(config, photos.PHOTOS, 1, config.fractions, tmp_path / "splits")
+    whole = compare_strategies.plan(config, tuple(names), found)
+    planned = compare_strategies.with_attention(config, whole)
+    assert [(each.name, each.backbone) for each in planned] == [
+        ("nearest_centroid", names[0]), ("low", names[0]), ("nearest_centroid", names[1]), ("nearest_centroid", "demo")
+    ]  # fmt: skip
+    assert planned[1].trial.config.lora_rank == 2 and planned[1].trial.config.preprocess == "tf"
+    told = capsys.readouterr().err.splitlines()
+    assert f"not planned, since there are no attention layers: low on {names[1]}, low on demo" in told
+    with pytest.raises(errors.UserError, match="LoRA changes attention layers, which demo has not"):
+        compare_strategies.with_attention(
+            config, [each for each in whole if (each.name, each.backbone) == ("low", "demo")]
+        )
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"strategies": ("feature_extracton",)}, "did you mean feature_extraction"),
+        ({"strategies": ("linear_probe",)}, "unknown strategy 'linear_probe'; here it is logistic_regression$"),
+        ({"strategies": ("Fine-Tuning",)}, "here it is full_fine_tuning$"),
+        ({"strategies": ("a=scratch --epochs 3",)}, "here it is from_scratch"),
+        ({"backbones": ("demo", "MobileNetV2", "demo")}, "--backbones must contain each network only once"),
         ({"strategies": ("a=feature_extraction", "a=partial_unfreezing")}, "is listed twice"),
         ({"strategies": ("a=feature_extraction --rate 3",)}, "unknown argument --rate"),
         ({"strategies": ("a=",)}, "unknown strategy ''"),

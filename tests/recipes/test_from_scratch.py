@@ -29,6 +29,7 @@ def weights_of(result):
 
 def test_training_from_scratch_moves_every_layer(stripes, tmp_path):
     result = from_scratch.run(settings(stripes, tmp_path, learning_rates=(1e-3,), epochs=1))
+    assert "untrained_network" not in result.results  # here it is the point
     classifier = saved_model.load_model(result.directory).model.get_layer("classifier")
     statistics = sum(2 * layer.moving_mean.shape[0] for layer in batch_norms(classifier))
     cost = result.results["cost"]

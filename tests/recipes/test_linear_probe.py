@@ -31,3 +31,17 @@ def test_the_saved_model_answers_as_the_probe_did(classifier, stripes, tmp_path)
 def test_live_augmentation_is_refused():
     with pytest.raises(errors.UserError, match="--views must be above 0"):
         linear_probe.Config(flip=True, views=0)
+
+
+@pytest.mark.drawn
+@pytest.mark.parametrize("weights", ["none", "demo"])
+def test_a_network_with_random_weights_is_called_that(weights, stripes, tmp_path, capsys):
+    config = linear_probe.Config(
+        data=str(stripes), backbone="demo", weights=weights, image_size=32, no_baselines=True, out=tmp_path / "runs",
+        cache=tmp_path / "cache",
+    )  # fmt: skip
+    result = linear_probe.run(config)
+    page = (result.directory / "report.html").read_text()
+    told = "network: random weights, not pretrained (--weights none)" in capsys.readouterr().err
+    assert told == ("The network was not pretrained." in page) == (weights == "none")
+    assert result.results.get("untrained_network", False) == told

@@ -1,22 +1,23 @@
 """Networks beyond keras.applications, through recipes from the flags to predictions and exports."""
 
+import dataclasses
 import pathlib
 import shutil
 import subprocess
 import sys
 
 import helpers
-import keras
 import numpy as np
 import pytest
 import tiny_hub
 import tiny_network
 
+from common import errors
 from common.commands import export, predict
 from common.evaluation import grad_cam
 from common.models import backbones, hub_backbones
 from common.runs import saved_model
-from recipes import feature_extraction, partial_unfreezing
+from recipes import compare_strategies, feature_extraction, partial_unfreezing
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -25,15 +26,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 def networks(tmp_path_factory):
     """Flags of each network: a preset of KerasHub with its own layers, one with Keras's layers, and a file."""
     folder = tmp_path_factory.mktemp("networks")
-    photos = keras.Input((32, 32, 3))
-    x = keras.layers.BatchNormalization(name="block1_norm")(keras.layers.Conv2D(4, 3, name="block1_conv")(photos))
-    x = keras.layers.Conv2D(6, 3, activation="relu", name="block2_conv")(keras.layers.MaxPooling2D()(x))
-    x = keras.layers.Dense(5, activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
-    keras.Model(photos, x, name="mine").save(folder / "mine.keras")
+    tiny_network.attention().save(folder / "attention.keras")
     return {
         "vit": {"backbone": tiny_hub.preset("ViT", folder / "vit")},
         "resnet": {"backbone": tiny_hub.preset("ResNet", folder / "resnet"), "image_size": 32},
-        "file": {"backbone": str(folder / "mine.keras"), "preprocess": "tf"},
+        "file": {"backbone": str(tiny_network.file(folder / "mine.keras")), "preprocess": "tf"},
+        "attention": {"backbone": str(folder / "attention.keras"), "preprocess": "tf"},
     }
 
 
@@ -81,6 +79,91 @@ def test_a_killed_run_goes_on_and_its_model_is_used_everywhere(networks, stripes
     x = np.array(first.preprocess(tiny_network.random_clips(2, first.image_size, first.image_size)))
     np.testing.assert_allclose(again.model.predict(x, verbose=0), first.model.predict(x, verbose=0), atol=1e-5)
     assert len(again.model.layers) == len(first.model.layers)
+
+
+@pytest.mark.filterwarnings("error:Skipping variable loading")  # a saved optimizer, which did not fit
+@pytest.mark.parametrize(
+    ("name", "first", "features"),
+    [("attention", "block2_mha", 8), pytest.param("vit", "transformer_block_2", 32, marks=pytest.mark.long)],
+)
+def test_lora_is_cached_exactly_moves_nothing_else_and_goes_on_bit_for_bit(
+    networks, stripes, tmp_path, monkeypatch, name, first, features
+):
+    """The head converges first; then low-rank changes in the last two blocks of three train, behind a cached one."""
+    place = networks[name] | {"lora_rank": 2, "fine_tuning_rate": 1e-2, "unfreeze_from": first}
+    config = settings(partial_unfreezing, stripes, tmp_path, place, warmup_epochs=0, deterministic=True)
+    cached = partial_unfreezing.run(config)
+    whole = partial_unfreezing.run(dataclasses.replace(config, no_cache=True))
+    photos = tiny_network.random_clips(3, 50, 40)
+    np.testing.assert_allclose(answers(cached, photos), answers(whole, photos), atol=1e-5)
+    assert cached.results["strategy"] == f"head, then LoRA from {first}"
+    # Queries, keys and values (width, heads, size), output (heads, size, width), in two blocks.
+    width, heads, size = {"vit": (16, 2, 8), "attention": (8, 2, 4)}[name]
+    each = 3 * (width * heads * 2 + 2 * size) + heads * size * 2 + 2 * width
+    head = features * 2 + 2
+    assert [row["trainable_parameters"] for row in cached.results["stages"]] == [head, head + 2 * each]
+
+    before = backbones.load(place["backbone"], "own", preprocess=place.get("preprocess")).model
+    after = backbones.load(str(cached.directory), "own").model  # an ordinary network, without further weights
+    pairs = list(zip(before.weights, after.weights, strict=True))
+    moved = {old.path for old, new in pairs if not np.array_equal(old, new)}
+    assert len(moved) == 2 * 4 and all("mha" in path and path.endswith("kernel") for path in moved), moved
+    assert not any("block_1" in path or "block1" in path for path in moved)
+
+    for stage, epoch in (("head", 0), ("fine_tuning", 0)):
+        interrupted = helpers.killed_after(partial_unfreezing, stage, epoch, config, monkeypatch)
+        resumed = partial_unfreezing.run(partial_unfreezing.Config(resume=interrupted))
+        np.testing.assert_array_equal(answers(resumed, photos), answers(cached, photos))
+
+
+def test_lora_is_put_back_if_it_does_not_help(networks, stripes, tmp_path):
+    harmful = {"lora_rank": 2, "fine_tuning_rate": 1.0, "warmup_epochs": 0, "keep_worse": False, "learning_rate": 0.1}
+    network = networks["attention"]
+    run = partial_unfreezing.run(settings(partial_unfreezing, stripes, tmp_path, network, **harmful))
+    assert run.results["kept_stage"] == "head" and run.results["cost"]["trainable_parameters"] == 8 * 2 + 2
+    before = backbones.load(network["backbone"], "own", preprocess="tf").model
+    after = backbones.load(str(run.directory), "own").model
+    for one, other in zip(before.weights, after.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_lora_is_refused_before_the_training_where_it_means_nothing(networks, stripes, tmp_path):
+    with pytest.raises(errors.UserError, match="--lora-rank changes attention layers, and MobileNetV2:0.35 has none"):
+        network = {"backbone": "MobileNetV2:0.35", "weights": "none", "image_size": 32, "lora_rank": 4}
+        partial_unfreezing.run(settings(partial_unfreezing, stripes, tmp_path, network))
+    assert not list((tmp_path / "runs").rglob("*"))
+    for name, value in (("l2_sp", 0.1), ("batch_norm", "adapt")):
+        with pytest.raises(errors.UserError, match=f"--{name.replace('_', '-')} has no effect"):
+            partial_unfreezing.Config(lora_rank=4, **{name: value})
+
+
+@pytest.mark.long
+def test_networks_from_elsewhere_are_compared_and_the_comparison_goes_on(networks, stripes, tmp_path, capsys):
+    """A preset of KerasHub, a file with its preprocessing and a run: in the plan, the table, the page and resumed."""
+    run = feature_extraction.run(settings(feature_extraction, stripes, tmp_path, networks["file"])).directory
+    names = (networks["vit"]["backbone"], networks["file"]["backbone"], str(run))
+    wanted = ("logistic_regression", "partial_unfreezing", "lora")
+    more = {"backbones": names, "preprocess": "tf", "strategies": wanted, "seeds": 1, "fine_tuning_epochs": 2}
+    result = compare_strategies.run(settings(compare_strategies, stripes, tmp_path, more))
+    shown = capsys.readouterr()
+    assert f"lora on {names[1]}, lora on {names[2]}" in shown.err
+    assert all(f"logistic_regression, {name}" in shown.out for name in names)
+    rows = result.results["rows"]
+    without = {("lora", names[1]), ("lora", names[2])}
+    planned = {(strategy, name) for strategy in wanted for name in names} - without
+    assert {(row["strategy"], row["backbone"]) for row in rows} == planned
+    assert not any(row["failed"] for row in rows)
+    page = (result.directory / "compare.html").read_text().replace("<wbr>", "")
+    assert all(name.rpartition("/")[2] in page for name in names)
+
+    trial = result.directory / "trials" / "lora" / compare_strategies.place_of(names[0]) / "seed0_1" / "outcome.json"
+    for path in (result.directory / "results.json", trial):
+        path.unlink()
+    again = compare_strategies.run(compare_strategies.Config(resume=result.directory))
+    first, second = ({(row["strategy"], row["backbone"]): row["test"] for row in each} for each in (
+        rows, again.results["rows"]
+    ))  # fmt: skip
+    assert first == second
 
 
 @pytest.mark.long
