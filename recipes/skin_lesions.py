@@ -22,7 +22,7 @@ column `dx_type` (how the diagnosis was made) is not read, because it gives the 
 
 Expected, on two CPU cores, median of three seeds: on the drawn lesions, a balanced accuracy of 0.573 (0.571 – 0.617) in
 45 seconds (31 – 53), while a split by picture claims 0.701. On HAM10000 at 192 pixels with MobileNetV2 from block_15,
-0.600 (0.593 – 0.609) and a macro AUC of 0.917 (0.917 – 0.921). That takes 3 to 7 minutes, and 18 for the features
+0.623 (0.615 – 0.634) and a macro AUC of 0.918 (0.907 – 0.929). That takes 3 to 7 minutes, and 8 for the features
 beside other work.
 """
 
