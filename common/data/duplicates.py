@@ -54,7 +54,8 @@ def find(samples: Samples, facts: Mapping[str, media.Facts], families: name_fami
         first = first_of.setdefault(facts[sample.path].sha256, sample.path)
         if first != sample.path:
             pairs.append(Pair(first, sample.path, COPY))
-    same_picture = copies({sample.path: facts[sample.path] for sample in samples})
+    labels = {sample.path: sample.label for sample in samples}
+    same_picture = copies({sample.path: facts[sample.path] for sample in samples}, labels)
     return pairs + within_groups(same_picture, {sample.path: sample.group for sample in samples})
 
 
@@ -76,13 +77,14 @@ def by_name(families: name_families.Families) -> list[Pair]:
     return [Pair(first, other, NAME) for first, *others in families.families.values() for other in others]
 
 
-def copies(facts: Mapping[str, media.Facts]) -> list[Pair]:
+def copies(facts: Mapping[str, media.Facts], label_of: Mapping[str, str] | None = None) -> list[Pair]:
     """Return the pairs of files that show the same picture and differ in their content.
 
     Args:
-        facts: the result of `file_checks.scan`.
+        facts, label_of: as for `picture_copies.pairs`.
     """
-    return bounded([Pair(first, second, COPY, likeness) for first, second, likeness in picture_copies.pairs(facts)])
+    found = picture_copies.pairs(facts, label_of)
+    return bounded([Pair(first, second, COPY, likeness) for first, second, likeness in found])
 
 
 def bounded(pairs: Sequence[Pair], units: Mapping[str, str] | None = None) -> list[Pair]:

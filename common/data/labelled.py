@@ -253,7 +253,8 @@ def _contents(
         }  # fmt: skip
         every = learnt | here
         groups = {row["path"]: row.get("group") or "" for row in split} | {one.path: one.group for one in samples}
-        copies = duplicates.joined(duplicates.within_groups(duplicates.copies(every), groups))
+        labels = {row["path"]: row["label"] for row in split} | {one.path: one.label for one in samples}
+        copies = duplicates.joined(duplicates.within_groups(duplicates.copies(every, labels), groups))
         number_of = splits.connected(
             {*listed.values(), *(found.sha256 for found in every.values())},
             ((every[first].sha256, every[second].sha256) for first, second in copies),

@@ -17,13 +17,15 @@ BLOCK = 1024  # pictures compared with all others at a time
 MOST_NEAR = 200  # of these, compared in full with each; more are a fixed camera's, and are no copies
 
 
-def pairs(facts: Mapping[str, media.Facts]) -> list[tuple[str, str, float]]:
+def pairs(facts: Mapping[str, media.Facts], label_of: Mapping[str, str] | None = None) -> list[tuple[str, str, float]]:
     """Return pairs of files that show one picture, with their similarity, the most similar first.
 
     Files of the same content are not compared. Media without a small picture in their facts have no pairs.
 
     Args:
         facts: the result of `file_checks.scan`.
+        label_of: path → class. Pictures of two classes that are alike only when turned or mirrored are no copies: what
+            is seen may be the direction, as of arrows.
     """
     path_of: dict[str, str] = {}
     for path, each in facts.items():
@@ -38,9 +40,11 @@ def pairs(facts: Mapping[str, media.Facts]) -> list[tuple[str, str, float]]:
     clear = np.sqrt((details**2).mean(axis=(1, 2))) >= FAINT
     paths, details = [path for path, is_clear in zip(paths, clear, strict=True) if is_clear], details[clear]
     best: dict[tuple[int, int], float] = {}
-    for turned in _turns(details):
+    labels = [label_of[path] if label_of else "" for path in paths]
+    for number, turned in enumerate(_turns(details)):
         for first, second, likeness in _alike(details, turned):
-            best[first, second] = max(likeness, best.get((first, second), 0.0))
+            if number == 0 or labels[first] == labels[second]:
+                best[first, second] = max(likeness, best.get((first, second), 0.0))
     found = [(paths[first], paths[second], round(likeness, 4)) for (first, second), likeness in best.items()]
     return sorted(found, key=lambda pair: (-pair[2], pair[:2]))
 

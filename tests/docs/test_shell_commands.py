@@ -15,7 +15,7 @@ import pytest
 import tyro
 from PIL import Image
 
-from common import errors, flags, startup
+from common import errors, flags, outputs, startup
 from common.commands import main as commands
 
 ROOT = markdown_commands.ROOT
@@ -92,6 +92,7 @@ def parse_command(arguments, monkeypatch):
         sys.exit()
 
     monkeypatch.setattr(flags, "call", parse_only)
+    monkeypatch.setattr(outputs, "with_latest", list)  # there is no run
     monkeypatch.setattr(startup, "main", parse_recipe)
     monkeypatch.setattr(sys, "argv", ["recipes", *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -167,13 +168,13 @@ def test_commands_are_found_where_people_see_them():
     assert any(text.startswith(wrapped) for text in texts)  # over two lines
 
 
-# What runs here, as it stands, in this order, with `…` for the run's name; below `photos/` lie a few striped photos.
+# What runs here, as it stands, in this order; below `photos/` lie a few striped photos.
 RUN = (
     "python -m recipes",
     "python recipes/feature_extraction.py --help",
     "python recipes/feature_extraction.py",
-    "python -m recipes predict runs/feature_extraction/… photo.jpg more_photos/",
-    "python -m recipes report runs/feature_extraction/…",
+    "python -m recipes predict runs/feature_extraction/latest photo.jpg more_photos/",
+    "python -m recipes report runs/feature_extraction/latest",
     "python -m recipes cache",
 )
 # Likewise with ImageNet's networks, but small, random and for one epoch.
@@ -184,7 +185,6 @@ RUN_QUICKLY = ("python recipes/feature_extraction.py --data photos/",)
 def run(command, further, monkeypatch):
     """Runs a command in this process; the exit code."""
     _, *words = command.words
-    words = [str(next(iter(pathlib.Path(word[:-1]).iterdir()))) if word.endswith("/…") else word for word in words]
     try:
         if words[0] == "-m":
             monkeypatch.setattr(sys, "argv", [words[1], *words[2:]])

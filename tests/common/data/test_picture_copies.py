@@ -85,3 +85,11 @@ def test_a_fixed_camera_does_not_take_all_memory(monkeypatch):
 def test_a_common_frame_makes_no_copies():
     pictures = {str(seed): PIL.ImageOps.expand(picture(seed), 20, "white") for seed in range(40)}
     assert picture_copies.pairs(facts(pictures)) == []
+
+
+def test_pictures_of_two_classes_that_differ_in_direction_are_no_copies():
+    pictures = {"left": picture(1), "right": picture(1).transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)}
+    assert len(picture_copies.pairs(facts(pictures))) == 1
+    assert picture_copies.pairs(facts(pictures), {"left": "left", "right": "right"}) == []
+    same = {"left": picture(1), "again": saved(picture(1), 60)}
+    assert len(picture_copies.pairs(facts(same), {"left": "a", "again": "b"})) == 1

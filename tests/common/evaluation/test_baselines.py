@@ -22,8 +22,8 @@ def run(recipe, photos, tmp_path, **settings):
     settings = {"epochs": 2, "fine_tuning_epochs": 1, "warmup_epochs": 0} | settings
     return recipe.run(
         recipe.Config(
-            data=str(photos), out=tmp_path / "runs", cache=tmp_path / "cache", **COMMON,
-            **{name: value for name, value in settings.items() if name in known},
+            data=str(photos), out=tmp_path / "runs", cache=tmp_path / "cache",
+            **{name: value for name, value in (COMMON | settings).items() if name in known},
         )
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ def test_without_cached_features_there_are_none_and_that_is_said(stripes, tmp_pa
     assert result.results["baselines"] == {}
     assert "baselines: skipped, since the features" in capsys.readouterr().err
     assert "baselines" not in run(feature_extraction, stripes, tmp_path, no_baselines=True).results
-    assert "baselines" not in run(from_scratch, stripes, tmp_path, learning_rates=(1e-3,)).results
+    assert "baselines" not in run(from_scratch, stripes, tmp_path, weights="none", learning_rates=(1e-3,)).results
 
 
 def test_maps_are_averaged_over_their_places():
