@@ -30,6 +30,7 @@ from __future__ import annotations
 from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
 
 import dataclasses
+import functools
 import sys
 from typing import Annotated
 
@@ -146,6 +147,14 @@ def first_unfrozen(base_model: keras.Model, config: Config) -> int:
     return lora.first_attention(base_model, config.backbone or base_model.name, first) if config.lora_rank else first
 
 
+def unfreeze(base_model: keras.Model, config: Config, first: int) -> None:
+    """Let the layers from number `first` on train, or with `lora_rank`, low-rank changes of their attention."""
+    if config.lora_rank:
+        lora.train_only(base_model, first, config.lora_rank, config.seed)
+    else:
+        freezing.unfreeze(base_model, first, config.batch_norm)
+
+
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
     """Return, for each stage, the number of its first trainable layer and its likely number of epochs."""
     return [
@@ -174,7 +183,8 @@ def run(config: Config) -> finished_run.Result:
     # The layers that never train, up to the cut, run once per photo. The features of stage 1, behind the whole frozen
     # base, are computed from those at the cut.
     freezing.unfreeze(backbone.model, first, config.batch_norm)
-    record.begin(backbone, model, splits, stages(backbone.model, config), unfreeze_from=first_name)
+    as_planned = functools.partial(unfreeze, backbone.model, config)
+    record.begin(backbone, model, splits, stages(backbone.model, config), unfreeze=as_planned, unfreeze_from=first_name)
     unfrozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
     freezing.freeze(backbone.model)
     frozen = frozen_prefix.FrozenPrefix(model, backbone, splits, config)
@@ -191,10 +201,7 @@ def run(config: Config) -> finished_run.Result:
     # weight changes, the joined model must have the head's score. The rate falls to 0, so the last epoch counts. The
     # head is put back unless the stage validates better: no fewer right answers, and a lower log loss.
     with device.scope():
-        if config.lora_rank:
-            lora.train_only(backbone.model, first, config.lora_rank, config.seed)
-        else:
-            freezing.unfreeze(backbone.model, first, config.batch_norm)
+        unfreeze(backbone.model, config, first)
     penalties.hold_near(backbone.model, config.l2_sp)
     print(freezing.trainable_table(model), file=sys.stderr)
     with device.scope():

@@ -105,7 +105,8 @@ def _is_fixed(operation: keras.Operation) -> bool:
         return True
     if hasattr(operation, "layers"):
         return all(_is_fixed(leaf) for leaf in freezing.leaf_layers(operation))
-    return not (operation.trainable and operation.weights) and not _is_random(operation)
+    moves = bool(operation.trainable and operation.weights) or any(weight.trainable for weight in operation.weights)
+    return not moves and not _is_random(operation)  # LoRA's weights train in a frozen layer
 
 
 def _is_random(layer: keras.layers.Layer) -> bool:

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,7 +15,7 @@ import numpy as np
 from common import words
 from common.data import pipeline, sample_list, splits
 from common.features import frozen_prefix
-from common.models import backbones, freezing, lora
+from common.models import backbones, freezing
 from common.runs import cost, speed
 
 FINISHING_SECONDS = 4.0  # evaluation, saved model and report, besides what grows with the network
@@ -87,6 +88,7 @@ def of_items(
     network: keras.Model | None = None,
     turns: int = 1,
     at: dict[int, list] | None = None,
+    unfreeze: Callable[[int], None] | None = None,
 ) -> Plan:
     """Plan a run on photos or clips. This trains the model on noise, so it cannot be used afterwards.
 
@@ -99,6 +101,8 @@ def of_items(
         network: the network whose layers are counted; default: that of the backbone.
         turns: as for `frozen_prefix.FrozenPrefix`.
         at: the stage's first layer → tensors to cut at, as for `frozen_prefix.FrozenPrefix`.
+        unfreeze: a function of a stage's first layer that freezes the network as that stage does; default: all layers
+            from there on train.
     """
     network = network or backbone.model
     counts = {side: len(getattr(data, side)) for side in sample_list.SPLIT_NAMES}
@@ -111,10 +115,11 @@ def of_items(
 
     parts, steps, forward = [], [], 0.0
     for (first, epochs), times in collections.Counter(stages or [(len(network.layers), 0)]).items():
-        freezing.unfreeze(network, first, getattr(config, "batch_norm", "adapt"))
+        if unfreeze:
+            unfreeze(first)
+        else:
+            freezing.unfreeze(network, first, getattr(config, "batch_norm", "adapt"))
         part = frozen_prefix.FrozenPrefix(model, backbone, data, config, turns, (at or {}).get(first), fill=False)
-        if rank := getattr(config, "lora_rank", 0):
-            lora.train_only(network, first, rank)
         parts.append(part)
         if part.cut and part.cut.prefix and not forward:
             forward = speed.usual_seconds(functools.partial(part.cut.prefix.predict_on_batch, batch)) / len(paths)

@@ -16,6 +16,7 @@ import sys
 import time
 import types
 import weakref
+from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
 import keras
@@ -138,6 +139,7 @@ class Recorder(Generic[ConfigType]):
         network: keras.Model | None = None,
         turns: int = 1,
         at: dict[int, list] | None = None,
+        unfreeze: Callable[[int], None] | None = None,
         **resolved: Any,
     ) -> None:
         """Write config.json, with defaults that are now known; with `--dry-run` print the plan and stop the program.
@@ -147,7 +149,7 @@ class Recorder(Generic[ConfigType]):
             model: the classifier on it, its layers frozen as in the stage that trains most.
             splits: the items.
             stages: for each stage, the number of the first layer that trains and the likely number of epochs.
-            network, turns, at: as for `plan.of_items`.
+            network, turns, at, unfreeze: as for `plan.of_items`.
             resolved: further settings that are known now.
 
         Raises:
@@ -157,7 +159,7 @@ class Recorder(Generic[ConfigType]):
         self._check_space(model)
         self.say_if_untrained()
         if self.config.dry_run:
-            self.print_plan(plan.of_items(model, backbone, splits, self.config, stages, network, turns, at))
+            self.print_plan(plan.of_items(model, backbone, splits, self.config, stages, network, turns, at, unfreeze))
         self.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, **resolved)
 
     def print_plan(self, planned: plan.Plan) -> NoReturn:

@@ -127,6 +127,16 @@ def test_lora_is_put_back_if_it_does_not_help(networks, stripes, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_plan_trains_what_lora_trains(networks, stripes, tmp_path, capsys):
+    config = settings(partial_unfreezing, stripes, tmp_path, networks["attention"], lora_rank=2, dry_run=True)
+    with pytest.raises(SystemExit):
+        partial_unfreezing.run(config)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    head, each = 8 * 2 + 2, 3 * (8 * 2 * 2 + 2 * 4) + 2 * 4 * 2 + 2 * 8
+    assert ["head", f"{head}"] in [row[:2] for row in rows]
+    assert ["from", "block1_mha", f"{head + 3 * each}"] in [row[:3] for row in rows]
+
+
 def test_lora_is_refused_before_the_training_where_it_means_nothing(networks, stripes, tmp_path):
     with pytest.raises(errors.UserError, match="--lora-rank changes attention layers, and MobileNetV2:0.35 has none"):
         network = {"backbone": "MobileNetV2:0.35", "weights": "none", "image_size": 32, "lora_rank": 4}

@@ -8,7 +8,7 @@ import pytest
 import tiny_network
 
 from common import errors
-from common.models import freezing, lora
+from common.models import cut, freezing, lora
 
 RANK = 3
 
@@ -72,6 +72,14 @@ def test_only_the_changes_move_and_dropout_is_on(fitted):
     rates = [part.rate for part in freezing.inside(network.layers[7]) if isinstance(part, keras.layers.Dropout)]
     assert rates == [0.2]
     assert "LoRA" in freezing.trainable_table(model)
+
+
+def test_the_frozen_part_ends_before_the_first_change():
+    network = tiny_network.attention()
+    model = tiny_network.with_head(network)
+    for first, tensor in ((0, "tokens"), (4, "block1_add"), (6, "block2_add")):
+        lora.train_only(network, first, RANK)
+        assert cut.cut(model).tensors == [network.get_layer(tensor).output]
 
 
 def test_the_saved_model_is_an_ordinary_one_with_the_same_answers(fitted, tmp_path):

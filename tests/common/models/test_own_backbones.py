@@ -158,12 +158,10 @@ def test_efficientnet_lite0_with_its_real_weights_is_a_file(tmp_path):
     weights = pathlib.Path(folder or "") / "efficientnet_lite0_imagenet.weights.h5"
     if not folder or not weights.is_file():
         pytest.skip(f"REAL_WEIGHTS is not set, or has no {weights.name}")
+    name = efficientnet_lite.with_scaling(weights, tmp_path / "lite0.keras")
     model = efficientnet_lite.lite0()
     model.load_weights(weights)
-    photos = keras.Input((224, 224, 3))
-    scaled = keras.layers.Rescaling(1 / 128, -127 / 128, name="scale")(photos)
-    keras.Model(photos, model(scaled), name="lite0").save(tmp_path / "lite0.keras")
-    backbone = backbones.load(str(tmp_path / "lite0.keras"), "own", preprocess="none")
+    backbone = backbones.load(name, "own", preprocess="none")
     x = tiny_network.random_clips(2, 224, 224)
     expected = keras.Model(model.input, model.get_layer("head_relu").output).predict((x - 127) / 128, verbose=0)
     np.testing.assert_allclose(backbone.model.predict(x, verbose=0), expected, atol=1e-4)
