@@ -52,7 +52,7 @@ def proportions(hits: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.nda
     193-201). The design effect deff, at least 1, is the variance of the share over units, as a multiple of that of n
     independent answers. The ratio of the 97.5 % points of t allows for a variance that few units show badly. Without
     groups, it is the exact interval of Clopper and Pearson (1934). If all answers are alike, each unit counts as one.
-    A single unit of several answers says nothing about others: 0 to 1.
+    A single unit of several answers, or of a part of one, says nothing about others: 0 to 1.
 
     Args:
         hits: (units, k) how many answers of each unit are right.
@@ -71,7 +71,7 @@ def proportions(hits: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.nda
         right = value * worth
         low = stats.beta.ppf(TAILS[0], right, worth - right + 1)
         high = stats.beta.ppf(TAILS[1], right + 1, worth - right)
-    nothing, alone = count == 0, (units == 1) & (count > 1)
+    nothing, alone = count == 0, (units == 1) & ((count > 1) | (value * (1 - value) > 0))
     low = np.where(alone | (value == 0), 0.0, low)
     high = np.where(alone | (value == 1), 1.0, high)
     return np.where(nothing, np.nan, low), np.where(nothing, np.nan, high)

@@ -99,6 +99,8 @@ def test_the_same_seed_gives_the_same_files_whatever_the_batches(run, tmp_path):
 
 
 def test_some_of_the_photos(run, capsys):
+    assert stress.command(run, ("darker",), most=1) == 0  # a class is missing, and the other has one photo
+    assert results_of(run / "stress")["n"] == 1
     assert stress.command(run, ("darker",), most=7) == 0
     assert results_of(run / "stress")["n"] == 7 and "5 more test photos left out" in capsys.readouterr().out
 

@@ -56,6 +56,16 @@ def test_a_class_without_items_does_not_count():
     assert found["kinds"]["fog"]["severities"][0]["change"]["balanced_accuracy"][0] == -1
 
 
+@pytest.mark.parametrize("labels", [np.array([0, 0, 0, 1]), np.array([0])])
+def test_a_class_with_one_item_has_wide_intervals_but_numbers(labels):
+    """Of which a part of the severities is answered rightly."""
+    kinds = {"fog": [answers(labels >= 0, labels), answers(labels < 0, labels)]}
+    found = robustness.evaluate(answers(labels >= 0, labels), kinds, labels, None, "balanced_accuracy")
+    gain, low, high = found["kinds"]["fog"]["mean"]["change"]["balanced_accuracy"]
+    assert gain == -0.5 and -1.1 < low < -0.5 < high < 1
+    assert np.isfinite([each["balanced_accuracy"] for each in found["kinds"]["fog"]["severities"]]).all()
+
+
 def test_the_worst_is_named_and_what_may_be_as_bad():
     kinds = {"blur": wrong_from(20, 40), "noise": wrong_from(50, 70), "fog": wrong_from(54, 68)}
     found = robustness.evaluate(answers(np.ones(120)), kinds, LABELS, None)
