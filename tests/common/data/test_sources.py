@@ -45,6 +45,18 @@ def test_folders_below_a_class_are_spoken_of(stripes, capsys):
     assert f"if the subfolders are the classes, give --data {stripes / 'across'}" in said
 
 
+def test_folders_below_a_class_with_some_of_its_photos_are_spoken_of(stripes, capsys):
+    for label, name, numbers in (("across", "day", "012"), ("across", "night", "3"), ("down", "more", "45")):
+        (stripes / label / name).mkdir()
+        for number in numbers:
+            (stripes / label / f"0{number}.jpg").rename(stripes / label / name / f"0{number}.jpg")
+    assert labels(stripes) == {("across", ""): 15, ("down", ""): 15}
+    assert capsys.readouterr().err == (
+        "data: 4 photos of class 'across', but not all, are in subfolders (day, night), and 2 of 1 other class; "
+        "the names of subfolders are ignored\n"
+    )
+
+
 def link_all(folder, target, photos_of):
     """Fills `target/<class>/` with links to the photos of the given classes."""
     for label in photos_of:
