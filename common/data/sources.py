@@ -86,7 +86,7 @@ def read_folder(
 
     Raises:
         UserError: no class folders, too few classes, a class folder without items, another folder beside the split
-            folders, or much of a class is in formats that are not read.
+            folders, split folders in a class folder, or much of a class is in formats that are not read.
     """
     folder = files.absolute(folder)
     if outputs.is_ours(folder):
@@ -141,6 +141,7 @@ def _read_class_folders(
     for folder in class_folders:
         paths = medium.find(folder, walk)
         below = [path.relative_to(folder).parts[0] for path in paths if path.parent != folder]
+        _check_no_sides(folder, set(below))
         if len(below) == len(paths):
             deeper[folder] = set(below)
         elif below:
@@ -148,6 +149,20 @@ def _read_class_folders(
         samples += [sample_list.Sample(str(path), folder.name) for path in paths]
     _tell_subfolders(deeper, partly, medium.unit)
     return samples
+
+
+def _check_no_sides(folder: pathlib.Path, subfolders: set[str]) -> None:
+    """Refuse a class folder that is split itself, as in daisy/train and daisy/test.
+
+    Raises:
+        UserError: two sides of a split are among the subfolders; one, such as train in vehicles, may be a kind.
+    """
+    found = sorted(filter(sides.side_of, subfolders))
+    if len(set(map(sides.side_of, found))) > 1:
+        raise errors.UserError(
+            f"{folder}: the split folders {words.listed(found)} are inside the class folder; turn the levels round "
+            f"({found[0]}/{folder.name}), or give a CSV with the columns path, label and split"
+        )
 
 
 def _tell_subfolders(deeper: dict[pathlib.Path, set[str]], partly: dict[pathlib.Path, list[str]], unit: str) -> None:

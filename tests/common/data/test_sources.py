@@ -124,6 +124,21 @@ def test_train_beside_class_folders(stripes, tmp_path):
     assert labels(stripes) == {("train", ""): 15, ("down", ""): 15}
 
 
+def test_sides_inside_the_classes_stop_the_run(stripes, capsys):
+    for name, numbers in (("train", "012"), ("Test", "3")):
+        (stripes / "down" / name).mkdir()
+        for number in numbers:
+            (stripes / "down" / f"0{number}.jpg").rename(stripes / "down" / name / f"0{number}.jpg")
+    with pytest.raises(errors.UserError) as caught:
+        sources.read_folder(stripes, photos.PHOTOS)
+    assert str(caught.value) == (
+        f"{stripes / 'down'}: the split folders Test and train are inside the class folder; turn the levels round "
+        "(Test/down), or give a CSV with the columns path, label and split"
+    )
+    (stripes / "down" / "Test").rename(stripes / "down" / "tram")  # of one side alone, the name may mean a thing
+    assert len(labels(stripes)) == 2 and "(train, tram)" in capsys.readouterr().err
+
+
 def test_the_sides_of_a_csv_are_read_alike(stripes, tmp_path, capsys):
     rows = [f"{path},{path.parent.name},{side}" for path, side in zip(
         sorted(stripes.rglob("*.jpg")), ["Training", "dev", "hold-out"] * 10, strict=True)]  # fmt: skip
