@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from common.data import sample_list
 
 LARGEST = 20  # members; names that more files share say something else than the source
 
 _GAP = r"[ _.\-]*"
+_ENDING = r"(?:jpe?g|png|bmp|webp|tiff?)"
 # What says by itself that a file is a copy: 17_aug3, 17 - Copy (2), 17_jpg.rf.0123456789abcdef0123456789abcdef.
 _CLEAR = (
-    r"(?:_(?:jpe?g|png|bmp|webp|tiff?))?\.rf\.[0-9a-z]{16,}",
-    rf"[ _.\-]+(?:aug|augmented|augmentation|copy|kopie|copie|copia){_GAP}(?:\d{{1,4}}|\(\d{{1,3}}\))?",
+    rf"(?:_{_ENDING})?\.rf\.[0-9a-z]{{16,}}",
+    rf"[ _.\-]+(?:aug|augmented|augmentation|copy|kopie|copie|copia|コピー|副本){_GAP}(?:\d{{1,4}}|\(\d{{1,3}}\))?",
+    r" ?\([^()]*conflicted copy[^()]*\)",  # Dropbox
+    r"\.sync-conflict-[0-9a-z\-]+",  # Syncthing
 )
 # What also has other meanings (front_flip_2, wheat_crop_7), so the rest of the name must be that of a source.
 _MAKING = r"flip(?:ped)?|[hv]flip|mirror(?:ed)?|rot(?:ate|ated|ation)?|crop(?:ped)?"
-_UNCLEAR = (rf"[ _.\-]+(?P<word>{_MAKING}){_GAP}\d{{0,4}}", r" ?\(\d{1,3}\)", r"[ _.\-][0-9a-f]{32}")
+_UNCLEAR = (rf"[ _.\-]+(?P<word>{_MAKING}){_GAP}\d{{0,4}}", r" ?\(\d{1,3}\)", r"[ _.\-][0-9a-f]{32}",
+            r" (?:[2-9]|[1-9]\d)")  # fmt: skip
 _HEADS = (
-    r"(?:aug|augmented|copy of|kopie von)[ _.\-]+(?:\d{1,4}[ _.\-]+)?",
+    r"(?:aug|augmented|copy of|kopie von|copie de)[ _.\-]+(?:\d{1,4}[ _.\-]+)?",
     rf"(?P<word>{_MAKING}){_GAP}(?:\d{{1,4}})?[ _.\-]+",
 )
 _CLEAR_TAIL = re.compile(f"(?P<source>.+?)(?:{'|'.join(_CLEAR)})")
@@ -33,6 +38,27 @@ _UNCLEAR_TAIL = re.compile(f"(?P<source>.+?)(?:{'|'.join(_UNCLEAR)})")
 _CLEAR_HEAD, _UNCLEAR_HEAD = (re.compile(f"{head}(?P<source>.+)") for head in _HEADS)
 # Keras saves augmented photos as prefix_number_random; the number is that of the source.
 _KERAS = re.compile(r"(?P<source>(?:aug)?_\d+)_\d{1,8}")
+# Augmentor saves class_original_name.ending_uuid.
+_AUGMENTOR = re.compile(
+    rf"(?:.+?_original_)?(?P<source>.+)\.{_ENDING}_[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}"
+)
+# What counts only if the source, or another file that seems to be made of it, is there.
+_LIGHT = (
+    r"bright(?:ness|er|ened)?|dark(?:er|ened)?|blur(?:red)?|nois[ey]|gr[ae]y(?:scale)?|contrast|sharpened|saturation"
+)
+_BESIDE_TAIL = re.compile(
+    r"(?P<source>.+?)(?:"
+    rf"[ _.\-](?P<word>{_LIGHT}|hdr|edit(?:ed)?|bearbeitet|enhanced(?:-nr)?|scaled|resized|thumb(?:nail)?)"
+    r"(?:_?\d{1,2})?"
+    r"|(?P<clear>[_\-]\d{2,4}x\d{2,4}|(?:\.[a-z]+)?(?:-\d\d)?\.(?:cover|original))"  # WordPress, Pixel phones
+    r"|~\d{1,2}|@[1-4]x|[ _\-]v\d{1,2})"
+)
+_BESIDE_HEAD = re.compile(
+    rf"(?:(?P<word>{_LIGHT}|thumb)[_\-](?P<named>.+)"
+    r"|(?=\d*[a-f])[0-9a-f]{8}-(?P<uploaded>.+)"  # Label Studio; digits alone are a date
+    r"|(?:aug|augmented)_(?P<numbered>.*[a-z_].*\d{3})_\d{1,2})"
+)
+_EDITED_ON_PHONE = re.compile(r"img_e(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +88,15 @@ def find(samples: Iterable[sample_list.Sample], title: Callable[[str], str]) -> 
     for label, those in by_class.items():
         names = {path: title(path).lower() for path in those}
         there, members = set(names.values()), collections.defaultdict(list)
+        shared = _shared(there)
         for path, name in names.items():
-            of = source(name, there, label)
+            of = source(name, there, label, shared)
             if those[path].group in ("", f"{label} {of}"):
                 members[of].append(path)
         for of, paths in members.items():
-            if len(paths) > 1 and any(names[path] != of for path in paths):  # or only the folders differ
+            places = collections.Counter((os.path.dirname(path), title(path)) for path in paths)
+            # Or only the folders differ; two forms in one folder, such as 1.tif and 1.jpg, are a family.
+            if len(paths) > 1 and (any(names[path] != of for path in paths) or len(places) == 1):
                 found[f"{label} {of}"] = sorted(paths, key=lambda path: (len(names[path]), path))
     return Families(
         {group: paths for group, paths in found.items() if len(paths) <= LARGEST},
@@ -86,18 +115,29 @@ def with_groups(samples: Sequence[sample_list.Sample], found: Families) -> list[
     return [dataclasses.replace(sample, group=group_of.get(sample.path, sample.group)) for sample in samples]
 
 
-def source(name: str, names: set[str], label: str = "") -> str:
+def source(name: str, names: set[str], label: str = "", shared: Collection[str] | None = None) -> str:
     """Return the name of the file that a file was made of, or its own name.
 
     Args:
         name: without the ending, in lower case.
         names: all names of the class.
         label: the class; a word in it, such as crop, says nothing about how a file was made.
+        shared: the sources that several of the names may have; default: they are found in `names`.
     """
+    shared = _shared(names) if shared is None else shared
+    if (match := _EDITED_ON_PHONE.fullmatch(name)) and f"img_{match[1]}" in names:
+        return f"img_{match[1]}"
+    if match := _AUGMENTOR.fullmatch(name):
+        name = match["source"]
     if (match := _KERAS.fullmatch(name)) and name.rpartition("_")[2] not in names:
         return match["source"]
     while True:
         before = name
+        for of, word, clear in _beside(name):
+            digit = clear or any(map(str.isdigit, of))
+            if not (word and word in label.lower()) and (of in names or (digit and of in shared)):
+                name = of
+                break
         for pattern in (_CLEAR_TAIL, _CLEAR_HEAD):
             if match := pattern.fullmatch(name):
                 name = match["source"]
@@ -107,6 +147,22 @@ def source(name: str, names: set[str], label: str = "") -> str:
                 name = match["source"]
         if name == before:
             return name
+
+
+def _beside(name: str) -> Iterator[tuple[str, str, bool]]:
+    """Yield the sources that a name may have by a tail or head, the word for it, and whether it says enough alone."""
+    if match := _BESIDE_TAIL.fullmatch(name):
+        yield match["source"], match["word"] or "", bool(match["clear"])
+    if match := _BESIDE_HEAD.fullmatch(name):
+        yield match["named"] or match["uploaded"] or match["numbered"], match["word"] or "", False
+
+
+def _shared(names: Iterable[str]) -> set[str]:
+    """Return what several names may be made of. A number alone after a head, as in dark_1 and blur_1, is not."""
+    found = collections.Counter(
+        of for name in names for of in {of for of, *_ in _beside(name)} if not (of.isdigit() and name.endswith(of))
+    )
+    return {of for of, count in found.items() if count > 1}
 
 
 def _is_source(match: re.Match, names: set[str], label: str) -> bool:

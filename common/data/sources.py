@@ -86,7 +86,7 @@ def read_folder(
 
     Raises:
         UserError: no class folders, too few classes, a class folder without items, another folder beside the split
-            folders, or much of a class is in formats that are not read.
+            folders, split folders in a class folder, or much of a class is in formats that are not read.
     """
     folder = files.absolute(folder)
     if outputs.is_ours(folder):
@@ -137,20 +137,59 @@ def _read_class_folders(
 ) -> list[sample_list.Sample]:
     samples = []
     deeper: dict[pathlib.Path, set[str]] = {}  # class folder → the subfolders that all its items are in
+    partly: dict[pathlib.Path, list[str]] = {}  # class folder → the subfolder of each of its items that is in one
     for folder in class_folders:
         paths = medium.find(folder, walk)
-        if all(path.parent != folder for path in paths):
-            deeper[folder] = {path.relative_to(folder).parts[0] for path in paths}
+        below = [path.relative_to(folder).parts[0] for path in paths if path.parent != folder]
+        _check_no_sides(folder, set(below))
+        if len(below) == len(paths):
+            deeper[folder] = set(below)
+        elif below:
+            partly[folder] = below
         samples += [sample_list.Sample(str(path), folder.name) for path in paths]
+    _tell_subfolders(deeper, partly, medium.unit)
+    return samples
+
+
+def _check_no_sides(folder: pathlib.Path, subfolders: set[str]) -> None:
+    """Refuse a class folder that is split itself, as in daisy/train and daisy/test.
+
+    Raises:
+        UserError: two sides of a split are among the subfolders; one, such as train in vehicles, may be a kind.
+    """
+    found = sorted(filter(sides.side_of, subfolders))
+    if len(set(map(sides.side_of, found))) > 1:
+        raise errors.UserError(
+            f"{folder}: the split folders {words.listed(found)} are inside the class folder; turn the levels round "
+            f"({found[0]}/{folder.name}), or give a CSV with the columns path, label and split"
+        )
+
+
+def _tell_subfolders(deeper: dict[pathlib.Path, set[str]], partly: dict[pathlib.Path, list[str]], unit: str) -> None:
+    """Print which classes have all of their items in subfolders, and which have some."""
     if deeper:
         first = max(deeper, key=lambda folder: len(deeper[folder]) > 1)
         more = f" and {words.plural(len(deeper) - 1, 'other')}" if len(deeper) > 1 else ""
         advice = f"; if the subfolders are the classes, give --data {first}" if len(deeper[first]) > 1 else ""
         print(
-            f"data: all {medium.unit}s of class {first.name!r}{more} are in subfolders, such as "
+            f"data: all {unit}s of class {first.name!r}{more} are in subfolders, such as "
             f"{min(deeper[first])!r}, whose names are ignored{advice}", file=sys.stderr,
         )  # fmt: skip
-    return samples
+    if partly:
+        first = max(partly, key=lambda folder: len(partly[folder]))
+        names = sorted(set(partly[first]))
+        shown = [words.printable(name) for name in names[: folders.NAMED]] + ["…"] * (len(names) > folders.NAMED)
+        count, rest = len(partly[first]), sum(map(len, partly.values())) - len(partly[first])
+        more = f", and {rest:,} of {_other_classes(len(partly) - 1)}" if rest else ""
+        are = "is" if count + rest == 1 else "are"
+        print(
+            f"data: {words.plural(count, unit)} of class {first.name!r}, but not all, {are} in subfolders "
+            f"({', '.join(shown)}){more}; the names of subfolders are ignored", file=sys.stderr,
+        )  # fmt: skip
+
+
+def _other_classes(count: int) -> str:
+    return f"{count} other class{'es' if count > 1 else ''}"
 
 
 def with_groups_of_files(samples: list[sample_list.Sample], medium: media.Medium) -> list[sample_list.Sample]:

@@ -14,12 +14,20 @@ from collections.abc import Collection, Iterable, Iterator
 
 from common import errors, outputs, words
 
-# What systems and tools leave behind without hiding it, in lower case.
+# What systems, synchronisation and tools leave behind without hiding it, in lower case.
 LITTER_FOLDERS = frozenset({
-    "__macosx", "__pycache__", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "recycler", "lost+found",
-    "system volume information",
+    "__macosx", "__pycache__", "@eadir", "@recycle", "@recently-snapshot", "@sharebin", "@tmp", "~snapshot", "#recycle",
+    "#snapshot", "$recycle.bin", "recycler", "recycle bin", "papierkorb", "network trash folder", "temporary items",
+    "lost+found", "system volume information", "wpsystem", "_gsdata_", "venv", "node_modules", "wandb", "mlruns",
+    "lightning_logs",
 })  # fmt: skip
-LITTER_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+LITTER_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "folder.jpg"})
+# found.000 is chkdsk's, lrdata Lightroom's, photoslibrary that of Apple's Photos, AlbumArt Windows', ~$ Office's.
+_LITTER = re.compile(r"found\.\d{3}|.+\.lrdata|.+\.photoslibrary|albumart.*\.jpe?g|~\$.*", re.DOTALL)
+# These may be classes, but often hold copies of photos, photos that were thrown away, or what belongs to photos.
+AMBIGUOUS = frozenset({
+    "thumbnails", "thumbs", "originals", "trash", "_deleted", "annotations", "labels", "results",
+})  # fmt: skip
 
 # The endings that people take for photos, clips and documents. Whether they can be read, the medium decides.
 PICTURES = frozenset(
@@ -45,7 +53,8 @@ LINES = 5  # lines on single classes
 
 def is_left_alone(name: str) -> bool:
     """Return whether a folder or a file is hidden, or left behind by a system or a tool."""
-    return name.startswith(".") or name.lower() in LITTER_FOLDERS or name.lower() in LITTER_FILES
+    lower = name.lower()
+    return name.startswith(".") or lower in LITTER_FOLDERS or lower in LITTER_FILES or bool(_LITTER.fullmatch(lower))
 
 
 def ending(path: pathlib.PurePath) -> str:
@@ -64,6 +73,7 @@ class Walk:
         hidden_folders, hidden_files: those that are hidden or litter.
         links: links to folders that are read anyway.
         outputs: run directories and caches.
+        ambiguous: folders that are read, although folders of such a name often hold no items of a class.
         others: class → ending → number of files that are not read; "" stands for no class.
         counted: class → (files that are read, files that people take for items but that are not read).
     """
@@ -74,6 +84,7 @@ class Walk:
     hidden_files: set[pathlib.Path] = dataclasses.field(default_factory=set)
     links: set[pathlib.Path] = dataclasses.field(default_factory=set)
     outputs: set[pathlib.Path] = dataclasses.field(default_factory=set)
+    ambiguous: set[pathlib.Path] = dataclasses.field(default_factory=set)
     others: dict[str, collections.Counter[str]] = dataclasses.field(default_factory=dict)
     counted: dict[str, collections.Counter[str]] = dataclasses.field(default_factory=dict)
 
@@ -100,6 +111,8 @@ class Walk:
                         self.links.add(path)
                     else:
                         (inside if is_folder else found).append(path)
+                        if is_folder and entry.name.lower() in AMBIGUOUS:
+                            self.ambiguous.add(path)
         except OSError as error:
             reason = error.strerror or error
             raise errors.UserError(
@@ -155,7 +168,7 @@ class Walk:
             counted["left"] += (kind in kin or is_numbered) and path.with_suffix("") not in forms
 
     def tell(self) -> None:
-        """Print to stderr what was left alone."""
+        """Print to stderr what was left alone, and which folders are read although they may not be meant."""
         told = [
             _some(self.hidden_folders, "hidden or system folder"), _some(self.hidden_files, "hidden or system file"),
             _some(self.links, "link", " to folders that are read anyway", self.root),
@@ -163,6 +176,9 @@ class Walk:
         ]  # fmt: skip
         if any(told):
             print(f"data: left alone: {', '.join(filter(None, told))}", file=sys.stderr)
+        if self.ambiguous:
+            unsure = _some(self.ambiguous, "folder", " that may not be meant", self.root)
+            print(f"data: read like all others: {unsure}; move away what is not part of the data", file=sys.stderr)
         found = {label: counts for label, counts in sorted(self.others.items()) if counts}
         for label, counts in list(found.items())[:LINES]:
             where = "" if label else self.outside

@@ -51,6 +51,50 @@ def test_a_word_of_the_class_says_nothing():
     assert name_families.source("3_flip", set(), "flip") == "3_flip" and name_families.source("3_flip", set()) == "3"
 
 
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "img_e2000", "img_2000-edited", "img_2000-bearbeitet", "img_2000~2", "img_2000_hdr", "img_2000.raw-01.cover",
+        "img_2000.portrait-02.original", "img_2000 2", "copie de img_2000", "img_2000 - コピー",
+        "img_2000 (ann's conflicted copy 2024-01-01)", "img_2000.sync-conflict-20240101-101010-abcdefg",
+        "img_2000-300x200", "img_2000-scaled", "thumb_img_2000", "img_2000_thumb", "img_2000_resized", "img_2000@2x",
+        "img_2000-edit", "img_2000-enhanced", "img_2000-enhanced-nr", "img_2000_v2",
+        f"daisy_original_img_2000.jpg_{UUID}",
+        "aug_img_2000_0", "img_2000_brightness", "img_2000_bright", "img_2000_dark", "blur_img_2000", "img_2000_blur",
+        "noisy_img_2000", "img_2000_noise", "img_2000_gray", "img_2000_grey", "1a2b3c4d-img_2000",
+    ],
+)  # fmt: skip
+def test_a_source_beside_it_explains_a_name(name):
+    assert name_families.source(name, {name, "img_2000"}, "daisy") == "img_2000"
+
+
+def test_a_sibling_explains_a_name_too():
+    for names in (("img_1_dark", "img_1_bright"), ("img_1-300x200", "img_1-150x150"), ("blur_img_1", "noisy_img_1"),
+                  ("aug_img_200_0", "aug_img_200_1"), ("1a2b3c4d-img_1", "2a2b3c4d-img_1"),
+                  ("rose-300x200", "rose-150x150")):  # fmt: skip
+        assert len({name_families.source(name, set(names)) for name in names}) == 1
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("img_1_hdr", "img_2_hdr"), ("front_dark", "front_bright"), ("dark_1", "bright_1"), ("dog 2", "dog"),
+        ("20240101-1", "20240102-1"), ("aug_img_2000", "aug_img_2001"), ("1a2b3c4d-image", "2a2b3c4d-image"),
+        ("img_e2000", "img_2001"), ("img_1 2", "img_1 3"),
+    ],
+)  # fmt: skip
+def test_names_without_their_source_are_no_family(names):
+    assert len({name_families.source(name, set(names)) for name in names}) == 2
+
+
+def test_two_forms_of_one_photo_in_one_folder_are_a_family():
+    found = families(["x/a/1.jpg", "x/a/1.tif", "x/a/2.jpg", "y/a/2.tif"]).families
+    assert found == {"a 1": ["x/a/1.jpg", "x/a/1.tif"]}
+
+
 def families(paths, **group):
     samples = [Sample(path, path.split("/")[-2], **group) for path in paths]
     return name_families.find(samples, photos.PHOTOS.title)

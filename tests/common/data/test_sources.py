@@ -45,6 +45,18 @@ def test_folders_below_a_class_are_spoken_of(stripes, capsys):
     assert f"if the subfolders are the classes, give --data {stripes / 'across'}" in said
 
 
+def test_folders_below_a_class_with_some_of_its_photos_are_spoken_of(stripes, capsys):
+    for label, name, numbers in (("across", "day", "012"), ("across", "night", "3"), ("down", "more", "45")):
+        (stripes / label / name).mkdir()
+        for number in numbers:
+            (stripes / label / f"0{number}.jpg").rename(stripes / label / name / f"0{number}.jpg")
+    assert labels(stripes) == {("across", ""): 15, ("down", ""): 15}
+    assert capsys.readouterr().err == (
+        "data: 4 photos of class 'across', but not all, are in subfolders (day, night), and 2 of 1 other class; "
+        "the names of subfolders are ignored\n"
+    )
+
+
 def link_all(folder, target, photos_of):
     """Fills `target/<class>/` with links to the photos of the given classes."""
     for label in photos_of:
@@ -110,6 +122,21 @@ def test_train_beside_class_folders(stripes, tmp_path):
         sources.read_folder(tmp_path / "given", photos.PHOTOS)
     (stripes / "across").rename(stripes / "train")
     assert labels(stripes) == {("train", ""): 15, ("down", ""): 15}
+
+
+def test_sides_inside_the_classes_stop_the_run(stripes, capsys):
+    for name, numbers in (("train", "012"), ("Test", "3")):
+        (stripes / "down" / name).mkdir()
+        for number in numbers:
+            (stripes / "down" / f"0{number}.jpg").rename(stripes / "down" / name / f"0{number}.jpg")
+    with pytest.raises(errors.UserError) as caught:
+        sources.read_folder(stripes, photos.PHOTOS)
+    assert str(caught.value) == (
+        f"{stripes / 'down'}: the split folders Test and train are inside the class folder; turn the levels round "
+        "(Test/down), or give a CSV with the columns path, label and split"
+    )
+    (stripes / "down" / "Test").rename(stripes / "down" / "tram")  # of one side alone, the name may mean a thing
+    assert len(labels(stripes)) == 2 and "(train, tram)" in capsys.readouterr().err
 
 
 def test_the_sides_of_a_csv_are_read_alike(stripes, tmp_path, capsys):

@@ -38,6 +38,43 @@ def test_litter_is_left_alone_at_every_level_and_said(tmp_path, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "@Recently-Snapshot", "@sharebin", "@tmp", "~snapshot", "#recycle", "Network Trash Folder", "Temporary Items",
+        "Recycle Bin", "Papierkorb", "_gsdata_", "found.000", "WPSystem", "Previews.lrdata", "Photos.photoslibrary",
+        "venv", "node_modules", "wandb", "mlruns", "lightning_logs",
+    ],
+)  # fmt: skip
+def test_folders_of_disks_clouds_and_tools_are_left_alone(tmp_path, capsys, name):
+    touch(tmp_path / "cats" / "a.jpg", tmp_path / "cats" / name / "b.jpg", tmp_path / name / "c.jpg")
+    walk = folders.Walk(tmp_path)
+    assert names(walk, tmp_path) == ["cats/a.jpg"]
+    walk.tell()
+    assert capsys.readouterr().err == f"data: left alone: 2 hidden or system folders ({name})\n"
+
+
+def test_files_of_systems_are_left_alone(tmp_path):
+    litter_files = ("Folder.jpg", "AlbumArtSmall.jpg", "AlbumArt_{1}_Large.jpg", "~$report.docx")
+    kept = ("album.jpg", "albumart.txt", "folder2.jpg", "found.0001", "lrdata", "venv2")
+    touch(*(tmp_path / name for name in (*litter_files, *kept)))
+    walk = folders.Walk(tmp_path)
+    assert names(walk, tmp_path) == sorted(kept)
+    assert {path.name for path in walk.hidden_files} == set(litter_files)
+
+
+def test_folders_that_may_not_be_meant_are_read_and_named(tmp_path, capsys):
+    touch(tmp_path / "cats" / "a.jpg", tmp_path / "cats" / "Thumbs" / "a.jpg", tmp_path / "labels" / "b.jpg")
+    walk = folders.Walk(tmp_path)
+    assert names(walk, tmp_path) == ["cats/Thumbs/a.jpg", "cats/a.jpg", "labels/b.jpg"]
+    walk.tell()
+    assert capsys.readouterr().err == (
+        "data: read like all others: 2 folders that may not be meant (cats/Thumbs, labels); "
+        "move away what is not part of the data\n"
+    )
+    assert folders.Walk(tmp_path / "labels").listed(tmp_path / "labels")[1]  # a name that the user gives is meant
+
+
 def test_a_hidden_root_is_entered(tmp_path):
     touch(tmp_path / ".data" / "cats" / "a.jpg")
     assert names(folders.Walk(tmp_path / ".data"), tmp_path / ".data") == ["cats/a.jpg"]
