@@ -26,7 +26,7 @@ from common.media import medium as media
 
 # Raise it whenever a medium judges or notes differently, so that no old result is reused. `_version` adds the
 # decoder's version, because the decoder decides what can be read.
-SCANNER_VERSION = "3"
+SCANNER_VERSION = "4"
 
 MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 

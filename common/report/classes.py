@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from common import words
-from common.evaluation import classification, grad_cam
+from common.evaluation import classification, grad_cam, shortcuts
 from common.report import figures, mix_ups
 from common.report import page as pages
 from common.runs import finished_run, saved_model
@@ -56,6 +56,7 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         as_good=baselines_as_good(run.results),
         leaks=any(part.get("leaks") for part in parts),
         groups=groups,
+        shortcuts=shortcuts.shown(run.results, run.unit),
         counted=units[-1],
         samples=_sample_photos(run),
         alike=_alike_photos(run),
@@ -283,4 +284,5 @@ def summary(result: finished_run.Result) -> str:
         lines.append(f"{words.listed(better)} on the same features: at least as good on validation, and cheaper")
     if "kept_stage" in result.results:
         lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
+    lines += shortcuts.lines(result.results, result.unit)
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])
