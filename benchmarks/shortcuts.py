@@ -30,32 +30,33 @@ class Documents(settings.PhotoConfig):
     duplicate_threshold: float = 0.5
 
 
-def main(
-    data: tyro.conf.Positional[str], /, group_pattern: str | None = None, is_clips: bool = False,
-    is_texts: bool = False,
-) -> None:  # fmt: skip
-    """Print what the check finds.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The check of one data set."""
 
-    Args:
-        data: as --data of the recipes.
-        group_pattern: as in the recipes.
-        is_clips: the items are clips.
-        is_texts: the items are documents.
-    """
+    data: tyro.conf.Positional[str]  # as --data of the recipes
+    group_pattern: str | None = None  # as in the recipes
+    is_clips: bool = False  # the items are clips
+    is_texts: bool = False  # the items are documents
+
+
+def main(settled: Config) -> None:
+    """Print what the check finds."""
+    data, group_pattern = settled.data, settled.group_pattern
     with tempfile.TemporaryDirectory() as folder:
         directory = pathlib.Path(folder)
-        if is_texts:
+        if settled.is_texts:
             found = documents.load(Documents(data=data, group_pattern=group_pattern, cache=directory), directory, 2)
         else:
-            medium = clips.Clips() if is_clips else photos.Photos()
+            medium = clips.Clips() if settled.is_clips else photos.Photos()
             config = settings.PhotoConfig(data=data, group_pattern=group_pattern, cache=directory, skip_bad=True)
             found = dataset.load(config, directory, medium)
     started = time.perf_counter()
     result = shortcuts.evaluate(found)
     print(json.dumps(result, indent=1))
     print("\n".join(shortcuts.sentences(result, found.medium.unit)))
-    print(f"{time.perf_counter() - started:.1f} seconds for {result.get('n')} items, without the scan")
+    print(f"{time.perf_counter() - started:.1f} seconds for {len(found.properties)} items, without the scan")
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    main(tyro.cli(Config))

@@ -8,6 +8,7 @@ Each class is left out once. Half of the photos of the others are the training p
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -68,25 +69,27 @@ def unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def main(
-    data: tyro.conf.Positional[tuple[pathlib.Path, ...]], /,
-    backbones: tuple[str, ...] = ("MobileNetV2:0.35", "MobileNetV2"), weights: tuple[str, ...] = (),
-    cache: pathlib.Path | None = None,
-) -> None:  # fmt: skip
-    """Print a table: for each backbone and method, the false alarms and the share found, mean and range over classes.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The data and the networks."""
 
-    Args:
-        data: folders of class folders; each is a data set of its own.
-        backbones: as in the recipes.
-        weights: a file of weights for each backbone; imagenet for those of Keras.
-        cache: the folder of the cache.
+    data: tyro.conf.Positional[tuple[pathlib.Path, ...]]  # folders of class folders; each is a data set of its own
+    backbones: tuple[str, ...] = ("MobileNetV2:0.35", "MobileNetV2")  # as in the recipes
+    weights: tuple[str, ...] = ()  # a file of weights for each backbone; imagenet for those of Keras
+    cache: pathlib.Path | None = None  # the folder of the cache
+
+
+def main(config: Config) -> None:
+    """Print a table: for each backbone and method, the false alarms and the share found, median and range of classes.
+
+    The lines before it also have the means.
     """
     rows = []
-    for number, backbone in enumerate(backbones):
-        given = weights[number] if weights else None
-        config = settings.PhotoConfig(data=str(data[0]), backbone=backbone, weights=given, cache=cache)
-        for folder in data:
-            paths, found = features.of_photos(list(map(str, photos.PHOTOS.found([folder]))), config)
+    for number, backbone in enumerate(config.backbones):
+        given = config.weights[number] if config.weights else None
+        own = settings.PhotoConfig(data=str(config.data[0]), backbone=backbone, weights=given, cache=config.cache)
+        for folder in config.data:
+            paths, found = features.of_photos(list(map(str, photos.PHOTOS.found([folder]))), own)
             labels = np.array([pathlib.Path(path).parent.name for path in paths])
             for name, method in METHODS.items():
                 with threadpoolctl.threadpool_limits(1):
@@ -107,4 +110,4 @@ def left_out(rows: np.ndarray, labels: np.ndarray, one: str, method) -> tuple[fl
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    main(tyro.cli(Config))
