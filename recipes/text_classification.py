@@ -48,7 +48,7 @@ from annotated_types import Ge, Gt
 
 from common import devices, errors, flags
 from common.data import documents, sample_list
-from common.evaluation import classification, counted_words
+from common.evaluation import classification, counted_words, shortcuts
 from common.features import frozen_windows
 from common.media import windows
 from common.models import language_model, text_classifier
@@ -219,7 +219,8 @@ def run(config: Config) -> finished_run.Result:
     recorder.write_predictions(record.directory, corpus, answers)
     saved_text_model.save(record.directory, cut.model, cut.first, head, corpus.class_names, config)
     found = tuning.results(record, rows, kept, part) | {
-        "data": summary, "stages": stages, "counted_words": counted_words.evaluate(corpus, config.seed)
+        "data": summary, "stages": stages, "shortcuts": shortcuts.evaluate(corpus, config.seed),
+        "counted_words": counted_words.evaluate(corpus, config.seed),
     }  # fmt: skip
     return record.complete(found, [text_classes])
 

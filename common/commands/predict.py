@@ -9,7 +9,7 @@ import tqdm
 import tyro
 
 from common import errors, files, startup, words
-from common.runs import finished_run, saved_model
+from common.runs import familiar, finished_run, saved_model
 
 
 def command(
@@ -25,7 +25,7 @@ def command(
     Args:
         run: the directory of a finished run, or a model.keras.
         files: photos, clips or .txt files, of the kind that the run was trained on, or folders of them.
-        csv: also write path,label,probability and one column per class to this file.
+        csv: also write path,label,probability, distance, unlike and one column per class to this file.
         batch_size: files per batch.
         top: print this many of the most probable classes, with their probabilities.
     """
@@ -44,14 +44,15 @@ def predict(
 ) -> int:  # fmt: skip
     """Print `path  class  probability` for each file, and a line on stderr for each file that cannot be used.
 
-    For a run that chose a threshold for a target, two more columns follow: the target's probability, and whether it
-    reaches the threshold.
+    An item that is unlike all that the run was trained on (`runs.familiar`) is marked `unlike` in the last column. For
+    a run that chose a threshold for a target, two more columns follow: the target's probability, and whether it reaches
+    the threshold.
 
     Args:
         run: the directory of a finished run, or its model.keras.
         names: photos, clips or .txt files, of the kind that the run was trained on, or folders of them. A folder of
             frames is a clip.
-        csv: where to write path,label,probability and a column for each class, or None.
+        csv: where to write path,label,probability, a column for each class, distance and unlike, or None.
         batch_size: files per batch.
         top: how many of the most probable classes are printed.
 
@@ -63,10 +64,10 @@ def predict(
     """
     reading = _reading(run)
     paths, targets = reading.find(names), reading.targets
-    target = finished_run.target_of(run)
+    target, known = finished_run.target_of(run), _familiar(run, reading)
     if top > 1 and not hasattr(targets, "class_names"):
         raise errors.UserError("--top: this run does not choose between classes")
-    answers, refused = [], 0
+    answers, distances, refused = [], [], 0
     for start in tqdm.trange(
         0, len(paths), batch_size, desc="predicting", unit="batch", disable=len(paths) <= batch_size or None
     ):
@@ -74,7 +75,12 @@ def predict(
         looks = [(path, found) for path in asked if (found := _looks(path, reading)) is not None]
         refused += len(asked) - len(looks)
         if looks:
-            outputs = reading.probabilities([found for _, found in looks])
+            asked_looks = [found for _, found in looks]
+            if known:
+                outputs, features = reading.with_features(asked_looks)
+                distances += known.distances(features).tolist()
+            else:
+                outputs = reading.probabilities(asked_looks)
             answers += [(path, targets.answer(output)) for (path, _), output in zip(looks, outputs, strict=True)]
     rows = [{"path": path} | _written(answer, targets) for path, answer in answers]
     shown = [[row[name] for name in ("path", *targets.shown)] for row in rows]
@@ -90,12 +96,41 @@ def predict(
             f"{name} is called if its probability reaches {target['threshold']:.4f}; this is not a medical device",
             file=sys.stderr,
         )
+    if known:
+        _mark(rows, shown, distances, known, reading.medium.unit)
     if csv:
         columns = ["path", *targets.columns, *([f"p_target_{name}", "called"] if target else [])]
+        columns += ["distance", "unlike"] if known else []
         files.write_csv(csv, columns, [row.values() for row in rows])
     for path, *answer in shown:
         print("\t".join([words.printable(str(path)), *map(str, answer)]))
     return 2 if refused else 0
+
+
+def _familiar(run: pathlib.Path, reading: Any) -> familiar.Familiar | None:
+    """Return what is familiar to a run; None, and a line on stderr, if it is not known."""
+    if not isinstance(reading, saved_model.Reading):  # of texts
+        return None
+    known = familiar.Familiar.load(run, reading)
+    if known is None:
+        print(
+            f"{run}: has no {familiar.NAME}, so it is not known which {reading.medium.unit}s are unlike those that it "
+            "was trained on; new runs write it", file=sys.stderr,
+        )  # fmt: skip
+    return known
+
+
+def _mark(rows: list[dict], shown: list[list], distances: list[float], known: familiar.Familiar, unit: str) -> None:
+    """Add the distances to rows and lines, and say how many items are unlike the training items."""
+    for row, line, distance in zip(rows, shown, distances, strict=True):
+        unlike = distance > known.threshold
+        row |= {"distance": f"{distance:.4f}", "unlike": "yes" if unlike else "no"}
+        line += ["unlike"] if unlike else []
+    if count := sum(distance > known.threshold for distance in distances):
+        print(
+            f"unlike: {count} of {words.plural(len(distances), unit)} are unlike all that the run was trained on, so "
+            f"their answers mean little (of {unit}s like those, about 5 % are marked too)", file=sys.stderr,
+        )  # fmt: skip
 
 
 def _runners_up(answer: dict, targets: Any, top: int) -> list[str]:

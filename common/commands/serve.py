@@ -24,7 +24,7 @@ import tyro
 
 from common import errors, startup, words
 from common.report import page
-from common.runs import finished_run, saved_model
+from common.runs import familiar, finished_run, saved_model
 
 FILES = ("templates/answer.html", "templates/serve.css", "templates/serve.html", "templates/serve.js")
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
@@ -64,6 +64,7 @@ class Answerer:
         medium = saved.medium
         self.reading, self.target = saved_model.Reading.of(saved), finished_run.target_of(run)
         self.class_names, self.medium = saved.class_names, medium
+        self.known = familiar.Familiar.load(run, self.reading)
         section = startup.by_name(f"report.{medium.explained_by}") if medium.explained_by else None
         self._explain = section.for_answers(saved.model) if section else None
         # One at a time: a large photo takes gigabytes while it is resized.
@@ -92,13 +93,20 @@ class Answerer:
             UnusableFile: the content is not a photo or clip; the message says what is wrong.
         """
         with self._turn, in_memory(content) as path:
-            probabilities = self.reading.probabilities([self.reading.looks(path)])[0]
+            probabilities, unlike = self._asked(self.reading.looks(path))
         order = np.argsort(-probabilities, kind="stable").tolist()
         classes = [{"class": self.class_names[each], "probability": float(probabilities[each])} for each in order]
-        return {"classes": classes, "target": self._called(probabilities)}
+        return {"classes": classes, "target": self._called(probabilities), "unlike": unlike}
+
+    def _asked(self, looks: list[np.ndarray]) -> tuple[np.ndarray, bool | None]:
+        """Return the probabilities, and whether the item is unlike all training items; None if it is not known."""
+        if not self.known:
+            return self.reading.probabilities([looks])[0], None
+        answers, features = self.reading.with_features([looks])
+        return answers[0], bool(self.known.distances(features)[0] > self.known.threshold)
 
     def _answer(self, looks: list[np.ndarray], explain: int | None) -> str:
-        probabilities = self.reading.probabilities([looks])[0]
+        probabilities, unlike = self._asked(looks)
         order = np.argsort(-probabilities, kind="stable").tolist()
         explained = order[0] if explain is None else explain
         rows = [
@@ -111,6 +119,8 @@ class Answerer:
             explained={"index": explained, "name": self.class_names[explained]},
             kind_of_answer=self._kind_of_answer(len(looks)),
             target=self._called(probabilities),
+            unlike=unlike,
+            unit=self.medium.unit,
             **{"seen": None, "heat": None, "strip": None} | pictures,
         )
 

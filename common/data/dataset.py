@@ -117,7 +117,8 @@ def load(
         print(f"data: {medium.remark}", file=sys.stderr)
     quality = file_checks.summarise(facts) | {"skipped": left_out} | duplicates.counts(usable, pairs, families)
     quality |= picture_checks.check(usable, facts, medium.unit, targets.strata)
-    found = splits.Splits.of(config.data, medium, targets, usable, quality, contents)
+    properties = {sample.path: medium.properties(facts[sample.path]) for sample in usable}
+    found = splits.Splits.of(config.data, medium, targets, usable, quality, contents, properties=properties)
     sided = [name for name in found.class_names if SIDES.search(name)] if config.flip else []
     if sided:
         print(

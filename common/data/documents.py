@@ -139,8 +139,10 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     one_source.say(samples, [pair for pair in pairs if pair.kind == one_source.NAME], families, "document")
     one_source.write(directory / "duplicates.csv", samples, pairs)
     quality = {"skipped": len(problems), "duplicates": one_source.counts(samples, pairs, families)["duplicates"]}
+    medium = medium_of(config)
+    properties = {sample.path: medium.properties_of(sample.path, texts[sample.path]) for sample in samples}
     return Corpus.of(
-        config.data, medium_of(config), kinds.CLASSES, samples, quality, content_of,
+        config.data, medium, kinds.CLASSES, samples, quality, content_of, properties=properties,
         texts=texts | general, duplicates=duplicates, general=[sample_list.Sample(path, "") for path in general],
     )  # fmt: skip
 

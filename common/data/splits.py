@@ -43,6 +43,7 @@ class Splits:
         train, validation, test: lists of samples.
         quality: facts about the data for results.json, such as `file_checks.summarise`, and `skipped`.
         content_of: path → the sha256 of the file, which copies share.
+        properties: path → what its file tells besides its content (`Medium.properties`).
     """
 
     source: str
@@ -53,6 +54,7 @@ class Splits:
     test: list[sample_list.Sample]
     quality: dict
     content_of: dict[str, str] = dataclasses.field(default_factory=dict, repr=False)
+    properties: dict[str, dict] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -60,7 +62,9 @@ class Splits:
         content_of: dict[str, str], **further: Any,
     ) -> Self:  # fmt: skip
         """Make splits from samples that have their sides; the arguments are like the attributes."""
-        sides = {name: [sample for sample in samples if sample.split == name] for name in sample_list.SPLIT_NAMES}
+        sides: dict[str, Any] = {
+            name: [sample for sample in samples if sample.split == name] for name in sample_list.SPLIT_NAMES
+        }
         return cls(
             source=source, medium=medium, targets=targets.seen(samples), **sides, quality=quality,
             content_of=content_of, **further,

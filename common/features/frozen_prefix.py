@@ -24,7 +24,7 @@ from common.data import pipeline
 from common.data import splits as data_splits
 from common.features import fingerprint, store
 from common.media import medium as media
-from common.models import backbones, cut
+from common.models import backbones, cut, penultimate
 
 PORTION_BYTES = 128 * 2**20  # decoded items in memory at a time
 
@@ -127,6 +127,11 @@ class FrozenPrefix:
     def predict(self, split: str) -> np.ndarray:
         """Return the suffix's predictions in each turn (training photos: in each view), (turns, n, classes)."""
         return np.stack([self.suffix.predict(batches, verbose=0) for batches in self._looks(split)])
+
+    def before_last(self, split: str) -> np.ndarray:
+        """Return what the last dense layer sees of the first look at each item of a split, (n, channels)."""
+        body = penultimate.features(self.model, self.tensors)
+        return body.predict(self._looks(split)[0], verbose=0)
 
     def _looks(self, split: str) -> list:
         """Return, for each turn or view, the photos of a split in order, in batches for `suffix`."""

@@ -292,10 +292,9 @@ def read(
 def inspect(path: str | os.PathLike) -> Facts:
     """Return the `Facts` of any clip.
 
-    Every frame is decoded, so that `read` will succeed with any arguments; `COMPARED` of them are
-    converted to RGB. A file whose end is missing is a problem, not a shorter clip. A cut between two parts of a file
-    stays hidden only if the format does not give the file's length; a note says so. These formats are MPEG program
-    streams, and live recordings in Matroska and fragmented MP4.
+    Every frame is decoded, so that `read` will succeed with any arguments; `COMPARED` of them are converted to RGB. A
+    file whose end is missing is a problem, not a shorter clip. A cut between two parts of a file stays hidden only if
+    the format does not give its length (MPEG program streams, live Matroska and fragmented MP4); a note says so.
     """
     path = os.fspath(path)
     return _inspect_folder(path) if os.path.isdir(path) else _inspect_file(path)
@@ -465,6 +464,7 @@ def _facts(path: str, size: int, digest: str, opened: film.Film) -> Facts:
     return Facts(
         path=path, bytes=size, sha256=digest, format=picture_format, width=width, height=height, notes=notes,
         frames=count, seconds=round(opened.end, 6), pixels_sha256=_sha256_of(pictures),
+        header={"frame rate": round(opened.rate, 2)},
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ class Facts:
     small: str = ""  # a photo as 32 x 32 grey pixels (`photos.small_grey`), base64; "" for other media
     pixels_sha256: str = ""  # of what was decoded, of a clip of some frames; "" if there is a problem, or for texts
     largest_sample: int = 0  # of a 16-bit file, or of such frames; 0 for others
+    header: dict[str, float | str] = dataclasses.field(default_factory=dict, hash=False)  # as `headers` returns it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,19 @@ class Medium:
     def inspect(self, path: str | os.PathLike) -> Facts:
         """Return the facts about any file; a file without a problem can be read."""
         raise NotImplementedError
+
+    def properties(self, facts: Facts) -> dict[str, float | str]:
+        """Return what a file tells without a look at what it shows: numbers, and names of kinds."""
+        found: dict[str, float | str] = {
+            "size in bytes": facts.bytes,
+            "file ending": pathlib.PurePath(facts.path).suffix.lower(),
+            "format": facts.format,
+        }
+        if facts.height:
+            shape = {"width": facts.width, "height": facts.height, "aspect": facts.width / facts.height}
+            found |= shape | {"bytes per pixel": facts.bytes / (facts.width * facts.height)}
+        own, common = ([field.name for field in dataclasses.fields(kind)] for kind in (facts, Facts))
+        return found | {name: getattr(facts, name) for name in own if name not in common} | facts.header
 
     def fitted(self, facts: Iterable[Facts]) -> Self:
         """Return the medium with the settings that a whole data set decides, from the facts about its items."""

@@ -25,7 +25,7 @@ from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
 
 from common import errors
 from common.media import augmentation as augmentations
-from common.media import colours, deep, dicom, folders, heic, medium, no_photos, tiff
+from common.media import colours, deep, dicom, folders, headers, heic, medium, no_photos, tiff
 
 # The formats for each extension; files with these extensions count as photos.
 _FORMATS_BY_EXTENSION = {
@@ -192,8 +192,16 @@ def inspect(path: str | os.PathLike) -> medium.Facts:
         path=path, bytes=len(content), sha256=_sha256(content), format=picture.format, width=width, height=height,
         notes=notes + ((ONE_COLOUR,) if is_one_colour(picture.pixels) else ()),
         small=small_grey(picture.pixels), pixels_sha256=pixels_sha256(picture.pixels),
-        largest_sample=picture.largest_sample,
+        largest_sample=picture.largest_sample, header=_header(content) | headers.border(picture.pixels),
     )  # fmt: skip
+
+
+def _header(content: bytes) -> headers.Properties:
+    """Return the properties in the header of a sound file."""
+    if dicom.is_dicom(content):
+        return {}
+    with _opened(content) as image:
+        return headers.properties(image)
 
 
 def is_one_colour(pixels: np.ndarray) -> bool:

@@ -51,6 +51,23 @@ class Texts(medium.Medium):
             path=str(path), bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), format="text"
         )
 
+    def properties_of(self, path: str, text: str) -> dict[str, float | str]:
+        """Return what can be told of a document without reading it: its length, and how its file was written.
+
+        Args:
+            path: a file of its own, or FILE:LINE.
+            text: the tidied text.
+        """
+        found: dict[str, float | str] = {
+            "characters": len(text), "words": len(text.split()), "lines": text.count("\n") + 1,
+        }  # fmt: skip
+        if os.path.isfile(path):
+            content = content_of(path)
+            kinds = {"BOM": content[:3] == b"\xef\xbb\xbf", "ASCII": content.isascii(), "CRLF": b"\r\n" in content}
+            found["encoding and line ends"] = " ".join(name for name, has in kinds.items() if has)
+            found["size in bytes"] = len(content)
+        return found
+
     def digest(self, path: str | os.PathLike) -> str:
         return self.inspect(path).sha256
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from common import words
-from common.evaluation import classification, grad_cam, symptoms
+from common.evaluation import classification, grad_cam, shortcuts, symptoms
 from common.report import figures, mix_ups
 from common.report import page as pages
 from common.runs import finished_run, saved_model
@@ -58,6 +58,7 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         as_good=baselines_as_good(run.results),
         leaks=any(part.get("leaks") for part in parts),
         groups=groups,
+        shortcuts=shortcuts.shown(run.results, run.unit),
         counted=units[-1],
         samples=_sample_photos(run),
         alike=_alike_photos(run),
@@ -294,4 +295,5 @@ def summary(result: finished_run.Result) -> str:
     history = finished_run.read_history(result.directory)
     for sentence in symptoms_of(result.results, history, result.unit):
         lines.append(textwrap.fill(sentence, TERMINAL, subsequent_indent="  ", break_on_hyphens=False))
+    lines += shortcuts.lines(result.results, result.unit)
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from common import files, words
 from common.data import metadata_table
-from common.evaluation import clinic, grad_cam, intervals
+from common.evaluation import clinic, grad_cam, intervals, shortcuts
 from common.report import clinical_figures, figures, page
 from common.runs import finished_run, saved_model
 
@@ -75,7 +75,10 @@ def write_model_card(run_directory: pathlib.Path) -> pathlib.Path:
         OSError, KeyError, ValueError: a file of the run is missing or was not written by the recipe.
     """
     run = finished_run.FinishedRun.read(pathlib.Path(run_directory))
-    card = page.template("model_card.md").render(run=run, results=run.results, test=run.results["test"], **_facts(run))
+    card = page.template("model_card.md").render(
+        run=run, results=run.results, test=run.results["test"], shortcuts=shortcuts.shown(run.results, "picture"),
+        **_facts(run),
+    )  # fmt: skip
     path = run.directory / "model_card.md"
     with files.replacing(path) as temporary:
         temporary.write_text(re.sub(r"\n{3,}", "\n\n", card), encoding="utf-8")

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from common.evaluation import classification
+from common.evaluation import classification, shortcuts
 from common.report import mix_ups, text_page
 from common.runs import finished_run
 
@@ -24,7 +24,7 @@ def page(run: finished_run.FinishedRun, saved: object, parts: list[dict[str, Any
     further = {part["name"]: part for part in parts}
     return text_page.render(
         "text_classes.html", run, parts=parts, guessing=classification.guessing(run.results),
-        wrong=_wrong(run), **mix_ups.confusions(run), **further,
+        wrong=_wrong(run), shortcuts=shortcuts.shown(run.results, "document"), **mix_ups.confusions(run), **further,
     )  # fmt: skip
 
 
@@ -44,5 +44,6 @@ def summary(result: finished_run.Result) -> str:
         f"test accuracy {test['accuracy']:.3f} ({low:.3f} – {high:.3f}) on {test['n']} documents; logistic "
         f"regression on TF-IDF {found['counted_words']['test']['accuracy']:.3f}, always {guessing['class']} "
         f"{guessing['accuracy']:.3f}",
+        *shortcuts.lines(found, "document"),
         *text_page.ending(result),
     ])  # fmt: skip

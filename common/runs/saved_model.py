@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import zipfile
@@ -14,7 +15,7 @@ import numpy as np
 from common import errors, files
 from common.data import targets as kinds
 from common.media import medium as media
-from common.models import presets
+from common.models import penultimate, presets
 
 TOLD = ("targets.json", "medium.json", "class_names.json", "clips.json")  # the last two in models of older versions
 RESIZED_AT_ONCE = 2**24  # numbers of a clip's frames as float32: 64 MiB
@@ -148,6 +149,16 @@ class Reading:
         step = max(1, RESIZED_AT_ONCE // look[0].size)  # large frames one at a time
         parts = [look[start : start + step] for start in range(0, len(look), step)]
         return np.concatenate([self.resize(part.astype("float32")) for part in parts])
+
+    @functools.cached_property
+    def both(self) -> keras.Model:
+        """The model with a second output (`penultimate.beside_answers`); raises a ValueError if it cannot be built."""
+        return penultimate.beside_answers(self.model)
+
+    def with_features(self, looks: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return `probabilities`, and what the last dense layer sees of the first look at each file, (n, channels)."""
+        outputs = [self.both.predict_on_batch(np.stack(look)) for look in zip(*looks, strict=True)]
+        return np.mean([answers for answers, _ in outputs], axis=0), np.asarray(outputs[0][1])
 
     def probabilities(self, looks: list[list[np.ndarray]]) -> np.ndarray:
         """Return the model's answers for files, (n, classes).

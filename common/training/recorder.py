@@ -24,11 +24,11 @@ import numpy as np
 
 from common import devices, errors, files, flags, outputs, words
 from common.data import sample_list
-from common.evaluation import baselines
+from common.evaluation import baselines, shortcuts
 from common.models import backbones, freezing
 from common.models import raw_input as pixels
 from common.report import page
-from common.runs import cost, finished_run, saved_model, tracking
+from common.runs import cost, familiar, finished_run, saved_model, tracking
 from common.training import checkpoints, plan
 
 ConfigType = TypeVar("ConfigType", bound=flags.RunConfig)
@@ -278,6 +278,7 @@ class Recorder(Generic[ConfigType]):
             results["untrained_network"] = True
         for side, predicted in sides.items():
             results[side] = task.evaluate(predicted, splits, side, self.config.seed, (groups or {}).get(side))
+        results["shortcuts"] = shortcuts.evaluate(splits, self.config.seed)
         write_predictions(self.directory, splits, sides["test"], **columns or {})
 
         # The same layers, without the state of the optimizer that a model trained as a whole was compiled with.
@@ -285,10 +286,23 @@ class Recorder(Generic[ConfigType]):
         model = raw_input or pixels.take_raw_pixels(backbone.savable(bare), backbone.preprocess, backbone.resize)
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
+        results["unlike"] = self._keep_familiar(part)
         results["cost"] = self.cost(part.model, part, *others)
         if frozen and not frozen.config.no_baselines:
             results["baselines"] = baselines.on_features(frozen, task, self.config.seed, groups or {})
         return self.complete(results, sections, saved)
+
+    def _keep_familiar(self, part: Any) -> dict[str, Any]:
+        """Write familiar.npz, and return its threshold and how many test items it calls unlike; nothing if it fails."""
+        try:
+            sides = {side: part.before_last(side) for side in sample_list.SPLIT_NAMES}
+            known = familiar.Familiar.of(sides["train"], sides["validation"])
+            called = known.distances(sides["test"]) > known.threshold
+            known.save(self.directory)
+        except Exception as error:  # the training has ended well, and this must not change it
+            print(f"unlike: predict will not know what is unlike ({type(error).__name__}: {error})", file=sys.stderr)
+            return {}
+        return {"threshold": round(known.threshold, 4), "test": round(float(called.mean()), 4)}
 
     def complete(
         self, results: dict, sections: list, saved: saved_model.SavedModel | None = None

@@ -31,7 +31,7 @@ def test_it_runs_on_the_demo_and_leaves_a_whole_run(recipe, tmp_path, shared_cac
     result = recipe.run(common_flags.parse(recipe.Config, flags))
     assert {path.name for path in result.directory.iterdir()} == {
         "config.json", "split.csv", "history.csv", "results.json", "model.keras", "predictions.csv", "figures",
-        "report.html", ".run.lock",
+        "report.html", ".run.lock", "familiar.npz",
     }  # fmt: skip
     assert result.results["recipe"] == NAME and result.results["cost"]["epochs"] == 1
 

@@ -58,11 +58,11 @@ def finished(tmp_path_factory):
 def test_the_run_directory_is_complete(finished):
     present = {path.name for path in finished.directory.iterdir()}
     assert {"config.json", "split.csv", "history.csv", "results.json", "model.keras", "predictions.csv", "figures",
-            "report.html", ".run.lock", "duplicates.csv"} == present  # fmt: skip
+            "report.html", ".run.lock", "duplicates.csv", "familiar.npz"} == present  # fmt: skip
     results = json.loads((finished.directory / "results.json").read_text())
     assert results == finished.results
     assert set(results) == {"recipe", "seed", "strategy", "medium", "evaluation", "sections", "data", "train",
-                            "validation", "test", "baselines", "cost", "versions"}  # fmt: skip
+                            "validation", "test", "baselines", "shortcuts", "unlike", "cost", "versions"}  # fmt: skip
     assert (results["medium"], results["evaluation"], results["sections"]) == ("photos", "classification", ["classes"])
     assert results["data"]["class_names"] == ["across", "down"] and results["data"]["train"] == 18
     assert results["cost"]["trainable_parameters"] < results["cost"]["total_parameters"]
@@ -72,6 +72,33 @@ def test_the_run_directory_is_complete(finished):
 
 def test_it_learns_which_way_the_stripes_go(finished):
     assert finished.results["test"]["accuracy"] == 1.0
+
+
+def test_what_is_unlike_the_stripes_is_marked(finished, tmp_path, capsys):
+    known = [row["path"] for row in sample_rows(finished) if row["split"] == "train"]
+    Image.fromarray(np.full((60, 60, 3), (250, 20, 120), "uint8")).save(tmp_path / "pink.png")
+    names = [*map(pathlib.Path, known), tmp_path / "pink.png"]
+    assert predict.predict(finished.directory, names, tmp_path / "answers.csv") == 0
+    printed, told = capsys.readouterr()
+    assert [line.endswith("\tunlike") for line in printed.splitlines()] == [False] * len(known) + [True]
+    assert "unlike: 1 of 19 photos are unlike all that the run was trained on" in told
+    with open(tmp_path / "answers.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["unlike"] for row in rows] == ["no"] * len(known) + ["yes"]
+    assert max(float(row["distance"]) for row in rows[:-1]) < 0.001 < float(rows[-1]["distance"])
+
+
+def test_a_run_of_an_older_version_cannot_tell_and_says_so_once(finished, tmp_path, capsys):
+    shutil.copy(finished.directory / "model.keras", tmp_path)
+    names = [pathlib.Path(row["path"]) for row in sample_rows(finished)[:3]]
+    assert predict.predict(tmp_path / "model.keras", names, tmp_path / "answers.csv") == 0
+    assert capsys.readouterr().err.count("has no familiar.npz") == 1
+    assert "unlike" not in (tmp_path / "answers.csv").read_text()
+
+
+def sample_rows(finished):
+    with open(finished.directory / "split.csv", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def read_photos_as_anyone_would(paths):

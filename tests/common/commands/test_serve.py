@@ -25,7 +25,7 @@ from common.commands import predict, serve
 from common.data import targets
 from common.media import clips, film, photos
 from common.models import backbones, frames, raw_input
-from common.runs import saved_model
+from common.runs import familiar, saved_model
 
 for package in ("starlette", "uvicorn"):
     pytest.importorskip(package, reason=f"{package} is not installed: pip install -e '.[serve]'")
@@ -190,6 +190,20 @@ def test_an_answer_as_data(page, photo, run):
     assert probabilities == sorted(probabilities, reverse=True) and sum(probabilities) == pytest.approx(1, abs=1e-5)
     assert answer["target"]["name"] == "rose"
     assert answer["target"]["called"] == ("called" if answer["target"]["probability"] >= 0.01 else "not called")
+    assert answer["unlike"] is None  # this run has no familiar.npz
+
+
+def test_what_is_unlike_the_training_is_said(run, photo, tmp_path):
+    shutil.copytree(run, tmp_path, dirs_exist_ok=True)
+    reading = saved_model.Reading.of(saved_model.load_model(run))
+    photo.save(tmp_path / "photo.png")
+    _, features = reading.with_features([reading.looks(tmp_path / "photo.png")])
+    familiar.Familiar.of(features, features).save(tmp_path)  # it knows this photo only
+    answerer = serve.Answerer(tmp_path)
+    pink = Image.new("RGB", (60, 60), (250, 20, 120))
+    for picture, unlike in ((photo, False), (pink, True)):
+        assert answerer.data(encoded(picture, "PNG"))["unlike"] is unlike
+        assert ("Unlike anything in training" in answerer.answer(encoded(picture, "PNG"))) == unlike
 
 
 def test_a_refusal_as_data(page):

@@ -101,7 +101,7 @@ def test_facts(tmp_path):
     facts = clips.inspect(tmp_path / "clip.mp4")
     assert facts == clips.Facts(
         path=path, bytes=len(content), sha256=digest, format="MP4 h264", width=WIDTH, height=HEIGHT, frames=10,
-        seconds=0.4, pixels_sha256=facts.pixels_sha256,
+        seconds=0.4, pixels_sha256=facts.pixels_sha256, header={"frame rate": 25.0},
     )  # fmt: skip
     fields = json.loads(json.dumps(dataclasses.asdict(facts)))
     assert clips.Facts(**fields | {"notes": tuple(fields["notes"])}) == facts

@@ -14,7 +14,7 @@ import PIL.TiffImagePlugin
 import pytest
 
 from common import errors
-from common.media import dicom, heic, medium, photos
+from common.media import dicom, headers, heic, medium, photos
 
 pytestmark = pytest.mark.quick
 
@@ -101,6 +101,7 @@ def test_a_plain_photo_comes_back_as_it_was_saved(write):
     assert photos.inspect(path) == medium.Facts(
         path=path, bytes=len(content), sha256=digest, format="PNG", width=WIDTH, height=HEIGHT,
         small=photos.small_grey(pixels), pixels_sha256=photos.pixels_sha256(pixels),
+        header={"mode": "RGB"} | headers.border(pixels),
     )  # fmt: skip
 
 
