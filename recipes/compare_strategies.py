@@ -35,7 +35,6 @@ import shlex
 import sys
 import tempfile
 import time
-from types import ModuleType
 from typing import Annotated, Any, Literal
 
 import keras
@@ -43,7 +42,7 @@ import tyro
 from annotated_types import Ge, Gt
 
 from common import devices, errors, flags, words
-from common.compare import claims, differences, page, table, time_estimate, trial_run, trials
+from common.compare import claims, differences, page, strategies, table, time_estimate, trial_run, trials
 from common.compare import plan as plans
 from common.data import dataset, sample_list
 from common.features import frozen_prefix
@@ -53,19 +52,11 @@ from common.runs import finished_run, speed
 from common.training import fine_tuning, recorder, settings
 from recipes import feature_extraction, from_scratch, gradual_unfreezing, linear_probe, partial_unfreezing
 
-
-@dataclasses.dataclass(frozen=True)
-class Strategy:
-    """A recipe with some settings that differ from its defaults, and a description in words."""
-
-    what: str
-    recipe: ModuleType
-    settings: dict = dataclasses.field(default_factory=dict)
-
-
 RECIPES = (linear_probe, feature_extraction, partial_unfreezing, gradual_unfreezing, from_scratch)
 STRATEGIES = {
-    name: Strategy(what, recipe, changes) for recipe in RECIPES for name, (what, changes) in recipe.STRATEGIES.items()
+    name: strategies.Strategy(what, recipe, changes)
+    for recipe in RECIPES
+    for name, (what, changes) in recipe.STRATEGIES.items()
 }
 # They train through all layers, which takes most of a comparison's time, so they run only if --strategies names them.
 SLOW = ("full_fine_tuning", "layerwise_rates", "l2_sp", "lora", "from_scratch")
@@ -153,46 +144,17 @@ def seeds_of(config: Config) -> range:
     return range(config.seed, config.seed + count)
 
 
-def compared(config: Config) -> dict[str, Strategy]:
+def compared(config: Config) -> dict[str, strategies.Strategy]:
     """Return name → strategy: those in `--strategies` and, with `--claims`, those that the claims are about.
 
     Raises:
         UserError: a name or flag is unknown or not valid, or a name is listed twice.
     """
-    found = {}
-    for given in config.strategies:
-        name, is_defined, definition = given.partition("=")
-        if name in found:
-            raise errors.UserError(f"--strategies: {name!r} is listed twice")
-        if not name.replace("_", "").replace("-", "").isalnum():
-            raise errors.UserError(f"--strategies: {name!r} is not a valid name (letters, digits, - and _)")
-        found[name] = defined(definition) if is_defined else known(name)
+    found = strategies.named(config.strategies, STRATEGIES, ALSO_CALLED)
     return found | {name: STRATEGIES[name] for name in ROLES.values() if config.claims and name not in found}
 
 
-def known(name: str) -> Strategy:
-    """Return the strategy with this name."""
-    if name not in STRATEGIES:
-        here = ALSO_CALLED.get(name.lower().replace("-", "_"))
-        hint = f"; here it is {here}" if here else flags.suggestion(name, list(STRATEGIES))
-        hint = hint or f"; the strategies are {', '.join(STRATEGIES)}"
-        raise errors.UserError(f"--strategies: unknown strategy {name!r}{hint}")
-    return STRATEGIES[name]
-
-
-def defined(definition: str) -> Strategy:
-    """Return the strategy that `STRATEGY --flag value …` defines: a strategy with other settings."""
-    name, *given = shlex.split(definition) or [""]
-    base = known(name)
-    try:
-        changed = flags.changed(flags.parse(base.recipe.Config, given))
-    except errors.UserError as error:
-        raise errors.UserError(f"--strategies {definition!r}: {error}") from error
-    what = f"{base.what}; {' '.join(given)}" if given else base.what
-    return Strategy(what, base.recipe, base.settings | changed)
-
-
-def with_settings(config: Config, strategy: Strategy, **settings: Any) -> Any:
+def with_settings(config: Config, strategy: strategies.Strategy, **settings: Any) -> Any:
     """Return the recipe's Config for a trial: our flags that the recipe has too, then the strategy's own settings."""
     ours, its = map(flags.flag_names, (Config, strategy.recipe.Config))
     passed = {name: getattr(config, name) for name in ours & its - NOT_PASSED}

@@ -71,7 +71,7 @@ def respelled(
 
 
 def one_spelling(names: Iterable[str], what: str, same_names: bool) -> dict[str, str]:
-    """Return name → the spelling to use, for the names that have several; `17.0` is always read as `17`.
+    """Return which spelling to use for each name that is written in several ways; `17.0` is always read as `17`.
 
     Args:
         names: the names of all items; "" is no name.

@@ -193,7 +193,7 @@ def _gif_end(file: io.BufferedReader) -> tuple[int, bool]:
 
 
 def _asf_end(file: io.BufferedReader) -> tuple[int, bool]:
-    """Return the end of an ASF file, which stands in an object of its header; it is 0 in a live recording."""
+    """Return the end that the header of an ASF file states; a live recording states none, and its length is unknown."""
     place, end = 30, int.from_bytes(_read_at(file, 16, 8), "little")
     while place < end and len(header := _read_at(file, place, 48)) == 48:
         length = int.from_bytes(header[40:], "little")

@@ -19,7 +19,7 @@ from common.media import medium as media
 from common.report import figures
 from common.runs import finished_run, saved_model
 
-FILES = ("templates/macros.html", "templates/style.css")
+FILES = ("templates/head.html", "templates/macros.html", "templates/style.css")
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 THUMBNAIL = 280  # pixels on the longer side, twice what the page shows
 
