@@ -58,9 +58,10 @@ def main(
         arguments: the command line; default: that of this process.
         program: the name of the program in the help; default: the script.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
-    with flags.reported_errors(debug="--debug" in arguments):
-        config = flags.parse(config_class, outputs.with_latest(arguments), description, program)
+    with flags.reported_errors(debug="--debug" in (arguments or sys.argv)):
+        if arguments is None:
+            sys.argv[1:] = arguments = outputs.with_latest(sys.argv[1:])  # the run records its command
+        config = flags.parse(config_class, arguments, description, program)
         flags.check_paths(config)
         load_all()
         result = run(config)

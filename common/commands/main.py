@@ -32,8 +32,9 @@ def main(program: str, recipes_folder: pathlib.Path | None = None) -> None:
         program: how it is called: `python -m recipes`.
         recipes_folder: the folder of the recipes, a package; None if there is only one recipe.
     """
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     with flags.reported_errors(debug="--debug" in sys.argv):
+        sys.argv[1:] = outputs.with_latest(sys.argv[1:])  # what is written records its command
+        arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
         if not arguments or arguments[0] in ("-h", "--help"):
             print(listing(program, recipes_folder))
             return
@@ -80,7 +81,7 @@ def call(program: str, name: str, *arguments: str, recipes: Collection[str] = ()
     from common import startup  # noqa: F401  (imports TensorFlow quietly; a list or an error does not need it)
 
     function = importlib.import_module(f"{__package__}.{name}").command
-    return flags.call(function, outputs.with_latest(arguments), f"{program} {name}")
+    return flags.call(function, list(arguments), f"{program} {name}")
 
 
 def listing(program: str, recipes_folder: pathlib.Path | None) -> str:
