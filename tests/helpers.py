@@ -1,5 +1,6 @@
 """What several test files call: a run that dies, bytes that are damaged, a script of `data/` from the shell, texts."""
 
+import importlib.util
 import io
 import json
 import os
@@ -59,6 +60,16 @@ def mutated(content, other, chance, head):
         else:
             content[:16] = other[:16]
     return bytes(content)
+
+
+def script(path, monkeypatch):
+    """The module of a script that stands in no package, such as those of `data/`."""
+    name = f"{path.parent.name}_{path.stem}"
+    specification = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, name, module)  # dataclasses look there
+    specification.loader.exec_module(module)
+    return module
 
 
 def exit_code_of(script, arguments, folder, monkeypatch):

@@ -1,6 +1,6 @@
-import importlib.util
 import pathlib
 
+import helpers
 import pytest
 import tensorflow_datasets as tfds
 
@@ -10,11 +10,8 @@ PREPARE = pathlib.Path(__file__).parents[2] / "data" / "flowers" / "prepare.py"
 
 
 @pytest.fixture
-def flowers():
-    specification = importlib.util.spec_from_file_location("flowers_prepare", PREPARE)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def flowers(monkeypatch):
+    return helpers.script(PREPARE, monkeypatch)
 
 
 def test_photos_are_laid_out_and_counted(flowers, tfds_metadata, tmp_path):

@@ -1,14 +1,12 @@
 import csv
 import hashlib
 import http.server
-import importlib.util
 import io
 import json
 import pathlib
 import re
 import shutil
 import socket
-import sys
 import threading
 import zipfile
 
@@ -39,11 +37,7 @@ EXPECTED = {
 
 @pytest.fixture
 def ham10000(monkeypatch):
-    specification = importlib.util.spec_from_file_location("ham10000_prepare", PREPARE)
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "ham10000_prepare", module)
-    specification.loader.exec_module(module)
-    return module
+    return helpers.script(PREPARE, monkeypatch)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import csv
-import importlib.util
 import io
 import pathlib
 import zipfile
 
+import helpers
 import PIL.Image
 import pytest
 
@@ -17,11 +17,8 @@ EXPECTED = {"photos": 2 * 2 * 30, "classes": 2}
 
 
 @pytest.fixture
-def signs():
-    specification = importlib.util.spec_from_file_location("traffic_signs_prepare", PREPARE)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def signs(monkeypatch):
+    return helpers.script(PREPARE, monkeypatch)
 
 
 @pytest.fixture

@@ -1,5 +1,4 @@
 import http.server
-import importlib.util
 import pathlib
 import shutil
 import ssl
@@ -23,11 +22,7 @@ SPLITS_ZIP = "UCF101TrainTestSplits-RecognitionTask.zip"
 
 @pytest.fixture
 def ucf101(monkeypatch):
-    specification = importlib.util.spec_from_file_location("ucf101_prepare", PREPARE)
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "ucf101_prepare", module)
-    specification.loader.exec_module(module)
-    return module
+    return helpers.script(PREPARE, monkeypatch)
 
 
 @pytest.fixture
