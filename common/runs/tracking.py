@@ -80,6 +80,8 @@ def publish(directory: pathlib.Path, uri: str) -> str:
     if not results_path.is_file():
         raise errors.UserError(f"{directory} has no results.json; give the directory of a finished run")
     check(False, uri)
+    # MLflow would report its use to its makers. Its thread also changes the environment while requests read it.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
     from mlflow import entities
 
