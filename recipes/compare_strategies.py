@@ -60,10 +60,13 @@ STRATEGIES = {
 }
 # They train through all layers, which takes most of a comparison's time, so they run only if --strategies names them.
 SLOW = ("full_fine_tuning", "layerwise_rates", "l2_sp", "lora", "from_scratch")
+# Others that run only if --strategies names them: ridge is seldom told apart from logistic regression.
+FURTHER = ("ridge",)
 # Names that are usual elsewhere → the strategy here.
 ALSO_CALLED = {
     "linear_probe": "logistic_regression", "linear_probing": "logistic_regression", "probe": "logistic_regression",
-    "ncm": "nearest_centroid", "prototypes": "nearest_centroid", "frozen": "feature_extraction",
+    "ridge_regression": "ridge", "ncm": "nearest_centroid", "prototypes": "nearest_centroid",
+    "frozen": "feature_extraction",
     "head": "feature_extraction", "head_only": "feature_extraction", "transfer_learning": "feature_extraction",
     "last_block": "partial_unfreezing", "last_layers": "partial_unfreezing", "partial": "partial_unfreezing",
     "gradual": "gradual_unfreezing", "ulmfit": "gradual_unfreezing", "full": "full_fine_tuning",
@@ -90,9 +93,9 @@ class Config(fine_tuning.FineTuningConfig):
 
     backbone: tyro.conf.Suppress[str | None] = None  # replaced by --backbones
     # Names, or NAME=STRATEGY with flags of its recipe, "hot=feature_extraction --learning-rate 0.1". The default ones
-    # are nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing. Others,
-    # which train through all layers: full_fine_tuning, layerwise_rates, l2_sp, lora, from_scratch
-    strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW)
+    # are nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing. Others:
+    # ridge, and those that train through all layers: full_fine_tuning, layerwise_rates, l2_sp, lora, from_scratch
+    strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW + FURTHER)
     # Names in keras.applications, hub:PRESET, FILE.keras or runs; default: MobileNetV2 (demo on demo data).
     backbones: tuple[str, ...] = ()
     # Number of seeds, counted from --seed; each has its own split unless --split-seed is given. Default: 3, or 5 with

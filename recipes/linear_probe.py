@@ -45,6 +45,7 @@ from common.training import recorder, settings
 STRATEGIES = {
     "nearest_centroid": ("the class whose mean training feature is nearest", {"classifier": "nearest_centroid"}),
     "logistic_regression": ("scikit-learn's, on the frozen network's features", {}),
+    "ridge": ("ridge regression on the frozen network's features, in closed form", {"classifier": "ridge"}),
 }
 
 
@@ -52,7 +53,8 @@ STRATEGIES = {
 class Config(settings.PhotoConfig):
     """Fit a linear classifier of scikit-learn on the pooled features of a frozen network."""
 
-    classifier: Literal["logistic_regression", "nearest_centroid"] = "logistic_regression"  # centroid: very few photos
+    # nearest_centroid for very few photos; ridge has a closed form, which is fast with very many.
+    classifier: Literal["logistic_regression", "nearest_centroid", "ridge"] = "logistic_regression"
     # Number of augmented views of each training photo.
     views: Annotated[int, Gt(0), doc("a probe has no epochs in which to draw new ones")] = 8
 

@@ -12,7 +12,7 @@ import pathlib
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +27,7 @@ from common.media import medium as media
 from common.models import backbones, cut, penultimate
 
 PORTION_BYTES = 128 * 2**20  # decoded items in memory at a time
+ROWS_AT_ONCE = 128  # of several cuts, in memory before they are written; an interruption loses no more
 
 Work = dict[str, tuple[str, media.Look]]  # row name → (path, look)
 Features = Iterator[tuple[list[str], list[np.ndarray]]]  # batches of (row names, arrays (n, …))
@@ -306,6 +307,47 @@ class FrozenPrefix:
         size = self.config.batch_size
         batches = (read(range(start, min(start + size, len(names)))) for start in range(0, len(names), size))
         yield from _through(bridge, names, batches)
+
+
+def fill_together(prefixes: Sequence[FrozenPrefix]) -> float:
+    """Compute what is missing of several cuts of one network, in one pass over the items, and return the seconds.
+
+    Each cut has a store of its own, as if it had been computed alone.
+
+    Args:
+        prefixes: made with `fill=False`, of models on the same network and the same items.
+
+    Raises:
+        UserError: as for `FrozenPrefix`.
+    """
+    started, first = time.perf_counter(), prefixes[0]
+    stores = [each._open(each.tensors) for each in prefixes]
+    work = {name: item for name, item in first._work().items() if not all(name in rows for rows in stores)}
+    if not work:
+        return 0.0
+    for each, rows in zip(prefixes, stores, strict=True):
+        each._check_size(rows, len(work))
+    joined = keras.Model(first.model.inputs, [each.tensors[0] for each in prefixes])
+    unit = first.splits.medium.unit
+    print(
+        f"frozen prefix: {first.backbone.name}, {len(prefixes)} cuts in one pass over {len(work)} {unit}s",
+        file=sys.stderr,
+    )
+    waiting: list[tuple[list[str], list[np.ndarray]]] = []
+    with tqdm.tqdm(total=len(work), desc="frozen prefix", unit=unit, disable=None) as progress:
+        for batch in _counted(first._from_items(work, joined), progress):
+            waiting.append(batch)
+            if sum(len(names) for names, _ in waiting) >= ROWS_AT_ONCE:
+                _write_each(stores, waiting)
+                waiting = []
+        _write_each(stores, waiting)
+    return time.perf_counter() - started
+
+
+def _write_each(stores: Sequence[store.FeatureStore], batches: list[tuple[list[str], list[np.ndarray]]]) -> None:
+    """Write the n-th array of each batch to the n-th store."""
+    for number, each in enumerate(stores):
+        each.write((names, [arrays[number]]) for names, arrays in batches)
 
 
 def _through(model: keras.Model, names: list[str], batches: Iterable) -> Features:

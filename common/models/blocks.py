@@ -46,6 +46,29 @@ def last_blocks(model: keras.Model, count: int) -> list[tuple[str, int]]:
     return found[:count]
 
 
+def ends(model: keras.Model, count: int) -> list[str]:
+    """Return layers to cut a network after: its last one, and the last block's end at each larger size of its maps.
+
+    They are `block5_pool`, `block4_pool` and `block3_pool` in VGG16, and `out_relu`, `block_12_add` and `block_5_add`
+    in MobileNetV2. Earlier layers are more general, cheaper, and see smaller things.
+
+    Args:
+        model: a flat network that ends in a feature map.
+        count: how many layers to return; fewer if there are fewer sizes, and only the last layer without named blocks.
+    """
+    found, seen = [model.layers[-1].name], {tuple(model.output.shape[1:3])}
+    for start in sorted(blocks(model).values(), reverse=True):
+        last = start - 1
+        while isinstance(model.layers[last], keras.layers.ZeroPadding2D):  # of MobileNet, for the next block
+            last -= 1
+        layer = model.layers[last]
+        size = tuple(layer.output.shape[1:3])
+        if len(found) < count and last > 0 and len(layer.output.shape) == 4 and size not in seen:
+            seen.add(size)
+            found.append(layer.name)
+    return found[:count]
+
+
 def depths(model: keras.Model) -> list[int]:
     """Return for each layer the number of its block, counted from the output: 1 for the last block."""
     starts = list(blocks(model).values())

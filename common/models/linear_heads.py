@@ -1,7 +1,7 @@
 """Linear classifiers on the features of a frozen network: a kernel and a bias, as a softmax layer takes them.
 
-Both are fitted by scikit-learn's rules on standardised features, and the scaling is folded into the kernel: what is
-returned applies to the features themselves. Their one number is chosen on the validation samples.
+They are fitted by scikit-learn's rules on standardised features, and the scaling is folded into the kernel: what is
+returned applies to the features themselves. Their one or two numbers are chosen on the validation samples.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from common.models import additive_heads
+
 PENALTIES = tuple(10.0**power for power in range(-5, 3))  # C of logistic regression: a small C is a strong penalty
 SHARPNESS = tuple(10.0 ** (power / 4) for power in range(-16, 9))  # of the softmax over distances
+SCORE_SHARPNESS = tuple(10.0 ** (power / 4) for power in range(-4, 9))  # of the softmax over scores of -1 to 1
 
 Head = tuple[np.ndarray, np.ndarray, dict[str, float]]
 
@@ -65,8 +68,25 @@ def nearest_centroid(features: dict[str, np.ndarray], labels: dict[str, np.ndarr
     return kernel, sharpness * bias - scaler.mean_ @ kernel, {"sharpness": sharpness}
 
 
+def ridge(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], num_classes: int) -> Head:
+    """Fit ridge regression to targets of 1 for a sample's class and -1 for the others.
+
+    The probabilities are a softmax over the scores. Its sharpness and the penalty are those with the lowest validation
+    log loss. Arguments and results are as for `logistic_regression`; what was chosen is `penalty` and `sharpness`.
+    """
+    spectrum = additive_heads.Spectrum.of_rows(features["train"], labels["train"], num_classes)
+    found = []
+    for penalty in additive_heads.PENALTIES:
+        kernel, bias = additive_heads.ridge(spectrum, penalty)
+        scores = features["validation"] @ kernel + bias
+        losses = [_log_loss(sharpness * scores, labels["validation"]) for sharpness in SCORE_SHARPNESS]
+        found.append((min(losses), penalty, SCORE_SHARPNESS[int(np.argmin(losses))], kernel, bias))
+    _, penalty, sharpness, kernel, bias = min(found, key=lambda each: each[0])
+    return sharpness * kernel, sharpness * bias, {"penalty": penalty, "sharpness": sharpness}
+
+
 CLASSIFIERS: dict[str, Callable[..., Head]] = {
-    "logistic_regression": logistic_regression, "nearest_centroid": nearest_centroid,
+    "logistic_regression": logistic_regression, "nearest_centroid": nearest_centroid, "ridge": ridge,
 }  # fmt: skip
 
 

@@ -88,3 +88,24 @@ def test_a_cut_between_the_halves_trains_as_the_whole_model_does():
         assert all(not layer.trainable for layer in network.layers[:first])
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
     assert losses[0][-1] < losses[0][0]
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("VGG16", ["block5_pool", "block4_pool", "block3_pool"]),
+        ("MobileNetV2:0.35", ["out_relu", "block_12_add", "block_5_add"]),
+        ("MobileNet:0.25", ["conv_pw_13_relu", "conv_pw_11_relu", "conv_pw_5_relu"]),
+        ("ResNet50", ["conv5_block3_out", "conv4_block6_out", "conv3_block4_out"]),
+    ],
+)
+def test_a_network_is_cut_at_its_end_and_where_its_maps_become_smaller(name, layers):
+    network = backbones.load(name, "none", 64).model
+    assert blocks.ends(network, 3) == layers
+    assert blocks.ends(network, 1) == layers[:1]
+
+
+def test_without_named_blocks_the_only_cut_is_the_end():
+    inputs = keras.Input((32, 32, 3))
+    network = keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=2, name="only")(inputs))
+    assert blocks.ends(network, 3) == ["only"]

@@ -41,6 +41,16 @@ def test_the_nearest_centroid_is_the_nearest(num_classes):
     assert np.array_equal(found, expected.predict(scaler.transform(features["validation"])))
 
 
+@pytest.mark.parametrize("num_classes", [2, 4])
+def test_ridge_is_scikit_learns(num_classes):
+    features, labels = blobs(num_classes)
+    kernel, bias, chosen = linear_heads.ridge(features, labels, num_classes)
+    scaler = preprocessing.StandardScaler().fit(features["train"])
+    expected = linear_model.RidgeClassifier(chosen["penalty"]).fit(scaler.transform(features["train"]), labels["train"])
+    found = linear_heads.probabilities(features["validation"], kernel, bias).argmax(axis=1)
+    assert np.array_equal(found, expected.predict(scaler.transform(features["validation"])))
+
+
 @pytest.mark.parametrize("fit", linear_heads.CLASSIFIERS.values())
 def test_hard_problems_get_unsure_answers_and_easy_ones_sure_answers(fit):
     means = []
