@@ -40,7 +40,7 @@ from common.models import backbones, frames
 from recipes import video_actions
 
 _RECIPE_FIELDS = dataclasses.fields(video_actions.Config)
-Temporal = Literal["frames", "difference", "inflated"]
+Temporal = Literal["frames", "difference", "inflated", "i3d"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,16 @@ class Config:
     data: str = "data/ucf101/clips"  # as in the recipe; data/ucf101/prepare.py makes this one
     measure: Literal["accuracy", "speed"] = "accuracy"  # the quantity to measure
     temporal: tuple[Temporal, ...] = ("frames", "difference", "inflated")  # the ways to compare
-    backbone: str = "InceptionV3"  # as in the recipe, like the next ones
+    backbone: str = "InceptionV3"  # as in the recipe, like the next ones, but not for i3d
     weights: str | None = None
+    i3d_weights: str | None = None  # weights of i3d
+    frames: int | None = None
+    pool_grid: int | None = None
+    time_bins: int | None = None
+    head: Literal["ridge", "dense"] | None = None
+    zoom: float | None = None
+    contrast: float | None = None
+    group_pattern: str | None = None
     last_layer: str | None = None
     image_size: int | None = None
     unfreeze_from: str | None = None
@@ -71,12 +79,14 @@ def recipe_settings(settings: Config, **changes: Any) -> video_actions.Config:
     """Return the recipe's settings."""
     own = {field.name for field in dataclasses.fields(settings)} & {field.name for field in _RECIPE_FIELDS}
     given = {name: getattr(settings, name) for name in own - {"temporal"} if getattr(settings, name) is not None}
+    if changes.get("temporal") == "i3d":
+        given |= {"backbone": None, "weights": settings.i3d_weights, "last_layer": None}
     return video_actions.Config(**given | changes)
 
 
 def in_folds(settings: Config, seed: int, folder: pathlib.Path) -> list[pathlib.Path]:
     """Write a CSV file for each fold, in which one part is for the test and the others train and validate."""
-    samples = clip_groups.load(settings.data, flags.default_cache_directory())
+    samples = clip_groups.load(settings.data, flags.default_cache_directory(), settings.group_pattern)
     folds = model_selection.StratifiedGroupKFold(settings.folds, shuffle=True, random_state=seed)
     labels, groups = [sample.label for sample in samples], [sample.group for sample in samples]
     paths = []
@@ -109,8 +119,8 @@ def accuracy(settings: Config) -> None:
                 print(f"{temporal}, seed {seed}: {means[-1]:.3f}", file=sys.stderr)
             rows.append(_row(settings, temporal, results, means))
     pairs = [" / ".join(pair["classes"]) for pair in results[0]["clips"]["time"]["pairs"]]
-    columns = ["", "accuracy", "of the folds" if settings.folds else "of the seeds", "frames backwards", *pairs,
-               "features, s a clip", "training, s"]  # fmt: skip
+    columns = ["", "accuracy", f"of the {'folds' if settings.folds else 'seeds'}", "frames backwards",
+               "places exchanged", "motion grid", "middle frame", *pairs, "features, s a clip", "training, s"]  # fmt: skip
     print(tables.markdown(columns, rows))
     repeats = f"{settings.folds} folds of whole groups, {settings.seeds} times" if settings.folds else "seeds"
     print(tables.footer(repeats if settings.folds else f"{settings.seeds} seeds"))
@@ -119,6 +129,11 @@ def accuracy(settings: Config) -> None:
 def _row(settings: Config, temporal: str, results: list[dict], means: list[float]) -> list[str]:
     accuracies = [result["test"]["accuracy"] for result in results]
     backwards = [result["clips"]["time"]["order"]["reversed"]["accuracy"] for result in results]
+    exchanged = [result["clips"]["time"]["place"]["exchanged"]["accuracy"] for result in results]
+    trivial = [
+        [result["baselines"][name]["test"]["accuracy"] for result in results if name in result["baselines"]]
+        for name in ("motion_grid", "middle_frame")
+    ]
     pairs = zip(*[[pair["accuracy"] for pair in result["clips"]["time"]["pairs"]] for result in results], strict=True)
     first = results[0]  # the later ones find its features in the cache
     sides = first["data"]
@@ -126,7 +141,8 @@ def _row(settings: Config, temporal: str, results: list[dict], means: list[float
     training = [sum(stage["seconds"] for stage in result["stages"]) for result in results]
     return [
         temporal, f"{statistics.mean(means):.3f}", tables.median_and_range(accuracies),
-        tables.median_and_range(backwards), *(tables.median_and_range(pair) for pair in pairs),
+        tables.median_and_range(backwards), tables.median_and_range(exchanged),
+        *(f"{statistics.mean(each):.3f}" for each in trivial), *(tables.median_and_range(pair) for pair in pairs),
         f"{first['cost']['prefix_seconds'] / looks:.3f}", tables.median_and_range(training, 1),
     ]  # fmt: skip
 

@@ -14,12 +14,15 @@ Command:
 
     python recipes/video_actions.py                                                  # drawn clips, no download
     python recipes/video_actions.py --data clips/                                    # InceptionV3, ImageNet weights
-    python recipes/video_actions.py --data clips/ --backbone MobileNetV2 --temporal frames
+    python recipes/video_actions.py --data clips/ --temporal i3d --weights i3d.npz   # I3D, trained on Kinetics-400
+    python recipes/video_actions.py --data clips/ --backbone MobileNetV2 --last-layer block_12_add
 
 It follows the example with clips of 16 frames of 112 x 112 pixels, InceptionV3, GlobalAveragePooling3D, Dense 256 and
-softmax. As printed, the example cannot run: InceptionV3 takes photos and refuses `input_shape=(16, 112, 112, 3)`. Here
-the network runs on each frame (`frames`). `difference` also pools the changes from frame to frame. In `inflated`, the
-layers become three-dimensional, as in I3D (https://arxiv.org/abs/1705.07750).
+softmax (`--article`). As printed, the example cannot run: InceptionV3 takes photos and refuses `input_shape=(16, 112,
+112, 3)`. Here the network runs on each frame (`frames`). `difference` also pools the changes from frame to frame. In
+`inflated`, the layers become three-dimensional, as in I3D (https://arxiv.org/abs/1705.07750). `i3d` is that network
+itself, trained on clips. Maps are pooled on a grid of 2 x 2, so that the head knows where things are, and the head is
+ridge regression, with a penalty chosen by leaving out one group after the other.
 
 Expected, on two CPU cores, median of three seeds: on the drawn clips, `difference` has an accuracy of 0.938 (0.896 –
 0.958), `frames` 0.646 and `inflated` 0.625, in half a minute, or one minute the first time. Within the pairs that
@@ -49,10 +52,10 @@ from common.demo import drawn_clips
 from common.evaluation import classification, use_of_time
 from common.features import frozen_prefix
 from common.media import clips
-from common.models import backbones, blocks, frames, freezing, inflate
+from common.models import backbones, blocks, frames, freezing, grid_pooling, i3d, inflate, linear_heads
 from common.report import classes, motion
 from common.runs import finished_run
-from common.training import fine_tuning, fitting, recorder, schedules
+from common.training import clip_baselines, fine_tuning, fitting, recorder, schedules
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,14 @@ class Config(fine_tuning.TwoStageConfig):
     image_size: Annotated[int, Gt(0)] | None = None
     article: bool = False  # the settings of the article's example to the letter; other flags beside it win
     # How frames are combined; frames cannot see the direction of time, inflated can once its kernels are trained.
-    temporal: Literal["frames", "difference", "inflated"] = "difference"
+    # i3d is a network trained on clips (--weights FILE).
+    temporal: Literal["frames", "difference", "inflated", "i3d"] = "difference"
+    # Cells of the grid in each direction on which maps are pooled, so that the head knows where things are; default: 2.
+    pool_grid: Annotated[int, Gt(0)] | None = None
+    # Parts of the time that are pooled one by one; default: 2, or 1 for frames, which ignore the order.
+    time_bins: Annotated[int, Gt(0)] | None = None
+    # ridge regression in closed form, or Dense and softmax; default: ridge, unless a setting of the latter is given.
+    head: Literal["ridge", "dense"] | None = None
     frames: Annotated[int, Gt(0)] = 16  # number of frames of each clip; more for long actions
     sampling: Literal["whole", "window"] = "whole"  # frames from the whole clip, or close together
     stride: Annotated[int, Gt(0)] = 2  # frames from one to the next in a window
@@ -97,14 +107,41 @@ class Config(fine_tuning.TwoStageConfig):
 
     # GlobalAveragePooling3D, Dense 256 and softmax on InceptionV3's frames, with Adam at 0.001 for 10 epochs.
     ARTICLE = {
-        "temporal": "frames", "l2": 0.0, "epochs": 10, "schedule": "constant", "zoom": 0.0, "contrast": 0.0,
-        "no_scaling": True,
+        "temporal": "frames", "pool_grid": 1, "time_bins": 1, "head": "dense", "l2": 0.0, "epochs": 10,
+        "schedule": "constant", "zoom": 0.0, "contrast": 0.0, "no_scaling": True,
     }  # fmt: skip
+    DENSE = ("hidden_units", "dropout", "l2", "epochs", "learning_rate", "no_scaling")  # settings of the dense head
 
     def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
         flags.check(len(self.time_pairs) % 2 == 0, "time_pairs", "must list classes in pairs: open close throw catch")
+        idle = [name for name in self.DENSE if name in flags.changed(self)]
+        if self.head == "ridge" and idle:
+            flags.check(False, idle[0], "has no effect with --head ridge; remove one")
+
+    @property
+    def fits_ridge(self) -> bool:
+        """Whether the head is ridge regression: by default, if no setting of the dense head is given."""
+        return self.head == "ridge" or not (self.head or set(self.DENSE) & set(flags.changed(self)))
+
+    def check_backbone(self) -> None:
+        if self.temporal != "i3d":
+            return super().check_backbone()
+        return flags.check(self.backbone == i3d.NAME, "backbone", "has no effect with --temporal i3d; remove it")
+
+    def check_files(self) -> None:
+        super().check_files()
+        if self.temporal == "i3d":
+            i3d.check_weights(self.weights)
+
+
+def choose_network(config: Config) -> backbones.Backbone:
+    """Return the network for photos, or I3D for clips, at the size of the flags."""
+    size = config.image_size or (None if config.data == "demo" else 112)
+    if config.temporal == "i3d":
+        return i3d.load(str(config.weights), config.frames, size or 112, config.aspect, config.last_layer)
+    return backbones.choose(dataclasses.replace(config, image_size=size), "InceptionV3", for_frames=True)
 
 
 def first_unfrozen(network: keras.Model, config: Config) -> int | None:
@@ -135,22 +172,34 @@ def build_model(
         trains: `fine_tuning` and `head`.
     """
     inputs = keras.Input((config.frames, *(before or after).input_shape[-3:]), name="clips")
-    crossing = frames.on_each_frame(before, [inputs]) if before else [inputs]
     each_frame = keras.layers.Identity(name="each_frame")  # after it, frames are combined; the order test cuts here
-    if config.temporal == "inflated":
+    if config.temporal == "i3d":
+        crossing = keras.tree.flatten(before(each_frame(inputs))) if before else [each_frame(inputs)]
+        maps = after(crossing if len(crossing) > 1 else crossing[0])
+    elif config.temporal == "inflated":
+        crossing = frames.on_each_frame(before, [inputs]) if before else [inputs]
         maps = after(each_frame(crossing[0]))
     else:
+        crossing = frames.on_each_frame(before, [inputs]) if before else [inputs]
         maps = each_frame(*frames.on_each_frame(after, crossing))
 
-    pooled = keras.layers.GlobalAveragePooling3D()(maps)
+    # Pooling on a grid keeps where and when something is. What appears and what vanishes from frame to frame is kept
+    # apart: backwards in time they swap.
+    maps = keras.layers.Identity(name="maps")(maps)  # the place test cuts here
+    grid, bins = pooling(maps, config)
     if config.temporal == "difference":
-        # What appears and what vanishes from frame to frame is kept apart: backwards in time they swap.
         change = maps[:, 1:] - maps[:, :-1]
         appearing, vanishing = keras.ops.relu(change), keras.ops.relu(-change)
-        pool = keras.layers.GlobalAveragePooling3D
-        pooled = keras.layers.Concatenate()([pooled, pool()(appearing), pool()(vanishing)])
+        whole = keras.layers.GlobalAveragePooling3D()(maps)
+        changes = [grid_pooling.on_grid(part, grid, bins) for part in (appearing, vanishing)]
+        pooled = keras.layers.Concatenate()([whole, *changes])
+    else:
+        pooled = grid_pooling.on_grid(maps, grid, bins)
     # Changes are far smaller than the features themselves: `set_scale` brings both to one scale.
     x = keras.layers.BatchNormalization(epsilon=1e-5, trainable=False, dtype="float32", name="one_scale")(pooled)
+    if config.fits_ridge:
+        output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+        return keras.Model(inputs, output, name="classifier"), {"fine_tuning": crossing, "head": [pooled]}
     l2 = keras.regularizers.L2(config.l2)
     if config.hidden_units:
         x = keras.layers.Dense(config.hidden_units, activation="relu", kernel_regularizer=l2)(x)
@@ -162,12 +211,43 @@ def build_model(
     return keras.Model(inputs, output, name="classifier"), {"fine_tuning": crossing, "head": [pooled]}
 
 
+def pooling(maps: keras.KerasTensor, config: Config) -> tuple[int, int]:
+    """Return the cells in each direction and the parts of the time in which maps (batch, frames, …) are pooled."""
+    places = min(maps.shape[2:4])
+    steps = maps.shape[1] - (config.temporal == "difference")
+    grid = config.pool_grid or min(2, places)
+    bins = config.time_bins or min(1 if config.temporal == "frames" else 2, steps)
+    flags.check(grid <= places, "pool_grid", f"is more than the {places} places of the network's maps in a direction")
+    flags.check(bins <= steps, "time_bins", f"is more than the {steps} steps of the network's maps in time")
+    return grid, bins
+
+
 def set_scale(model: keras.Model, prefix: frozen_prefix.FrozenPrefix) -> None:
     """Set `one_scale` to the mean and variance of the training clips' pooled features, over all views."""
     features = np.concatenate(prefix.features("train"))
     layer = model.get_layer("one_scale")
     layer.moving_mean.assign(features.mean(axis=0))
     layer.moving_variance.assign(features.var(axis=0))
+
+
+def fit_ridge(
+    model: keras.Model, prefix: frozen_prefix.FrozenPrefix, record: recorder.Recorder[Config], device: devices.Strategy
+) -> tuple[fitting.Fitted, dict[str, float]]:
+    """Set the head to ridge regression on the scaled features; return its score on validation and what was chosen.
+
+    All views of a clip, and all clips of a group, are left out together when the penalty is chosen.
+    """
+    splits, scale = prefix.splits, model.get_layer("one_scale")
+    views = prefix.features("train")
+    rows = keras.ops.convert_to_numpy(scale(np.concatenate(views)))
+    groups = [group or sample.path for group, sample in zip(splits.groups("train"), splits.train, strict=True)]
+    kernel, bias, chosen = linear_heads.ridge_left_out(
+        rows, np.tile(splits.labels("train"), len(views)), len(splits.class_names), groups * len(views)
+    )
+    model.get_layer("probabilities").set_weights([kernel, bias])
+    with device.scope():
+        prefix.suffix.compile(loss="categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
+    return fitting.Fitted(fitting.score(prefix), True), chosen
 
 
 def train(
@@ -214,6 +294,7 @@ def order_and_pairs(
     return {
         "clips": len(chosen),
         "order": use_of_time.order_test(model, batches, labels, [groups[number] for number in chosen], config.seed),
+        "place": use_of_time.place_test(model, batches, labels, [groups[number] for number in chosen], config.seed),
         "pairs": [
             use_of_time.within_pair(probabilities, splits.labels("test"), splits.class_names, pair, groups)
             for pair in time_pairs(config, splits.class_names)
@@ -223,7 +304,7 @@ def order_and_pairs(
 
 def stages(after: keras.Model, first: int | None, config: Config) -> list[tuple[int, int]]:
     """Return, for each stage, the number of the first layer of `after` that trains and the number of epochs."""
-    head = (len(after.layers), config.epochs)
+    head = (len(after.layers), 0 if config.fits_ridge else config.epochs)
     return [head] if first is None else [head, (0, config.fine_tuning_epochs)]
 
 
@@ -243,8 +324,7 @@ def run(config: Config) -> finished_run.Result:
 
     # Model: the pretrained network, applied to clips, in two parts if it will be fine-tuned.
     with device.scope():
-        size = config.image_size or (None if config.data == "demo" else 112)
-        backbone = backbones.choose(dataclasses.replace(config, image_size=size), "InceptionV3", for_frames=True)
+        backbone = choose_network(config)
         first = first_unfrozen(backbone.model, config)
         before, after = blocks.halves(backbone.model, first) if first else (None, backbone.model)
         if config.temporal == "inflated":
@@ -257,6 +337,7 @@ def run(config: Config) -> finished_run.Result:
         backbone, model, splits, stages(after, first, config),
         network=after, at={len(after.layers): behind["head"], 0: behind["fine_tuning"]},
         unfreeze_from=None if first is None else backbone.model.layers[first].name,
+        head="ridge" if config.fits_ridge else "dense",
     )  # fmt: skip
 
     # The layers that never train run once for each augmented view of each clip.
@@ -269,9 +350,13 @@ def run(config: Config) -> finished_run.Result:
     if not config.no_scaling:
         set_scale(model, prefixes["head"])
 
-    # Stage 1: train the head, on the frozen network.
+    # Stage 1: the head, on the frozen network, in closed form or in epochs.
     print(freezing.trainable_table(model), file=sys.stderr)
-    head = train(prefixes["head"], record, device, "head", config.epochs, config.learning_rate)
+    chosen: dict[str, float] = {}
+    if config.fits_ridge:
+        head, chosen = fit_ridge(model, prefixes["head"], record, device)
+    else:
+        head = train(prefixes["head"], record, device, "head", config.epochs, config.learning_rate)
     rows, trained, kept = [record.stage("head", model, head.score)], "head", "head"
 
     # Stage 2: train the head and the last layers, at a low rate; unless that validates better, the head is put back.
@@ -295,6 +380,7 @@ def run(config: Config) -> finished_run.Result:
     answers = {side: each.mean(axis=0) for side, each in windows.items()}
     found = {
         "frames": config.frames,
+        "seconds": round(float(np.median([splits.properties[path]["seconds"] for path in splits.paths("train")])), 2),
         "sampling": config.sampling,
         "stride": config.stride,
         "looks": config.test_time_views,
@@ -302,7 +388,8 @@ def run(config: Config) -> finished_run.Result:
         "windows": len(windows["test"]),
         "window_accuracy": float((windows["test"].argmax(-1) == splits.labels("test")).mean()),
         "time": order_and_pairs(model, backbone, splits, answers["test"], config),
-    }
+    } | chosen
+    baselines = {} if config.no_baselines else clip_baselines.evaluate(backbone, splits, config, classification)
 
     # Files: a model that takes raw clips, the numbers, the pictures.
     last: dict[str, Any] = {} if first is None else {"kept_stage": kept}
@@ -310,7 +397,8 @@ def run(config: Config) -> finished_run.Result:
         part, f"{config.temporal}, {kept.replace('_', ' ')}", task=classification, sections=[classes, motion],
         predictions=answers,
         raw_input=frames.take_raw_clips(model, backbone.preprocess, backbone.resize, looking),
-        frozen=prefixes.get("head", part), others=tuple(prefixes.values()), stages=rows, clips=found, **last,
+        frozen=prefixes.get("head", part), others=tuple(prefixes.values()), stages=rows, baselines=baselines,
+        clips=found, **last,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""Whether a network for clips uses time: reordered frames, classes that only time distinguishes, single frames."""
+"""Whether a network for clips uses time and place: other orders, other places, classes that only time distinguishes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import keras
@@ -10,13 +10,15 @@ import tqdm
 from common.evaluation import intervals
 from common.models import frames
 
-ORDERS = ("as it is", "reversed", "shuffled")
+Batches = Iterable[tuple[np.ndarray, Any]]  # clips (n, frames, …), and anything
+
+ORDERS, PLACES = ("as it is", "reversed", "shuffled"), ("as it is", "exchanged")
 CERTAIN = 1e-6  # a float32 probability closer than this to 0 or 1 carries no information
 MOST_CLIPS = 300  # limit for the order test, which decodes its clips and computes their frames once more
 
 
 def order_test(
-    classifier: keras.Model, batches: Iterable[tuple[np.ndarray, Any]], labels: Sequence[int] | np.ndarray,
+    classifier: keras.Model, batches: Batches, labels: Sequence[int] | np.ndarray,
     groups: Sequence[str] | None = None, seed: int = 0,
 ) -> dict[str, dict]:  # fmt: skip
     """Measure how the answers change when each clip's frames are reordered.
@@ -32,34 +34,77 @@ def order_test(
         seed: fixes the shuffled orders; each clip has its own, which is never its original order.
 
     Returns:
-        `accuracy`, `fall`, `changed` and `difference` for each of `ORDERS`. `fall` is the loss of accuracy against the
-        original clips, [value, low, high]. The same clips are compared, and its interval is `intervals.mean` over
-        groups; the limits are None for a single group. `changed` is the share of answers that differ from those for
-        the original clips. `difference` is the mean difference of the probabilities from the original ones
-        (half the sum over the classes, 0 to 1).
+        `accuracy`, `fall`, `falls`, `changed` and `difference` for each of `ORDERS`. `fall` is the loss of accuracy
+        against the original clips, [value, low, high]. The same clips are compared, and its interval is
+        `intervals.mean` over groups; the limits are None for a single group. `falls` is the loss of each class, by its
+        index. `changed` is the share of answers that differ from those for the original clips. `difference` is the mean
+        difference of the probabilities from the original ones (half the sum over the classes, 0 to 1).
     """
-    on_frames, joined = frames.frame_parts(classifier)
-    random, labels = np.random.default_rng(seed), np.asarray(labels)
-    found: dict[str, list] = {name: [] for name in ORDERS}
-    with tqdm.tqdm(total=len(labels), desc="order test", unit="clip", disable=None) as progress:
+    random = np.random.default_rng(seed)
+    orders = {
+        "as it is": _unchanged,
+        "reversed": lambda clips: clips[:, ::-1],
+        "shuffled": lambda clips: np.stack([clip[other_order(len(clip), random)] for clip in clips]),
+    }
+    return _compared(frames.frame_parts(classifier), batches, labels, groups, orders, "order test")
+
+
+def place_test(
+    classifier: keras.Model, batches: Batches, labels: Sequence[int] | np.ndarray,
+    groups: Sequence[str] | None = None, seed: int = 0,
+) -> dict[str, dict]:  # fmt: skip
+    """Measure how the answers change when the places of each clip's last maps are exchanged, alike in all its frames.
+
+    A head that pools over the whole picture gives the same answers. Arguments and results are as for `order_test`, for
+    `PLACES`; the classifier has a layer `maps` whose output is (batch, time, height, width, channels).
+    """
+    random = np.random.default_rng(seed)
+
+    def exchanged(maps: np.ndarray) -> np.ndarray:
+        flat = maps.reshape(*maps.shape[:2], -1, maps.shape[-1])
+        return np.stack([each[:, other_order(flat.shape[2], random)] for each in flat]).reshape(maps.shape)
+
+    orders = {"as it is": _unchanged, "exchanged": exchanged}
+    return _compared(frames.parts_at(classifier, "maps"), batches, labels, groups, orders, "place test")
+
+
+def _unchanged(clips: np.ndarray) -> np.ndarray:
+    return clips
+
+
+def _compared(
+    parts: tuple[keras.Model, keras.Model], batches: Batches, labels: Sequence[int] | np.ndarray,
+    groups: Sequence[str] | None, orders: dict[str, Callable[[np.ndarray], np.ndarray]], title: str,
+) -> dict[str, dict]:  # fmt: skip
+    """Return the results of `order_test` for functions that change what the first part gives to the second."""
+    first, second = parts
+    labels = np.asarray(labels)
+    found: dict[str, list] = {name: [] for name in orders}
+    with tqdm.tqdm(total=len(labels), desc=title, unit="clip", disable=None) as progress:
         for clips, _ in batches:
-            clips = on_frames.predict_on_batch(clips)
-            shuffled = np.stack([clip[other_order(len(clip), random)] for clip in clips])
-            for name, ordered in zip(ORDERS, (clips, clips[:, ::-1], shuffled), strict=True):
-                found[name].append(joined.predict_on_batch(ordered))
+            maps = first.predict_on_batch(clips)
+            for name, change in orders.items():
+                found[name].append(second.predict_on_batch(change(maps)))
             progress.update(len(clips))
-    answers = {name: np.concatenate(parts) for name, parts in found.items()}
+    answers = {name: np.concatenate(each) for name, each in found.items()}
     straight, units = answers["as it is"], intervals.group_numbers(groups, len(labels))
     right = straight.argmax(-1) == labels
     return {
         name: {
             "accuracy": float((given.argmax(-1) == labels).mean()),
             "fall": _fall(right, given.argmax(-1) == labels, units),
+            "falls": _falls(right, given.argmax(-1) == labels, labels),
             "changed": float((given.argmax(-1) != straight.argmax(-1)).mean()),
             "difference": float(np.abs(given - straight).sum(-1).mean() / 2),
         }
         for name, given in answers.items()
     }
+
+
+def _falls(right: np.ndarray, then: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return class index → the fall of its share of right answers from `right` to `then`, (n,) booleans each."""
+    lost = right.astype(float) - then
+    return {str(label): float(lost[labels == label].mean()) for label in np.unique(labels).tolist()}
 
 
 def _fall(right: np.ndarray, then: np.ndarray, units: np.ndarray) -> list[float | None]:

@@ -268,6 +268,13 @@ def pictures(film: Film, numbers: Iterable[int]) -> list[np.ndarray]:
     return [converter.pixels(frame) for frame in _shown(film, [film.times[number] for number in numbers])]
 
 
+def stream(film: Film, numbers: Iterable[int]) -> Iterator[np.ndarray]:
+    """Yield the pixels of the frames with the given ascending numbers, decoding one after the other."""
+    converter = Converter(film)
+    for frame in _pick(film, [film.times[number] for number in numbers], film.keys[:1]):
+        yield converter.pixels(frame)
+
+
 def _shown(film: Film, times: Sequence[int]) -> list[av.VideoFrame]:
     """Return the frames that are shown at the given ascending times."""
     try:

@@ -12,7 +12,9 @@ BLOCK = re.compile(
     r"stack\d+_block\d+|(?:transformer|encoder)_block_\d+|hierarchical_encoder_\d+_\d+|stage_\d+_blocks_\d+|layers_\d+$|"
     r"windowed_transformer_encoder(?:_\d+)?|block_\d+_\d+$|(?<!sampling_)block_?\d+[a-z]?(?=_|$)|conv\d+_block\d+|conv_[dp]w_\d+|stage_\d+_block_\d+|expanded_conv(?:_\d+)?"
 )
-BLOCK_END = re.compile(r"(mixed_?\d+[a-z]?)|(block\d+_\d+)_ac|(block8_10)_conv|((?:normal|reduction)_concat_\w+)")
+BLOCK_END = re.compile(
+    r"(Mixed_\d[a-z])|(mixed_?\d+[a-z]?)|(block\d+_\d+)_ac|(block8_10)_conv|((?:normal|reduction)_concat_\w+)"
+)
 
 
 def blocks(model: keras.Model) -> dict[str, int]:

@@ -25,6 +25,7 @@ ALIKE_PAIRS = 12
 LISTED_FILES = 50
 TERMINAL = 100  # characters in a line of a long sentence
 SPLITS = ("train", "validation", "test")
+TRIVIAL = ("motion grid", "middle frame")  # baselines that are no network for clips
 CURVES = ("loss", "accuracy", "balanced_accuracy")
 
 
@@ -55,7 +56,8 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         **{part["name"]: part for part in parts},
         covered=covered,
         headline=_headline(run, metrics[-1]),
-        as_good=baselines_as_good(run.results),
+        as_good=(as_good := baselines_as_good(run.results)),
+        trivial=[name for name in as_good if name in TRIVIAL],
         leaks=any(part.get("leaks") for part in parts),
         groups=groups,
         shortcuts=shortcuts.shown(run.results, run.unit),
@@ -289,7 +291,7 @@ def summary(result: finished_run.Result) -> str:
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
     if better := baselines_as_good(result.results):
-        lines.append(f"{words.listed(better)} on the same features: at least as good on validation, and cheaper")
+        lines.append(f"{words.listed(better)}: at least as good on validation, and cheaper")
     if "kept_stage" in result.results:
         lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
     history = finished_run.read_history(result.directory)

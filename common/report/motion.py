@@ -1,4 +1,4 @@
-"""The report's sections for clips: whether the model uses time, and which frames support an answer."""
+"""The report's sections for clips: whether the model uses time and place, and which frames support an answer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ SHOWN_FRAMES = 16  # side by side; evenly spaced frames of longer clips
 STRIP_WIDTH = 1016  # CSS pixels, the width of the page
 LITTLE = 0.02  # if the share of answers that change with the order is not above this, time is not used
 TITLES = {"as it is": "As they come", "reversed": "Backwards", "shuffled": "In random order"}
+PLACES = {"as it is": "As they are", "exchanged": "Exchanged"}
 
 
 def section(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None = None) -> dict[str, Any]:
@@ -35,10 +36,7 @@ def section(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None 
         A part for `classes.page`.
     """
     time = run.results["clips"]["time"]
-    order = time["order"]
-    changed = max(order[name]["changed"] for name in ("reversed", "shuffled"))
-    # Each lower limit is wrong in 2.5 % of runs, so both orders together are in at most 5 %.
-    falls = [order[name].get("fall", [None])[1:] for name in ("reversed", "shuffled")]  # older runs have no `fall`
+    order, place = time["order"], time.get("place", {})  # older runs have no place test
     strips = _strips(run, for_clips(saved)) if saved else None
     return {
         "name": "clips",
@@ -47,13 +45,55 @@ def section(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None 
         "covers": ("explained",),
         "contents": [("time", "Time"), *([("frames", "Frames")] if strips else [])],
         "titles": TITLES,
-        "uses_time": changed > LITTLE,
-        "needs_time": any(limits and limits[0] is not None and limits[0] > 0 for limits in falls),
+        "places": PLACES,
+        "verdict": verdict(time),
+        "uses_time": _changed(order) > LITTLE,
+        "needs_time": _needed(order),
         "knows_direction": order["reversed"]["changed"] > LITTLE,
+        "uses_place": _changed(place) > LITTLE,
+        "needs_place": _needed(place),
+        "falls": _falls(run, time),
         "order": _order_figure(run, time["order"]),
         "pairs": _pairs_figure(run, time["pairs"]) if time["pairs"] else None,
         "strips": strips,
     }
+
+
+def _changed(rows: dict[str, dict]) -> float:
+    """Return the largest share of answers that another order, or other places, change."""
+    return max((row["changed"] for name, row in rows.items() if name != "as it is"), default=0.0)
+
+
+def _needed(rows: dict[str, dict]) -> bool:
+    """Return whether another order, or other places, cost accuracy beyond chance.
+
+    Each lower limit is wrong in 2.5 % of runs, so two orders together are in at most 5 %.
+    """
+    falls = [row.get("fall", [None])[1:] for name, row in rows.items() if name != "as it is"]  # older runs have none
+    return any(limits and limits[0] is not None and limits[0] > 0 for limits in falls)
+
+
+def verdict(time: dict[str, Any]) -> str:
+    """Return in words whether the answers depend on the order of the frames and on places in them."""
+    motion, place = _needed(time["order"]), _needed(time.get("place", {}))
+    if motion and place:
+        return "uses motion and where it happens"
+    if motion:
+        return "uses motion; nothing shows that it uses where it happens"
+    if place:
+        return "uses where things are; nothing shows that it uses motion"
+    return "nothing shows that it uses motion or places"
+
+
+def _falls(run: finished_run.FinishedRun, time: dict[str, Any]) -> list[tuple[str, float | None, float | None]]:
+    """Return each class with what it loses of its right answers backwards, and with exchanged places."""
+    backwards = time["order"]["reversed"].get("falls", {})
+    exchanged = time.get("place", {}).get("exchanged", {}).get("falls", {})
+    return [
+        (name, backwards.get(str(number)), exchanged.get(str(number)))
+        for number, name in enumerate(run.class_names)
+        if str(number) in backwards
+    ]
 
 
 def _order_figure(run: finished_run.FinishedRun, order: dict[str, dict]) -> page.Figure:
@@ -161,8 +201,12 @@ def summary(result: finished_run.Result) -> str:
     lines = [f"{'order of the frames':<26}{'accuracy':>12}{'changed':>16}"]
     for name, row in found["time"]["order"].items():
         lines.append(f"  {name:<24}{row['accuracy']:>12.3f}{row['changed']:>15.0%} of {found['time']['clips']} clips")
+    if row := found["time"].get("place", {}).get("exchanged"):
+        counted = f"{row['changed']:>15.0%} of {found['time']['clips']} clips"
+        lines.append(f"  {'places exchanged':<24}{row['accuracy']:>12.3f}{counted}")
     for row in found["time"]["pairs"]:
         lines.append(f"within {' / '.join(row['classes']):<19}{row['accuracy']:>12.3f}{row['n']:>16} clips")
+    lines.append(f"it {verdict(found['time'])}" if _needed(found["time"]["order"]) else verdict(found["time"]))
     if found["windows"] > 1:
         lines.append(f"{'single windows':<26}{found['window_accuracy']:>12.3f}{found['windows']:>16} a clip")
     return "\n".join(lines)

@@ -101,6 +101,11 @@ def fit(
     return Fitted(_score(part, val_generator), improved)
 
 
+def score(part: Any) -> dict[str, float]:
+    """Return `Fitted.score` of a compiled part for the weights that it has now."""
+    return _score(part, part.generators()[1])
+
+
 def _score(part: Any, val_generator: Any) -> dict[str, float]:
     """Return metric → value on the validation samples; `loss` is without penalties if the metrics tell it."""
     score = part.suffix.evaluate(val_generator, verbose=0, return_dict=True)

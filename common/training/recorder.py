@@ -289,7 +289,8 @@ class Recorder(Generic[ConfigType]):
         results["unlike"] = self._keep_familiar(part)
         results["cost"] = self.cost(part.model, part, *others)
         if frozen and not frozen.config.no_baselines:
-            results["baselines"] = baselines.on_features(frozen, task, self.config.seed, groups or {})
+            of_features = baselines.on_features(frozen, task, self.config.seed, groups or {})
+            results["baselines"] = of_features | results.get("baselines", {})
         return self.complete(results, sections, saved)
 
     def _keep_familiar(self, part: Any) -> dict[str, Any]:

@@ -50,12 +50,16 @@ class PhotoConfig(flags.RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.backbone and not backbones.is_elsewhere(self.backbone):
-            backbones.check_name(self.backbone, self.preprocess)
+            self.check_backbone()
+
+    def check_backbone(self) -> None:
+        """Refuse a name that is not known."""
+        backbones.check_name(self.backbone, self.preprocess)
 
     def check_files(self) -> None:
         """Refuse a preset, file or run that cannot be the backbone."""
         if self.backbone:
-            backbones.check_name(self.backbone, self.preprocess)
+            self.check_backbone()
 
     @property
     def augmentation(self) -> augmentations.Augmentation:

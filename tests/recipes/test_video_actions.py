@@ -9,6 +9,8 @@ import helpers
 import keras
 import numpy as np
 import pytest
+from sklearn import linear_model
+from sklearn import preprocessing as preprocessing_of
 
 from common import errors, flags
 from common.commands import predict
@@ -76,6 +78,106 @@ def test_differences_tell_the_direction_that_frames_cannot_tell(moving, tmp_path
     assert pairs["difference"] >= 0.875 and pairs["frames"] <= 0.625  # of 8 clips
 
 
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory):
+    """Spots on the left or on the right side, which do not move: 2 x 16 clips of 8 groups."""
+    folder = tmp_path_factory.mktemp("sides")
+    for group in range(8):
+        random = np.random.default_rng(group)
+        back, spot = random.uniform(30, 90, 3), random.uniform(170, 250, 3)
+        for label, middle in (("left", 12), ("right", 36)):
+            (folder / label).mkdir(exist_ok=True)
+            for number in range(2):
+                y, x = np.indices((48, 48))
+                inside = (x - middle) ** 2 + (y - random.uniform(18, 30)) ** 2 < random.uniform(50, 90)
+                frames = np.where(inside[..., None], spot, back) + random.normal(0, 4, (6, 48, 48, 3))
+                path = folder / label / f"v_{label}_g{group:02d}_c{number:02d}.mkv"
+                film.write(path, frames.clip(0, 255).astype("uint8"), lossless=True)
+    return folder
+
+
+def ridge_settings(sides, tmp_path, **changes):
+    """Settings of a short run with the default head, on maps of 2 x 2 places."""
+    quick = {"image_size": 64, "frames": 4, "views": 1, "zoom": 0.0, "contrast": 0.0, "temporal": "frames"}
+    own = {"backbone": "demo", "weights": "demo", "group_pattern": r"_(g\d+)_", "batch_size": 8}
+    return video_actions.Config(
+        **{"data": str(sides), "out": tmp_path / "runs", "cache": tmp_path / "cache", **own, **quick, **changes}
+    )
+
+
+def test_only_a_grid_tells_left_from_right_and_the_place_test_says_so(sides, tmp_path, capsys):
+    for grid in (1, 2):
+        result = video_actions.run(ridge_settings(sides, tmp_path, pool_grid=grid))
+        place = result.results["clips"]["time"]["place"]["exchanged"]
+        assert result.results["clips"]["penalty"] > 0 and result.results["cost"]["epochs"] == 0
+        if grid == 1:
+            assert place["changed"] == 0.0 and place["difference"] < 1e-5
+        else:
+            assert result.results["test"]["accuracy"] == 1.0 and place["changed"] > 0.2
+        assert {"motion_grid", "middle_frame"} <= result.results["baselines"].keys()
+    assert "motion grid" in capsys.readouterr().out
+    config = json.loads((result.directory / "config.json").read_text())["config"]
+    assert config["head"] == "ridge"
+
+
+def test_the_head_is_ridge_regression_with_the_penalty_of_left_out_groups(sides, tmp_path):
+    result = video_actions.run(ridge_settings(sides, tmp_path))
+    saved = saved_model.load_model(result.directory)
+    classifier = saved.model.get_layer("from_frames").get_layer("classifier")
+    scaled = keras.Model(classifier.input, classifier.get_layer("one_scale").output)
+    preprocessing = saved.model.get_layer("from_frames").get_layer("preprocessing")
+    train = [each for each in sample_list.read_csv(result.directory / "split.csv") if each.split == "train"]
+    pixels = [preprocessing.predict(saved.medium.read(each.path)[None].astype("float32"), verbose=0) for each in train]
+    rows = scaled.predict(np.concatenate(pixels), verbose=0)
+    labels = np.array([saved.class_names.index(each.label) for each in train])
+    chosen = result.results["clips"]
+    scaler = preprocessing_of.StandardScaler().fit(rows)
+    ridge = linear_model.RidgeClassifier(alpha=chosen["penalty"]).fit(scaler.transform(rows), labels)
+    scores = ridge.decision_function(scaler.transform(rows))
+    kernel, bias = classifier.get_layer("probabilities").get_weights()
+    ours = (rows @ kernel + bias) / chosen["sharpness"]
+    np.testing.assert_allclose(ours[:, 1], scores, atol=1e-3)
+    np.testing.assert_allclose(ours[:, 0], -scores, atol=1e-3)
+
+
+@pytest.mark.drawn
+def test_a_baseline_that_wins_is_in_the_first_lines_of_the_report(moving, tmp_path):
+    """Frames cannot tell left from right; the grid of motion can, nearly."""
+    result = video_actions.run(settings(moving, tmp_path, epochs=2, temporal="frames"))
+    trivial = result.results["baselines"]["motion_grid"]["validation"]["accuracy"]
+    assert trivial > result.results["validation"]["accuracy"]
+    page = (result.directory / "report.html").read_text(encoding="utf-8")
+    assert page.index("at least as good on validation</b>") < page.index(">Baselines</h3>")
+
+
+def test_i3d_trains_its_last_block_and_takes_raw_clips(sides, tmp_path):
+    result = video_actions.run(
+        ridge_settings(sides, tmp_path, temporal="i3d", backbone=None, weights="none", image_size=32, pool_grid=1,
+                       unfreeze_from="Mixed_4f", fine_tuning_epochs=1, warmup_epochs=0, no_baselines=True)
+    )  # fmt: skip
+    config = json.loads((result.directory / "config.json").read_text())["config"]
+    assert (config["backbone"], config["unfreeze_from"]) == ("I3D", "Mixed_4f_b0_1x1_conv")
+    assert [stage["stage"] for stage in result.results["stages"]] == ["head", "fine_tuning"]
+    saved, rows = saved_model.load_model(result.directory), predictions_of(result)
+    answer = saved.model.predict(clips.read(rows[0]["path"], frames=6)[None], verbose=0)[0]
+    written = probabilities_of(rows[:1], saved.class_names)[0]
+    assert np.abs(answer - written).max() < 0.05  # it chooses its four frames of six itself
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"temporal": "i3d", "backbone": "VGG16"}, "--backbone has no effect with --temporal i3d"),
+        ({"head": "ridge", "epochs": 5}, "--epochs has no effect with --head ridge"),
+        ({"pool_grid": 9}, "--pool-grid is more than the 2 places"),
+        ({"time_bins": 9}, "--time-bins is more than the 4 steps"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(sides, tmp_path, changes, said):
+    with pytest.raises(errors.UserError, match=said):
+        video_actions.run(ridge_settings(sides, tmp_path, **changes))
+
+
 @pytest.mark.drawn
 def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp_path, capsys):
     result = video_actions.run(settings(moving, tmp_path, epochs=4))
@@ -84,7 +186,12 @@ def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp
         sides.setdefault(sample.group, set()).add(sample.split)
     assert len(sides) == 8 and all(len(of_group) == 1 for of_group in sides.values())
     page = (result.directory / "report.html").read_text(encoding="utf-8")
-    for text in ("Does it use time?", "Which frames the network looked at", "test clips</b>", "training clips"):
+    for text in (
+        "Does it use time and place?",
+        "Which frames the network looked at",
+        "test clips</b>",
+        "training clips",
+    ):
         assert text in page
     assert "test photos" not in page
     for name in ("order_test", "training_clips", "right_frames"):

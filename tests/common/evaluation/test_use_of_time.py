@@ -31,6 +31,7 @@ def batches_of(clips, size):
 def test_backwards_a_network_that_knows_the_direction_is_wrong():
     clips, labels = rising_and_falling(8)
     found = use_of_time.order_test(last_frame_decides(), batches_of(clips, 3), labels)
+    assert found["as it is"].pop("falls") == {"0": 0.0, "1": 0.0} and found["reversed"]["falls"] == {"0": 1.0, "1": 1.0}
     assert found["as it is"] == {"accuracy": 1.0, "fall": [0.0, 0.0, 0.0], "changed": 0.0, "difference": 0.0}
     assert found["reversed"]["accuracy"] == 0.0 and found["reversed"]["changed"] == 1.0
     assert found["reversed"]["difference"] == pytest.approx(0.8) and found["reversed"]["fall"] == [1.0, 1.0, 1.0]
@@ -42,6 +43,24 @@ def test_a_network_that_does_not_use_time_answers_the_same_in_every_order():
     found = use_of_time.order_test(mean_decides(), batches_of(clips, 8), labels)
     for row in found.values():
         assert row["changed"] == 0.0 and row["difference"] == pytest.approx(0, abs=1e-6)
+
+
+def test_exchanged_places_change_a_network_that_knows_places_only():
+    """Two classes that differ by the side of the spot: one head looks at the left side, the other everywhere."""
+    left, right = np.zeros((2, 4, 1, 2, 1), "float32")
+    left[:, :, 0], right[:, :, 1] = 1.0, 1.0
+    clips, labels = np.stack([left, right] * 4), np.array([1, 0] * 4)
+    inputs = keras.Input((4, 1, 2, 1))
+    maps = keras.layers.Identity(name="maps")(inputs)
+    of_left = keras.ops.mean(maps[:, :, :, 0], axis=(1, 2))
+    knows = keras.Model(inputs, keras.ops.concatenate([1 - of_left, of_left], axis=-1))
+    everywhere = keras.ops.mean(maps, axis=(1, 2, 3))
+    pools = keras.Model(inputs, keras.ops.concatenate([1 - everywhere, everywhere], axis=-1))
+    found = use_of_time.place_test(knows, batches_of(clips, 3), labels)
+    assert found["as it is"]["accuracy"] == 1.0 and found["exchanged"]["accuracy"] == 0.0  # of two places
+    assert found["exchanged"]["falls"] == {"0": 1.0, "1": 1.0}
+    found = use_of_time.place_test(pools, batches_of(clips, 3), labels)
+    assert found["exchanged"]["changed"] == 0.0 and found["exchanged"]["difference"] < 1e-6
 
 
 def test_another_order_is_another_one():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import linear_model, neighbors, preprocessing
 
-from common.models import linear_heads
+from common.models import additive_heads, linear_heads
 
 
 def blobs(num_classes, spread=1.0, per_class=30):
@@ -59,3 +59,29 @@ def test_hard_problems_get_unsure_answers_and_easy_ones_sure_answers(fit):
         kernel, bias, _ = fit(features, labels, 3)
         means.append(linear_heads.probabilities(features["validation"], kernel, bias).max(axis=1).mean())
     assert means[0] > 0.95 and means[1] < 0.65
+
+
+def test_the_penalty_of_left_out_groups_is_the_one_that_fits_again_and_again():
+    """The choice in closed form is that of fitting without each group, with the scaling of all rows."""
+    random = np.random.default_rng(3)
+    groups = np.repeat(np.arange(10), 3)
+    labels = np.tile([0, 1, 0], 10)
+    own = random.normal(size=(10, 6))[groups]  # a group's own features, which say nothing about others
+    features = np.concatenate(
+        [own + 0.1 * random.normal(size=own.shape), labels[:, None] + random.normal(size=(30, 2))], 1
+    )
+    _, _, chosen = linear_heads.ridge_left_out(features, labels, 2, [f"g{group}" for group in groups])
+    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    best = (np.inf, 0.0)
+    for penalty in additive_heads.PENALTIES:
+        scores = np.empty(30)
+        for group in range(10):
+            inside = groups == group
+            model = linear_model.RidgeClassifier(alpha=penalty).fit(scaled[~inside], labels[~inside])
+            scores[inside] = model.decision_function(scaled[inside])
+        signs = np.where(labels == 1, 1, -1)
+        losses = [
+            np.log1p(np.exp(-2 * sharpness * signs * scores)).mean() for sharpness in linear_heads.SCORE_SHARPNESS
+        ]
+        best = min(best, (min(losses), penalty))
+    assert chosen["penalty"] == best[1]
