@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from common import devices, errors, files, flags, outputs, words
-from common.data import sample_list
+from common.data import sample_list, unchanged
 from common.evaluation import baselines, shortcuts
 from common.models import backbones, freezing
 from common.models import raw_input as pixels
@@ -75,8 +75,10 @@ class Recorder(Generic[ConfigType]):
             raise errors.UserError(f"--resume {config.resume}: not a run directory, since it has no config.json")
         with finished_run.sound(self.directory):
             stored = json.loads(path.read_text(encoding="utf-8"))
+            seals = stored.get("splits", {})  # older versions wrote none
             stored = {name: stored[name] for name in ("recipe", "command", "config")}
             finished_run.read_history(self.directory)  # a damaged one would be found at the end only
+            seals = {name: {key: seal[key] for key in ("items", "hash")} for name, seal in seals.items()}
         if stored["recipe"] != self.recipe:
             raise errors.UserError(
                 f"--resume {config.resume}: this is a run of {stored['recipe']}, not of {self.recipe}"
@@ -88,6 +90,8 @@ class Recorder(Generic[ConfigType]):
                 f"`python -m recipes report {config.resume}`"
             )
         self._check_split()
+        with finished_run.sound(self.directory):
+            unchanged.check_seals(self.directory, seals)
         changed = [
             f"--{field.name.replace('_', '-')}"
             for field in dataclasses.fields(config)
@@ -199,6 +203,7 @@ class Recorder(Generic[ConfigType]):
             "recipe": self.recipe,
             "command": self.command,
             "config": flags.to_dict(self.config),
+            "splits": unchanged.seals(self.directory),
             "versions": cost.versions(),
             "device": devices.description(),
             "started": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",

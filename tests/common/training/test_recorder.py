@@ -42,6 +42,32 @@ def test_a_run_whose_split_is_gone_is_not_split_anew(tmp_path, there, refused):
         recorder.Recorder("toy", config)
 
 
+@pytest.mark.parametrize("name", ["split.csv", "splits/seed0/split.csv", "splits/seed0/0.5.csv"])
+def test_a_split_that_lost_a_row_is_refused(tmp_path, name):
+    """Of a run and of a comparison; the order of the rows, their files' place and the line ends do not matter."""
+    record = recorder.Recorder("toy", settings.PhotoConfig(out=tmp_path / "runs", cache=tmp_path / "cache"))
+    split = record.directory / name
+    split.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"/photos/{label}{number}.jpg,{label},,train,{label}{number}" for label in "ab" for number in range(3)]
+
+    def write(rows, end="\n"):
+        split.write_text(end.join(["path,label,group,split,sha256", *rows, ""]))
+
+    write(rows)
+    record.write_config()
+    config = settings.PhotoConfig(resume=record.directory)
+    write([row.replace("/photos", "/moved") for row in reversed(rows)], end="\r\n")
+    recorder.Recorder("toy", config)
+    for damaged, told in (
+        (rows[1:], r"has 5 of its 6 items"), ([*rows, rows[0]], "has 7 of its 6 items"), ([], "has 0 of its 6 items"),
+        ([rows[0].replace("train", "test"), *rows[1:]], "has been changed"),
+        ([rows[0].replace(",a,", ",b,"), *rows[1:]], "has been changed"),
+    ):  # fmt: skip
+        write(damaged)
+        with pytest.raises(errors.UserError, match=rf"--resume .*{name} {told}; put back the file as it was"):
+            recorder.Recorder("toy", config)
+
+
 HOLD = """
 import pathlib, sys, time
 from common import outputs
