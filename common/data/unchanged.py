@@ -163,6 +163,4 @@ def check_seals(directory: pathlib.Path, known: Mapping[str, dict]) -> None:
             continue
         path, items = directory / name, found.get(name, {}).get("items", 0)
         told = f"has {items:,} of its {seal['items']:,} items" if items != seal["items"] else "has been changed"
-        raise errors.UserError(
-            f"--resume {directory}: {path} {told}; put back the file as it was, or start a new run"
-        )
+        raise errors.UserError(f"--resume {directory}: {path} {told}; put back the file as it was, or start a new run")
