@@ -247,5 +247,6 @@ def test_one_picture_in_two_formats_and_folders_is_one_source(ending, tmp_path, 
             (given / side / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
             name = f"{number}.png" if side == "train" else f"{number}.{ending}"
             picture(number).save(given / side / "ab"[number % 2] / name)
+    (tmp_path / "x").mkdir()
     dataset.load(settings(given, tmp_path / "cache", validation_fraction=0.2), tmp_path / "x", photos.PHOTOS)
     assert "on two sides" in capsys.readouterr().err
