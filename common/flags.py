@@ -218,6 +218,8 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
             r"\bUserError: (.+)", str(error)
         )  # raised in a tf.data pipeline, which passes on only the text
         if not inside:
+            for how in HOW_TO_GO_ON[-1:]:
+                print(f"stopped by an unexpected error; nothing is lost: go on with {how}", file=sys.stderr)
             raise
         fail(inside.group(1), debug)
 

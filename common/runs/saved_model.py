@@ -47,7 +47,7 @@ def save_model(directory: pathlib.Path, saved: SavedModel) -> None:
         saved.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             for name, part in (("targets", saved.targets), ("medium", saved.medium)):
-                archive.writestr(f"{name}.json", json.dumps(part.saved(), ensure_ascii=False))
+                archive.writestr(f"{name}.json", json.dumps(part.saved()))
 
 
 def load_model(directory: pathlib.Path) -> SavedModel:

@@ -22,7 +22,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import keras
 import numpy as np
 
-from common import devices, errors, files, flags, outputs, words
+from common import devices, errors, files, flags, outputs, streams, words
 from common.data import sample_list, unchanged
 from common.evaluation import baselines, shortcuts
 from common.models import backbones, freezing
@@ -197,7 +197,7 @@ class Recorder(Generic[ConfigType]):
     def write_config(self, **resolved: Any) -> None:
         """Write config.json: the settings with `resolved` filled in, the versions, the command; not in a dry run."""
         self.config = dataclasses.replace(self.config, **resolved)
-        if self.config.dry_run:
+        if self.config.dry_run or getattr(self.config, "find_learning_rate", False):
             return
         files.write_json(self.directory / "config.json", {
             "recipe": self.recipe,
@@ -283,7 +283,8 @@ class Recorder(Generic[ConfigType]):
             results["untrained_network"] = True
         for side, predicted in sides.items():
             results[side] = task.evaluate(predicted, splits, side, self.config.seed, (groups or {}).get(side))
-        results["shortcuts"] = shortcuts.evaluate(splits, self.config.seed)
+        with streams.appendix("the search for shortcuts"):
+            results["shortcuts"] = shortcuts.evaluate(splits, self.config.seed)
         write_predictions(self.directory, splits, sides["test"], **columns or {})
 
         # The same layers, without the state of the optimizer that a model trained as a whole was compiled with.
@@ -294,7 +295,8 @@ class Recorder(Generic[ConfigType]):
         results["unlike"] = self._keep_familiar(part)
         results["cost"] = self.cost(part.model, part, *others)
         if frozen and not frozen.config.no_baselines:
-            results["baselines"] = baselines.on_features(frozen, task, self.config.seed, groups or {})
+            with streams.appendix("the baselines on the same features"):
+                results["baselines"] = baselines.on_features(frozen, task, self.config.seed, groups or {})
         return self.complete(results, sections, saved)
 
     def _keep_familiar(self, part: Any) -> dict[str, Any]:
@@ -314,6 +316,8 @@ class Recorder(Generic[ConfigType]):
     ) -> finished_run.Result:
         """Write results.json, which marks a run as finished, draw the report, publish the run and print the summary.
 
+        What comes after results.json may fail, such as Grad-CAM for lack of memory. Then a line on stderr says so.
+
         Args:
             results: the content of results.json.
             sections: as for `finish`.
@@ -321,13 +325,18 @@ class Recorder(Generic[ConfigType]):
         """
         names = [section.__name__.rpartition(".")[2] for section in sections]
         result = self.write_results(results | {"sections": names})
-        page.write(self.directory, sections, saved)
+        drawn = False
+        if saved:
+            with streams.appendix("the report with explained answers", f"python -m recipes report {self.directory}"):
+                drawn = bool(page.write(self.directory, sections, saved))
+        if not drawn:
+            with streams.appendix("the report", f"python -m recipes report {self.directory}"):
+                page.write(self.directory, sections)
         self.publish()
-        for section in sections:  # warnings about the numbers are printed before them
-            if hasattr(section, "warning"):
-                print(section.warning(result))
-        for section in sections:
-            print(section.summary(result))
+        told = [section.warning for section in sections if hasattr(section, "warning")]  # before the numbers
+        with streams.appendix("the summary"):
+            for tell in [*told, *(section.summary for section in sections)]:
+                print(tell(result))
         return result
 
     def write_results(self, results: dict[str, Any]) -> finished_run.Result:
@@ -345,14 +354,11 @@ class Recorder(Generic[ConfigType]):
         self._remove()
 
     def publish(self) -> None:
-        """Send the finished run with its report to MLflow, if `--mlflow` is given.
-
-        Raises:
-            UserError: MLflow refused the run; the run itself is complete.
-        """
-        if self.config.mlflow:
-            tracking.publish(self.directory, self.config.mlflow)
-            print(f"mlflow: {self.config.mlflow} has this run", file=sys.stderr)
+        """Send the finished run with its report to MLflow, if `--mlflow` is given."""
+        if uri := self.config.mlflow:
+            with streams.appendix(f"--mlflow {uri}", f"python -m recipes publish {self.directory} --mlflow {uri}"):
+                tracking.publish(self.directory, uri)
+                print(f"mlflow: {uri} has this run", file=sys.stderr)
 
 
 def _remove_unused(made: list[pathlib.Path]) -> None:

@@ -77,6 +77,7 @@ class HeadConfig(PhotoConfig):
     # last epoch counts, not the best.
     patience: Annotated[int, Ge(0)] = 10
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head; Adam's default
+    find_learning_rate: bool = False  # try rising rates of the head, draw the loss, suggest one, and stop
 
     @property
     def likely_epochs(self) -> int:
