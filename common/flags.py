@@ -6,6 +6,7 @@ import difflib
 import errno
 import functools
 import io
+import math
 import operator
 import os
 import pathlib
@@ -143,6 +144,7 @@ def check_bounds(config: Any) -> None:
         if bounds and value is not None:
             holds = all(HOLDS[type(bound)](value, limit) for bound, limit in bounds)
             check(holds, name, _demand([(type(bound), limit) for bound, limit in bounds]) + _hint(hint))
+            check(math.isfinite(value), name, "must be a finite number")
 
 
 def _bounds(hint: Any) -> list[tuple[Any, float]]:
@@ -205,6 +207,15 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         print("\nstopped by you" + "".join(f"; go on with {how}" for how in HOW_TO_GO_ON[-1:]), file=sys.stderr)
         sys.exit(130)
+    except RuntimeError as error:
+        # Of pathlib, without the path: the home of the user in ~user/photos.
+        if "determine home directory" not in str(error):
+            raise
+        named = next((argument for argument in sys.argv if "~" in argument), "~")
+        fail(
+            f"{named}: ~ and a name stand for the folder of a user, and there is no such user; write out the path",
+            debug,
+        )
     except BrokenPipeError:  # a reader such as `head` has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

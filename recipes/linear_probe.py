@@ -30,7 +30,7 @@ from typing import Annotated, Literal
 
 import keras
 import numpy as np
-from annotated_types import Gt, doc
+from annotated_types import Gt, Le, doc
 
 from common import devices
 from common.data import dataset
@@ -54,7 +54,7 @@ class Config(settings.PhotoConfig):
 
     classifier: Literal["logistic_regression", "nearest_centroid"] = "logistic_regression"  # centroid: very few photos
     # Number of augmented views of each training photo.
-    views: Annotated[int, Gt(0), doc("a probe has no epochs in which to draw new ones")] = 8
+    views: Annotated[int, Gt(0), Le(1000), doc("a probe has no epochs in which to draw new ones")] = 8
 
 
 def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:

@@ -77,6 +77,8 @@ def load_model(directory: pathlib.Path) -> SavedModel:
     try:
         with zipfile.ZipFile(path) as archive:
             told = {name: json.loads(archive.read(name)) for name in TOLD if name in archive.namelist()}
+        if not told:
+            raise ValueError("it names no classes, so another program wrote it")
         told = told if "medium.json" in told else _of_older_versions(told)
         targets, medium = kinds.restored(told["targets.json"]), media.restored(told["medium.json"])
         saved = SavedModel(keras.saving.load_model(path, compile=False), targets, medium)

@@ -106,7 +106,7 @@ def curve(
     axes = figure.subplots()
     axes.plot(rates, losses, ".", color=theme.muted, markersize=3, label="loss of a step")
     axes.plot(rates, smooth, color=theme.train, label="smoothed")
-    axes.axvline(rate, color=theme.validation, **figures.DASHED)
+    axes.axvline(rate, color=theme.validation, linestyle="dashed", linewidth=1.2)
     axes.annotate(
         f" suggestion {rate:g}", (rate, 1), xycoords=("data", "axes fraction"), va="top", color=theme.validation
     )

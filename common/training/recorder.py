@@ -25,7 +25,7 @@ import numpy as np
 from common import devices, errors, files, flags, outputs, streams, words
 from common.data import sample_list, unchanged
 from common.evaluation import baselines, shortcuts
-from common.models import backbones, freezing
+from common.models import backbones, freezing, memory
 from common.models import raw_input as pixels
 from common.report import page
 from common.runs import cost, familiar, finished_run, saved_model, tracking
@@ -157,10 +157,11 @@ class Recorder(Generic[ConfigType]):
             resolved: further settings that are known now.
 
         Raises:
-            UserError: the disk has too little free space for the run.
+            UserError: the disk has too little free space for the run, or a batch takes more memory than there is.
             SystemExit: this is a dry run.
         """
         self._check_space(model)
+        self._check_memory(model, backbone, splits)
         self.say_if_untrained()
         if self.config.dry_run:
             self.print_plan(plan.of_items(model, backbone, splits, self.config, stages, network, turns, at, unfreeze))
@@ -182,6 +183,16 @@ class Recorder(Generic[ConfigType]):
                 f"--out {self.config.out}: the run needs {words.size(needed)}, but only {words.size(free)} are free; "
                 "free some space, or choose another folder"
             )
+
+    def _check_memory(self, model: keras.Model, backbone: backbones.Backbone, splits: Any) -> None:
+        """Refuse a batch that takes more memory than there is, before anything is computed."""
+        largest = max((len(getattr(splits, side)) for side in sample_list.SPLIT_NAMES), default=1) if splits else 1
+        items = min(self.config.batch_size, largest)
+        frames = f", or fewer --frames than {self.config.frames}" if hasattr(self.config, "frames") else ""
+        memory.check(
+            memory.of_a_batch(model, items),
+            f"choose a smaller --batch-size than {items}, a smaller --image-size than {backbone.image_size}{frames}",
+        )
 
     @property
     def has_untrained_network(self) -> bool:

@@ -4,12 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 
 import keras
 import pytest
 import tiny_network
 
 from common import errors, flags, outputs
+from common.runs import tracking
 from common.training import recorder, settings
 
 
@@ -114,3 +116,35 @@ def test_a_disk_that_would_be_full_at_the_end_is_found_before_the_training(tmp_p
     small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     record.begin(backbone, small, splits=None, stages=[])
     assert (record.directory / "config.json").exists()
+
+
+def test_what_fails_after_results_json_leaves_a_finished_run(tmp_path, monkeypatch, capsys):
+    """Grad-CAM without memory: the report is drawn without it. A report that fails, MLflow and the summary as well."""
+    config = settings.PhotoConfig(out=tmp_path / "runs", cache=tmp_path / "cache", mlflow="sqlite:///x.db")
+    monkeypatch.setattr(tracking, "check", lambda *_: None)
+    drawn = []
+
+    def write(directory, sections, saved=None):
+        if saved:
+            raise MemoryError
+        drawn.append(directory)
+
+    def fail(*_):
+        raise UnicodeEncodeError("latin-1", "\u2192", 0, 1, "ordinal not in range")
+
+    monkeypatch.setattr(recorder.page, "write", write)
+    monkeypatch.setattr(tracking, "publish", fail)
+    section = types.ModuleType("common.report.toy")
+    section.summary = fail
+    record = recorder.Recorder("toy", config)
+    record.write_config()
+    result = record.complete({"medium": "photos"}, [section], saved="a model")
+    assert result.directory == record.directory and (record.directory / "results.json").is_file()
+    assert drawn == [record.directory]
+    said = capsys.readouterr().err.splitlines()[-3:]
+    assert said[0].startswith("the report with explained answers: failed, the run itself is complete (MemoryError); to")
+    assert said[1].endswith(f"to repeat it: python -m recipes publish {record.directory} --mlflow sqlite:///x.db")
+    assert said[2].startswith("the summary: failed, the run itself is complete (UnicodeEncodeError")
+    monkeypatch.setattr(recorder.page, "write", fail)
+    record.complete({"medium": "photos"}, [section])
+    assert f"to repeat it: python -m recipes report {record.directory}" in capsys.readouterr().err
