@@ -74,7 +74,7 @@ class RunConfig:
     """Flags of every recipe, whatever its data. A recipe's `Config` adds its own and may change a default."""
 
     data: str = "demo"  # demo, or the path of the data
-    batch_size: Annotated[int, Gt(0)] = 32  # halve it if memory runs out; 16 to 64 rarely changes the result
+    batch_size: Annotated[int, Gt(0), Le(100_000)] = 32  # halve it if memory runs out; 16 to 64 hardly differ
     epochs: Annotated[int, Gt(0)] = 50  # an upper limit, since early stopping ends the training
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0  # of weights, order, augmentation; report at least three seeds
     split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None  # seed of the split; default: the same as --seed

@@ -29,7 +29,7 @@ def set_up() -> None:
         try:
             os.fstat(number)
         except OSError:  # the next file that is opened would get this number, and with it what native code prints
-            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", errors="replace")
     sys.stdout, sys.stderr = _usable(sys.stdout, 1), _usable(sys.stderr, 2)
