@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -36,8 +37,11 @@ def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Write indented JSON; NaN and infinity raise a `ValueError`."""
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
+    if re.search("[\ud800-\udfff]", text):  # a file's name that is not UTF-8, which JSON can only escape
+        text = json.dumps(value, indent=2, allow_nan=False)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def write_csv(path: pathlib.Path, columns: list[str], rows: Iterable[Iterable]) -> None:

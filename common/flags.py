@@ -6,6 +6,7 @@ import difflib
 import errno
 import functools
 import io
+import math
 import operator
 import os
 import pathlib
@@ -73,7 +74,7 @@ class RunConfig:
     """Flags of every recipe, whatever its data. A recipe's `Config` adds its own and may change a default."""
 
     data: str = "demo"  # demo, or the path of the data
-    batch_size: Annotated[int, Gt(0)] = 32  # halve it if memory runs out; 16 to 64 rarely changes the result
+    batch_size: Annotated[int, Gt(0), Le(100_000)] = 32  # halve it if memory runs out; 16 to 64 hardly differ
     epochs: Annotated[int, Gt(0)] = 50  # an upper limit, since early stopping ends the training
     seed: Annotated[int, Ge(0), Le(2**31 - 1)] = 0  # of weights, order, augmentation; report at least three seeds
     split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None  # seed of the split; default: the same as --seed
@@ -143,6 +144,7 @@ def check_bounds(config: Any) -> None:
         if bounds and value is not None:
             holds = all(HOLDS[type(bound)](value, limit) for bound, limit in bounds)
             check(holds, name, _demand([(type(bound), limit) for bound, limit in bounds]) + _hint(hint))
+            check(math.isfinite(value), name, "must be a finite number")
 
 
 def _bounds(hint: Any) -> list[tuple[Any, float]]:
@@ -205,6 +207,15 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         print("\nstopped by you" + "".join(f"; go on with {how}" for how in HOW_TO_GO_ON[-1:]), file=sys.stderr)
         sys.exit(130)
+    except RuntimeError as error:
+        # Of pathlib, without the path: the home of the user in ~user/photos.
+        if "determine home directory" not in str(error):
+            raise
+        named = next((argument for argument in sys.argv if "~" in argument), "~")
+        fail(
+            f"{named}: ~ and a name stand for the folder of a user, and there is no such user; write out the path",
+            debug,
+        )
     except BrokenPipeError:  # a reader such as `head` has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -218,6 +229,8 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
             r"\bUserError: (.+)", str(error)
         )  # raised in a tf.data pipeline, which passes on only the text
         if not inside:
+            for how in HOW_TO_GO_ON[-1:]:
+                print(f"stopped by an unexpected error; nothing is lost: go on with {how}", file=sys.stderr)
             raise
         fail(inside.group(1), debug)
 

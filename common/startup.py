@@ -15,7 +15,6 @@ import os
 import pathlib
 import re
 import sys
-import tempfile
 import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +23,7 @@ from typing import Any
 from common import errors
 
 try:
-    from common import flags, outputs
+    from common import flags, outputs, streams
 except ModuleNotFoundError:
     sys.excepthook = errors.say_not_installed
     raise
@@ -58,14 +57,16 @@ def main(
         arguments: the command line; default: that of this process.
         program: the name of the program in the help; default: the script.
     """
+    streams.set_up()
     with flags.reported_errors(debug="--debug" in (arguments or sys.argv)):
         if arguments is None:
             sys.argv[1:] = arguments = outputs.with_latest(sys.argv[1:])  # the run records its command
         config = flags.parse(config_class, arguments, description, program)
         flags.check_paths(config)
+        streams.settle_temporary_folder(config.cache_directory / "tmp", config.out.expanduser() / ".tmp")
         load_all()
         result = run(config)
-        print(result.directory)
+        streams.print_last(result.directory)
 
 
 def by_name(name: str) -> types.ModuleType:
@@ -99,7 +100,7 @@ def stderr_held_back(lines: list[str]) -> Iterator[None]:
     """Append to `lines`, when the block ends, what Python or native code wrote to file descriptor 2."""
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
+    with open(os.memfd_create("stderr"), "w+b") as held_back:  # in memory: there may be no temporary folder
         os.dup2(held_back.fileno(), 2)
         try:
             yield
@@ -208,12 +209,13 @@ def _is_program_of_ours() -> bool:
 # oneDNN made VGG16 inference about 15 % faster on an AMD CPU.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 if _is_program_of_ours():
+    streams.settle_environment()
     sys.excepthook = errors.say_not_installed
     sys.meta_path.insert(0, _LaterFinder())
 else:
+    os.environ.setdefault(streams.BACKEND, "tensorflow")
     with start_up_chatter_hidden():
         import keras  # TensorFlow imports it anyway
         import tensorflow

@@ -41,7 +41,7 @@ import keras
 import tyro
 from annotated_types import Ge, Gt
 
-from common import devices, errors, flags, words
+from common import devices, errors, flags, streams, words
 from common.compare import claims, differences, page, strategies, table, time_estimate, trial_run, trials
 from common.compare import plan as plans
 from common.data import dataset, sample_list
@@ -105,6 +105,7 @@ class Config(fine_tuning.FineTuningConfig):
     fractions: tuple[float, ...] = (1.0,)
     claims: bool = False  # also check the articles' claims, which needs further trials
     no_baselines: tyro.conf.Suppress[bool] = True  # in a comparison they are strategies
+    find_learning_rate: tyro.conf.Suppress[bool] = False
     # Trials to run at the same time on this machine; more than 1 only if one leaves cores or GPUs idle.
     jobs: Annotated[int, Gt(0)] = 1
     ray: str | None = None  # address of a Ray cluster that runs the trials; auto for that of this machine
@@ -395,16 +396,18 @@ def run(config: Config) -> finished_run.Result:
         ),
     }  # fmt: skip
     result = record.write_results(results)
-    page.write(record.directory, result.results)
+    with streams.appendix("the page of the comparison", f"python -m recipes report {record.directory}"):
+        page.write(record.directory, result.results)
     record.publish()
-    print(table.table(result.results))
-    print("\n".join([*result.results["advice"], f"report: {record.directory / 'compare.html'}"]))
-    if model := result.results["model"]:
-        place = record.directory / pathlib.PurePosixPath(model["report"]).parent
-        print(
-            f"its model, of seed {model['seed']}, the median on validation, with {words.percent(model['accuracy'])} of "
-            f"its test photos right: python -m recipes predict {place} FILE…"
-        )
+    with streams.appendix("the summary"):
+        print(table.table(result.results))
+        print("\n".join([*result.results["advice"], f"report: {record.directory / 'compare.html'}"]))
+        if model := result.results["model"]:
+            place = record.directory / pathlib.PurePosixPath(model["report"]).parent
+            print(
+                f"its model, of seed {model['seed']}, the median on validation, with "
+                f"{words.percent(model['accuracy'])} of its test photos right: python -m recipes predict {place} FILE…"
+            )
     return result
 
 

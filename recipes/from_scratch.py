@@ -55,6 +55,7 @@ class Config(settings.HeadConfig):
 
     weights: Literal["none"] = "none"  # random weights; the other recipes start from pretrained ones
     learning_rate: tyro.conf.Suppress[float] = 1e-3  # replaced by --learning-rates
+    find_learning_rate: tyro.conf.Suppress[bool] = False  # --learning-rates searches
     # Rates of Adam; each of several is tried for --search-epochs, and the best on validation trains the network.
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     search_epochs: Annotated[int, Gt(0)] = 5  # epochs for each rate; one that is far too high or low shows by then

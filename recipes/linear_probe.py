@@ -30,7 +30,7 @@ from typing import Annotated, Literal
 
 import keras
 import numpy as np
-from annotated_types import Gt, doc
+from annotated_types import Gt, Le, doc
 
 from common import devices
 from common.data import dataset
@@ -56,7 +56,7 @@ class Config(settings.PhotoConfig):
     # nearest_centroid for very few photos; ridge has a closed form, which is fast with very many.
     classifier: Literal["logistic_regression", "nearest_centroid", "ridge"] = "logistic_regression"
     # Number of augmented views of each training photo.
-    views: Annotated[int, Gt(0), doc("a probe has no epochs in which to draw new ones")] = 8
+    views: Annotated[int, Gt(0), Le(1000), doc("a probe has no epochs in which to draw new ones")] = 8
 
 
 def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:

@@ -303,11 +303,15 @@ def run(config: Config) -> finished_run.Result:
 
     # Files: a model that takes raw pixels, the numbers, the pictures, the model card.
     about = final["test"].about
+    groups = {  # a patient, if the table names patients; a split by picture knows no groups
+        side: [group or lesion for group, lesion in zip(splits.groups(side), each.lesions, strict=True)]
+        for side, each in final.items()
+    }
     names = ("lesion", "sex", "age", "site")
     return record.finish(
         part, f"{config.imbalance}, {kept.replace('_', ' ')}", task=clinic, sections=[classes, clinical],
         predictions={side: each.probabilities for side, each in final.items()},
-        groups={side: each.lesions for side, each in final.items()},
+        groups=groups,
         columns={name: [getattr(facts, name) for facts in about] for name in names},
         raw_input=raw_input.take_raw_pixels(
             backbone.savable(model), backbone.preprocess, backbone.resize, config.test_time_views

@@ -46,7 +46,7 @@ import keras
 import numpy as np
 from annotated_types import Ge, Gt
 
-from common import devices, errors, flags
+from common import devices, errors, flags, streams
 from common.data import documents, sample_list
 from common.evaluation import classification, counted_words, shortcuts
 from common.features import frozen_windows
@@ -219,9 +219,10 @@ def run(config: Config) -> finished_run.Result:
     recorder.write_predictions(record.directory, corpus, answers)
     saved_text_model.save(record.directory, cut.model, cut.first, head, corpus.class_names, config)
     found = tuning.results(record, rows, kept, part) | {
-        "data": summary, "stages": stages, "shortcuts": shortcuts.evaluate(corpus, config.seed),
-        "counted_words": counted_words.evaluate(corpus, config.seed),
+        "data": summary, "stages": stages, "counted_words": counted_words.evaluate(corpus, config.seed),
     }  # fmt: skip
+    with streams.appendix("the search for shortcuts"):
+        found["shortcuts"] = shortcuts.evaluate(corpus, config.seed)
     return record.complete(found, [text_classes])
 
 

@@ -91,7 +91,7 @@ class Config(fine_tuning.TwoStageConfig):
     time_pairs: tuple[str, ...] = ()  # pairs of classes that differ only in time: open close throw catch
     # L2 penalty on the head's weights; a hundred clips with thousands of features need one.
     l2: Annotated[float, Ge(0)] = 1e-2
-    batch_size: Annotated[int, Gt(0)] = 16  # clips
+    batch_size: Annotated[int, Gt(0), Le(100_000)] = 16  # clips
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head
     validation_fraction: Annotated[float, Gt(0), Lt(1)] = 0.15  # of the clips of each class, by whole groups
     test_fraction: Annotated[float, Gt(0), Lt(1)] = 0.25  # of the clips of each class, by whole groups

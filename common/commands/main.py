@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Collection
 
-from common import errors, flags, outputs
+from common import errors, flags, outputs, streams
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -32,6 +32,7 @@ def main(program: str, recipes_folder: pathlib.Path | None = None) -> None:
         program: how it is called: `python -m recipes`.
         recipes_folder: the folder of the recipes, a package; None if there is only one recipe.
     """
+    streams.set_up()
     with flags.reported_errors(debug="--debug" in sys.argv):
         sys.argv[1:] = outputs.with_latest(sys.argv[1:])  # what is written records its command
         arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import os
 import pathlib
 import socket
@@ -438,5 +439,8 @@ def listening(host: str, port: int) -> socket.socket:
     except OSError as error:
         if (error.errno or 0) < 0:  # the codes of names that cannot be looked up
             raise errors.UserError(f"--host {host}: no such host; use 127.0.0.1 or 0.0.0.0") from error
+        if error.errno == errno.EADDRNOTAVAIL:
+            told = f"--host {host}: not an address of this computer; use 127.0.0.1 or 0.0.0.0"
+            raise errors.UserError(told) from error
         reason = os.strerror(error.errno or 0).lower()
         raise errors.UserError(f"--host {host} --port {port}: {reason}; remove --port to use a free one") from error

@@ -198,7 +198,7 @@ def write(folder: pathlib.Path, finished: finished_run.FinishedRun, results: dic
     with files.replacing(folder / "stress.png") as temporary:
         temporary.write_bytes(light)
     with files.replacing(folder / "stress.html") as temporary:
-        temporary.write_text(robustness_page.html(finished, results, light, dark), encoding="utf-8")
+        temporary.write_text(robustness_page.html(finished, results, light, dark), encoding="utf-8", errors="replace")
     files.write_json(folder / "stress.json", results)
 
 

@@ -37,7 +37,7 @@ import tqdm
 
 from common import startup  # noqa: F401, isort: skip  (first: trials' processes begin with this module)
 
-from common import devices, errors, files, flags, outputs
+from common import devices, errors, files, flags, outputs, streams
 
 SECONDS_TO_END = 10  # the time that a process has to end after it has sent its answer
 ATTEMPTS = 3  # further attempts of a trial whose Ray node died
@@ -313,6 +313,7 @@ def _in_child(
 ) -> None:
     """Send (True, the function's value) or (False, an exception that says in one line what went wrong)."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    streams.set_up()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent stops the others
     if log:
         _speak_into(log)

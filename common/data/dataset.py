@@ -14,6 +14,7 @@ from common.data import (
     file_checks,
     group_pattern,
     name_families,
+    name_series,
     names,
     picture_checks,
     picture_features,
@@ -69,6 +70,7 @@ def load(
         if config.group_pattern is not None:
             samples = group_pattern.with_groups(samples, config.group_pattern, medium.title, medium.unit)
             group_pattern.say(samples, medium.unit)
+        samples = name_series.with_groups(samples, medium.title, medium.unit)
     if not resumed:
         samples = _named(samples, config, medium, targets)
         names.say_odd_groups(samples, medium.unit)

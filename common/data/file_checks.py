@@ -27,7 +27,7 @@ from common.media import medium as media
 
 # Raise it whenever a medium judges or notes differently, so that no old result is reused. `_version` adds the
 # decoder's version, because the decoder decides what can be read.
-SCANNER_VERSION = "4"
+SCANNER_VERSION = "5"
 
 MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 
@@ -364,11 +364,16 @@ def _message(problems: list[Problem], total: int, advice: str, name: str) -> str
 
 def _print_list(problems: list[Problem]) -> None:
     """Print the bad files to stderr: the first ones to a terminal, all of them to a file."""
+    missing = [problem for problem in problems if problem.reason.startswith("missing:")][_LISTED_IN_MESSAGE:]
+    if missing:  # one cause, such as a wrong folder, so the names say little
+        problems = [problem for problem in problems if problem not in missing]
     count = _LISTED_ON_TERMINAL if sys.stderr.isatty() else len(problems)
     for problem in problems[:count]:
         print(f"{words.printable(problem.path)}: {problem.reason}", file=sys.stderr)
     if len(problems) > count:
         print(f"… and {len(problems) - count} more; 2> FILE writes all of them to a file", file=sys.stderr)
+    if missing:
+        print(f"… and {words.plural(len(missing), 'more file')} that are not there", file=sys.stderr)
 
 
 def kinds_of(problems: Iterable[Problem]) -> str:

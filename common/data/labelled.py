@@ -21,6 +21,7 @@ from common.data import (
     group_pattern,
     listings,
     name_families,
+    name_series,
     names,
     picture_checks,
     sample_list,
@@ -319,7 +320,8 @@ def _files(data: pathlib.Path, medium: media.Medium, settings: dict, skip_unsupp
         samples = _grouped(
             samples, lambda: group_pattern.with_groups(samples, pattern, medium.title, medium.unit), medium
         )
-    return sources.with_groups_of_files(samples, medium), {}, []
+    samples = sources.with_groups_of_files(samples, medium)
+    return name_series.with_groups(samples, medium.title, medium.unit), {}, []
 
 
 def _clips(data: pathlib.Path, medium: media.Medium, settings: dict, skip_unsupported: bool) -> Found:

@@ -1,7 +1,10 @@
 """Items that a table lists: a CSV with `path,label[,group][,split]`, or Hugging Face's `metadata.csv` in a folder."""
 
+from __future__ import annotations
+
 import collections
 import dataclasses
+import itertools
 import os
 import pathlib
 import sys
@@ -28,6 +31,8 @@ SYNONYMS = {
     "split": ("set", "subset", "partition"),
 }  # fmt: skip
 ROLES = {role: role for role in sample_list.COLUMNS}
+FEW = 3  # missing files that a run lists one by one
+MOST_SEEN = 50_000  # files that are looked at to find where a CSV's files are
 
 
 # A CSV -----------------------------------------------------------------------------------------------------------
@@ -42,8 +47,10 @@ def read(path: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
     Raises:
         UserError: a column or a value is missing, a split has another name, or a path is listed twice.
     """
-    table = tables.read(path)
-    column = {role: found for role, found in _columns(table).items() if found}
+    table, finder = tables.read(path), _Finder(files.absolute(path).parent, medium)
+    if tables.find(table, "label", SYNONYMS["label"]) is None:
+        table = tables.with_one_label(table)
+    column = {role: found for role, found in _columns(table, finder).items() if found}
     missing = [name for name in ("path", "label") if name not in column]
     if missing:
         raise errors.UserError(
@@ -55,7 +62,7 @@ def read(path: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
     _check_labels(table, column["label"])
     if "split" in column:
         sides.tell({row[column["split"]] for _, row in table.rows}, str(path))
-    finder = _Finder(files.absolute(path).parent, medium)
+    finder.settle(path, [row[column["path"]] for _, row in table.rows])
     samples = [_sample(row, column, finder, f"{path}, line {line}") for line, row in table.rows]
     finder.say(path.name)
     repeated = [name for name, count in collections.Counter(sample.path for sample in samples).items() if count > 1]
@@ -64,10 +71,26 @@ def read(path: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
     return samples
 
 
-def _columns(table: tables.Table) -> dict[str, str | None]:
-    """Return role → column, None for a column that is missing."""
+def _columns(table: tables.Table, finder: _Finder) -> dict[str, str | None]:
+    """Return role → column, None for a column that is missing.
+
+    A column such as `id` is that of the paths if it alone names files, and the only other column that of the labels.
+    """
     found = {role: tables.find(table, role, SYNONYMS[role]) for role in ("path", "label", "group")}
-    return found | {"split": split_column(table)}
+    found |= {"split": split_column(table)}
+    rest = [column for column in table.columns if column not in found.values()]
+    if not found["path"]:
+        if any(map(finder.finds, table.columns)):
+            raise errors.UserError(
+                f"{table.path}: its first line is a row already; put the names of the columns, such as path,label, "
+                "into a line above it"
+            )
+        named = [column for column in rest if finder.finds_all([row[column] for _, row in table.rows])]
+        found["path"] = named[0] if len(named) == 1 else None
+        rest = [column for column in rest if column not in named]
+    if found["path"] and not found["label"] and len(rest) == 1:
+        found["label"] = rest[0]
+    return found
 
 
 def split_column(table: tables.Table) -> str | None:
@@ -93,7 +116,7 @@ def _check_labels(table: tables.Table, column: str) -> None:
         )
 
 
-def _sample(row: dict[str, str], column: dict[str, str], finder: "_Finder", place: str) -> sample_list.Sample:
+def _sample(row: dict[str, str], column: dict[str, str], finder: _Finder, place: str) -> sample_list.Sample:
     values = {role: row[name] for role, name in column.items()}
     if not values["path"] or not values["label"]:
         raise errors.UserError(f"{place}: path or label is empty")
@@ -190,11 +213,12 @@ class _Finder:
     """Finds the files that a table names, also where they are not there as written; `say` tells which.
 
     Then a backslash is read as a slash, a spelling that only looks alike is read as the file's, and an ending is added,
-    if exactly one file is meant.
+    if exactly one file is meant. If most files are in another folder than written, they are read there (`settle`).
     """
 
     def __init__(self, folder: pathlib.Path, medium: media.Medium) -> None:
         self.folder, self.medium = folder, medium
+        self.moved: tuple[str, str] | None = None  # how paths begin as written, and how they really do
         self.places: dict[str, dict[str, list[str]]] = {}
         self.found: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
 
@@ -208,6 +232,69 @@ class _Finder:
                 return path
         return self._path(written)
 
+    def settle(self, table: pathlib.Path, paths: list[str]) -> None:
+        """Find out in which folder the files are if most of them are not there as written.
+
+        Raises:
+            UserError: more than `FEW` and most of them are nowhere, or not all where the first one is.
+        """
+        missing = [path for path in paths if path and not self.finds(path)]
+        if 2 * len(missing) <= len(paths) or not missing:
+            return
+        self.moved = self._moved(missing[0])
+        still = [path for path in missing if not self.finds(path)]
+        if not still:
+            return
+        place, self.moved = self.moved, None
+        if len(missing) <= FEW:
+            return
+        named = ", ".join(map(words.printable, missing[:FEW])) + ", …"
+        hint = f"paths are relative to {self.folder}"
+        if place:
+            hint += (
+                f"; the first one is there with {place[1] or '.'}/ for {place[0] or '.'}/, but not "
+                f"{words.printable(still[0])}"
+            )
+        raise errors.UserError(
+            f"{table}: {len(missing):,} of its {words.plural(len(paths), 'file')} are not there ({named}); {hint}; "
+            "correct the paths or move the CSV"
+        )
+
+    def finds_all(self, values: list[str]) -> bool:
+        """Return whether all values name files, the first ones in a folder that may be another than written."""
+        if not values or not all(values) or len(set(values)) < len(values):
+            return False
+        before = self.moved
+        if not self.finds(values[0]):
+            self.moved = self._moved(values[0])
+        try:
+            return all(map(self.finds, values))
+        finally:
+            self.moved = before
+
+    def finds(self, written: str) -> bool:
+        """Return whether a path names a file."""
+        return any(os.path.exists(self._path(name)) for _, name in self._readings(written))
+
+    def _moved(self, written: str) -> tuple[str, str] | None:
+        """Return how a path begins as written, and how the only file that it can mean does; None if there is none."""
+        parts = pathlib.PurePath(written.replace("\\", "/")).parts
+        found: dict[int, set[tuple[str, int]]] = {}
+        for root in (self.folder, self.folder.parent):
+            for path in itertools.islice(_below(root), MOST_SEEN):
+                if path.name == parts[-1] or (path.stem == parts[-1] and path.suffix.lower() in self.medium.extensions):
+                    there = pathlib.PurePath(os.path.relpath(path.with_name(parts[-1]), self.folder)).parts
+                    pairs = zip(reversed(parts), reversed(there), strict=False)
+                    same = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
+                    found.setdefault(same, set()).add(("/".join(there[:-same]), same))
+            if found:
+                break
+        best = found[max(found)] if found else set()
+        if len(best) != 1:
+            return None
+        ((place, same),) = best
+        return str(pathlib.PurePath(*parts[:-same])) if parts[:-same] else "", place
+
     def _path(self, name: str) -> str:
         return str(files.absolute(self.folder / os.path.expanduser(name)))
 
@@ -215,15 +302,25 @@ class _Finder:
         """Yield ways to read a path, the most literal first, each with what was done to it."""
         yield "", written
         plain = written.replace("\\", "/")
+        if self.moved and plain.startswith(self.moved[0]):
+            before, place = self.moved
+            told = f"in {place or '.'}/" + (f" instead of {before}/" if before else "")
+            rest = plain.removeprefix(before).lstrip("/") if before else plain
+            for name in self._forms(os.path.join(place, rest)):
+                yield told, name
         if plain != written:
             yield "with / for \\", plain
         alike = self._alike(plain)
         if alike:
             yield "in the file's own spelling", alike
-        folder, name = os.path.split(plain)
+        for name in self._forms(plain)[1:]:
+            yield "with the file's ending", name
+
+    def _forms(self, path: str) -> list[str]:
+        """Return a path, and also the one with a file's ending if exactly one file is meant."""
+        folder, name = os.path.split(path)
         with_ending = self._names(folder).get(names.key(name + "."), [])
-        if len(with_ending) == 1:
-            yield "with the file's ending", os.path.join(folder, with_ending[0])
+        return [path, *(os.path.join(folder, each) for each in with_ending if len(with_ending) == 1)]
 
     def _alike(self, name: str) -> str:
         """Return the one file whose path only looks like this one, or ""."""
@@ -256,3 +353,19 @@ class _Finder:
             (written, name), count = pairs[0], words.plural(len(pairs), "path")
             seen = " as ".join(names.visible([written, name]))
             print(f"data: {table}: {count} not there as written, read {how}, such as {seen}", file=sys.stderr)
+
+
+def _below(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yield the files and folders below a folder, those near to it first, without what is left alone everywhere."""
+    waiting = collections.deque([folder])
+    while waiting:
+        try:
+            with os.scandir(waiting.popleft()) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    if walks.is_left_alone(entry.name):
+                        continue
+                    yield pathlib.Path(entry.path)  # also folders, since a clip may be one
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(pathlib.Path(entry.path))
+        except OSError:
+            continue

@@ -11,7 +11,7 @@ import pathlib
 import sys
 from collections.abc import Collection, Mapping
 
-from common import errors, files, flags
+from common import errors, files, flags, words
 from common.data import file_checks, group_pattern, listings, names, sample_list, sides, sources, tables
 from common.demo import drawn_lesions
 from common.media import folders, photos
@@ -29,6 +29,8 @@ SYNONYMS = {
     "sex": ("gender",),
     "site": ("site", "anatom_site", "anatom_site_general", "anatom_site_general_challenge"),
 }
+LESIONS = ("lesion",)
+PATIENTS = ("patient", "subject", "subject_id", "person", "person_id")  # other names of the column patient_id
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +140,8 @@ def read(
     """
     path = files.absolute(folder) / FILE_NAME
     table = tables.read(path)
+    if columns.label == Columns.label and tables.find(table, columns.label, SYNONYMS["label"]) is None:
+        table = tables.with_one_label(table)
     column = _columns(table, columns)
     file_of = _image_files(path.parent, skip_unsupported)
     diagnoses = diagnoses or (HAM10000_DIAGNOSES if column["label"] == Columns.label else ())
@@ -150,14 +154,14 @@ def read(
         for image, file in sorted(file_of.items()) if image not in listed
     ]  # fmt: skip
     two_diagnoses = _lesions_with_two_diagnoses(rows)
-    samples, about = [], {}
+    samples, about, patient_of = [], {}, _patients(path.name, rows)
     for row in rows:
         reason = _reason(row, file_of, diagnoses, two_diagnoses)
         file = str(file_of.get(row.image, path.parent / row.image))
         if reason:
             problems.append(file_checks.Problem(file, row.label, f"{FILE_NAME}, line {row.line}: {reason}"))
         else:
-            samples.append(sample_list.Sample(file, row.label, row.lesion, row.split))
+            samples.append(sample_list.Sample(file, row.label, patient_of.get(row.image) or row.lesion, row.split))
             about[file] = About(row.lesion, _age(row.age), row.sex or UNKNOWN, row.site or UNKNOWN)
     _say_what_is_unknown(about.values())
     return Table(samples, about, problems)
@@ -173,14 +177,17 @@ class _Row:
     sex: str
     site: str
     split: str
+    patient: str
 
 
 def _columns(table: tables.Table, columns: Columns) -> dict[str, str]:
     """Return role → column of the table, for the roles that have one, and print what is used and what is not read."""
     usual = {field.name: str(field.default) for field in dataclasses.fields(Columns)}
     wanted = dataclasses.asdict(columns)
+    lesion = tables.find(table, Columns.group, LESIONS) if columns.group == Columns.group else None
     found = {role: tables.find(table, name, SYNONYMS[role] if name == usual[role] else ())
-             for role, name in wanted.items()}  # fmt: skip
+             for role, name in wanted.items() if not (lesion and role == "group")}  # fmt: skip
+    found |= {"group": lesion} if lesion else {}
     for role in ("image", "label", "group"):
         if found[role] is None:
             hint = flags.suggestion(wanted[role], list(table.columns))
@@ -188,8 +195,11 @@ def _columns(table: tables.Table, columns: Columns) -> dict[str, str]:
                 f"{table.path}: no column {wanted[role]!r}{hint}; it has {', '.join(table.columns) or 'none'}; name "
                 f"the right one with --{role}-column"
             )
-    used = {role: name for role, name in (found | {"split": listings.split_column(table)}).items() if name}
-    tables.say_columns(table, used, wanted | {"split": "split"})
+    # Beside a lesion, a patient is a wider group; alone, it is another name of the group.
+    patient = tables.find(table, "patient_id", PATIENTS) if lesion else None
+    found |= {"split": listings.split_column(table), "patient": patient}
+    used = {role: name for role, name in found.items() if name}
+    tables.say_columns(table, used, wanted | {"split": "split", "patient": patient})
     return used
 
 
@@ -199,12 +209,12 @@ def _rows(table: tables.Table, column: dict[str, str], file_of: Mapping[str, pat
         alike[names.key(name)].append(name)
     rows, named = [], set()
     for line, row in table.rows:
-        value = {field: row.get(column.get(field, ""), "") for field in (*SYNONYMS, "split")}
+        value = {field: row.get(column.get(field, ""), "") for field in (*SYNONYMS, "split", "patient")}
         if value["split"] and not sides.side_of(value["split"]):
             raise errors.UserError(f"{table.path}, line {line}: split is {value['split']!r}, must be train or test")
         rows.append(
             _Row(line, _image(value["image"], alike), value["label"], value["group"], value["age"], value["sex"],
-                 value["site"], sides.side_of(value["split"]))
+                 value["site"], sides.side_of(value["split"]), value["patient"])
         )  # fmt: skip
         named.add(value["split"])
     sides.tell(named, str(table.path))
@@ -222,12 +232,16 @@ def _one_spelling(rows: list[_Row], diagnoses: Collection[str], same_names: bool
     spelled = names.spelled_as(labels, diagnoses) if same_names else {}
     joined = names.one_spelling([spelled.get(label, label) for label in labels], "class", same_names)
     lesions = names.one_spelling((row.lesion for row in rows), "group", same_names)
+    patients = names.one_spelling((row.patient for row in rows), "group", same_names)
 
     def diagnosis(label: str) -> str:
         return joined.get(spelled.get(label, label), spelled.get(label, label))
 
     return [
-        dataclasses.replace(row, label=diagnosis(row.label), lesion=lesions.get(row.lesion, row.lesion)) for row in rows
+        dataclasses.replace(
+            row, label=diagnosis(row.label), lesion=lesions.get(row.lesion, row.lesion),
+            patient=patients.get(row.patient, row.patient),
+        ) for row in rows
     ]  # fmt: skip
 
 
@@ -259,6 +273,33 @@ def _lesions_with_two_diagnoses(rows: list[_Row]) -> dict[str, list[str]]:
     for row in rows:
         diagnoses[row.lesion].add(row.label)
     return {lesion: sorted(labels) for lesion, labels in diagnoses.items() if lesion and len(labels) > 1}
+
+
+def _patients(table: str, rows: list[_Row]) -> dict[str, str]:
+    """Return image → its patient, who is a wider group than the lesion; nothing if the table names no patients.
+
+    Raises:
+        UserError: a lesion belongs to two patients.
+    """
+    of_lesion: dict[str, str] = {}
+    for row in rows:
+        if row.lesion and row.patient and of_lesion.setdefault(row.lesion, row.patient) != row.patient:
+            raise errors.UserError(
+                f"{table}, line {row.line}: lesion {row.lesion} belongs to two patients, {of_lesion[row.lesion]} and "
+                f"{row.patient}; correct it, or name the column of the groups with --group-column"
+            )
+    found = {row.image: row.patient or of_lesion.get(row.lesion, "") for row in rows}
+    if not any(found.values()):
+        return {}
+    count, lesions = len({*found.values()} - {""}), len({row.lesion for row in rows} - {""})
+    without = sum(not patient for patient in found.values())
+    more = f"; {words.plural(without, 'picture')} without a patient go by their lesions" if without else ""
+    print(
+        f"{table}: all pictures of a patient stay on one side ({words.plural(count, 'patient')} with "
+        f"{words.plural(lesions, 'lesion')}){more}",
+        file=sys.stderr,
+    )
+    return {image: f"patient {patient}" if patient else "" for image, patient in found.items()}
 
 
 def _reason(

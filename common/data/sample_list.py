@@ -3,6 +3,7 @@
 import collections
 import csv
 import dataclasses
+import os
 import pathlib
 from collections.abc import Iterable
 
@@ -74,7 +75,7 @@ def _sample_of_row(row: dict, folder: pathlib.Path, place: str) -> Sample:
     if values["split"] and not sides.side_of(values["split"]):
         raise errors.UserError(f"{place}: split is {values['split']!r}; it must be train, validation or test")
     values["split"] = sides.side_of(values["split"])
-    return of_row(row | values | {"path": str(folder / pathlib.Path(values["path"]).expanduser())})
+    return of_row(row | values | {"path": str(folder / os.path.expanduser(values["path"]))})
 
 
 def of_row(row: dict) -> Sample:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 
 from common import errors, words
-from common.data import names
+from common.data import names, sides
 
 ENDINGS = (".csv", ".tsv")
 DELIMITERS = ",;\t"
@@ -177,6 +177,44 @@ def find(table: Table, name: str, synonyms: Collection[str] = ()) -> str | None:
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_.-]+", "", names.key(name))
+
+
+def with_one_label(table: Table, name: str = "label") -> Table:
+    """Return a table whose columns of 0 and 1, one for each class, as ISIC publishes them, are joined into one.
+
+    Args:
+        table: a table without a column of labels.
+        name: the name of the new column, which holds the name of the class's column.
+
+    Raises:
+        UserError: there are at least three such columns, but a row has several classes or none.
+    """
+    classes = [column for column in table.columns if _is_of_a_class(table, column)]
+    if len(classes) < 2:
+        return table
+    chosen = [(line, [column for column in classes if float(row[column])]) for line, row in table.rows]
+    unclear = [line for line, found in chosen if len(found) != 1]
+    if unclear and len(classes) == 2:
+        return table
+    told = words.listed(names.visible(classes))
+    if unclear:
+        raise errors.UserError(
+            f"{table.path}, line {unclear[0]}: of the columns {told}, exactly one must be 1, which is not so in "
+            f"{words.plural(len(unclear), 'row')}; add a column {name} with one class for each row, or remove the rows"
+        )
+    print(f"data: {table.path.name}: the label is the one of the columns {told} that is 1", file=sys.stderr)
+    rows = [
+        (line, {column: value for column, value in row.items() if column not in classes} | {name: found[0]})
+        for (line, row), (_, found) in zip(table.rows, chosen, strict=True)
+    ]
+    return Table(table.path, (*(column for column in table.columns if column not in classes), name), rows)
+
+
+def _is_of_a_class(table: Table, column: str) -> bool:
+    """Return whether a column holds 0 and 1 only, both of them, and is not named like a side of a split."""
+    values = {row[column] for _, row in table.rows}
+    both = values <= {"0", "1", "0.0", "1.0"} and len(set(map(float, values))) == 2
+    return both and not sides.side_of(re.sub("^is[ _]?", "", column.lower()))
 
 
 def say_columns(table: Table, used: Mapping[str, str], expected: Mapping[str, str]) -> None:

@@ -4,10 +4,12 @@ A file is known by its inode, its times and its size, and by the hash of its con
 the last change of the inode matters: `cp -p`, `rsync -t` and `tar` set the modification time back, but never that one.
 """
 
+import csv
 import dataclasses
 import hashlib
 import json
 import os
+import pathlib
 import re
 import stat
 import sys
@@ -123,3 +125,42 @@ def check(
             "changed since the run began",
             file=sys.stderr,
         )
+
+
+# A split.csv as a whole ---------------------------------------------------------------------------------------
+
+
+def seals(directory: pathlib.Path) -> dict[str, dict]:
+    """Return, for each split of a run directory, its number of items and a hash of what it says about them.
+
+    The hash does not depend on the order of the rows or on where the files are, since their contents have hashes.
+
+    Raises:
+        OSError, ValueError: a split cannot be read.
+    """
+    paths = [*directory.glob("split.csv"), *sorted(directory.glob("splits/*/*.csv"))]
+    return {path.relative_to(directory).as_posix(): _seal(path) for path in paths}
+
+
+def _seal(path: pathlib.Path) -> dict:
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        rows = sorted(
+            json.dumps([row.get(name) or "" for name in ("label", "group", "split")] + [row.get(COLUMN) or row["path"]])
+            for row in csv.DictReader(file)
+        )
+    return {"items": len(rows), "hash": hashlib.sha256("\n".join(rows).encode()).hexdigest()}
+
+
+def check_seals(directory: pathlib.Path, known: Mapping[str, dict]) -> None:
+    """Compare the splits of a run that goes on with their seals; runs of older versions have none.
+
+    Raises:
+        UserError: a split is gone, lacks rows or has other ones.
+    """
+    found = seals(directory)
+    for name, seal in known.items():
+        if found.get(name) == seal:
+            continue
+        path, items = directory / name, found.get(name, {}).get("items", 0)
+        told = f"has {items:,} of its {seal['items']:,} items" if items != seal["items"] else "has been changed"
+        raise errors.UserError(f"--resume {directory}: {path} {told}; put back the file as it was, or start a new run")

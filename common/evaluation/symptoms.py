@@ -19,7 +19,9 @@ HELD = 0.5  # of the stage's highest rate; below, the schedule ends the training
 Scores = dict[str, Any]
 
 
-def found(results: Scores, history: Sequence[dict], unit: str, metric: str = "accuracy") -> list[str]:
+def found(
+    results: Scores, history: Sequence[dict], unit: str, metric: str = "accuracy", said_below: int = 0
+) -> list[str]:
     """Return a sentence or more for each symptom of a finished run; an empty list if there is none.
 
     Args:
@@ -27,12 +29,13 @@ def found(results: Scores, history: Sequence[dict], unit: str, metric: str = "ac
         history: the epochs of the run's model, each with `val_loss` without penalties, and `stage`, `learning_rate`.
         unit: the name of one item, such as photo.
         metric: `accuracy` or `balanced_accuracy`.
+        said_below: with fewer validation items than this, their number has been told already.
     """
     validation, train = results["validation"], results.get("train")
     told = []
     if train:
         told += [_overfitting(train, validation, unit, metric), _underfitting(train, results, unit, metric)]
-    told += [_too_few_epochs(history), _few_items(validation, unit, metric)]
+    told += [_too_few_epochs(history), _few_items(validation, unit, metric, said_below)]
     return [each for each in told if each]
 
 
@@ -93,9 +96,9 @@ def _too_few_epochs(history: Sequence[dict]) -> str:
     )
 
 
-def _few_items(validation: Scores, unit: str, metric: str) -> str:
+def _few_items(validation: Scores, unit: str, metric: str, said_below: int) -> str:
     limits = validation.get(f"{metric}_interval")
-    if not limits or (limits[1] - limits[0]) / 2 <= WIDE:
+    if not limits or validation["n"] < said_below or (limits[1] - limits[0]) / 2 <= WIDE:
         return ""
     low, high = (100 * limit for limit in limits)
     return (

@@ -20,7 +20,7 @@ import numpy as np
 import tqdm
 
 from common import devices, errors
-from common.data import pipeline
+from common.data import pipeline, sample_list
 from common.data import splits as data_splits
 from common.features import fingerprint, store
 from common.media import medium as media
@@ -189,9 +189,7 @@ class FrozenPrefix:
             self._check_size(store, len(missing))
             source = self._source(missing, store)
             self._say(prefix, store, source, len(missing), len(work))
-            with tqdm.tqdm(
-                total=len(missing), desc="frozen prefix", unit=self.splits.medium.unit, disable=None
-            ) as progress:
+            with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self._row_unit(), disable=None) as progress:
                 batches = self._from_features(*source, missing) if source else self._from_items(missing, prefix)
                 store.write(_counted(batches, progress))
         return store
@@ -217,6 +215,11 @@ class FrozenPrefix:
             f"to compute, {shapes} numbers each, {_size(missing * store.row_bytes)} in {store.directory}",
             file=sys.stderr,
         )
+
+    def _row_unit(self) -> str:
+        """Return what a row is: an item, or a view if some items have several."""
+        several = any(len(self._views(split)) > 1 for split in sample_list.SPLIT_NAMES)
+        return "view" if several else self.splits.medium.unit
 
     def _specification(self, tensors: list) -> list[tuple[tuple[int, ...], str]]:
         """Return shape and dtype of what is stored of each tensor for one item."""

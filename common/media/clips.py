@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import pathlib
-import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Self
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from common import errors
 from common.media import augmentation as augmentations
-from common.media import containers, deep, film, folders, hdr, medium, photos
+from common.media import containers, deep, film, folders, frame_folders, hdr, medium, photos
 
 SAMPLINGS = ("whole", "window")
 COMPARED = 8  # frames, sampled evenly over the clip, in which the scan looks for changes
@@ -87,7 +86,7 @@ class Clips(medium.Medium):
         if not os.path.isdir(path):
             return super().digest(path)
         try:
-            frames = frame_paths(path)
+            frames = frame_folders.frame_paths(path)
         except containers.ClipError:
             return ""
         return _folder_sha256([medium.Facts(path=frame, sha256=photos.PHOTOS.digest(frame)) for frame in frames])
@@ -102,7 +101,8 @@ class Clips(medium.Medium):
         return is_clip(path)
 
     def title(self, path: str | os.PathLike) -> str:
-        return without_ending(pathlib.Path(path)).name
+        whole, plain = pathlib.Path(path), without_ending(pathlib.Path(path))
+        return frame_folders.name_of(plain) if plain == whole else plain.name
 
     def find(self, folder: pathlib.Path, walk: folders.Walk | None = None) -> list[pathlib.Path]:
         return find_clips(folder, walk)
@@ -163,26 +163,7 @@ def is_clip(path: str | os.PathLike) -> bool:
     path = pathlib.Path(path)
     if path.name.startswith("."):
         return False
-    return bool(frame_paths(path)) if path.is_dir() else path.suffix.lower() in containers.EXTENSIONS
-
-
-def frame_paths(folder: str | os.PathLike) -> list[str]:
-    """Return the photos of a folder, which are its frames, in natural order: frame_2 before frame_10.
-
-    Raises:
-        ClipError: the folder cannot be listed.
-    """
-    try:
-        names = os.listdir(folder)
-    except (OSError, ValueError) as error:
-        raise containers.unreadable(error) from error
-    frames = [name for name in names if os.path.splitext(name)[1].lower() in photos.EXTENSIONS and name[0] != "."]
-    return [os.path.join(folder, name) for name in sorted(frames, key=_natural)]
-
-
-def _natural(name: str) -> tuple[list[int | str], str]:
-    """Return the parts of a name, with numbers as integers, and the name itself, which orders 1 and 01."""
-    return [int(part) if part.isdigit() else part for part in re.split("([0-9]+)", name)], name
+    return bool(frame_folders.frame_paths(path)) if path.is_dir() else path.suffix.lower() in containers.EXTENSIONS
 
 
 def find_clips(class_folder: pathlib.Path, walk: folders.Walk | None = None) -> list[pathlib.Path]:
@@ -196,9 +177,10 @@ def find_clips(class_folder: pathlib.Path, walk: folders.Walk | None = None) -> 
 
     Raises:
         UserError: there are no clips, photos are directly in the class folder, a folder contains both photos and clips,
-            or two clips have the same name.
+            two clips have the same name, or the folder is one of optical flow beside one of pictures.
     """
     walk = walk or folders.Walk(class_folder)
+    frame_folders.check_class(class_folder)
     frames = [path.name for path in walk.listed(class_folder)[1] if _is_frame(path)]
     if frames:
         raise errors.UserError(
@@ -221,6 +203,8 @@ def find_clips(class_folder: pathlib.Path, walk: folders.Walk | None = None) -> 
 def clips_below(folder: pathlib.Path, walk: folders.Walk) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     """Return the clips at any depth below a folder, which may be a clip itself, and the files that are not read.
 
+    Folders of optical flow beside the pictures are left alone.
+
     Raises:
         UserError: a folder contains both photos and clips.
     """
@@ -235,6 +219,9 @@ def clips_below(folder: pathlib.Path, walk: folders.Walk) -> tuple[list[pathlib.
                 others.append(path)
             elif place not in first_frame:
                 first_frame[place] = path.name
+    flow = {place: above for place in first_frame if (above := frame_folders.flow_in(place, folder))}
+    walk.flow.update(flow.values())
+    first_frame = {place: name for place, name in first_frame.items() if place not in flow}
     found = sorted([*found, *first_frame])
     for clip in found:
         if around := next((place for place in clip.parents if place in first_frame), None):
@@ -351,7 +338,7 @@ def _check_arguments(frames: int, sampling: str, stride: int, position: float) -
 
 
 def _read_folder(path: str | os.PathLike, how: dict[str, Any], white: int) -> np.ndarray:
-    paths = frame_paths(path)
+    paths = frame_folders.frame_paths(path)
     chosen = indices(range(len(paths)), len(paths), 1, **how) if paths else []
     shown = {number: _photo(paths[number], white) for number in sorted(set(chosen))}
     _check_sizes(len(paths), {pixels.shape[1::-1] for pixels in shown.values()})
@@ -362,7 +349,7 @@ def _inspect_folder(path: str) -> Facts:
     found: list[medium.Facts] = []
     digest = ""
     try:
-        found = [photos.inspect(frame) for frame in frame_paths(path)]
+        found = [photos.inspect(frame) for frame in frame_folders.frame_paths(path)]
         digest = _folder_sha256(found)
         for facts in found:
             if facts.problem:
@@ -373,6 +360,7 @@ def _inspect_folder(path: str) -> Facts:
     size = sum(facts.bytes for facts in found)
     formats = " and ".join(sorted({facts.format for facts in found}))
     notes = tuple(dict.fromkeys(note for facts in found for note in facts.notes if note != photos.ONE_COLOUR))
+    notes += frame_folders.notes(path)
     sampled = [found[number] for number in indices(range(len(found)), len(found), 1, COMPARED)]
     pictures = [facts.pixels_sha256 for facts in sampled]
     is_one_colour = all(photos.ONE_COLOUR in facts.notes for facts in sampled)

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
+from common.media import primaries
+
 PROFILES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}  # Pillow's mode for each kind of profile that is applied
 STEPS = 17  # along each channel of the table that tells whether a profile changes anything
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tuple[str, ...]]:
+def to_srgb(
+    image: Image.Image, profile: bytes | None, described: primaries.Described | None = None
+) -> tuple[Image.Image, tuple[str, ...]]:
     """Return a picture as sRGB in mode RGB, and notes.
 
     The result is that of `ImageCms.profileToProfile`. A picture without a profile, or whose profile is sRGB, keeps its
@@ -20,7 +24,10 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, tup
     Args:
         image: mode L, RGB, CMYK or LAB.
         profile: the embedded ICC profile, None for none.
+        described: what the file says on its colours without a profile, as `primaries.of` returns it.
     """
+    if not profile and described and image.mode in ("L", "RGB"):
+        return primaries.to_srgb(image, described), described[-1:]
     if not profile:
         return image.convert("RGB"), ()
     try:

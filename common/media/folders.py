@@ -73,6 +73,7 @@ class Walk:
         hidden_folders, hidden_files: those that are hidden or litter.
         links: links to folders that are read anyway.
         outputs: run directories and caches.
+        flow: folders of optical flow beside those of the pictures.
         ambiguous: folders that are read, although folders of such a name often hold no items of a class.
         others: class → ending → number of files that are not read; "" stands for no class.
         counted: class → (files that are read, files that people take for items but that are not read).
@@ -84,6 +85,7 @@ class Walk:
     hidden_files: set[pathlib.Path] = dataclasses.field(default_factory=set)
     links: set[pathlib.Path] = dataclasses.field(default_factory=set)
     outputs: set[pathlib.Path] = dataclasses.field(default_factory=set)
+    flow: set[pathlib.Path] = dataclasses.field(default_factory=set)
     ambiguous: set[pathlib.Path] = dataclasses.field(default_factory=set)
     others: dict[str, collections.Counter[str]] = dataclasses.field(default_factory=dict)
     counted: dict[str, collections.Counter[str]] = dataclasses.field(default_factory=dict)
@@ -173,6 +175,7 @@ class Walk:
             _some(self.hidden_folders, "hidden or system folder"), _some(self.hidden_files, "hidden or system file"),
             _some(self.links, "link", " to folders that are read anyway", self.root),
             _some(self.outputs, "folder", " with the output of runs or a cache", self.root),
+            _some(self.flow, "folder", " of optical flow beside the pictures", self.root),
         ]  # fmt: skip
         if any(told):
             print(f"data: left alone: {', '.join(filter(None, told))}", file=sys.stderr)

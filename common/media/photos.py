@@ -25,7 +25,7 @@ from PIL import ExifTags, Image, ImageFile, JpegImagePlugin
 
 from common import errors
 from common.media import augmentation as augmentations
-from common.media import colours, deep, dicom, folders, headers, heic, medium, no_photos, tiff
+from common.media import colours, deep, dicom, folders, headers, heic, medium, no_photos, primaries, tiff
 
 # The formats for each extension; files with these extensions count as photos.
 _FORMATS_BY_EXTENSION = {
@@ -350,7 +350,7 @@ def _decode_with_pillow(content: bytes, white: int | None) -> _Picture:
             shown, largest = deep.as_8_bits(image, lambda: _opened(content, page), white)
         shown.load()
         upright, rotation_notes = _turn_upright(shown)
-        pixels, colour_notes = _to_rgb(upright)
+        pixels, colour_notes = _to_rgb(upright, primaries.of(image))
     return _Picture(pixels, picture_format, notes + rotation_notes + colour_notes, largest)
 
 
@@ -442,16 +442,16 @@ def _turn_upright(image: Any) -> tuple[Image.Image, tuple[str, ...]]:
     return image.transpose(transposition), ("EXIF rotation applied",)
 
 
-def _to_rgb(image: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+def _to_rgb(image: Any, described: primaries.Described | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return a loaded image as uint8 pixels (height, width, 3), and notes."""
     notes, profile = _note_mode(image.mode), image.info.get("icc_profile")
     if not image.has_transparency_data:
         picture = image if image.mode in ("L", "CMYK", "LAB") else image.convert("RGB")
-        rgb, profile_notes = colours.to_srgb(picture, profile)
+        rgb, profile_notes = colours.to_srgb(picture, profile, described)
         return np.array(rgb), notes + profile_notes
     with_alpha = image.convert("RGBA")
     picture = with_alpha.getchannel("R") if "grey" in notes else with_alpha.convert("RGB")
-    rgb, profile_notes = colours.to_srgb(picture, profile)
+    rgb, profile_notes = colours.to_srgb(picture, profile, described)
     notes += profile_notes
     alpha = with_alpha.getchannel("A")
     least, most = alpha.getextrema()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
 import os
 import pathlib
 import warnings
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +16,7 @@ import keras
 
 from common import errors, flags
 from common.demo import drawn_photos, network
-from common.models import cut, hub_backbones, nested, own_backbones, raw_input
+from common.models import cut, hub_backbones, memory, nested, own_backbones, raw_input
 
 # https://keras.io/api/applications/, listed here so that a mistake is answered before Keras is loaded.
 APPLICATIONS = (
@@ -69,7 +71,8 @@ def choose(config: Any, default: str, for_frames: bool = False) -> Backbone:
     """Load the backbone of the flags; by default `demo` on demo data, else `default` with ImageNet weights.
 
     Raises:
-        UserError: as for `load`; or the network is `for_frames` of clips, and can only be saved whole, for photos.
+        UserError: as for `load`; or the network is `for_frames` of clips, and can only be saved whole, for photos; or
+            the image size takes more memory than there is.
     """
     name = config.backbone or ("demo" if config.data == "demo" else default)
     weights = config.weights or default_weights(name, config.data)
@@ -80,7 +83,23 @@ def choose(config: Any, default: str, for_frames: bool = False) -> Backbone:
         raise errors.UserError(
             f"--backbone {name} is for photos only: a network of KerasHub's own layers is saved whole"
         )
+    _check_memory(backbone, config)
     return backbone
+
+
+def _check_memory(backbone: Backbone, config: Any) -> None:
+    """Refuse an image size for which a single item, or a head on all features, takes more memory than there is.
+
+    Raises:
+        UserError: the estimate, and what is free.
+    """
+    needed = memory.of_a_batch(backbone.model, 1, getattr(config, "frames", 1))
+    advice = f"choose a smaller --image-size than {backbone.image_size}"
+    if getattr(config, "head", "") == "flatten":
+        features = math.prod(side or 1 for side in backbone.model.output_shape[1:])
+        weights = memory.NUMBER_BYTES * memory.COPIES * features * max(2, config.units)
+        needed, advice = max(needed, weights), f"{advice}, or --head gap"
+    memory.check(needed, advice)
 
 
 def default_weights(name: str, data: str = "") -> str:
@@ -255,7 +274,20 @@ def _load_weights(model: keras.Model, name: str, weights: str) -> None:
     path = network.WEIGHTS_PATH if weights == "demo" else pathlib.Path(weights).expanduser()
     if not path.is_file():
         raise errors.UserError(f"--weights {weights}: no such file; give imagenet, demo, none or a weights file")
+    if _is_of_a_run(path):
+        raise errors.UserError(
+            f"--weights {weights}: a whole classifier of a run, not the weights of a backbone; go on from its network "
+            f"with --backbone {path.parent}"
+        )
     model.load_weights(path)
+
+
+def _is_of_a_run(path: pathlib.Path) -> bool:
+    """Return whether a file is the model.keras of a run."""
+    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return not {"targets.json", "class_names.json"}.isdisjoint(archive.namelist())
 
 
 def _explained(error: Exception, name: str, weights: str) -> str:

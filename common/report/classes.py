@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from common import words
+from common.data import dataset
 from common.evaluation import classification, grad_cam, shortcuts, symptoms
 from common.report import figures, mix_ups
 from common.report import page as pages
@@ -148,9 +149,9 @@ def _trained(results: dict[str, Any], history: list[dict]) -> list[dict]:
     ]
 
 
-def symptoms_of(results: dict[str, Any], history: list[dict], unit: str) -> list[str]:
+def symptoms_of(results: dict[str, Any], history: list[dict], unit: str, said_below: int = 0) -> list[str]:
     """Return what the run is likely to suffer from, in sentences; arguments as for `symptoms.found`."""
-    return symptoms.found(results, _trained(results, history), unit, headline_metric(results))
+    return symptoms.found(results, _trained(results, history), unit, headline_metric(results), said_below)
 
 
 def _learning_curves(run: finished_run.FinishedRun) -> list[pages.Figure]:
@@ -295,7 +296,7 @@ def summary(result: finished_run.Result) -> str:
     if "kept_stage" in result.results:
         lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
     history = finished_run.read_history(result.directory)
-    for sentence in symptoms_of(result.results, history, result.unit):
+    for sentence in symptoms_of(result.results, history, result.unit, dataset.FEW_TO_CHOOSE_BY):
         lines.append(textwrap.fill(sentence, TERMINAL, subsequent_indent="  ", break_on_hyphens=False))
     lines += shortcuts.lines(result.results, result.unit)
     return "\n".join([*lines, f"report: {result.directory / 'report.html'}"])

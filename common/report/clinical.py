@@ -81,7 +81,7 @@ def write_model_card(run_directory: pathlib.Path) -> pathlib.Path:
     )  # fmt: skip
     path = run.directory / "model_card.md"
     with files.replacing(path) as temporary:
-        temporary.write_text(re.sub(r"\n{3,}", "\n\n", card), encoding="utf-8")
+        temporary.write_text(re.sub(r"\n{3,}", "\n\n", card), encoding="utf-8", errors="replace")
     return path
 
 

@@ -184,7 +184,7 @@ def write(
     html = whole.page(run, saved, [module.section(run, saved) for module in further])
     path = run.directory / "report.html"
     with files.replacing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(html, encoding="utf-8", errors="replace")
     return path
 
 

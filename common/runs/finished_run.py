@@ -89,7 +89,7 @@ class FinishedRun:
     def test_groups(self) -> list[str]:
         """The groups of the test items, with which the run's own intervals were computed; "" for none."""
         group_of = {row["path"]: row.get("group", "") for row in self.split}
-        return [row.get("lesion", group_of.get(row["path"], "")) for row in self.predictions]
+        return [group_of.get(row["path"]) or row.get("lesion", "") for row in self.predictions]
 
     def probabilities_and_labels(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities (n, k) and the true class indices (n,) of the test set."""

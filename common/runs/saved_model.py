@@ -47,7 +47,7 @@ def save_model(directory: pathlib.Path, saved: SavedModel) -> None:
         saved.model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             for name, part in (("targets", saved.targets), ("medium", saved.medium)):
-                archive.writestr(f"{name}.json", json.dumps(part.saved(), ensure_ascii=False))
+                archive.writestr(f"{name}.json", json.dumps(part.saved()))
 
 
 def load_model(directory: pathlib.Path) -> SavedModel:
@@ -77,6 +77,8 @@ def load_model(directory: pathlib.Path) -> SavedModel:
     try:
         with zipfile.ZipFile(path) as archive:
             told = {name: json.loads(archive.read(name)) for name in TOLD if name in archive.namelist()}
+        if not told:
+            raise ValueError("it names no classes, so another program wrote it")
         told = told if "medium.json" in told else _of_older_versions(told)
         targets, medium = kinds.restored(told["targets.json"]), media.restored(told["medium.json"])
         saved = SavedModel(keras.saving.load_model(path, compile=False), targets, medium)

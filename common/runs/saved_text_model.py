@@ -47,7 +47,7 @@ def save(
     with files.replacing(path) as temporary:
         classifier.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr("targets.json", json.dumps(kinds.Classes(class_names).saved(), ensure_ascii=False))
+            archive.writestr("targets.json", json.dumps(kinds.Classes(class_names).saved()))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,7 @@ class TwoStageConfig(settings.PhotoConfig):
     warmup_epochs: Annotated[int, Ge(0)] = 1  # epochs in which the fine-tuning rate rises
     schedule: Literal["cosine", "constant"] = "cosine"  # of both stages: the rate falls to 0, or is constant
     batch_norm: Literal["frozen", "adapt"] = "frozen"  # adapt only with large batches and much data
+    find_learning_rate: bool = False  # try rising rates of the head, draw the loss, suggest one, and stop
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from common import errors, flags
+from common import errors, flags, startup
 from common.data import pipeline
 from common.evaluation import temperature_scaling
 from common.models import freezing
@@ -55,7 +55,8 @@ def fit(
     """Fit the compiled part behind a frozen prefix, on samples in an order that the seed determines.
 
     A stage that continues from an earlier one keeps its weights only if they validate better: see `is_better`. The
-    decision depends only on the weights before and after the stage, so a resumed run makes the same one.
+    decision depends only on the weights before and after the stage, so a resumed run makes the same one. With
+    `--find-learning-rate`, the rates are tested in place of the training.
 
     Args:
         record: the run.
@@ -70,6 +71,8 @@ def fit(
         UserError: unfreezing alone changed the score, or the loss is not finite.
     """
     config, progress = record.config, record.progress
+    if getattr(config, "find_learning_rate", False):
+        startup.by_name("training.rate_finder").find(record, part, stage, balanced, class_weight)
     best = checkpoints.BestEpoch(progress, config, stage, epochs, patience, monitor, baseline)
     callbacks: list = [best]
     if config.tensorboard and not best.over:

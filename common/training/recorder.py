@@ -22,10 +22,10 @@ from typing import Any, Generic, NoReturn, TypeVar
 import keras
 import numpy as np
 
-from common import devices, errors, files, flags, outputs, words
-from common.data import sample_list
+from common import devices, errors, files, flags, outputs, streams, words
+from common.data import sample_list, unchanged
 from common.evaluation import baselines, shortcuts
-from common.models import backbones, freezing
+from common.models import backbones, freezing, memory
 from common.models import raw_input as pixels
 from common.report import page
 from common.runs import cost, familiar, finished_run, saved_model, tracking
@@ -75,8 +75,10 @@ class Recorder(Generic[ConfigType]):
             raise errors.UserError(f"--resume {config.resume}: not a run directory, since it has no config.json")
         with finished_run.sound(self.directory):
             stored = json.loads(path.read_text(encoding="utf-8"))
+            seals = stored.get("splits", {})  # older versions wrote none
             stored = {name: stored[name] for name in ("recipe", "command", "config")}
             finished_run.read_history(self.directory)  # a damaged one would be found at the end only
+            seals = {name: {key: seal[key] for key in ("items", "hash")} for name, seal in seals.items()}
         if stored["recipe"] != self.recipe:
             raise errors.UserError(
                 f"--resume {config.resume}: this is a run of {stored['recipe']}, not of {self.recipe}"
@@ -88,6 +90,8 @@ class Recorder(Generic[ConfigType]):
                 f"`python -m recipes report {config.resume}`"
             )
         self._check_split()
+        with finished_run.sound(self.directory):
+            unchanged.check_seals(self.directory, seals)
         changed = [
             f"--{field.name.replace('_', '-')}"
             for field in dataclasses.fields(config)
@@ -153,10 +157,11 @@ class Recorder(Generic[ConfigType]):
             resolved: further settings that are known now.
 
         Raises:
-            UserError: the disk has too little free space for the run.
+            UserError: the disk has too little free space for the run, or a batch takes more memory than there is.
             SystemExit: this is a dry run.
         """
         self._check_space(model)
+        self._check_memory(model, backbone, splits)
         self.say_if_untrained()
         if self.config.dry_run:
             self.print_plan(plan.of_items(model, backbone, splits, self.config, stages, network, turns, at, unfreeze))
@@ -179,6 +184,16 @@ class Recorder(Generic[ConfigType]):
                 "free some space, or choose another folder"
             )
 
+    def _check_memory(self, model: keras.Model, backbone: backbones.Backbone, splits: Any) -> None:
+        """Refuse a batch that takes more memory than there is, before anything is computed."""
+        largest = max((len(getattr(splits, side)) for side in sample_list.SPLIT_NAMES), default=1) if splits else 1
+        items = min(self.config.batch_size, largest)
+        frames = f", or fewer --frames than {self.config.frames}" if hasattr(self.config, "frames") else ""
+        memory.check(
+            memory.of_a_batch(model, items),
+            f"choose a smaller --batch-size than {items}, a smaller --image-size than {backbone.image_size}{frames}",
+        )
+
     @property
     def has_untrained_network(self) -> bool:
         """Whether `--weights none` gave random weights to a recipe that starts from pretrained ones."""
@@ -193,12 +208,13 @@ class Recorder(Generic[ConfigType]):
     def write_config(self, **resolved: Any) -> None:
         """Write config.json: the settings with `resolved` filled in, the versions, the command; not in a dry run."""
         self.config = dataclasses.replace(self.config, **resolved)
-        if self.config.dry_run:
+        if self.config.dry_run or getattr(self.config, "find_learning_rate", False):
             return
         files.write_json(self.directory / "config.json", {
             "recipe": self.recipe,
             "command": self.command,
             "config": flags.to_dict(self.config),
+            "splits": unchanged.seals(self.directory),
             "versions": cost.versions(),
             "device": devices.description(),
             "started": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}",
@@ -278,7 +294,8 @@ class Recorder(Generic[ConfigType]):
             results["untrained_network"] = True
         for side, predicted in sides.items():
             results[side] = task.evaluate(predicted, splits, side, self.config.seed, (groups or {}).get(side))
-        results["shortcuts"] = shortcuts.evaluate(splits, self.config.seed)
+        with streams.appendix("the search for shortcuts"):
+            results["shortcuts"] = shortcuts.evaluate(splits, self.config.seed)
         write_predictions(self.directory, splits, sides["test"], **columns or {})
 
         # The same layers, without the state of the optimizer that a model trained as a whole was compiled with.
@@ -289,8 +306,9 @@ class Recorder(Generic[ConfigType]):
         results["unlike"] = self._keep_familiar(part)
         results["cost"] = self.cost(part.model, part, *others)
         if frozen and not frozen.config.no_baselines:
-            of_features = baselines.on_features(frozen, task, self.config.seed, groups or {})
-            results["baselines"] = of_features | results.get("baselines", {})
+            with streams.appendix("the baselines on the same features"):
+                of_features = baselines.on_features(frozen, task, self.config.seed, groups or {})
+                results["baselines"] = of_features | results.get("baselines", {})
         return self.complete(results, sections, saved)
 
     def _keep_familiar(self, part: Any) -> dict[str, Any]:
@@ -310,6 +328,8 @@ class Recorder(Generic[ConfigType]):
     ) -> finished_run.Result:
         """Write results.json, which marks a run as finished, draw the report, publish the run and print the summary.
 
+        What comes after results.json may fail, such as Grad-CAM for lack of memory. Then a line on stderr says so.
+
         Args:
             results: the content of results.json.
             sections: as for `finish`.
@@ -317,13 +337,18 @@ class Recorder(Generic[ConfigType]):
         """
         names = [section.__name__.rpartition(".")[2] for section in sections]
         result = self.write_results(results | {"sections": names})
-        page.write(self.directory, sections, saved)
+        drawn = False
+        if saved:
+            with streams.appendix("the report with explained answers", f"python -m recipes report {self.directory}"):
+                drawn = bool(page.write(self.directory, sections, saved))
+        if not drawn:
+            with streams.appendix("the report", f"python -m recipes report {self.directory}"):
+                page.write(self.directory, sections)
         self.publish()
-        for section in sections:  # warnings about the numbers are printed before them
-            if hasattr(section, "warning"):
-                print(section.warning(result))
-        for section in sections:
-            print(section.summary(result))
+        told = [section.warning for section in sections if hasattr(section, "warning")]  # before the numbers
+        with streams.appendix("the summary"):
+            for tell in [*told, *(section.summary for section in sections)]:
+                print(tell(result))
         return result
 
     def write_results(self, results: dict[str, Any]) -> finished_run.Result:
@@ -341,14 +366,11 @@ class Recorder(Generic[ConfigType]):
         self._remove()
 
     def publish(self) -> None:
-        """Send the finished run with its report to MLflow, if `--mlflow` is given.
-
-        Raises:
-            UserError: MLflow refused the run; the run itself is complete.
-        """
-        if self.config.mlflow:
-            tracking.publish(self.directory, self.config.mlflow)
-            print(f"mlflow: {self.config.mlflow} has this run", file=sys.stderr)
+        """Send the finished run with its report to MLflow, if `--mlflow` is given."""
+        if uri := self.config.mlflow:
+            with streams.appendix(f"--mlflow {uri}", f"python -m recipes publish {self.directory} --mlflow {uri}"):
+                tracking.publish(self.directory, uri)
+                print(f"mlflow: {uri} has this run", file=sys.stderr)
 
 
 def _remove_unused(made: list[pathlib.Path]) -> None:

@@ -43,7 +43,9 @@ class PhotoConfig(flags.RunConfig):
     zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.0
     # Raise or lower their contrast by up to this fraction; 0.1 is small.
     contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.0
-    views: Annotated[int, Ge(0)] = 8  # augmented views to cache per photo; 0 draws new ones each epoch, uncached, slow
+    views: Annotated[int, Ge(0), Le(1000)] = (
+        8  # augmented views to cache per photo; 0 draws new ones each epoch, uncached, slow
+    )
     no_baselines: bool = False  # do not fit logistic regression and the nearest centroid on the same features
     skip_bad: bool = False  # leave out unusable photos instead of stopping; skipped.csv lists them
 
@@ -81,6 +83,7 @@ class HeadConfig(PhotoConfig):
     # last epoch counts, not the best.
     patience: Annotated[int, Ge(0)] = 10
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head; Adam's default
+    find_learning_rate: bool = False  # try rising rates of the head, draw the loss, suggest one, and stop
 
     @property
     def likely_epochs(self) -> int:

@@ -2,6 +2,7 @@ import ast
 import dataclasses
 import errno
 import pathlib
+import sys
 from typing import Annotated, Literal
 
 import pytest
@@ -82,6 +83,27 @@ def test_bounds_are_those_of_the_type(name, inside, outside, message):
         with pytest.raises(errors.UserError) as refused:
             flags.check_bounds(Bounded(**{name: value}))
         assert str(refused.value) == message
+
+
+def test_a_bound_on_one_side_does_not_let_infinity_through():
+    for name in ("above", "at_least"):
+        with pytest.raises(errors.UserError, match=f"--{name.replace('_', '-')} must be a finite number"):
+            flags.check_bounds(Bounded(**{name: float("inf")}))
+
+
+def test_the_home_of_an_unknown_user_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["recipe.py", "--out", "~nouser/runs"])
+    with pytest.raises(SystemExit) as stopped, flags.reported_errors():
+        pathlib.Path("~nouser/runs").expanduser()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ~nouser/runs: ~ and a name stand for the folder of a user, and")
+
+
+def test_an_unexpected_error_says_how_to_go_on(capsys, monkeypatch):
+    monkeypatch.setattr(flags, "HOW_TO_GO_ON", ["--resume runs/1"])
+    with pytest.raises(ZeroDivisionError), flags.reported_errors():
+        1 / 0  # noqa: B018
+    assert "nothing is lost: go on with --resume runs/1" in capsys.readouterr().err
 
 
 def test_what_is_no_number_is_outside_all_bounds():

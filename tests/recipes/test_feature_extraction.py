@@ -303,21 +303,26 @@ def test_class_weights_lift_the_rare_class(stripes, tmp_path):
 
 def shell(*arguments, **environment):
     return subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True,
+        [sys.executable, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, errors="surrogateescape",
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
     )  # fmt: skip
 
 
 def test_from_the_shell_the_last_line_is_the_run_directory(stripes, tmp_path):
+    """Also in a terminal of ASCII, with a class that is not UTF-8 and settings of other projects."""
+    down = (stripes / "down").rename(stripes / os.fsdecode(b"d\xe9wn"))
+    others = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "KERAS_BACKEND": "torch", "TMPDIR": "/nowhere",
+              "MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # fmt: skip
     ended = shell("recipes/feature_extraction.py", "--data", stripes, "--backbone", "demo", "--weights", "demo",
                   "--image-size", 32, "--epochs", 1,
-                  "--out", tmp_path / "runs", "--cache", tmp_path / "cache")  # fmt: skip
-    assert ended.returncode == 0, ended.stderr[-2000:]
+                  "--out", tmp_path / "runs", "--cache", tmp_path / "cache", **others)  # fmt: skip
+    assert ended.returncode == 0 and "failed" not in ended.stderr, ended.stderr[-2000:]
+    assert "KERAS_BACKEND=torch is not used" in ended.stderr
     directory = pathlib.Path(ended.stdout.splitlines()[-1])
     assert (directory / "report.html").is_file()
     assert "Warning" not in ended.stderr and "oneDNN" not in ended.stderr and "E0000" not in ended.stderr
-    assert shell("-m", "recipes", "predict", directory, stripes / "down").returncode == 0
-    refused = shell("-m", "recipes", "predict", directory, "nowhere.jpg", stripes / "down" / "01.jpg")
+    assert shell("-m", "recipes", "predict", directory, down).returncode == 0
+    refused = shell("-m", "recipes", "predict", directory, "nowhere.jpg", down / "01.jpg")
     assert refused.returncode == 2 and "nowhere.jpg: missing" in refused.stderr
     assert len(refused.stdout.splitlines()) == 1 and "01.jpg" in refused.stdout
 

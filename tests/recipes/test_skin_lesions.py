@@ -110,9 +110,17 @@ def test_a_run_splits_by_lesion_and_leaves_a_calibrated_model(lesions, tmp_path)
 
 
 def test_predict_says_whether_the_target_is_called(lesions, tmp_path, capsys):
+    """On a table with patients, who have two lesions each."""
+    header, *rows = read_table(lesions)
+    write_table(lesions, [[*header, "patient_id"], *([*row, f"{row[2]} {int(row[0][-2:]) // 2}"] for row in rows)])
     result = skin_lesions.run(settings(lesions, tmp_path, fine_tuning_epochs=0, target_class=("mel", "bkl")))
     capsys.readouterr()
     rows = predictions_of(result)
+    patients = {sample.group for sample in sample_list.read_csv(result.directory / "split.csv")}
+    assert len(patients) == 16 and "patient mel 3" in patients
+    tested = set(finished_run.FinishedRun.read(result.directory).test_groups)
+    assert tested <= patients and len(tested) < len({row["lesion"] for row in rows})
+    assert result.results["test"]["interval_units"] == len(tested)
     assert predict.predict(result.directory, [pathlib.Path(row["path"]) for row in rows], tmp_path / "new.csv") == 0
     said = capsys.readouterr()
     assert "mel or bkl is called if its probability reaches" in said.err and "not a medical device" in said.err

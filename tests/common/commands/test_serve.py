@@ -354,6 +354,9 @@ def test_mistakes_are_one_line(run, tmp_path, monkeypatch):
         serve.serve(run, 70_000)
     with pytest.raises(errors.UserError, match="--host nowhere.invalid: no such host"):
         serve.serve(run, host="nowhere.invalid")
+    for host in ("203.0.113.7", "2001:db8::7"):  # of documentation, RFC 5737 and 3849
+        with pytest.raises(errors.UserError, match=f"--host {host}: not an address of this computer; use 127"):
+            serve.serve(run, host=host)
     with pytest.raises(errors.UserError, match="--public-address lab.example.org: give a whole address"):
         serve.serve(run, public_address="lab.example.org")
     with pytest.raises(errors.UserError, match="has no model.keras"):

@@ -221,3 +221,32 @@ def test_given_groups_are_trusted(tmp_path, capsys):
         assert [pair.together for pair in found] == [kept]
         duplicates.say(samples, found, families, "photo")
         assert ("the groups are kept as given" in capsys.readouterr().err) != kept
+
+
+@pytest.mark.parametrize("ending", ["tif", "jpg"])
+def test_one_picture_in_two_formats_and_folders_is_one_source(ending, tmp_path, capsys):
+    """On one side of a new split; of given sides and of two classes, a warning. Other pictures may share the stem."""
+    for number in range(40):
+        label = "ab"[number % 2]
+        for part in ("one", "two"):
+            (tmp_path / "photos" / label / part).mkdir(parents=True, exist_ok=True)
+        image = picture(number)
+        image.save(tmp_path / "photos" / label / "one" / f"{number}.png")
+        image.save(tmp_path / "photos" / label / "two" / f"{number}.{ending}")
+        picture(100 + number).save(tmp_path / "photos" / label / "two" / f"{number + 1}.png")  # the stem of another
+    splits = dataset.load(settings(tmp_path / "photos", tmp_path / "cache"), tmp_path, photos.PHOTOS)
+    side_of = {path: side for side in sample_list.SPLIT_NAMES for path in splits.paths(side)}
+    for number in range(40):
+        place = tmp_path / "photos" / "ab"[number % 2]
+        assert side_of[str(place / "one" / f"{number}.png")] == side_of[str(place / "two" / f"{number}.{ending}")]
+    assert splits.summary()["duplicates"]["copy"] == 40
+    capsys.readouterr()
+    given = tmp_path / "given"
+    for side in ("train", "test"):
+        for number in range(20):
+            (given / side / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+            name = f"{number}.png" if side == "train" else f"{number}.{ending}"
+            picture(number).save(given / side / "ab"[number % 2] / name)
+    (tmp_path / "x").mkdir()
+    dataset.load(settings(given, tmp_path / "cache", validation_fraction=0.2), tmp_path / "x", photos.PHOTOS)
+    assert "on two sides" in capsys.readouterr().err

@@ -75,8 +75,11 @@ def test_a_split_under_another_name(folder, capsys):
     [
         ("path,label,patient_id,lesion_id\n1.jpg,a,p,l\n", "'patient_id' and 'lesion_id' could all be .* 'group'"),
         ("file_name,image,label\n1.jpg,2.jpg,a\n", "'file_name' and 'image' could all be the column 'path'"),
-        ("id,breed\n1,pug\n", "no column path and label; its first line has 'id', 'breed', and must name"),
-        ("1.jpg,cat\n2.jpg,dog\n", "no column path and label; its first line has '1.jpg', 'cat'"),
+        ("id,breed\n7,pug\n", "no column path and label; its first line has 'id', 'breed', and must name"),
+        ("id,breed,age\n1,pug,30\n2,boxer,40\n", "no column label; its first line has 'id', 'breed', 'age'"),
+        ("image,MEL,NV,BCC\n1,1,0,0\n2,0,1,1\n3,0,0,0\n", "line 3: of the columns .*exactly one must be 1, which is "
+         "not so in 2 rows; add a column label"),
+        ("1.jpg,cat\n2.jpg,dog\n", "its first line is a row already; put the names"),
         ("", "no column path and label; its first line has no names"),
         ("path,label\n1.jpg,\n", "line 2: path or label is empty"),
         ("path,label\n1.jpg,a\n2.jpg,NaN\n1.jpg,nan\n", r"line 3: label is 'NaN', which pandas .*\(2 rows\)"),
@@ -99,6 +102,43 @@ def test_files_are_found_that_are_not_there_as_written(folder, capsys):
     assert "2 paths not there as written, read with the file's ending, such as '1' as '1.jpg'" in said
     assert r"1 path not there as written, read with / for \, such as 'sub\3.jpg' as 'sub/3.jpg'" in said
     assert "2 paths not there as written, read in the file's own spelling" in said and said.count("\n") == 3
+
+
+def test_columns_of_zeros_and_ones_are_one_label(folder, capsys):
+    """As ISIC publishes its diagnoses; columns that name sides are none."""
+    rows = "1,1.0,0.0,0.0,1,0\n2,0.0,1.0,0.0,1,0\n1.jpg,0.0,0.0,1.0,0,1\n".replace("1.jpg", "sub/3")
+    samples = read(folder, "image,MEL,NV,BCC,is_train,is_test\n" + rows)
+    assert [sample.label for sample in samples] == ["MEL", "NV", "BCC"]
+    assert names_of(samples, folder) == ["1.jpg", "2.jpg", "sub/3.jpg"]
+    said = capsys.readouterr().err
+    assert "the label is the one of the columns 'MEL', 'NV' and 'BCC' that is 1" in said
+    assert "2 columns are not read: 'is_train', 'is_test'" in said
+
+
+def test_ids_of_files_in_a_folder_beside(folder, capsys):
+    """As in Kaggle's dog breeds."""
+    touch(folder, "train/0a1.jpg", "train/0b2.jpg", "test/0c3.jpg")
+    samples = read(folder, "id,breed\n0a1,pug\n0b2,boxer\n")
+    assert names_of(samples, folder) == ["train/0a1.jpg", "train/0b2.jpg"]
+    assert [sample.label for sample in samples] == ["pug", "boxer"]
+    said = capsys.readouterr().err
+    assert "column 'id' is used as path, column 'breed' is used as label" in said
+    assert "2 paths not there as written, read in train/, such as '0a1' as 'train/0a1.jpg'" in said
+
+
+@pytest.mark.parametrize("before", ["", "/home/ann/photos/", "C:\\photos\\", "photos/"])
+def test_files_in_another_folder_are_found_or_told_in_one_line(folder, before, capsys):
+    touch(folder, *(f"images/{label}/{number}.jpg" for label in "ab" for number in range(30)))
+    rows = [f"{before}{label}/{number}.jpg,{label}\n" for label in "ab" for number in range(30)]
+    samples = read(folder, "path,label\n" + "".join(rows))
+    assert names_of(samples, folder)[::30] == ["images/a/0.jpg", "images/b/0.jpg"]
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "60 paths not there as written, read in images/" in said
+    (folder / "images/b/7.jpg").unlink()
+    with pytest.raises(errors.UserError, match=r"60 of its 60 files are not there .*images/ for .*7\.jpg; correct"):
+        read(folder, "path,label\n" + "".join(rows))
+    with pytest.raises(errors.UserError, match=r"9 of its 9 files are not there \(x0, x1, x2, …\); paths are relative"):
+        read(folder, "path,label\n" + "".join(f"x{number},a\n" for number in range(9)))
 
 
 def test_nothing_is_guessed_where_two_files_are_meant(folder):

@@ -67,6 +67,29 @@ def test_other_names_of_columns_and_files_with_endings(folder):
     assert table.about[table.samples[0].path] == metadata_table.About("p")
 
 
+def test_a_patient_is_a_wider_group_than_a_lesion(folder, capsys):
+    """The lesions stay what the evaluation counts; a picture without a patient goes by its lesion."""
+    rows = [[*row, patient] for row, patient in zip(ROWS, ["P1", "", "P1", ""], strict=True)]
+    for name, header in (("patient_id", HEADER), ("Subject", ["lesion", *HEADER[1:]])):
+        write(folder, rows, [*header, name])
+        table = metadata_table.read(folder)
+        assert [sample.group for sample in table.samples] == ["patient P1", "patient P1", "patient P1", "L3"]
+        assert [table.about[sample.path].lesion for sample in table.samples] == ["L1", "L1", "L2", "L3"]
+        said = capsys.readouterr().err
+        assert "all pictures of a patient stay on one side (1 patient with 3 lesions); 1 picture without a pat" in said
+    write(folder, [[*row, patient] for row, patient in zip(ROWS, "abcd", strict=True)], [*HEADER, "patient_id"])
+    with pytest.raises(errors.UserError, match="line 3: lesion L1 belongs to two patients, a and b; correct it"):
+        metadata_table.read(folder)
+
+
+def test_a_column_for_each_diagnosis(folder, capsys):
+    rows = [["a1", "L1", "1.0", "0.0", "0"], ["a2", "L1", "1.0", "0.0", "0"], ["b1", "L2", "0.0", "1.0", "0"],
+            ["c1", "L3", "0.0", "0.0", "1"]]  # fmt: skip
+    write(folder, rows, ["image", "lesion_id", "NV", "MEL", "BKL"])
+    assert [sample.label for sample in metadata_table.read(folder).samples] == ["NV", "NV", "MEL", "BKL"]
+    assert "the label is the one of the columns 'NV', 'MEL' and 'BKL' that is 1" in capsys.readouterr().err
+
+
 def test_dx_type_is_not_read(folder):
     write(folder, ROWS)
     with_it = metadata_table.read(folder)

@@ -13,7 +13,7 @@ import pytest
 import tiny_clips
 
 from common.data import file_checks
-from common.media import clips, containers, film
+from common.media import clips, containers, film, frame_folders
 
 WIDTH, HEIGHT = tiny_clips.WIDTH, tiny_clips.HEIGHT
 
@@ -203,7 +203,7 @@ def test_folder_of_frames_in_natural_order(tmp_path):
     folder = tiny_clips.save_frames(tmp_path / "clip", names)
     (tmp_path / "clip" / "labels.txt").write_text("no frame")
     (tmp_path / "clip" / "._frame_3.png").write_text("what macOS leaves behind")
-    assert [os.path.basename(path) for path in clips.frame_paths(folder)] == names
+    assert [os.path.basename(path) for path in frame_folders.frame_paths(folder)] == names
     assert tiny_clips.numbers(folder, frames=20) == list(range(20))
     assert tiny_clips.numbers(folder, frames=4, sampling="window", stride=3, position=0) == [0, 3, 6, 9]
     facts = clips.inspect(folder)

@@ -2,6 +2,7 @@ import concurrent.futures
 import io
 import itertools
 import struct
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -138,6 +139,73 @@ def test_profiles_that_cannot_be_applied_are_noted(tmp_path):
         path = saved(tmp_path, noise(), icc)
         np.testing.assert_array_equal(photos.read(path), np.asarray(noise()))
         assert photos.inspect(path).notes == (f"colour profile ignored: {why}",)
+
+
+ADOBE_RGB = [(0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457)]
+CHRM = {
+    "adobe": (31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000),
+    "srgb": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+}
+
+
+def png(tmp_path, image, *chunks):
+    """A PNG with chunks before its pixels, each a name and numbers of four bytes."""
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    content = file.getvalue()
+    for name, *numbers in reversed(chunks):
+        data = name + (bytes(numbers) if name == b"sRGB" else struct.pack(f">{len(numbers)}I", *numbers))
+        content = (
+            content[:33] + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data)) + content[33:]
+        )
+    (tmp_path / "photo.png").write_bytes(content)
+    return tmp_path / "photo.png"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "colorants", "value"),
+    [
+        ([(b"gAMA", 100000)], SRGB, 1.0), ([(b"gAMA", 55556), (b"cHRM", *CHRM["srgb"])], SRGB, 1.8),
+        ([(b"gAMA", 45455), (b"cHRM", *CHRM["adobe"])], ADOBE_RGB, 2.2),
+        ([(b"gAMA", 100000), (b"cHRM", *CHRM["adobe"])], ADOBE_RGB, 1.0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_png_is_read_as_its_chunks_say(tmp_path, chunks, colorants, value, mode):
+    path = png(tmp_path, noise().convert(mode), *chunks)
+    read, icc = photos.read(path).astype(int), rgb_profile(colorants, value)
+    difference = np.abs(read - expected(noise().convert(mode).convert("RGB"), icc))
+    assert difference.mean() < 0.6 and difference.max() <= 4
+    assert "PNG gamma applied" in photos.inspect(path).notes
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"gAMA", 45455)], [(b"gAMA", 45455), (b"cHRM", *CHRM["srgb"])], [(b"sRGB", 0), (b"gAMA", 100000)],
+        [(b"gAMA", 0)], [(b"cHRM", *CHRM["adobe"])], [(b"gAMA", 45455), (b"cHRM", *[0] * 8)],
+    ],
+)  # fmt: skip
+def test_chunks_of_srgb_or_none_change_nothing(tmp_path, chunks):
+    path = png(tmp_path, noise(), *chunks)
+    np.testing.assert_array_equal(photos.read(path), np.asarray(noise()))
+    assert photos.inspect(path).notes == ()
+
+
+@pytest.mark.parametrize(("space", "index", "is_adobe"), [(0xFFFF, "R03", True), (2, "", True), (0xFFFF, "R98", False),
+                                                          (1, "R03", False), (0xFFFF, None, False)])  # fmt: skip
+def test_adobe_rgb_that_a_camera_marks_in_exif(tmp_path, space, index, is_adobe):
+    exif = PIL.Image.Exif()
+    exif[34665] = {0xA001: space} | ({0xA005: {1: index}} if index is not None else {})
+    path = tmp_path / "photo.jpg"
+    noise().save(path, quality=100, subsampling=0, exif=exif)
+    with PIL.Image.open(path) as image:
+        plain = image.convert("RGB")
+    wanted = expected(plain, rgb_profile(ADOBE_RGB, 563 / 256)) if is_adobe else np.asarray(plain)
+    assert np.abs(photos.read(path).astype(int) - wanted).mean() < 0.6
+    assert photos.inspect(path).notes == (("Adobe RGB converted",) if is_adobe else ())
+    path = saved(tmp_path, plain, PROFILES["p3"], "profile.jpg")  # a profile goes before
+    assert photos.inspect(path).notes == ("colour profile applied",)
 
 
 def test_threads_share_a_profile():

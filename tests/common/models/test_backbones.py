@@ -1,4 +1,5 @@
 import urllib.error
+import zipfile
 
 import keras
 import numpy as np
@@ -58,6 +59,13 @@ def test_weights_from_a_file(tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(original.get_weights(), loaded.get_weights(), strict=True))
     with pytest.raises(errors.UserError, match="--weights"):
         backbones.load("MobileNetV2:0.35", str(path), 32)
+
+
+def test_the_model_of_a_run_is_no_weights_file(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("targets.json", "{}")
+    with pytest.raises(errors.UserError, match=f"a whole classifier of a run.*with --backbone {tmp_path}$"):
+        backbones.load("demo", str(tmp_path / "model.keras"))
 
 
 def test_imagenet_weights_without_a_network_are_one_clear_line(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import zipfile
 import keras
 import pytest
 
-from common import errors
+from common import errors, files
 from common.data import targets
 from common.media import clips, photos
 from common.runs import saved_model
@@ -47,3 +47,21 @@ def test_what_another_program_wrote_is_refused_in_one_line(tmp_path, medium, kin
             archive.writestr(f"{name}.json", json.dumps(content))
     with pytest.raises(errors.UserError, match="not a model file of these recipes"):
         saved_model.load_model(tmp_path)
+
+
+def test_a_model_of_another_maker_is_called_that(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(
+        errors.UserError, match="model.keras: not a model file of these recipes .*another program wrote"
+    ):
+        saved_model.load_model(tmp_path)
+
+
+def test_names_that_are_not_utf_8_are_kept(tmp_path):
+    names = ("caf\udce9", "日本")
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    saved_model.save_model(tmp_path, saved_model.SavedModel(model, targets.Classes(names), photos.PHOTOS))
+    assert saved_model.load_model(tmp_path).class_names == names
+    files.write_json(tmp_path / "results.json", {"names": names})
+    assert tuple(json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["names"]) == names

@@ -4,12 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 
 import keras
 import pytest
 import tiny_network
 
 from common import errors, flags, outputs
+from common.runs import tracking
 from common.training import recorder, settings
 
 
@@ -40,6 +42,32 @@ def test_a_run_whose_split_is_gone_is_not_split_anew(tmp_path, there, refused):
             recorder.Recorder("toy", config)
     else:
         recorder.Recorder("toy", config)
+
+
+@pytest.mark.parametrize("name", ["split.csv", "splits/seed0/split.csv", "splits/seed0/0.5.csv"])
+def test_a_split_that_lost_a_row_is_refused(tmp_path, name):
+    """Of a run and of a comparison; the order of the rows, their files' place and the line ends do not matter."""
+    record = recorder.Recorder("toy", settings.PhotoConfig(out=tmp_path / "runs", cache=tmp_path / "cache"))
+    split = record.directory / name
+    split.parent.mkdir(parents=True, exist_ok=True)
+    rows = [f"/photos/{label}{number}.jpg,{label},,train,{label}{number}" for label in "ab" for number in range(3)]
+
+    def write(rows, end="\n"):
+        split.write_text(end.join(["path,label,group,split,sha256", *rows, ""]))
+
+    write(rows)
+    record.write_config()
+    config = settings.PhotoConfig(resume=record.directory)
+    write([row.replace("/photos", "/moved") for row in reversed(rows)], end="\r\n")
+    recorder.Recorder("toy", config)
+    for damaged, told in (
+        (rows[1:], r"has 5 of its 6 items"), ([*rows, rows[0]], "has 7 of its 6 items"), ([], "has 0 of its 6 items"),
+        ([rows[0].replace("train", "test"), *rows[1:]], "has been changed"),
+        ([rows[0].replace(",a,", ",b,"), *rows[1:]], "has been changed"),
+    ):  # fmt: skip
+        write(damaged)
+        with pytest.raises(errors.UserError, match=rf"--resume .*{name} {told}; put back the file as it was"):
+            recorder.Recorder("toy", config)
 
 
 HOLD = """
@@ -88,3 +116,35 @@ def test_a_disk_that_would_be_full_at_the_end_is_found_before_the_training(tmp_p
     small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     record.begin(backbone, small, splits=None, stages=[])
     assert (record.directory / "config.json").exists()
+
+
+def test_what_fails_after_results_json_leaves_a_finished_run(tmp_path, monkeypatch, capsys):
+    """Grad-CAM without memory: the report is drawn without it. A report that fails, MLflow and the summary as well."""
+    config = settings.PhotoConfig(out=tmp_path / "runs", cache=tmp_path / "cache", mlflow="sqlite:///x.db")
+    monkeypatch.setattr(tracking, "check", lambda *_: None)
+    drawn = []
+
+    def write(directory, sections, saved=None):
+        if saved:
+            raise MemoryError
+        drawn.append(directory)
+
+    def fail(*_):
+        raise UnicodeEncodeError("latin-1", "\u2192", 0, 1, "ordinal not in range")
+
+    monkeypatch.setattr(recorder.page, "write", write)
+    monkeypatch.setattr(tracking, "publish", fail)
+    section = types.ModuleType("common.report.toy")
+    section.summary = fail
+    record = recorder.Recorder("toy", config)
+    record.write_config()
+    result = record.complete({"medium": "photos"}, [section], saved="a model")
+    assert result.directory == record.directory and (record.directory / "results.json").is_file()
+    assert drawn == [record.directory]
+    said = capsys.readouterr().err.splitlines()[-3:]
+    assert said[0].startswith("the report with explained answers: failed, the run itself is complete (MemoryError); to")
+    assert said[1].endswith(f"to repeat it: python -m recipes publish {record.directory} --mlflow sqlite:///x.db")
+    assert said[2].startswith("the summary: failed, the run itself is complete (UnicodeEncodeError")
+    monkeypatch.setattr(recorder.page, "write", fail)
+    record.complete({"medium": "photos"}, [section])
+    assert f"to repeat it: python -m recipes report {record.directory}" in capsys.readouterr().err
