@@ -21,8 +21,9 @@ import tyro
 from scipy import stats
 
 from common import devices
-from common.compare import differences, networks, ranking
+from common.compare import differences, experience, networks, ranking
 from common.data import dataset
+from common.data import splits as data_splits
 from common.evaluation import transferability
 from common.features import several_cuts
 from common.media import photos
@@ -30,7 +31,7 @@ from common.models import backbones, blocks, linear_heads, macs
 from recipes import choose_backbone
 
 SIDES = ("train", "validation", "test")
-SCORES = ("ridge", "nearest", "log_evidence")
+SCORES = experience.SCORES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,40 +46,53 @@ class Config:
     write: pathlib.Path | None = None  # a file to which a line with the scores of each data set is added
 
 
-def measure(config: Config, data: str) -> dict:
-    """Return, for each network and layer, the scores under each seed, and the right answers of its probe."""
+def measure(config: Config, data: str) -> dict[str, dict]:
+    """Return, for each network and layer, its cost, and the scores and features under each seed."""
     found: dict[str, dict] = {}
+    plain = choose_backbone.Config(data=data, cache=config.cache)
+    splits = [split_of(plain, seed) for seed in range(config.seeds)]
     for network in networks.named(config.backbones).values():
-        shared = choose_backbone.Config(data=data, backbones=(str(network),), layers=config.layers, cache=config.cache)
-        own = dataclasses.replace(shared, **network.settings(shared))
+        own = dataclasses.replace(plain, **network.settings(plain))
         devices.set_up(own)
         backbone = backbones.choose(own, default="")
-        for layer in blocks.ends(backbone.model, config.layers):
+        layers = blocks.ends(backbone.model, config.layers)
+        seeds = [several_cuts.SeveralCuts(backbone, layers, each, own) for each in splits]
+        for layer in layers:
             cut = keras.Model(backbone.model.input, backbone.model.get_layer(layer).output)
-            cost = {"operations": macs.multiply_accumulates(cut), "parameters": cut.count_params()}
-            found[f"{network.name} up to {layer}"] = cost | {"network": network.name, "seeds": []}
-        for seed in range(config.seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                splits = dataset.load(dataclasses.replace(own, seed=seed), pathlib.Path(folder), photos.Photos())
-            cuts = several_cuts.SeveralCuts(backbone, blocks.ends(backbone.model, config.layers), splits, own)
-            for layer in blocks.ends(backbone.model, config.layers):
-                found[f"{network.name} up to {layer}"]["seeds"].append(judged(cuts, layer, splits))
+            found[f"{network.name} up to {layer}"] = {
+                "network": network.name, "layer": layer, "operations": macs.multiply_accumulates(cut),
+                "parameters": cut.count_params(),
+                "seeds": [scored(cuts, layer, each) for cuts, each in zip(seeds, splits, strict=True)],
+            }  # fmt: skip
         keras.backend.clear_session()
     return found
 
 
-def judged(cuts: several_cuts.SeveralCuts, layer: str, splits) -> dict:
-    """Return the scores on the training and validation photos, and the probe's right answers on the test photos."""
+def split_of(config: choose_backbone.Config, seed: int) -> data_splits.Splits:
+    """Return the splits of a seed, which do not depend on the network."""
+    with tempfile.TemporaryDirectory() as folder:
+        return dataset.load(dataclasses.replace(config, seed=seed), pathlib.Path(folder), photos.Photos())
+
+
+def scored(cuts: several_cuts.SeveralCuts, layer: str, splits: data_splits.Splits) -> dict:
+    """Return the scores on the training and validation photos, and what the probe needs."""
     features = {side: cuts.features(layer, side) for side in SIDES}
     labels = {side: splits.labels(side) for side in SIDES}
     known = [np.concatenate([each[side] for side in SIDES[:2]]) for each in (features, labels)]
     units = choose_backbone.units_of(splits)
-    scores = transferability.scores(*known, units)
-    kernel, bias, _ = linear_heads.logistic_regression(features, labels, len(splits.class_names))
-    right = (features["test"] @ kernel + bias).argmax(axis=1) == labels["test"]
     groups = [group or content for group, content in zip(splits.groups("test"), splits.contents("test"), strict=True)]
-    return {"scores": scores, "units": units, "right": right.astype(int), "groups": groups, "classes": len(
-        splits.class_names), "photos": len(known[1])}  # fmt: skip
+    scores = transferability.scores(*known, units)
+    return {"scores": scores, "units": units, "groups": groups, "features": features, "labels": labels,
+            "class_names": splits.class_names}  # fmt: skip
+
+
+def right_answers(seed: dict) -> np.ndarray:
+    """Return 1 for each test photo that the probe gets right, else 0; the probe is fitted at the first call."""
+    if "right" not in seed:
+        features, labels = seed["features"], seed["labels"]
+        kernel, bias, _ = linear_heads.logistic_regression(features, labels, len(seed["class_names"]))
+        seed["right"] = ((features["test"] @ kernel + bias).argmax(axis=1) == labels["test"]).astype(int)
+    return seed["right"]
 
 
 def chosen(found: dict, seed: int) -> tuple[str, dict]:
@@ -102,31 +116,32 @@ def summary(found: dict) -> dict:
         rows["recommended"].append(recommended)
         for name in names:
             rows[name].append(next(row["layer"] for row in ranked["rows"] if row["network"] == name))
-    right = np.array([np.concatenate([found[each]["seeds"][seed]["right"] for seed, each in enumerate(row)])
+    right = np.array([np.concatenate([right_answers(found[each]["seeds"][seed]) for seed, each in enumerate(row)])
                       for row in rows.values()])  # fmt: skip
     first = next(iter(found.values()))["seeds"]
-    numbers = np.repeat(np.arange(len(first)), [len(each["right"]) for each in first])
+    numbers = np.repeat(np.arange(len(first)), [len(each["groups"]) for each in first])
     units = np.unique(np.concatenate([each["groups"] for each in first]), return_inverse=True)[1]
     lead, variance, freedom = differences.estimates(right, numbers, units, np.zeros(len(right), bool))
     p = differences.p_values(lead, variance, freedom, len(right))
-    means = right.mean(axis=1)
-    best = 1 + int(means[1:].argmax())
+    means = dict(zip(rows, right.mean(axis=1).tolist(), strict=True))
+    best = max(names, key=means.__getitem__)
     scores = {
-        score: [np.mean([getattr(found[cut]["seeds"][seed]["scores"], score) for seed, cut in enumerate(rows[name])])
-                for name in names]
-        for score in SCORES
+        name: {score: float(np.mean([getattr(found[cut]["seeds"][seed]["scores"], score)
+                                     for seed, cut in enumerate(rows[name])])) for score in SCORES}
+        for name in names
     }  # fmt: skip
+    tau = {score: stats.kendalltau([scores[name][score] for name in names], [means[name] for name in names]).statistic
+           for score in SCORES}  # fmt: skip
     noise = np.sqrt(np.median(variance[np.triu_indices(len(right), 1)]) / 2)
+    costs = {name: {key: found[rows[name][0]][key] for key in ("layer", "operations")} for name in names}
     return {
-        "accuracy": dict(zip(rows, means.tolist(), strict=True)), "best": names[best - 1],
-        "recommended": rows["recommended"], "regret": float(means[best] - means[0]), "p": float(p[best, 0]),
-        "random_regret": equal_regret(len(names), noise),
-        "tau": {score: float(stats.kendalltau(values, means[1:]).statistic) for score, values in scores.items()},
-        "seconds": float(np.max([each["scores"].seconds for row in found.values() for each in row["seeds"]])),
-        "scores": {name: {score: float(values[number]) for score, values in scores.items()}
-                   for number, name in enumerate(names)},
-        "operations": {name: [found[cut]["operations"] for cut in rows[name]][0] for name in names},
-        "photos": first[0]["photos"], "classes": first[0]["classes"], "tests": len(numbers) // len(first),
+        "photos": len(first[0]["units"]), "classes": len(first[0]["class_names"]),
+        "networks": {name: scores[name] | costs[name] for name in names},
+        "accuracy": {name: means[name] for name in names}, "trained": [],
+        "best": best, "recommended": sorted(set(rows["recommended"])), "recommended_accuracy": means["recommended"],
+        "regret": means[best] - means["recommended"], "p": float(p[1 + names.index(best), 0]),
+        "random_regret": equal_regret(len(names), noise), "tau": {score: float(value) for score, value in tau.items()},
+        "seconds": max(each["scores"].seconds for row in found.values() for each in row["seeds"]),
     }  # fmt: skip
 
 
@@ -143,15 +158,12 @@ def main(config: Config) -> None:
         found = summary(measure(config, data))
         print(data, json.dumps(found), f"{time.perf_counter() - began:.0f} s", file=sys.stderr)
         if config.write:
-            with open(config.write, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"data": pathlib.Path(data).stem} | found) + "\n")
+            experience.append(config.write, {"data": pathlib.Path(data).stem} | found)
         told = "worse" if found["p"] <= 0.05 and found["regret"] > 0 else "not told apart"
-        tau = found["tau"]
         lines.append([
             pathlib.Path(data).stem, f"{found['best']} {found['accuracy'][found['best']]:.3f}",
-            ", ".join(sorted(set(found["recommended"]))), f"{found['accuracy']['recommended']:.3f}",
-            f"{100 * found['regret']:.1f}", told, f"{100 * found['random_regret']:.1f}",
-            *(f"{tau[score]:.2f}" for score in SCORES),
+            ", ".join(found["recommended"]), f"{found['recommended_accuracy']:.3f}", f"{100 * found['regret']:.1f}",
+            told, f"{100 * found['random_regret']:.1f}", *(f"{found['tau'][score]:.2f}" for score in SCORES),
         ])  # fmt: skip
     columns = ["data", "best network, test accuracy", "recommended", "test accuracy", "regret, points", "from the best",
                "of equal networks at random", "tau: ridge", "neighbours", "LogME"]  # fmt: skip

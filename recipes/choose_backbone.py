@@ -38,7 +38,7 @@ import tyro
 from annotated_types import Ge, Gt
 
 from common import devices, flags
-from common.compare import networks, ranking, ranking_files
+from common.compare import experience, networks, ranking, ranking_files
 from common.data import dataset, sample_list
 from common.evaluation import intervals, transferability
 from common.features import several_cuts
@@ -53,6 +53,8 @@ BACKBONES = ("MobileNetV2:0.35", "MobileNetV2", "EfficientNetV2B0", "ResNet50V2"
 DEMO = ("demo", "untrained=demo --weights none")
 SIDES = ("train", "validation")  # whose labels the scores know
 TIMED_PHOTOS = 8  # at a time
+# Flags of ours that are not for the comparison of --verify.
+NOT_PASSED = {"backbones", "resume", "out", "dry_run", "mlflow", "experience"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,9 @@ class Config(settings.PhotoConfig):
     verify: Annotated[int, Ge(0)] = 0  # train the best this many networks by compare_strategies, several seeds each
     strategies: tuple[str, ...] = ("partial_unfreezing",)  # of compare_strategies, for --verify
     seeds: Annotated[int, Gt(0)] = 3  # of --verify, all on the split of --seed
+    # File with what was learnt of earlier tasks, to which this one is added; default: experience.jsonl in --out.
+    experience: pathlib.Path | None = None
+    no_experience: bool = False  # predict nothing from earlier tasks, and add nothing
     # Frozen features are not augmented, and no head is trained.
     backbone: tyro.conf.Suppress[str | None] = None
     last_layer: tyro.conf.Suppress[str | None] = None
@@ -139,13 +144,16 @@ def flags_of(config: Config, network: networks.Network) -> list[str]:
 def verification_config(config: Config, given: tuple[str, ...]) -> compare_strategies.Config:
     """Return the settings of the comparison that trains networks: our split and our flags that it has too."""
     theirs = flags.flag_names(compare_strategies.Config) & flags.flag_names(Config)
-    passed = {name: getattr(config, name) for name in theirs - {"backbones", "resume", "out", "dry_run", "mlflow"}}
+    passed = {
+        name: getattr(config, name)
+        for name in theirs - {"backbones", "resume", "out", "dry_run", "mlflow", "experience"}
+    }
     split_seed = config.seed if config.split_seed is None else config.split_seed
-    return compare_strategies.Config(**passed | {"backbones": given, "split_seed": split_seed})
+    return compare_strategies.Config(**passed | {"backbones": given, "split_seed": split_seed, "no_experience": True})
 
 
-def verify(config: Config, record: recorder.Recorder, ranked: dict) -> dict:
-    """Train the best cut of the best networks and the recommended one, and judge the ranking by their test accuracy."""
+def train(config: Config, record: recorder.Recorder, ranked: dict) -> tuple[dict, dict[str, str]]:
+    """Train the best cut of the best networks and the recommended one; return the comparison, and who is who in it."""
     choice = ranked["rows"][ranked["recommended"]]
     others = [row for row in ranking.shown(ranked) if row is not choice]
     rows = [choice, *others[: config.verify - 1]]
@@ -154,10 +162,10 @@ def verify(config: Config, record: recorder.Recorder, ranked: dict) -> dict:
     theirs = dataclasses.replace(theirs, out=record.directory)
     begun = sorted(record.directory.glob("compare_strategies/*/config.json"))  # with --resume
     if begun and (begun[-1].parent / "results.json").is_file():
-        result = finished_run.Result.read(begun[-1].parent)
-    else:
-        result = compare_strategies.run(compare_strategies.Config(resume=begun[-1].parent) if begun else theirs)
-    return ranking.verification(ranked, result.results, names)
+        return finished_run.Result.read(begun[-1].parent).results, names
+    return compare_strategies.run(
+        compare_strategies.Config(resume=begun[-1].parent) if begun else theirs
+    ).results, names
 
 
 def run(config: Config) -> finished_run.Result:
@@ -166,6 +174,8 @@ def run(config: Config) -> finished_run.Result:
     config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
     given = config.backbones or (DEMO if config.data == "demo" else BACKBONES)
+    file = experience.file_of(config)
+    past = experience.read(file) if file else []
 
     # Data: the scores see the training and validation photos; the test photos are for what is trained later.
     splits = dataset.load(config, record.directory, photos.Photos())
@@ -184,14 +194,18 @@ def run(config: Config) -> finished_run.Result:
             candidates += candidates_of(stored, network, splits, device)
             keras.backend.clear_session()
     ranked = ranking.rank(candidates, units_of(splits))
+    task = experience.of_ranking(splits.summary(), ranked)
 
-    # The result, and what training says of it.
-    told = ranking.advice(ranked)
+    # The result, what earlier tasks say, and what training says of both.
+    told = [*ranking.advice(ranked), *experience.said(past, task)]
     results: dict[str, Any] = {"data": splits.summary(), "ranking": ranked, "advice": told}
     if config.verify:
-        results["verification"] = verify(config, record, ranked)
+        comparison, names = train(config, record, ranked)
+        results["verification"] = ranking.verification(ranked, comparison, names)
         told += ranking.verified(results["verification"], config.strategies)
+        task = experience.with_training(task, results["verification"]["trained"], comparison["rows"])
     result = record.write_results(results | {"cost": {"seconds": round(record.progress.seconds(), 2)}})
+    experience.keep(config, task)
     ranking_files.write(record.directory, ranked)
     record.publish()
     choice = ranked["rows"][ranked["recommended"]]

@@ -41,7 +41,18 @@ import tyro
 from annotated_types import Ge, Gt
 
 from common import devices, errors, flags, words
-from common.compare import claims, differences, networks, page, strategies, table, time_estimate, trial_run, trials
+from common.compare import (
+    claims,
+    differences,
+    experience,
+    networks,
+    page,
+    strategies,
+    table,
+    time_estimate,
+    trial_run,
+    trials,
+)
 from common.compare import plan as plans
 from common.data import dataset, sample_list
 from common.features import frozen_prefix
@@ -103,6 +114,9 @@ class Config(fine_tuning.FineTuningConfig):
     seeds: Annotated[int, Gt(0)] | None = None
     # Of the training and validation photos, nested; 0.1 0.3 1 shows the gain from more photos.
     fractions: tuple[float, ...] = (1.0,)
+    # File to which what was learnt of the task is added; default: experience.jsonl in --out.
+    experience: pathlib.Path | None = None
+    no_experience: bool = False  # add nothing
     claims: bool = False  # also check the articles' claims, which needs further trials
     no_baselines: tyro.conf.Suppress[bool] = True  # in a comparison they are strategies
     # Trials to run at the same time on this machine; more than 1 only if one leaves cores or GPUs idle.
@@ -381,6 +395,7 @@ def run(config: Config) -> finished_run.Result:
         ),
     }  # fmt: skip
     result = record.write_results(results)
+    experience.keep(config, experience.of_comparison(results["data"], results["rows"]))
     page.write(record.directory, result.results)
     record.publish()
     print(table.table(result.results))
