@@ -158,7 +158,8 @@ def main(config: Config) -> None:
         found = summary(measure(config, data))
         print(data, json.dumps(found), f"{time.perf_counter() - began:.0f} s", file=sys.stderr)
         if config.write:
-            experience.append(config.write, {"data": pathlib.Path(data).stem} | found)
+            name = pathlib.Path(data).stem  # lesions_few is of the same photos as lesions
+            experience.append(config.write, {"data": name, "source": name.partition("_")[0]} | found)
         told = "worse" if found["p"] <= 0.05 and found["regret"] > 0 else "not told apart"
         lines.append([
             pathlib.Path(data).stem, f"{found['best']} {found['accuracy'][found['best']]:.3f}",

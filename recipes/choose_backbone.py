@@ -194,7 +194,7 @@ def run(config: Config) -> finished_run.Result:
             candidates += candidates_of(stored, network, splits, device)
             keras.backend.clear_session()
     ranked = ranking.rank(candidates, units_of(splits))
-    task = experience.of_ranking(splits.summary(), ranked)
+    task = experience.of_ranking(splits.summary(), ranked, splits.content_of.values())
 
     # The result, what earlier tasks say, and what training says of both.
     told = [*ranking.advice(ranked), *experience.said(past, task)]
@@ -217,7 +217,4 @@ def run(config: Config) -> finished_run.Result:
 
 
 if __name__ == "__main__":
-    # The trials' processes import this file by its name, so its classes must come from that module.
-    from recipes import choose_backbone
-
-    startup.main(choose_backbone.Config, choose_backbone.run, __doc__)
+    startup.main(Config, run, __doc__)

@@ -7,11 +7,12 @@ what was trained, settings and seconds. It contains no photos, no paths and no n
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,19 +84,21 @@ def read(path: pathlib.Path) -> list[Task]:
     return found
 
 
-def of_ranking(data: dict, ranked: dict) -> Task:
+def of_ranking(data: dict, ranked: dict, contents: Iterable[str]) -> Task:
     """Return a task of choose_backbone.
 
     Args:
         data: its data, with `train`, `validation` and `class_names`.
         ranked: as `ranking.rank` returns it; the best cut of each network is kept.
+        contents: the hashes of its photos; a hash of them tells a second run on the same photos from a new task.
     """
+    source = hashlib.sha256("\n".join(sorted(set(contents))).encode()).hexdigest()[:16]
     networks = {
         row["network"]: {"ridge": row["right"][0], "nearest": row["nearest"], "log_evidence": row["log_evidence"],
                          "layer": row["layer"], "operations": row["operations"]}
         for row in ranked["rows"] if row["is_best_cut"]
     }  # fmt: skip
-    return _size(data) | {"networks": networks, "accuracy": {}, "trained": []}
+    return _size(data) | {"source": source, "networks": networks, "accuracy": {}, "trained": []}
 
 
 def with_training(task: Task, accuracy: dict[str, float], rows: Sequence[dict]) -> Task:
@@ -189,6 +192,12 @@ WAYS: dict[str, Callable[[Sequence[Task], Task], Gains]] = {
 EXPERIENCED = ("nearest tasks", "regression")
 
 
+def _others(tasks: Sequence[Task], task: Task) -> list[Task]:
+    """Return the tasks without this one and without others on photos of the same source."""
+    source = task.get("source")
+    return [each for each in tasks if each is not task and not (source and each.get("source") == source)]
+
+
 def _gains(task: Task) -> Gains:
     """Return each network's accuracy on a task, less the mean over its networks."""
     accuracy = {name: value for name, value in task["accuracy"].items() if name in task["networks"]}
@@ -231,7 +240,7 @@ class Prediction:
 
 def predict(found: Sequence[Task], task: Task) -> Prediction | None:
     """Predict the best network for a task from past tasks; None if too few of them trained networks of this task."""
-    past = [each for each in found if len(_gains(each).keys() & task["networks"].keys()) > 1]
+    past = [each for each in _others(found, task) if len(_gains(each).keys() & task["networks"].keys()) > 1]
     if len(past) < FEWEST_TASKS:
         return None
     regrets = {way: float(np.mean(list(values.values()))) for way, values in left_out_regrets(past).items()}
@@ -245,7 +254,7 @@ def left_out_regrets(tasks: Sequence[Task]) -> dict[str, dict[int, float]]:
     """Return, for each way of predicting, what its network lacks to the best one on each task, learnt from the others.
 
     Args:
-        tasks: at least two, each with accuracies of at least two networks.
+        tasks: of at least two sources, each with accuracies of at least two networks.
 
     Returns:
         Way → number of the task → regret, a share of the test photos.
@@ -254,7 +263,7 @@ def left_out_regrets(tasks: Sequence[Task]) -> dict[str, dict[int, float]]:
     for number, task in enumerate(tasks):
         known = {name: network for name, network in task["networks"].items() if name in task["accuracy"]}
         asked = task | {"networks": known, "accuracy": {}}
-        past = [other for other in tasks if other is not task]
+        past = _others(tasks, task)
         for way, predicted in WAYS.items():
             gains = predicted(past, asked)
             name = max(gains, key=gains.__getitem__)

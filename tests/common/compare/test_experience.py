@@ -71,6 +71,9 @@ def test_the_task_itself_and_its_answers_do_not_count():
     expected = max(past[0]["accuracy"].values()) - past[0]["accuracy"][best]
     assert regrets["always the best on average"][0] == pytest.approx(expected)
     assert experience.predict(past[:5], past[0]) is None  # too few
+    twice = [each | {"source": "same"} for each in past[:2]] + past[2:]
+    regrets = experience.left_out_regrets(twice)["regression"][0]
+    assert regrets == experience.left_out_regrets([twice[0], *past[2:]])["regression"][0]  # one is no past of the other
 
 
 def test_a_file_keeps_tasks_and_a_line_that_is_none_is_named(tmp_path, capsys):
