@@ -30,7 +30,6 @@ from common import startup  # isort: skip  (first: it imports TensorFlow quietly
 import collections
 import dataclasses
 import pathlib
-import re
 import shlex
 import sys
 import tempfile
@@ -42,7 +41,18 @@ import tyro
 from annotated_types import Ge, Gt
 
 from common import devices, errors, flags, streams, words
-from common.compare import claims, differences, page, strategies, table, time_estimate, trial_run, trials
+from common.compare import (
+    claims,
+    differences,
+    experience,
+    networks,
+    page,
+    strategies,
+    table,
+    time_estimate,
+    trial_run,
+    trials,
+)
 from common.compare import plan as plans
 from common.data import dataset, sample_list
 from common.features import frozen_prefix
@@ -96,13 +106,17 @@ class Config(fine_tuning.FineTuningConfig):
     # are nearest_centroid, logistic_regression, feature_extraction, partial_unfreezing, gradual_unfreezing. Others:
     # ridge, and those that train through all layers: full_fine_tuning, layerwise_rates, l2_sp, lora, from_scratch
     strategies: tuple[str, ...] = tuple(name for name in STRATEGIES if name not in SLOW + FURTHER)
-    # Names in keras.applications, hub:PRESET, FILE.keras or runs; default: MobileNetV2 (demo on demo data).
+    # Names in keras.applications, hub:PRESET, FILE.keras or runs; default: MobileNetV2 (demo on demo data). With
+    # settings of its own: "NAME=NETWORK --weights FILE --last-layer LAYER --image-size 224 --preprocess tf".
     backbones: tuple[str, ...] = ()
     # Number of seeds, counted from --seed; each has its own split unless --split-seed is given. Default: 3, or 5 with
     # --claims, which judges nothing with fewer.
     seeds: Annotated[int, Gt(0)] | None = None
     # Of the training and validation photos, nested; 0.1 0.3 1 shows the gain from more photos.
     fractions: tuple[float, ...] = (1.0,)
+    # File to which what was learnt of the task is added; default: experience.jsonl in --out.
+    experience: pathlib.Path | None = None
+    no_experience: bool = False  # add nothing
     claims: bool = False  # also check the articles' claims, which needs further trials
     no_baselines: tyro.conf.Suppress[bool] = True  # in a comparison they are strategies
     find_learning_rate: tyro.conf.Suppress[bool] = False
@@ -126,20 +140,18 @@ class Config(fine_tuning.FineTuningConfig):
             flags.check(0 < len(values) == len(set(values)), name, "must contain at least one value, each only once")
         sound = all(0 < fraction <= 1 for fraction in self.fractions)
         flags.check(sound, "fractions", "must be above 0 and at most 1")
-        places = {place_of(name) for name in self.backbones}
-        flags.check(len(places) == len(self.backbones), "backbones", "must contain each network only once")
-        for name in self.backbones:
-            if not backbones.is_elsewhere(name):
-                backbones.check_name(name)
+        networks.check([*networks.named(self.backbones).values()], None)
         for strategy in compared(self).values():
             with_settings(self, strategy)  # report a mistake in a setting now, not after the first trials
 
     def check_files(self) -> None:
         """Refuse presets, files and runs that cannot be backbones, and a preprocessing that none of them takes."""
-        takers = [name for name in self.backbones if preprocess_of(self, name)]
-        for name in self.backbones:
-            backbones.check_name(name, None if takers and name not in takers else self.preprocess)
-        flags.check(not self.preprocess or bool(takers), "preprocess", "is for a .keras file; add it to --backbones")
+        networks.check([*networks.named(self.backbones).values()], self.preprocess, files=True)
+
+
+def networks_of(config: Config) -> dict[str, networks.Network]:
+    """Return name → network for `--backbones`, or for the default network."""
+    return networks.named(config.backbones or ("demo" if config.data == "demo" else "MobileNetV2",))
 
 
 def seeds_of(config: Config) -> range:
@@ -193,40 +205,26 @@ def plan(config: Config, names: tuple[str, ...], sources: dict[tuple[int, float]
         base = STRATEGIES[ROLES[role]]
         variant = dataclasses.replace(base, settings=base.settings | changes)
         rows.append((name, variant, False, (places[place],)))
-    planned = []
+    planned, ours = [], networks_of(config)
+    network_settings = {name: network.settings(config) for name, network in ours.items()}
     for (seed, fraction), source in sources.items():
         for backbone in names:
             for name, strategy, is_row, fractions in rows:
                 if fraction in fractions and (is_row or backbone == names[0]):  # claims look at the first network only
-                    own = {"data": str(source), "backbone": backbone, "seed": seed}
-                    own["preprocess"] = preprocess_of(config, backbone)
-                    weights = {"weights": weights_of(config, backbone)} | strategy.settings
-                    place = f"{name}/{place_of(backbone)}/seed{seed}_{fraction:g}"
-                    settings = with_settings(config, strategy, **weights | own)
+                    theirs = network_settings[backbone]
+                    own = {"data": str(source), "seed": seed} | {key: theirs[key] for key in ("backbone", "preprocess")}
+                    place = f"{name}/{ours[backbone].place}/seed{seed}_{fraction:g}"
+                    settings = with_settings(config, strategy, **theirs | strategy.settings | own)
                     trial = trials.Trial(place, strategy.recipe.__name__, settings)
                     planned.append(Planned(trial, name, strategy.what, backbone, seed, fraction, is_row))
     return planned
 
 
-def place_of(backbone: str) -> str:
-    """Return the folder of a network's trials."""
-    return re.sub("[^0-9A-Za-z._-]", "_", backbone)
-
-
-def weights_of(config: Config, backbone: str) -> str:
-    """Return the name of a network's pretrained weights."""
-    return config.weights or backbones.default_weights(backbone)
-
-
-def preprocess_of(config: Config, backbone: str) -> str | None:
-    """Return `--preprocess` for a network that needs it."""
-    return config.preprocess if backbones.takes_preprocess(backbone) else None
-
-
 def network(config: Config, name: str) -> backbones.Backbone:
     """Load a network as the trials do."""
+    own = networks_of(config)[name].settings(config)
     return backbones.load(
-        name, weights_of(config, name), config.image_size, config.aspect, config.last_layer, preprocess_of(config, name)
+        own["backbone"], own["weights"], own["image_size"], config.aspect, own["last_layer"], own["preprocess"]
     )
 
 
@@ -238,7 +236,7 @@ def with_attention(config: Config, planned: list[Planned]) -> list[Planned]:
     """
     wanted = [each for each in planned if getattr(each.trial.config, "lora_rank", 0)]
     # The networks of keras.applications have convolutions only.
-    elsewhere = {each.backbone for each in wanted if backbones.is_elsewhere(each.backbone)}
+    elsewhere = {each.backbone for each in wanted if backbones.is_elsewhere(each.trial.config.backbone)}
     able = {name for name in elsewhere if trials.call(has_attention, config, name)}
     left_out = [each for each in wanted if each.backbone not in able]
     told = dict.fromkeys(f"{each.name} on {each.backbone}" for each in left_out)
@@ -294,12 +292,13 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     devices.set_up(config)
     name = planned[0].backbone
     backbone = network(config, name)
-    same = ("image_size", "aspect", "precision", "cache_dtype")
+    same = {field: getattr(config, field) for field in ("aspect", "precision", "cache_dtype")}
+    same |= networks_of(config)[name].settings(config)
     wanted: dict[tuple, settings.PhotoConfig] = {}
     whole = len(backbone.model.layers)
     for each in sorted(planned, key=lambda each: -each.fraction):
         own = each.trial.config
-        if own.weights != backbone.weights or any(getattr(own, field) != getattr(config, field) for field in same):
+        if any(getattr(own, field) != value for field, value in same.items()):
             continue  # this trial needs other features than the rest, and computes them itself
         for first in {whole, *(first for first, _ in stages(backbone.model, each.trial))} - {1}:
             wanted.setdefault((first, getattr(own, "head", "gap"), each.seed, own.augmentation), own)
@@ -330,7 +329,7 @@ def run(config: Config) -> finished_run.Result:
     """Plan the trials, run those that are not finished, compare them and print advice."""
     record = recorder.Recorder("compare_strategies", config)
     config = record.config  # with --resume, the settings of the interrupted comparison
-    names = config.backbones or ("demo" if config.data == "demo" else "MobileNetV2",)
+    names = tuple(networks_of(config))
 
     # Data: a split for each seed; smaller fractions leave out training photos.
     sources = plans.splits_of_seeds(
@@ -357,7 +356,8 @@ def run(config: Config) -> finished_run.Result:
     print(time_estimate.table(seconds, sum(feature_seconds.values()), rest, expected))
     if (count := len({(each.name, each.backbone) for each in planned if each.is_row})) > 1:
         print(differences.can_tell(len(seeds_of(config)), sides[config.seed, max(config.fractions)]["test"], count))
-    possible = [name for name in SLOW if name != "lora" or any(map(backbones.is_elsewhere, names))]
+    places = {each.trial.config.backbone for each in planned}
+    possible = [name for name in SLOW if name != "lora" or any(map(backbones.is_elsewhere, places))]
     if missing := [name for name in possible if name not in compared(config)]:
         told = f"not planned, since they train through all layers: {', '.join(missing)}; add them by --strategies"
         print(told, file=sys.stderr)
@@ -365,7 +365,7 @@ def run(config: Config) -> finished_run.Result:
     if config.dry_run:
         record.discard()
         sys.exit()
-    record.write_config(backbones=names)
+    record.write_config(backbones=tuple(str(networks_of(config)[name]) for name in names))
 
     # The frozen network runs once for all trials; then each trial runs in its own process.
     if shared_features(config):
@@ -396,6 +396,8 @@ def run(config: Config) -> finished_run.Result:
         ),
     }  # fmt: skip
     result = record.write_results(results)
+    with streams.appendix("the experience file"):
+        experience.keep(config, experience.of_comparison(results["data"], results["rows"]))
     with streams.appendix("the page of the comparison", f"python -m recipes report {record.directory}"):
         page.write(record.directory, result.results)
     record.publish()

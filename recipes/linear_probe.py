@@ -10,6 +10,7 @@ Command:
     python recipes/linear_probe.py                                           # the demo, nothing is downloaded
     python recipes/linear_probe.py --data photos/
     python recipes/linear_probe.py --data photos/ --classifier nearest_centroid
+    python recipes/linear_probe.py --data photos/ --shots 1 5 10             # how good with so few photos per class?
 
 Linear probes are the usual comparison of pretrained networks (Kornblith et al. 2019, https://arxiv.org/abs/1805.08974).
 The nearest centroid of features is the classifier of prototypical networks (Snell et al. 2017,
@@ -26,15 +27,15 @@ from common import startup  # isort: skip  (first: it imports TensorFlow quietly
 
 import dataclasses
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
 from annotated_types import Gt, Le, doc
 
-from common import devices
+from common import devices, flags
 from common.data import dataset
-from common.evaluation import classification
+from common.evaluation import classification, few_shot
 from common.features import frozen_prefix
 from common.media import photos
 from common.models import backbones, freezing, linear_heads
@@ -55,8 +56,15 @@ class Config(settings.PhotoConfig):
 
     # nearest_centroid for very few photos; ridge has a closed form, which is fast with very many.
     classifier: Literal["logistic_regression", "nearest_centroid", "ridge"] = "logistic_regression"
+    # Also measure with so many training photos per class, such as 1 5 10, as the mean over many random choices.
+    shots: tuple[int, ...] = ()
+    episodes: Annotated[int, Gt(0)] = 600  # random choices of training photos for each number of --shots
     # Number of augmented views of each training photo.
     views: Annotated[int, Gt(0), Le(1000), doc("a probe has no epochs in which to draw new ones")] = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flags.check(all(number > 0 for number in self.shots), "shots", "must be above 0")
 
 
 def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:
@@ -97,9 +105,12 @@ def run(config: Config) -> finished_run.Result:
     model.get_layer("probabilities").set_weights([kernel, bias])
 
     # Evaluation: here and nowhere else, the test photos are compared with their labels.
-    return record.finish(
-        prefix, config.classifier, task=classification, sections=[classes], frozen=prefix, chosen=chosen
-    )
+    further: dict[str, Any] = {"chosen": chosen}
+    if config.shots:
+        first = {"train": views["train"][0], "test": prefix.features("test")[0]}
+        further["few_shot"] = few_shot.evaluate(first, splits, config.shots, config.episodes, config.seed)
+        print(few_shot.table(further["few_shot"]))
+    return record.finish(prefix, config.classifier, task=classification, sections=[classes], frozen=prefix, **further)
 
 
 if __name__ == "__main__":

@@ -30,12 +30,20 @@ STRETCH = 1.05  # the axis is the logarithm of the distance to this accuracy
 
 
 @figures.png(colours=256)
-def cost_front(points: list[dict], *, theme: figures.Theme) -> matplotlib.figure.Figure:
+def cost_front(
+    points: list[dict],
+    axis: str = "seconds of training, including the pass through the frozen network",
+    accuracy: str = "test accuracy",
+    *,
+    theme: figures.Theme,
+) -> matplotlib.figure.Figure:
     """Draw accuracy against seconds: a named dot for each strategy, and a line along those that nothing cheaper beats.
 
     Args:
         points: non-empty list of dicts with `name`, `seconds`, `accuracy` as [value, low, high] with None for limits
             that are not known, `on_front` and `is_choice`.
+        axis: what the seconds are.
+        accuracy: what the accuracy is.
         theme: a `Theme`.
     """
     figure, axes = figures.new_figure(7.4, 4.3 + 0.12 * max(0, len(points) - 8))
@@ -56,7 +64,7 @@ def cost_front(points: list[dict], *, theme: figures.Theme) -> matplotlib.figure
         if point["is_choice"]:
             axes.plot(second, value, marker="o", markersize=12, markerfacecolor="none", markeredgewidth=2,
                       color=theme.validation, linestyle="", zorder=5, label="what to use")  # fmt: skip
-    axes.set(xlabel="seconds of training, including the pass through the frozen network", ylabel="test accuracy")
+    axes.set(xlabel=axis, ylabel=accuracy)
     figure.legend(loc="outside upper left", ncols=2, fontsize=8)
     _label_points(axes, places, points, steps, theme)
     return figure

@@ -14,6 +14,7 @@ import tiny_network
 
 from common import errors
 from common.commands import export, predict
+from common.compare import networks as compared
 from common.evaluation import grad_cam
 from common.models import backbones, hub_backbones
 from common.runs import saved_model
@@ -166,7 +167,7 @@ def test_networks_from_elsewhere_are_compared_and_the_comparison_goes_on(network
     page = (result.directory / "compare.html").read_text().replace("<wbr>", "")
     assert all(name.rpartition("/")[2] in page for name in names)
 
-    trial = result.directory / "trials" / "lora" / compare_strategies.place_of(names[0]) / "seed0_1" / "outcome.json"
+    trial = result.directory / "trials" / "lora" / compared.named(names)[names[0]].place / "seed0_1" / "outcome.json"
     for path in (result.directory / "results.json", trial):
         path.unlink()
     again = compare_strategies.run(compare_strategies.Config(resume=result.directory))
