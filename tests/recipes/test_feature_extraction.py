@@ -247,6 +247,17 @@ def test_deterministic_runs_agree_bit_for_bit_and_another_seed_does_not(stripes,
     assert not all(np.array_equal(a, b) for a, b in zip(weights, other, strict=True))
 
 
+def test_l1_mixup_and_label_smoothing_are_in_the_loss_that_trains_and_not_in_validation(stripes, tmp_path):
+    losses = []
+    for changes in ({}, {"l1": 1e-2, "label_smoothing": 0.2, "mixup": 0.4}):
+        config = settings(stripes, tmp_path, epochs=2, dropout=0.0, head="gap", no_baselines=True, **changes)
+        losses.append(finished_run.read_history(feature_extraction.run(config).directory)[0])
+    plain, changed = losses
+    assert changed["loss"] > plain["loss"] + 0.02  # the penalty, and targets that no answer can meet
+    assert changed["val_loss"] > changed["val_categorical_crossentropy"] + 0.02
+    assert plain["val_loss"] == pytest.approx(plain["val_categorical_crossentropy"], abs=1e-5)
+
+
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(stripes, tmp_path, monkeypatch):
     config = settings(stripes, tmp_path, **OPTIONS)
     undisturbed = feature_extraction.run(config)
