@@ -72,9 +72,9 @@ ALSO_CALLED = {
     "l2sp": "l2_sp", "low_rank": "lora", "peft": "lora", "adapter": "lora", "scratch": "from_scratch",
     "random": "from_scratch", "random_weights": "from_scratch",
 }  # fmt: skip
-# Flags of the comparison alone; a trial's data already have groups and sides.
+# Flags of the comparison alone: a trial's data already have groups and sides, and its meter is the comparison's.
 NOT_PASSED = {"backbone", "resume", "out", "debug", "dry_run", "group_pattern", "find_near_duplicates",
-              "keep_near_duplicates_together"}  # fmt: skip
+              "keep_near_duplicates_together", "energy"}  # fmt: skip
 # Role in the claims → the strategy in that role.
 ROLES = {
     "head": "feature_extraction",
@@ -350,7 +350,7 @@ def run(config: Config) -> finished_run.Result:
         seconds[label].append(speeds[each.backbone].of_trial(each.name, each.work(sides)))
     rest = time_estimate.of_the_rest(speeds.values(), shared_features(config))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs + rest
-    print(time_estimate.table(seconds, sum(feature_seconds.values()), rest, expected))
+    print(time_estimate.table(seconds, sum(feature_seconds.values()), rest, expected, config.price_per_hour))
     if (count := len({(each.name, each.backbone) for each in planned if each.is_row})) > 1:
         print(differences.can_tell(len(seeds_of(config)), sides[config.seed, max(config.fractions)]["test"], count))
     possible = [name for name in SLOW if name != "lora" or any(map(backbones.is_elsewhere, names))]
@@ -380,17 +380,19 @@ def run(config: Config) -> finished_run.Result:
         "strategies": list(dict.fromkeys(each.strategy for each in rows)), "backbones": list(names),
         "fractions": list(config.fractions), "seeds": list(seeds_of(config)), "jobs": config.jobs,
         "trials": len(planned), "estimated_seconds": round(expected, 1), "untrained": record.has_untrained_network,
+        "price_per_hour": config.price_per_hour,
     }  # fmt: skip
     first = sample_list.read_csv(sources[config.seed, max(config.fractions)])
     names_of_classes = sorted({sample.label for sample in first})
     results["data"] = {"source": config.data, "class_names": names_of_classes} | plans.count_sides(first)
     results["data"]["test_overlap"] = plans.overlap_of_tests(sources)
+    whole = round(record.progress.seconds(), 1)
     results["cost"] = {
-        "seconds": round(record.progress.seconds(), 1), "feature_seconds": round(sum(feature_seconds.values()), 1),
+        "seconds": whole, "feature_seconds": round(sum(feature_seconds.values()), 1),
         "device": devices.description(), "peak_memory_bytes": max(
             (row["cost"]["peak_memory_bytes"] for row in results["rows"] if row["cost"]), default=0
         ),
-    }  # fmt: skip
+    } | record.price_and_energy(whole)  # fmt: skip
     result = record.write_results(results)
     page.write(record.directory, result.results)
     record.publish()

@@ -13,6 +13,7 @@ import statistics
 from common import words
 from common.compare import advice, differences, trial_run
 from common.evaluation import classification, intervals
+from common.runs import cost
 
 TABLE_WIDTH = 100
 NOTES = (
@@ -283,30 +284,35 @@ def beats_scratch_from(trials: list[trial_run.Run], scratch: list[trial_run.Run]
 
 def table(comparison: dict) -> str:
     """Return the rows as text for the terminal, at most 100 columns wide."""
-    header = ("  strategy", "test accuracy", "validation", "seconds", "trained", "the best?", "failed")
+    per_hour = comparison.get("plan", {}).get("price_per_hour")
+    header = ["  strategy", "test accuracy", "validation", "seconds", "trained", "the best?", "failed"]
+    header += ["price"] if per_hour else []
     lines = [header, *(_cells(row, comparison) for row in comparison["rows"])]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     widths[0] = min(widths[0], TABLE_WIDTH - sum(widths[1:]) - 2 * (len(header) - 1))
-    aligned = ("<", ">", ">", ">", ">", "<", ">")
+    aligned = ("<", ">", ">", ">", ">", "<", ">", ">")[: len(header)]
     shown = [
         "  ".join(
             f"{_shortened(text, width):{side}{width}}" for text, side, width in zip(line, aligned, widths, strict=True)
         )
         for line in lines
     ]
-    return "\n".join([*(line.rstrip() for line in shown), *NOTES])
+    told = [f"Price: of one run alone with its features, at {per_hour:g} an hour."] if per_hour else []
+    return "\n".join([*(line.rstrip() for line in shown), *NOTES, *told])
 
 
 def _cells(row: dict, comparison: dict) -> tuple[str, ...]:
     name = f"{'>' if row['name'] == comparison['choice'] else ' '} {row['name']}"
     failed = f"{row['failed']} of {len(row['runs'])}" if row["failed"] else "–"
+    per_hour = comparison.get("plan", {}).get("price_per_hour")
     if not row["test"]:
-        return name, "–", "–", "–", "–", "–", failed
+        return name, "–", "–", "–", "–", "–", failed, *(["–"] if per_hour else [])
     seconds, features = row["cost"]["seconds"][0], row["cost"]["feature_seconds"]
     price = f"{_digits(seconds)} + {_digits(features)}" if features else _digits(seconds)
     parameters = f"{row['cost']['trainable_parameters']:,}"
     tested, validated = words.share(row["test"]["accuracy"]), words.percent(row["validation"]["mean"])
-    return name, tested, validated, price, parameters, _mark(row, comparison), failed
+    paid = [f"{cost.price(trial_run.price(row), per_hour):.2g}"] if per_hour else []
+    return name, tested, validated, price, parameters, _mark(row, comparison), failed, *paid
 
 
 def _digits(seconds: float) -> str:

@@ -28,6 +28,16 @@ def forget_peak_memory() -> None:
         pathlib.Path("/proc/self/clear_refs").write_text("5")
 
 
+def price(seconds: float, per_hour: float) -> float:
+    """Return what these seconds cost at a price per hour, with four decimals."""
+    return round(seconds / 3600 * per_hour, 4)
+
+
+def said_price(seconds: float, per_hour: float) -> str:
+    """Return the price of these seconds in words, such as `0.021, at 0.5 an hour`."""
+    return f"{price(seconds, per_hour):.2g}, at {per_hour:g} an hour"
+
+
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that a result depends on."""
     found = {"python": platform.python_version()}

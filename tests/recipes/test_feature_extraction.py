@@ -18,7 +18,7 @@ from common.commands import predict
 from common.data import sample_list
 from common.models import freezing
 from common.report import classes
-from common.runs import finished_run, saved_model
+from common.runs import finished_run, saved_model, speed
 from recipes import feature_extraction
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -68,6 +68,24 @@ def test_the_run_directory_is_complete(finished):
     assert results["cost"]["trainable_parameters"] < results["cost"]["total_parameters"]
     resolved = json.loads((finished.directory / "config.json").read_text())["config"]
     assert (resolved["backbone"], resolved["weights"], resolved["image_size"]) == ("demo", "demo", 32)
+
+
+def test_an_answer_of_the_saved_model_takes_milliseconds(finished):
+    assert 0 < finished.results["cost"]["answer_milliseconds"] < 60_000
+    assert "One answer of the saved model" in (finished.directory / "report.html").read_text()
+
+
+def test_a_run_has_a_price_and_an_energy_and_survives_a_model_that_cannot_be_measured(
+    stripes, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("codecarbon", reason="the extra `energy` is not installed")
+    monkeypatch.setattr(speed, "of_answer", lambda model, looks: 1 / 0)
+    config = settings(stripes, tmp_path, epochs=1, no_baselines=True, price_per_hour=3600.0, energy=True)
+    cost = feature_extraction.run(config).results["cost"]
+    assert cost["price"] == pytest.approx(cost["seconds"]) and 0 < cost["energy_kwh"] < 1
+    told = capsys.readouterr()
+    assert "answer_milliseconds" not in cost and " for the machine)" in told.out
+    assert "speed of the model: not measured (ZeroDivisionError: division by zero)\n" in told.err
 
 
 def test_it_learns_which_way_the_stripes_go(finished):

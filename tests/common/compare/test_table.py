@@ -194,6 +194,15 @@ def test_the_table_fits_and_says_who_is_as_good(tmp_path):
     assert len(set(lines)) == len(lines)
 
 
+def test_a_price_per_hour_adds_a_column(tmp_path):
+    trials = [trial(tmp_path, "head", seed, right(9, 10), seconds=600.0, needs_features=True) for seed in range(3)]
+    found = compared([*trials, failed("other", 0)], tmp_path, demo=1200.0)
+    lines = compare_table.table(found | {"plan": {"price_per_hour": 2.0}}).splitlines()
+    assert [line.split()[-1] for line in lines[:3]] == ["price", "1", "–"]  # half an hour
+    assert lines[-1] == "Price: of one run alone with its features, at 2 an hour."
+    assert "price" not in compare_table.table(found)
+
+
 def marks(differences, choice="best"):
     """The column that compares with the best, for rows whose pairs have these p."""
     row = {"test": {"accuracy": [0.8, 0.8, 0.8]}, "validation": {"mean": 0.8}, "failed": 0, "runs": []}
