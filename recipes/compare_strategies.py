@@ -41,12 +41,13 @@ import keras
 import tyro
 from annotated_types import Ge, Gt
 
-from common import devices, errors, flags, words
+from common import devices, errors, files, flags, words
+from common.commands import stress
 from common.compare import claims, differences, page, strategies, table, time_estimate, trial_run, trials
 from common.compare import plan as plans
 from common.data import dataset, sample_list
 from common.features import frozen_prefix
-from common.media import photos
+from common.media import corruptions, photos
 from common.models import backbones, freezing, lora
 from common.runs import finished_run, speed
 from common.training import fine_tuning, recorder, settings
@@ -75,6 +76,7 @@ ALSO_CALLED = {
 # Flags of the comparison alone: a trial's data already have groups and sides, and its meter is the comparison's.
 NOT_PASSED = {"backbone", "resume", "out", "debug", "dry_run", "group_pattern", "find_near_duplicates",
               "keep_near_duplicates_together", "energy"}  # fmt: skip
+STRESS_PHOTOS = 500  # most test photos of a trial that are corrupted
 # Role in the claims → the strategy in that role.
 ROLES = {
     "head": "feature_extraction",
@@ -101,6 +103,8 @@ class Config(fine_tuning.FineTuningConfig):
     # Of the training and validation photos, nested; 0.1 0.3 1 shows the gain from more photos.
     fractions: tuple[float, ...] = (1.0,)
     claims: bool = False  # also check the articles' claims, which needs further trials
+    # Also test each model on test photos that are darker, blurred, turned and more, as the command stress does.
+    stress: bool = False
     no_baselines: tyro.conf.Suppress[bool] = True  # in a comparison they are strategies
     # Trials to run at the same time on this machine; more than 1 only if one leaves cores or GPUs idle.
     jobs: Annotated[int, Gt(0)] = 1
@@ -310,6 +314,38 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     return seconds
 
 
+def is_stressed(config: Config, each: Planned) -> bool:
+    """Return whether a trial's model is tested on corrupted photos: with `--stress`, the rows with all photos."""
+    return config.stress and each.is_row and each.fraction == max(config.fractions)
+
+
+def put_under_stress(directories: list[pathlib.Path]) -> None:
+    """Write stress/stress.json into run directories that have none; what cannot be measured is printed."""
+    for directory in directories:
+        folder = directory / "stress"
+        if (folder / "stress.json").is_file():
+            continue
+        try:
+            _, results, _ = stress.evaluated(directory, most=STRESS_PHOTOS)
+        except errors.UserError as error:  # the trial is finished, and this must not change it
+            print(f"stress: {directory} was left out ({error})", file=sys.stderr)
+            continue
+        folder.mkdir(exist_ok=True)
+        files.write_json(folder / "stress.json", results)
+
+
+def stress_seconds(config: Config, planned: list[Planned], sides: dict, speeds: dict) -> list[float]:
+    """Return the estimated seconds of each trial's test on corrupted photos."""
+    looks = 1 + len(corruptions.KINDS) * len(corruptions.SEVERITIES)
+    return [
+        looks
+        * min(STRESS_PHOTOS, sides[each.seed, each.fraction]["test"])
+        * (speeds[each.backbone].forward + speeds[each.backbone].change)
+        for each in planned
+        if is_stressed(config, each)
+    ]
+
+
 def as_run(each: Planned, outcome: trials.Outcome) -> trial_run.Run:
     """Return a planned trial with its outcome."""
     settings = dataclasses.replace(each.trial.config, out=flags.RunConfig.out)
@@ -348,6 +384,8 @@ def run(config: Config) -> finished_run.Result:
     for each in planned:
         label = f"{each.name}, {each.backbone}" if len(names) > 1 else each.name
         seconds[label].append(speeds[each.backbone].of_trial(each.name, each.work(sides)))
+    if config.stress:
+        seconds["stress"] = stress_seconds(config, planned, sides, speeds)
     rest = time_estimate.of_the_rest(speeds.values(), shared_features(config))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs + rest
     print(time_estimate.table(seconds, sum(feature_seconds.values()), rest, expected, config.price_per_hour))
@@ -370,6 +408,10 @@ def run(config: Config) -> finished_run.Result:
     outcomes = trials.run_all(
         [each.trial for each in planned], record.directory / "trials", config.jobs, config.ray, preload=[__name__]
     )
+
+    if config.stress:
+        ended = [(each, outcomes[each.trial.name].directory) for each in planned]
+        trials.call(put_under_stress, [folder for each, folder in ended if folder and is_stressed(config, each)])
 
     # The results.
     found = [as_run(each, outcomes[each.trial.name]) for each in planned]

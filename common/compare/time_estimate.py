@@ -163,7 +163,7 @@ def table(
     rows += [("the frozen network, computed once", "", features), ("starting, and the page", "", rest)]
     rows += [("all", str(sum(map(len, seconds.values()))), total)]
     width = max(len(name) for name, *_ in rows)
-    prices = [f"{cost.price(each, price_per_hour):>10.2g}" if price_per_hour else "" for _, _, each in rows]
+    prices = [f"{words.price(cost.price(each, price_per_hour)):>10}" if price_per_hour else "" for _, _, each in rows]
     lines = [
         f"{name:<{width}}{count:>9}{words.duration(round(each)):>16}{price}"
         for (name, count, each), price in zip(rows, prices, strict=True)

@@ -8,6 +8,8 @@ import re
 import shlex
 import sys
 
+from common import words
+
 VERSIONED_PACKAGES = (
     "tensorflow", "keras", "keras-hub", "numpy", "pillow", "scikit-learn", "keras-recipes"
 )  # fmt: skip
@@ -35,7 +37,7 @@ def price(seconds: float, per_hour: float) -> float:
 
 def said_price(seconds: float, per_hour: float) -> str:
     """Return the price of these seconds in words, such as `0.021, at 0.5 an hour`."""
-    return f"{price(seconds, per_hour):.2g}, at {per_hour:g} an hour"
+    return f"{words.price(price(seconds, per_hour))}, at {per_hour:g} an hour"
 
 
 def versions() -> dict[str, str]:

@@ -56,4 +56,4 @@ def test_the_plan_has_a_price_for_each_line():
     given = {"head": [1800.0, 1800.0]}, 3600.0, 0.0, 7200.0
     assert "price" not in time_estimate.table(*given)
     lines = time_estimate.table(*given, price_per_hour=0.5).splitlines()
-    assert [line.split()[-1] for line in lines] == ["price", "0.5", "0.5", "0", "1"]
+    assert [line.split()[-1] for line in lines] == ["price", "0.50", "0.50", "0", "1.00"]
