@@ -69,11 +69,9 @@ def run_of(config: Config, name: str, seed: int) -> trial_run.Run:
     return run
 
 
-def main(config: Config) -> None:
-    """Print the table."""
-    names = list(dict.fromkeys(["none", *config.methods]))
-    runs = {name: [run_of(config, name, seed) for seed in range(config.seeds)] for name in names}
-    found = {name: differences.difference(runs[name], runs["none"]) or {} for name in names[1:]}
+def rows_of(runs: dict[str, list[trial_run.Run]]) -> list[list[str]]:
+    """Return the rows of the table from the runs of each method, of which none is the first."""
+    found = {name: differences.difference(runs[name], runs["none"]) or {} for name in list(runs)[1:]}
     tested = [name for name in found if found[name].get("p") is not None]
     adjusted = dict(zip(tested, trial_run.holm([found[name]["p"] for name in tested]), strict=True))
     rows = []
@@ -90,9 +88,16 @@ def main(config: Config) -> None:
             f"{statistics.mean(run.results['test']['log_loss'] for run in each):.3f}", f"{statistics.mean(gaps):.1f}",
             tables.median_and_range([run.seconds for run in each], 0),
         ])  # fmt: skip
+    return rows
+
+
+def main(config: Config) -> None:
+    """Print the table."""
+    names = list(dict.fromkeys(["none", *config.methods]))
+    runs = {name: [run_of(config, name, seed) for seed in range(config.seeds)] for name in names}
     columns = ["method", "settings", "test accuracy", "points against none (95 %)", "p after Holm", "log loss, mean",
                "train − validation, points", "seconds without features"]  # fmt: skip
-    print(tables.markdown(columns, rows))
+    print(tables.markdown(columns, rows_of(runs)))
     print(tables.footer(f"{config.seeds} seeds, {config.recipe}"))
 
 
