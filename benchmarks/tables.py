@@ -13,8 +13,13 @@ from common.runs import cost
 
 def run_quietly(recipe: Any, config: Any) -> dict:
     """Run a recipe, and return its results; its output goes to stderr, so that stdout contains only the table."""
+    return finish_quietly(recipe, config).results
+
+
+def finish_quietly(recipe: Any, config: Any) -> Any:
+    """Run a recipe as `run_quietly` does, and return its `finished_run.Result`."""
     with contextlib.redirect_stdout(sys.stderr):
-        return recipe.run(config).results
+        return recipe.run(config)
 
 
 def median_and_range(values: list[float], digits: int = 3) -> str:

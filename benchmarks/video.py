@@ -119,8 +119,9 @@ def accuracy(settings: Config) -> None:
                 print(f"{temporal}, seed {seed}: {means[-1]:.3f}", file=sys.stderr)
             rows.append(_row(settings, temporal, results, means))
     pairs = [" / ".join(pair["classes"]) for pair in results[0]["clips"]["time"]["pairs"]]
-    columns = ["", "accuracy", f"of the {'folds' if settings.folds else 'seeds'}", "frames backwards",
-               "places exchanged", "motion grid", "middle frame", *pairs, "features, s a clip", "training, s"]  # fmt: skip
+    each = f"of the {'folds' if settings.folds else 'seeds'}"
+    tests = ["frames backwards", "places exchanged", "motion grid", "middle frame", *pairs]
+    columns = ["", "accuracy", each, *tests, "features, s a clip", "training, s"]
     print(tables.markdown(columns, rows))
     repeats = f"{settings.folds} folds of whole groups, {settings.seeds} times" if settings.folds else "seeds"
     print(tables.footer(repeats if settings.folds else f"{settings.seeds} seeds"))

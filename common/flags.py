@@ -96,6 +96,9 @@ class RunConfig:
     same_names: bool = False  # join classes or groups whose names only look alike, such as Cat and cat
     tensorboard: bool = False  # write curves of every epoch to the run directory: tensorboard --logdir runs
     mlflow: str | None = None  # MLflow server or database to send the finished run to, http://127.0.0.1:5000
+    # What an hour of this machine costs; plans and results then say what a run costs.
+    price_per_hour: Annotated[float, Gt(0)] | None = None
+    energy: bool = False  # estimate the electricity that the run uses, by codecarbon (extra energy)
     debug: bool = False  # show the traceback of an error
 
     FORMS_OF_DATA = "the path of the data, or demo"  # without an annotation, so it is not a field

@@ -87,6 +87,11 @@ def size(count: float | None) -> str:
     return f"{count}\N{NO-BREAK SPACE}bytes"
 
 
+def price(value: float) -> str:
+    """Format 12.345 as 12.35, and a price below 0.1 with two digits."""
+    return f"{value:,.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
 def setting(value: Any) -> Any:
     """Return a value of the configuration in words: yes, no or not set; other values stay as they are."""
     if value is None or value == "":

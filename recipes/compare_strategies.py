@@ -40,7 +40,8 @@ import keras
 import tyro
 from annotated_types import Ge, Gt
 
-from common import devices, errors, flags, streams, words
+from common import devices, errors, files, flags, streams, words
+from common.commands import stress
 from common.compare import (
     claims,
     differences,
@@ -56,7 +57,7 @@ from common.compare import (
 from common.compare import plan as plans
 from common.data import dataset, sample_list
 from common.features import frozen_prefix
-from common.media import photos
+from common.media import corruptions, photos
 from common.models import backbones, freezing, lora
 from common.runs import finished_run, speed
 from common.training import fine_tuning, recorder, settings
@@ -85,9 +86,10 @@ ALSO_CALLED = {
     "l2sp": "l2_sp", "low_rank": "lora", "peft": "lora", "adapter": "lora", "scratch": "from_scratch",
     "random": "from_scratch", "random_weights": "from_scratch",
 }  # fmt: skip
-# Flags of the comparison alone; a trial's data already have groups and sides.
+# Flags of the comparison alone: a trial's data already have groups and sides, and its meter is the comparison's.
 NOT_PASSED = {"backbone", "resume", "out", "debug", "dry_run", "group_pattern", "find_near_duplicates",
-              "keep_near_duplicates_together"}  # fmt: skip
+              "keep_near_duplicates_together", "energy"}  # fmt: skip
+STRESS_PHOTOS = 500  # most test photos of a trial that are corrupted
 # Role in the claims → the strategy in that role.
 ROLES = {
     "head": "feature_extraction",
@@ -118,6 +120,8 @@ class Config(fine_tuning.FineTuningConfig):
     experience: pathlib.Path | None = None
     no_experience: bool = False  # add nothing
     claims: bool = False  # also check the articles' claims, which needs further trials
+    # Also test each model on test photos that are darker, blurred, turned and more, as the command stress does.
+    stress: bool = False
     no_baselines: tyro.conf.Suppress[bool] = True  # in a comparison they are strategies
     find_learning_rate: tyro.conf.Suppress[bool] = False
     # Trials to run at the same time on this machine; more than 1 only if one leaves cores or GPUs idle.
@@ -313,6 +317,38 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     return seconds
 
 
+def is_stressed(config: Config, each: Planned) -> bool:
+    """Return whether a trial's model is tested on corrupted photos: with `--stress`, the rows with all photos."""
+    return config.stress and each.is_row and each.fraction == max(config.fractions)
+
+
+def put_under_stress(directories: list[pathlib.Path]) -> None:
+    """Write stress/stress.json into run directories that have none; what cannot be measured is printed."""
+    for directory in directories:
+        folder = directory / "stress"
+        if (folder / "stress.json").is_file():
+            continue
+        try:
+            _, results, _ = stress.evaluated(directory, most=STRESS_PHOTOS)
+        except errors.UserError as error:  # the trial is finished, and this must not change it
+            print(f"stress: {directory} was left out ({error})", file=sys.stderr)
+            continue
+        folder.mkdir(exist_ok=True)
+        files.write_json(folder / "stress.json", results)
+
+
+def stress_seconds(config: Config, planned: list[Planned], sides: dict, speeds: dict) -> list[float]:
+    """Return the estimated seconds of each trial's test on corrupted photos."""
+    looks = 1 + len(corruptions.KINDS) * len(corruptions.SEVERITIES)
+    return [
+        looks
+        * min(STRESS_PHOTOS, sides[each.seed, each.fraction]["test"])
+        * (speeds[each.backbone].forward + speeds[each.backbone].change)
+        for each in planned
+        if is_stressed(config, each)
+    ]
+
+
 def as_run(each: Planned, outcome: trials.Outcome) -> trial_run.Run:
     """Return a planned trial with its outcome."""
     settings = dataclasses.replace(each.trial.config, out=flags.RunConfig.out)
@@ -351,9 +387,11 @@ def run(config: Config) -> finished_run.Result:
     for each in planned:
         label = f"{each.name}, {each.backbone}" if len(names) > 1 else each.name
         seconds[label].append(speeds[each.backbone].of_trial(each.name, each.work(sides)))
+    if config.stress:
+        seconds["stress"] = stress_seconds(config, planned, sides, speeds)
     rest = time_estimate.of_the_rest(speeds.values(), shared_features(config))
     expected = sum(feature_seconds.values()) + sum(map(sum, seconds.values())) / config.jobs + rest
-    print(time_estimate.table(seconds, sum(feature_seconds.values()), rest, expected))
+    print(time_estimate.table(seconds, sum(feature_seconds.values()), rest, expected, config.price_per_hour))
     if (count := len({(each.name, each.backbone) for each in planned if each.is_row})) > 1:
         print(differences.can_tell(len(seeds_of(config)), sides[config.seed, max(config.fractions)]["test"], count))
     places = {each.trial.config.backbone for each in planned}
@@ -375,6 +413,10 @@ def run(config: Config) -> finished_run.Result:
         [each.trial for each in planned], record.directory / "trials", config.jobs, config.ray, preload=[__name__]
     )
 
+    if config.stress:
+        ended = [(each, outcomes[each.trial.name].directory) for each in planned]
+        trials.call(put_under_stress, [folder for each, folder in ended if folder and is_stressed(config, each)])
+
     # The results.
     found = [as_run(each, outcomes[each.trial.name]) for each in planned]
     rows = [each for each, of in zip(found, planned, strict=True) if of.is_row]
@@ -384,17 +426,19 @@ def run(config: Config) -> finished_run.Result:
         "strategies": list(dict.fromkeys(each.strategy for each in rows)), "backbones": list(names),
         "fractions": list(config.fractions), "seeds": list(seeds_of(config)), "jobs": config.jobs,
         "trials": len(planned), "estimated_seconds": round(expected, 1), "untrained": record.has_untrained_network,
+        "price_per_hour": config.price_per_hour,
     }  # fmt: skip
     first = sample_list.read_csv(sources[config.seed, max(config.fractions)])
     names_of_classes = sorted({sample.label for sample in first})
     results["data"] = {"source": config.data, "class_names": names_of_classes} | plans.count_sides(first)
     results["data"]["test_overlap"] = plans.overlap_of_tests(sources)
+    whole = round(record.progress.seconds(), 1)
     results["cost"] = {
-        "seconds": round(record.progress.seconds(), 1), "feature_seconds": round(sum(feature_seconds.values()), 1),
+        "seconds": whole, "feature_seconds": round(sum(feature_seconds.values()), 1),
         "device": devices.description(), "peak_memory_bytes": max(
             (row["cost"]["peak_memory_bytes"] for row in results["rows"] if row["cost"]), default=0
         ),
-    }  # fmt: skip
+    } | record.price_and_energy(whole)  # fmt: skip
     result = record.write_results(results)
     with streams.appendix("the experience file"):
         experience.keep(config, experience.of_comparison(results["data"], results["rows"]))

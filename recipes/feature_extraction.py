@@ -60,14 +60,14 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
     """Build the example's model: the base, Flatten (or global average pooling), Dense, softmax."""
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
-    l2 = keras.regularizers.L2(config.l2)
+    penalty = keras.regularizers.L1L2(config.l1, config.l2)
     if config.units:
         x = keras.layers.Dropout(config.dropout_rate)(x)
-        x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=l2)(x)
+        x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=penalty)(x)
     x = keras.layers.Dropout(config.dropout_rate)(x)
     # float32 even under mixed precision, since the softmax and the loss need its digits.
     output = keras.layers.Dense(
-        num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
+        num_classes, activation="softmax", kernel_regularizer=penalty, dtype="float32", name="probabilities"
     )(x)
     return keras.Model(base_model.input, output, name="classifier")
 
@@ -99,12 +99,12 @@ def run(config: Config) -> finished_run.Result:
     with device.scope():
         prefix.suffix.compile(
             optimizer=keras.optimizers.Adam(config.learning_rate),
-            loss="categorical_crossentropy",
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
             metrics=["accuracy", "categorical_crossentropy"],
         )
 
-    # Training: stop early on the validation cross-entropy (the loss also contains --l2), and restore the weights of the
-    # best epoch.
+    # Training: stop early on the validation cross-entropy (the loss also contains --l1 and --l2). The weights of the
+    # best epoch are restored.
     weights = splits.class_weights() if config.class_weights else None
     fitting.fit(record, prefix, "head", config.epochs, patience=config.patience, class_weight=weights)
 

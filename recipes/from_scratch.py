@@ -68,6 +68,11 @@ class Config(settings.HeadConfig):
         sound = len(self.learning_rates) > 0 and all(0 < rate < math.inf for rate in self.learning_rates)
         flags.check(sound, "learning_rates", "must contain at least one rate, each above 0")
 
+    @property
+    def gets_features(self) -> bool:
+        """Whether the training gets cached features: never, as nothing is frozen."""
+        return False
+
 
 def normalised(base_model: keras.Model) -> keras.Model:
     """Prepare a network for training from random weights.
@@ -107,14 +112,14 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
     """Build the model: the base, Flatten (or global average pooling), Dense, softmax."""
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
-    l2 = keras.regularizers.L2(config.l2)
+    penalty = keras.regularizers.L1L2(config.l1, config.l2)
     if config.units:
         x = keras.layers.Dropout(config.dropout_rate)(x)
-        x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=l2)(x)
+        x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=penalty)(x)
     x = keras.layers.Dropout(config.dropout_rate)(x)
     # float32 even under mixed precision, since the softmax and the loss need its digits.
     output = keras.layers.Dense(
-        num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
+        num_classes, activation="softmax", kernel_regularizer=penalty, dtype="float32", name="probabilities"
     )(x)
     return keras.Model(base_model.input, output, name="classifier")
 
@@ -132,7 +137,8 @@ def train(
     """Train all layers with Adam at a constant rate."""
     with device.scope():
         adam = keras.optimizers.Adam(rate)
-        whole.suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=record.config.label_smoothing)
+        whole.suffix.compile(adam, loss, metrics=["accuracy", "categorical_crossentropy"])
     return fitting.fit(record, whole, stage, epochs, patience=patience, monitor="accuracy")
 
 

@@ -90,14 +90,14 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> ke
     """Build the model: the base, Flatten (or global average pooling), Dense, softmax."""
     x = base_model.output
     x = keras.layers.Flatten()(x) if config.head == "flatten" else keras.layers.GlobalAveragePooling2D()(x)
-    l2 = keras.regularizers.L2(config.l2)
+    penalty = keras.regularizers.L1L2(config.l1, config.l2)
     if config.units:
         x = keras.layers.Dropout(config.dropout_rate)(x)
-        x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=l2)(x)
+        x = keras.layers.Dense(config.units, activation="relu", kernel_regularizer=penalty)(x)
     x = keras.layers.Dropout(config.dropout_rate)(x)
     # float32 even under mixed precision, since the softmax and the loss need its digits.
     output = keras.layers.Dense(
-        num_classes, activation="softmax", kernel_regularizer=l2, dtype="float32", name="probabilities"
+        num_classes, activation="softmax", kernel_regularizer=penalty, dtype="float32", name="probabilities"
     )(x)
     return keras.Model(base_model.input, output, name="classifier")
 
@@ -193,7 +193,8 @@ def run(config: Config) -> finished_run.Result:
     print(freezing.trainable_table(model), file=sys.stderr)
     with device.scope():
         adam = keras.optimizers.Adam(config.learning_rate)
-        frozen.suffix.compile(adam, loss="categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
+        frozen.suffix.compile(adam, loss, metrics=["accuracy", "categorical_crossentropy"])
     head = fitting.fit(record, frozen, "head", config.epochs, patience=config.patience)
     rows = [record.stage("head", model, head.score)]
 
@@ -206,7 +207,7 @@ def run(config: Config) -> finished_run.Result:
     print(freezing.trainable_table(model), file=sys.stderr)
     with device.scope():
         slow = optimizer(backbone.model, pipeline.steps(len(splits.train), config.batch_size), config)
-        unfrozen.suffix.compile(slow, loss="categorical_crossentropy", metrics=["accuracy", "categorical_crossentropy"])
+        unfrozen.suffix.compile(slow, loss, metrics=["accuracy", "categorical_crossentropy"])
     tuned = fitting.fit(
         record, unfrozen, "fine_tuning", config.fine_tuning_epochs, before=head.score, keep_worse=config.keep_worse
     )

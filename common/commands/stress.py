@@ -44,9 +44,25 @@ def command(
         if value < least:
             raise errors.UserError(f"--{name} must be at least {least}")
     run = run.expanduser()
+    folder = (out or run / "stress").expanduser()
+    finished, results, examples = evaluated(run, kinds, most, batch_size, seed)
+    with outputs.made(folder), outputs.locked(folder):
+        write(folder, finished, results, examples)
+    print(summary(results))
+    print(folder)
+    return 0
+
+
+def evaluated(
+    run: pathlib.Path, kinds: tuple[str, ...] = (), most: int = 500, batch_size: int = 32, seed: int = 0
+) -> tuple[finished_run.FinishedRun, dict[str, Any], dict[str, list[np.ndarray]]]:
+    """Return a finished run, the content of its stress.json, and the examples; arguments as for `command`.
+
+    Raises:
+        UserError: as `opened`, `chosen` and `measure`.
+    """
     finished, reading = opened(run)
     rows = chosen(run, finished, most, seed)
-    folder = (out or run / "stress").expanduser()
     clean, answers, examples = measure(finished, reading, rows, kinds or tuple(corruptions.KINDS), batch_size, seed)
     labels = np.array([finished.class_names.index(row["label"]) for row in rows])
     group_of = dict(zip((row["path"] for row in finished.predictions), finished.test_groups, strict=True))
@@ -66,11 +82,7 @@ def command(
         "command": cost.command(),
         "versions": cost.versions(),
     }
-    with outputs.made(folder), outputs.locked(folder):
-        write(folder, finished, results, examples)
-    print(summary(results))
-    print(folder)
-    return 0
+    return finished, results, examples
 
 
 def opened(run: pathlib.Path) -> tuple[finished_run.FinishedRun, saved_model.Reading]:

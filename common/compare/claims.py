@@ -105,6 +105,9 @@ def check(trials: Trials) -> list[dict]:
         "unfreezing everything at once is less stable than block by block": all_at_once_is_less_stable,
         "augmentation helps with few photos": augmentation_helps,
         "dropout or L2 narrows the gap between training and validation accuracy": regularisation_narrows_the_gap,
+        "fine-tuning performs better than feature extraction": fine_tuning_performs_better,
+        "pretrained weights regularise: a smaller gap than from scratch": pretrained_weights_regularise,
+        "fine-tuned models lose less under worse light, blur and other angles": fine_tuned_is_more_robust,
     }
     found = {claim: judge(trials) for claim, judge in checks.items()}
     tested = {claim: finding.p for claim, finding in found.items() if finding.p is not None}
@@ -139,14 +142,12 @@ def transfer_beats_scratch(trials: Trials) -> Finding:
 
     A network that does not even fit its own training photos was not trained, so beating it proves nothing.
     """
-    runs = [run for run in trials.find("scratch", "smallest") if run.finished]
-    idle = [run for run in runs if not _has_trained(run)]
-    if 2 * len(idle) >= len(runs) > 0:
-        return Finding(
-            f"{trials.said('scratch')} did not train: with {_seeds(idle)} of {len(runs)} it gets no more of its own "
-            "training photos right than always predicting the largest class, so beating it proves nothing"
-        )
-    return _by_test_photos(trials, "head", "scratch", "smallest")
+    idle = _idle(trials, "smallest")
+    return (
+        Finding(f"{idle}, so beating it proves nothing")
+        if idle
+        else _by_test_photos(trials, "head", "scratch", "smallest")
+    )
 
 
 def augmentation_helps(trials: Trials) -> Finding:
@@ -247,6 +248,38 @@ def regularisation_narrows_the_gap(trials: Trials) -> Finding:
     return _by_validation(trials, names, "training accuracy above validation accuracy", gaps, pairs)
 
 
+def fine_tuning_performs_better(trials: Trials) -> Finding:
+    """Judge: with all photos, training all layers gets more test photos right than training the head alone."""
+    return _by_test_photos(trials, "full", "head", "largest")
+
+
+def pretrained_weights_regularise(trials: Trials) -> Finding:
+    """Judge: of two networks whose layers all train, the pretrained one has the smaller gap to validation accuracy.
+
+    A network that did not train has no gap.
+    """
+    names = "scratch", "full"
+    pairs, missing = _pairs(trials, *names, "largest")
+    if missing:
+        return Finding(missing)
+    if idle := _idle(trials, "largest"):
+        return Finding(f"{idle}, so its gap means nothing")
+    gaps = {pair[0].seed: [_gap(run) for run in pair] for pair in pairs}
+    return _by_validation(trials, names, "training accuracy above validation accuracy", gaps, pairs)
+
+
+def fine_tuned_is_more_robust(trials: Trials) -> Finding:
+    """Judge: corrupted test photos cost a network whose layers all train less than a head on the frozen network."""
+    names = "head", "full"
+    pairs, missing = _pairs(trials, *names, "largest")
+    pairs = [pair for pair in pairs if all(run.stress for run in pair)]
+    if missing or not pairs:
+        return Finding(missing or "not run: the test photos under worse light, blur and other angles, by --stress")
+    lost = {pair[0].seed: [_lost_under_stress(run) for run in pair] for pair in pairs}
+    what = "test accuracy lost under corruptions, on average over kinds and severities"
+    return _of_two(trials, names, what, lost, pairs, "test")
+
+
 # How they are judged ------------------------------------------------------------------------------------------
 
 
@@ -291,11 +324,18 @@ def _by_validation(
     trials: Trials, names: tuple[str, str], what: str, measured: dict[int, list[float]], pairs: list
 ) -> Finding:
     """Judge how much larger a measure on validation photos is for the first of two strategies; seed → both values."""
+    return _of_two(trials, names, what, measured, pairs, "validation")
+
+
+def _of_two(
+    trials: Trials, names: tuple[str, str], what: str, measured: dict[int, list[float]], pairs: list, side: str
+) -> Finding:
+    """Judge as `_by_validation` does, on any side."""
     columns = zip(*measured.values(), strict=True)
     parts = [f"{trials.said(name)} {_points(column)}" for name, column in zip(names, columns, strict=True)]
     evidence = f"{what}: {', '.join(parts)}, with {_setting(pairs)}; difference"
     excess = {seed: more - less for seed, (more, less) in measured.items()}
-    return _by_seeds(evidence, excess, [run for run, _ in pairs], "validation")
+    return _by_seeds(evidence, excess, [run for run, _ in pairs], side)
 
 
 def _by_seeds(evidence: str, values: dict[int, float], runs: list[trial_run.Run], side: str) -> Finding:
@@ -378,6 +418,26 @@ def mean_dip(run: trial_run.Run, stages: list[list[float]], epochs: int) -> floa
     """Return how far validation accuracy fell below the head's in the first epochs of a stage, as mean over stages."""
     head = _head_accuracy(run)
     return float(np.mean([max(head - min(stage[:epochs]), 0.0) for stage in stages]))
+
+
+def _idle(trials: Trials, which: str) -> str:
+    """Return that training from scratch did not train, if that is so under half of the seeds, else ""."""
+    runs = [run for run in trials.find("scratch", which) if run.finished]
+    idle = [run for run in runs if not _has_trained(run)]
+    if not 2 * len(idle) >= len(runs) > 0:
+        return ""
+    return (
+        f"{trials.said('scratch')} did not train: with {_seeds(idle)} of {len(runs)} it gets no more of its own "
+        "training photos right than always predicting the largest class"
+    )
+
+
+def _lost_under_stress(run: trial_run.Run) -> float:
+    """Return the accuracy on test photos as they are minus the mean accuracy on corrupted ones."""
+    found = run.stress
+    if found is None:
+        raise ValueError(f"{run.strategy} with seed {run.seed} was not put under stress")
+    return found["clean"]["accuracy"][0] - trial_run.under_stress(found)
 
 
 def _gap(run: trial_run.Run) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 
 from common import files, words
 from common.compare import differences, figures, trial_run
+from common.media import corruptions
 from common.report import page
 
 FILES = ("templates/compare.html", "templates/sort.js")
@@ -64,6 +65,8 @@ def write(directory: pathlib.Path | str, comparison: dict[str, Any]) -> pathlib.
         convergence=_convergence_figure(view),
         num_curves=sum(bool(row["convergence"]) for row in view.rows),
         recalls=_recall_figure(view),
+        stressed=list(next((row["stress"]["kinds"] for row in view.rows if row.get("stress")), ())),
+        kinds=corruptions.KINDS,
         most_lines=MOST_LINES,
         symbols=SYMBOLS,
         points=points,
@@ -163,6 +166,8 @@ def _without_false_ranges(row: dict, full: float) -> dict:
     finished = collections.Counter(run["fraction"] for run in row["runs"] if run["accuracy"] is not None)
     if finished[full] < 2:
         row = row | {name: _without_range(row[name]) for name in ("test", "validation", "cost", "to_95")}
+        if stress := row.get("stress"):
+            row["stress"] = (_without_range(stress) or {}) | {"kinds": _without_range(stress["kinds"])}
     fractions = [_without_range(point) if finished[point["fraction"]] < 2 else point for point in row["fractions"]]
     return row | {"fractions": fractions}
 

@@ -13,6 +13,7 @@ import statistics
 from common import words
 from common.compare import advice, differences, trial_run
 from common.evaluation import classification, intervals
+from common.runs import cost
 
 TABLE_WIDTH = 100
 NOTES = (
@@ -98,6 +99,7 @@ def _row(name: str, trials: list[trial_run.Run], full: float, root: pathlib.Path
         "validation": _validation(full_size),
         "cost": _cost(full_size, feature_seconds.get(first.backbone, 0.0) if first.needs_features else 0.0),
         "to_95": _to_95(full_size),
+        "stress": _stress(full_size),
         "fractions": _fractions(trials),
         "step": last_step(trials),
         "per_class": _per_class(full_size),
@@ -147,6 +149,19 @@ def _to_95(full_size: list[trial_run.Run]) -> dict | None:
         return None
     epochs, seconds = zip(*found, strict=True)
     return {"epochs": trial_run.spread(epochs), "seconds": trial_run.spread(seconds)}
+
+
+def _stress(full_size: list[trial_run.Run]) -> dict | None:
+    """Return the accuracy on corrupted test photos: over all kinds, and of each kind; None without any."""
+    found = [run.stress for run in full_size if run.stress]
+    if not found:
+        return None
+    kinds = {name: [each["kinds"][name]["mean"]["accuracy"][0] for each in found] for name in found[0]["kinds"]}
+    return {
+        "accuracy": trial_run.spread(map(trial_run.under_stress, found)),
+        "clean": trial_run.spread(each["clean"]["accuracy"][0] for each in found),
+        "kinds": {name: trial_run.spread(values) for name, values in kinds.items()},
+    }
 
 
 def _fractions(trials: list[trial_run.Run]) -> list[dict]:
@@ -283,30 +298,41 @@ def beats_scratch_from(trials: list[trial_run.Run], scratch: list[trial_run.Run]
 
 def table(comparison: dict) -> str:
     """Return the rows as text for the terminal, at most 100 columns wide."""
-    header = ("  strategy", "test accuracy", "validation", "seconds", "trained", "the best?", "failed")
+    per_hour = comparison.get("plan", {}).get("price_per_hour")
+    header = ["  strategy", "test accuracy", "validation", "seconds", "trained", "the best?", "failed"]
+    header += [*(["stressed"] if _is_stressed(comparison) else []), *(["price"] if per_hour else [])]
     lines = [header, *(_cells(row, comparison) for row in comparison["rows"])]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     widths[0] = min(widths[0], TABLE_WIDTH - sum(widths[1:]) - 2 * (len(header) - 1))
-    aligned = ("<", ">", ">", ">", ">", "<", ">")
+    aligned = ("<", ">", ">", ">", ">", "<", ">", ">", ">")[: len(header)]
     shown = [
         "  ".join(
             f"{_shortened(text, width):{side}{width}}" for text, side, width in zip(line, aligned, widths, strict=True)
         )
         for line in lines
     ]
-    return "\n".join([*(line.rstrip() for line in shown), *NOTES])
+    told = ["Stressed: accuracy under worse light, blur, other angles and more."] if _is_stressed(comparison) else []
+    told += [f"Price: of one run alone with its features, at {per_hour:g} an hour."] if per_hour else []
+    return "\n".join([*(line.rstrip() for line in shown), *NOTES, *told])
+
+
+def _is_stressed(comparison: dict) -> bool:
+    return any(row.get("stress") for row in comparison["rows"])
 
 
 def _cells(row: dict, comparison: dict) -> tuple[str, ...]:
     name = f"{'>' if row['name'] == comparison['choice'] else ' '} {row['name']}"
     failed = f"{row['failed']} of {len(row['runs'])}" if row["failed"] else "–"
+    per_hour, stress = comparison.get("plan", {}).get("price_per_hour"), row.get("stress")
+    stressed = [words.percent(stress["accuracy"][0]) if stress else "–"] if _is_stressed(comparison) else []
     if not row["test"]:
-        return name, "–", "–", "–", "–", "–", failed
+        return name, "–", "–", "–", "–", "–", failed, *stressed, *(["–"] if per_hour else [])
     seconds, features = row["cost"]["seconds"][0], row["cost"]["feature_seconds"]
     price = f"{_digits(seconds)} + {_digits(features)}" if features else _digits(seconds)
     parameters = f"{row['cost']['trainable_parameters']:,}"
     tested, validated = words.share(row["test"]["accuracy"]), words.percent(row["validation"]["mean"])
-    return name, tested, validated, price, parameters, _mark(row, comparison), failed
+    paid = [words.price(cost.price(trial_run.price(row), per_hour))] if per_hour else []
+    return name, tested, validated, price, parameters, _mark(row, comparison), failed, *stressed, *paid
 
 
 def _digits(seconds: float) -> str:

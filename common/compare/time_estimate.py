@@ -11,7 +11,7 @@ import numpy as np
 from common import words
 from common.data import pipeline
 from common.models import backbones, cut, freezing
-from common.runs import speed
+from common.runs import cost, speed
 
 FINISHING_SECONDS = 3.0  # the part of evaluation, saving and report of a trial that does not grow with the network
 
@@ -147,7 +147,9 @@ def measure(
     return Speed(starting, build, *reading, forward, start, step, stages)
 
 
-def table(seconds: dict[str, list[float]], features: float, rest: float, total: float) -> str:
+def table(
+    seconds: dict[str, list[float]], features: float, rest: float, total: float, price_per_hour: float | None = None
+) -> str:
     """Return the plan with its estimated times, as text.
 
     Args:
@@ -155,10 +157,16 @@ def table(seconds: dict[str, list[float]], features: float, rest: float, total: 
         features: the seconds of the pass through the frozen network.
         rest: the seconds of everything else.
         total: the seconds of the whole plan, in which trials may run in parallel.
+        price_per_hour: what an hour of the machine costs; with it, each line has its price.
     """
     rows = [(name, str(len(each)), sum(each)) for name, each in seconds.items()]
     rows += [("the frozen network, computed once", "", features), ("starting, and the page", "", rest)]
     rows += [("all", str(sum(map(len, seconds.values()))), total)]
     width = max(len(name) for name, *_ in rows)
-    lines = [f"{name:<{width}}{count:>9}{words.duration(round(each)):>16}" for name, count, each in rows]
-    return "\n".join([f"{'plan':<{width}}{'trials':>9}{'takes about':>16}", *lines])
+    prices = [f"{words.price(cost.price(each, price_per_hour)):>10}" if price_per_hour else "" for _, _, each in rows]
+    lines = [
+        f"{name:<{width}}{count:>9}{words.duration(round(each)):>16}{price}"
+        for (name, count, each), price in zip(rows, prices, strict=True)
+    ]
+    heading = f"{'plan':<{width}}{'trials':>9}{'takes about':>16}" + (f"{'price':>10}" if price_per_hour else "")
+    return "\n".join([heading, *lines])

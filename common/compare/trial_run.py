@@ -103,6 +103,12 @@ class Run:
             for side in {row["split"] for row in rows}
         }
 
+    @functools.cached_property
+    def stress(self) -> dict | None:
+        """The content of the run's stress.json; None if its test photos were not corrupted."""
+        path = self.directory / "stress" / "stress.json" if self.directory else None
+        return json.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else None
+
     @property
     def accuracy(self) -> float:
         """The accuracy on the test photos."""
@@ -122,6 +128,11 @@ class Run:
         goal = TO_95 * max(accuracies) - ROUNDING
         epochs = next(number for number, accuracy in enumerate(accuracies, start=1) if accuracy >= goal)
         return epochs, sum(epoch["seconds"] for epoch in self.history[:epochs])
+
+
+def under_stress(found: dict) -> float:
+    """Return the mean accuracy over all kinds and severities of corruptions, from the content of a stress.json."""
+    return statistics.fmean(kind["mean"]["accuracy"][0] for kind in found["kinds"].values())
 
 
 def by_seed(trials: list[Run]) -> dict[int, Run]:

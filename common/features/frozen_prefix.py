@@ -20,7 +20,7 @@ import numpy as np
 import tqdm
 
 from common import devices, errors
-from common.data import pipeline, sample_list
+from common.data import mixing, pipeline, sample_list
 from common.data import splits as data_splits
 from common.features import fingerprint, store
 from common.media import medium as media
@@ -106,6 +106,10 @@ class FrozenPrefix:
                 self.backbone.resize, self.backbone.preprocess, config.batch_size, config.seed, self.augmentation,
                 first_epoch, balanced,
             )  # fmt: skip
+        train_generator = mixing.mixed(
+            train_generator, pipeline.steps(len(splits.train), config.batch_size), config.seed, first_epoch,
+            getattr(config, "mixup", 0.0), getattr(config, "cutmix", 0.0),  # flags of some recipes only
+        )  # fmt: skip
         return train_generator, self._looks("validation")[0], self._looks("test")[0]
 
     def features(self, split: str) -> np.ndarray:

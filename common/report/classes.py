@@ -287,8 +287,9 @@ def summary(result: finished_run.Result) -> str:
     cost = result.results["cost"]
     lines = [f"{name:<26}{validation:>12}{test:>16}".rstrip() for name, validation, test in rows]
     epochs = f"{words.plural(cost['epochs'], 'epoch')}, " if cost["epochs"] else ""
+    price = f" ({words.price(cost['price'])} for the machine)" if "price" in cost else ""
     lines.append(
-        f"{epochs}{cost['seconds']:.0f} s, {cost['peak_memory_bytes'] / 1e6:,.0f} MB of memory, "
+        f"{epochs}{cost['seconds']:.0f} s{price}, {cost['peak_memory_bytes'] / 1e6:,.0f} MB of memory, "
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
     if better := baselines_as_good(result.results):

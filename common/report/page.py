@@ -205,7 +205,7 @@ def template(name: str, folder: pathlib.Path | None = None) -> jinja2.Template:
     )
     environment.filters.update(
         percent=words.percent, decimal=words.decimal, grouped=words.grouped, duration=words.duration, size=words.size,
-        setting=words.setting, words=words.words, plural=words.plural, breakable=words.breakable,
+        price=words.price, setting=words.setting, words=words.words, plural=words.plural, breakable=words.breakable,
         command_lines=words.command_lines, text=words.markdown_text, estimate=words.estimate,
     )  # fmt: skip
     return environment.get_template(name)

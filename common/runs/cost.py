@@ -8,6 +8,8 @@ import re
 import shlex
 import sys
 
+from common import words
+
 VERSIONED_PACKAGES = (
     "tensorflow", "keras", "keras-hub", "numpy", "pillow", "scikit-learn", "keras-recipes"
 )  # fmt: skip
@@ -26,6 +28,16 @@ def forget_peak_memory() -> None:
     """Reset Linux's peak of memory (https://man7.org/linux/man-pages/man5/proc_pid_clear_refs.5.html)."""
     with contextlib.suppress(OSError):  # where this is not allowed, the peak counts from the start
         pathlib.Path("/proc/self/clear_refs").write_text("5")
+
+
+def price(seconds: float, per_hour: float) -> float:
+    """Return what these seconds cost at a price per hour, with four decimals."""
+    return round(seconds / 3600 * per_hour, 4)
+
+
+def said_price(seconds: float, per_hour: float) -> str:
+    """Return the price of these seconds in words, such as `0.021, at 0.5 an hour`."""
+    return f"{words.price(price(seconds, per_hour))}, at {per_hour:g} an hour"
 
 
 def versions() -> dict[str, str]:

@@ -28,7 +28,7 @@ from common.evaluation import baselines, shortcuts
 from common.models import backbones, freezing, memory
 from common.models import raw_input as pixels
 from common.report import page
-from common.runs import cost, familiar, finished_run, saved_model, tracking
+from common.runs import cost, energy, familiar, finished_run, saved_model, speed, tracking
 from common.training import checkpoints, plan
 
 ConfigType = TypeVar("ConfigType", bound=flags.RunConfig)
@@ -49,7 +49,7 @@ class Recorder(Generic[ConfigType]):
         Raises:
             UserError: the directory to resume is not an interrupted run of this recipe, has lost its split or is
                 written by another process, the backbone cannot be used, or `--tensorboard` or `--mlflow` needs
-                something that is missing.
+                something that is missing, or `--energy`.
         """
         config.check_files()
         started = time.perf_counter()
@@ -62,6 +62,8 @@ class Recorder(Generic[ConfigType]):
         else:
             self.config = config
         tracking.check(self.config.tensorboard, self.config.mlflow)
+        energy.check(self.config.energy)
+        self._meter: energy.Meter | None = None
         if not config.resume:
             self.directory = self._new_directory()
             self._lock = outputs.lock(self.directory)
@@ -171,6 +173,9 @@ class Recorder(Generic[ConfigType]):
         """Print the plan of a dry run, remove its directory and stop the program."""
         print(f"dry run of {self.recipe}: nothing was trained, and no run is kept")
         print(planned.text(self.config.cache_directory / "features", self.config.out / self.recipe))
+        if self.config.price_per_hour:
+            told = cost.said_price(sum(step.seconds for step in planned.steps), self.config.price_per_hour)
+            print(f"price: about {told}")
         self.discard()
         sys.exit()
 
@@ -223,13 +228,16 @@ class Recorder(Generic[ConfigType]):
         flags.HOW_TO_GO_ON.append(f"--resume {self.directory}")
         if self.config.tensorboard:
             print(f"curves: tensorboard --logdir {self.directory / 'tensorboard'}", file=sys.stderr)
+        if self.config.energy and not self._meter:
+            self._meter = energy.Meter()
 
     def cost(self, model: keras.Model, *parts: Any) -> dict[str, Any]:
         """Return `cost` in results.json, for the whole model and every `FrozenPrefix` or `FrozenWindows` of the run."""
         history = finished_run.read_history(self.directory)
         trainable, frozen = freezing.count_parameters(model)
+        seconds = round(self.progress.seconds(), 2)
         return {
-            "seconds": round(self.progress.seconds(), 2),
+            "seconds": seconds,
             "seconds_per_epoch": round(float(np.median([row["seconds"] for row in history])), 3) if history else None,
             "epochs": len(history),
             "peak_memory_bytes": max([cost.peak_memory(), *self.earlier_peaks]),
@@ -237,7 +245,15 @@ class Recorder(Generic[ConfigType]):
             "total_parameters": trainable + frozen,
             "prefix_seconds": round(sum(part.seconds for part in parts), 2),
             "cache_bytes": sum(part.cache_bytes for part in parts),
-        }
+        } | self.price_and_energy(seconds)
+
+    def price_and_energy(self, seconds: float) -> dict[str, Any]:
+        """Return the price of the seconds and the electricity since the begin, if they are asked for.
+
+        After an interruption, the electricity is that of the last session only.
+        """
+        price = {"price": cost.price(seconds, self.config.price_per_hour)} if self.config.price_per_hour else {}
+        return price | ({"energy_kwh": self._meter.kwh()} if self._meter else {})
 
     def stage(self, name: str, model: keras.Model, score: dict[str, float]) -> dict[str, Any]:
         """Return a row of `stages` in results.json: the validation metrics and the seconds without those of features.
@@ -304,7 +320,7 @@ class Recorder(Generic[ConfigType]):
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
         results["unlike"] = self._keep_familiar(part)
-        results["cost"] = self.cost(part.model, part, *others)
+        results["cost"] = self.cost(part.model, part, *others) | self._answering(saved, splits)
         if frozen and not frozen.config.no_baselines:
             with streams.appendix("the baselines on the same features"):
                 of_features = baselines.on_features(frozen, task, self.config.seed, groups or {})
@@ -322,6 +338,16 @@ class Recorder(Generic[ConfigType]):
             print(f"unlike: predict will not know what is unlike ({type(error).__name__}: {error})", file=sys.stderr)
             return {}
         return {"threshold": round(known.threshold, 4), "test": round(float(called.mean()), 4)}
+
+    def _answering(self, saved: saved_model.SavedModel, splits: Any) -> dict[str, float]:
+        """Return the milliseconds that the saved model takes for a test item; nothing if they cannot be measured."""
+        try:
+            reading = saved_model.Reading.of(saved)
+            looks = reading.looks(pathlib.Path(splits.paths("test")[0]))
+            return {"answer_milliseconds": round(1000 * speed.of_answer(reading.model, looks), 2)}
+        except Exception as error:  # the training has ended well, and this must not change it
+            print(f"speed of the model: not measured ({type(error).__name__}: {error})", file=sys.stderr)
+            return {}
 
     def complete(
         self, results: dict, sections: list, saved: saved_model.SavedModel | None = None

@@ -43,9 +43,18 @@ class PhotoConfig(flags.RunConfig):
     zoom: Annotated[float, Ge(0), Lt(1), doc("0.1 is 10 %")] = 0.0
     # Raise or lower their contrast by up to this fraction; 0.1 is small.
     contrast: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.0
-    views: Annotated[int, Ge(0), Le(1000)] = (
-        8  # augmented views to cache per photo; 0 draws new ones each epoch, uncached, slow
-    )
+    # Raise or lower their brightness by up to this fraction; 0.2 is small.
+    brightness: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.0
+    # Make their colours stronger or weaker by up to this fraction; 0.2 is small.
+    saturation: Annotated[float, Ge(0), Le(1), doc("0.1 is 10 %")] = 0.0
+    # Move their colours by up to this part of the colour circle; 0.05 is small. Not if colours tell the classes.
+    hue: Annotated[float, Ge(0), Le(0.5), doc("0.5 is the opposite colour")] = 0.0
+    # How often a random rectangle of a training photo is covered (random erasing); 0.25 to 0.5 is usual.
+    erasing: Annotated[float, Ge(0), Le(1), doc("0.5 is every other photo")] = 0.0
+    # Strength of two changes drawn from a list of colours, shapes and places (RandAugment); 5 to 10 is usual, 0 is off.
+    randaugment: Annotated[float, Ge(0), Le(10)] = 0.0
+    # Augmented views to cache per photo; 0 draws new ones each epoch, uncached, slow.
+    views: Annotated[int, Ge(0), Le(1000)] = 8
     no_baselines: bool = False  # do not fit logistic regression and the nearest centroid on the same features
     skip_bad: bool = False  # leave out unusable photos instead of stopping; skipped.csv lists them
 
@@ -67,7 +76,10 @@ class PhotoConfig(flags.RunConfig):
     def augmentation(self) -> augmentations.Augmentation:
         """The limits within which training photos are changed at random."""
         colour = getattr(self, "colour", 0.0)  # a flag of some recipes only
-        return augmentations.Augmentation(self.flip, self.rotation, self.zoom, self.contrast, colour)
+        return augmentations.Augmentation(
+            self.flip, self.rotation, self.zoom, self.contrast, colour, self.brightness, self.saturation, self.hue,
+            self.erasing, self.randaugment,
+        )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,12 +90,42 @@ class HeadConfig(PhotoConfig):
     hidden_units: Annotated[int, Ge(0)] | None = None  # Dense units before the softmax; default: none, 256 with flatten
     dropout: Annotated[float, Ge(0), Lt(1)] | None = None  # before each Dense layer; default: 0.3, 0 with flatten
     l2: Annotated[float, Ge(0)] = 0.0  # penalty on the head's weights; 1e-4 to 1e-2 if the head overfits
+    l1: Annotated[float, Ge(0)] = 0.0  # penalty that sets weights of the head to about 0; 1e-5 to 1e-3
+    # Part of the target that goes to all classes alike, so that answers are less confident; 0.1 is usual.
+    label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0
+    # Mix pairs of training photos and their labels, in shares from Beta(this, this); 0.2 is usual, 0 is off. At the
+    # frozen layers' cached features, which is free; with --no-cache or --views 0, the photos.
+    mixup: Annotated[float, Ge(0)] = 0.0
+    # Put a rectangle of one training photo into another, in shares from Beta(this, this); 1 is usual, 0 is off. Only
+    # for photos, not for cached features: --no-cache.
+    cutmix: Annotated[float, Ge(0)] = 0.0
     epochs: Annotated[int, Gt(0)] = 200  # of the head; an upper limit, since early stopping ends the training
     # Epochs without a lower validation loss before the head's training stops. With 0, it does not stop early, and the
     # last epoch counts, not the best.
     patience: Annotated[int, Ge(0)] = 10
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head; Adam's default
     find_learning_rate: bool = False  # try rising rates of the head, draw the loss, suggest one, and stop
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flags.check(not (self.mixup and self.cutmix), "cutmix", "cannot be used together with --mixup; remove one")
+        needed = "puts parts of photos into photos, and the training gets cached features; add --no-cache"
+        flags.check(not (self.cutmix and self.gets_features), "cutmix", needed)
+        weighted = self.mixed and getattr(self, "class_weights", False)
+        flags.check(
+            not weighted, "class_weights",
+            "gives a mixture the weight of its larger part only, so remove it, or --mixup or --cutmix",
+        )  # fmt: skip
+
+    @property
+    def mixed(self) -> bool:
+        """Whether training photos are mixed with one another."""
+        return bool(self.mixup or self.cutmix)
+
+    @property
+    def gets_features(self) -> bool:
+        """Whether the training gets the cached features of photos instead of photos."""
+        return not self.no_cache and not (self.augmentation and self.views == 0)
 
     @property
     def likely_epochs(self) -> int:

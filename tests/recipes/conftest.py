@@ -5,12 +5,14 @@ import tiny_language_model
 
 from common.demo import drawn_texts
 from common.report import page
+from common.runs import speed
 
 
 @pytest.fixture(autouse=True)
 def undrawn(request, monkeypatch):
     """No report, which takes a second or three, unless the test is marked `drawn`; a module's shared run has one."""
     if "drawn" not in request.keywords:
+        monkeypatch.setattr(speed, "of_answer", lambda model, looks: 0.001)  # which traces the whole model
         monkeypatch.setattr(page, "write", lambda directory, sections, saved=None: directory / "report.html")
 
 

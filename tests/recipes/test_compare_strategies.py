@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import shutil
 import time
 
@@ -114,9 +115,20 @@ def test_an_interrupted_comparison_repeats_nothing_and_gives_the_same_table(comp
     assert resumed.results["differences"] == result.results["differences"]
 
 
-def test_a_trial_that_fails_is_a_row(stripes, tmp_path):
+def test_a_trial_that_fails_is_a_row_and_the_other_has_a_price_and_is_put_under_stress(stripes, tmp_path, capsys):
     broken = "broken=feature_extraction --weights nowhere.h5"
-    result = compare_strategies.run(settings(stripes, tmp_path, strategies=("nearest_centroid", broken), seeds=1))
+    more = {"stress": True, "price_per_hour": 3600.0}
+    result = compare_strategies.run(
+        settings(stripes, tmp_path, strategies=("nearest_centroid", broken), seeds=1, **more)
+    )
+    first = result.results["rows"][0]
+    (trial,) = first["runs"]
+    written = json.loads((result.directory / trial["report"]).with_name("stress").joinpath("stress.json").read_text())
+    assert first["stress"]["clean"][0] == first["test"]["accuracy"][0] == written["clean"]["accuracy"][0]
+    assert set(first["stress"]["kinds"]) == set(written["kinds"]) and len(written["kinds"]) == 10
+    assert result.results["cost"]["price"] == pytest.approx(result.results["cost"]["seconds"])
+    told = capsys.readouterr().out
+    assert re.search(r"^stress +1 .* [\d.]+$", told, re.MULTILINE) and "stressed" in told and "at 3600 an hour" in told
     last = result.results["rows"][-1]
     assert last["name"] == "broken" and last["failed"] == 1 and last["test"] is None
     assert "nowhere.h5" in last["runs"][0]["error"]

@@ -18,7 +18,7 @@ from common.commands import predict
 from common.data import sample_list
 from common.models import freezing
 from common.report import classes
-from common.runs import finished_run, saved_model
+from common.runs import finished_run, saved_model, speed
 from recipes import feature_extraction
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -68,6 +68,24 @@ def test_the_run_directory_is_complete(finished):
     assert results["cost"]["trainable_parameters"] < results["cost"]["total_parameters"]
     resolved = json.loads((finished.directory / "config.json").read_text())["config"]
     assert (resolved["backbone"], resolved["weights"], resolved["image_size"]) == ("demo", "demo", 32)
+
+
+def test_an_answer_of_the_saved_model_takes_milliseconds(finished):
+    assert 0 < finished.results["cost"]["answer_milliseconds"] < 60_000
+    assert "One answer of the saved model" in (finished.directory / "report.html").read_text()
+
+
+def test_a_run_has_a_price_and_an_energy_and_survives_a_model_that_cannot_be_measured(
+    stripes, tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip("codecarbon", reason="the extra `energy` is not installed")
+    monkeypatch.setattr(speed, "of_answer", lambda model, looks: 1 / 0)
+    config = settings(stripes, tmp_path, epochs=1, no_baselines=True, price_per_hour=3600.0, energy=True)
+    cost = feature_extraction.run(config).results["cost"]
+    assert cost["price"] == pytest.approx(cost["seconds"]) and 0 < cost["energy_kwh"] < 1
+    told = capsys.readouterr()
+    assert "answer_milliseconds" not in cost and " for the machine)" in told.out
+    assert "speed of the model: not measured (ZeroDivisionError: division by zero)\n" in told.err
 
 
 def test_it_learns_which_way_the_stripes_go(finished):
@@ -245,6 +263,17 @@ def test_deterministic_runs_agree_bit_for_bit_and_another_seed_does_not(stripes,
     assert first == second
     assert all(np.array_equal(a, b) for a, b in zip(weights, weights_again, strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(weights, other, strict=True))
+
+
+def test_l1_mixup_and_label_smoothing_are_in_the_loss_that_trains_and_not_in_validation(stripes, tmp_path):
+    losses = []
+    for changes in ({}, {"l1": 1e-2, "label_smoothing": 0.2, "mixup": 0.4}):
+        config = settings(stripes, tmp_path, epochs=2, dropout=0.0, head="gap", no_baselines=True, **changes)
+        losses.append(finished_run.read_history(feature_extraction.run(config).directory)[0])
+    plain, changed = losses
+    assert changed["loss"] > plain["loss"] + 0.02  # the penalty, and targets that no answer can meet
+    assert changed["val_loss"] > changed["val_categorical_crossentropy"] + 0.02
+    assert plain["val_loss"] == pytest.approx(plain["val_categorical_crossentropy"], abs=1e-5)
 
 
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(stripes, tmp_path, monkeypatch):

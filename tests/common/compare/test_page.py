@@ -274,6 +274,18 @@ def test_a_range_needs_two_finished_runs(tmp_path):
     assert [None in point["accuracy"] for point in row["fractions"]] == [False, False, True]
 
 
+def test_corrupted_photos_have_a_section(tmp_path):
+    comparison = make_comparison(["partial_unfreezing", "feature_extraction"])
+    values = {"accuracy": [0.61, 0.6, 0.62], "clean": [0.9, 0.8, 0.95], "kinds": {"blur": [0.5, 0.4, 0.6]}}
+    comparison["rows"][0]["stress"] = values
+    comparison["plan"]["price_per_hour"] = 2.0
+    page = page_of(tmp_path, comparison)
+    assert "stress" in sections_of(page)
+    text = page.text.replace("\u202f", " ")
+    assert "Strategy As they are All kinds Blur" in text and "61.0 %" in text and "at 2.0 an hour" in text
+    assert "stress" not in sections_of(page_of(tmp_path, make_comparison(["partial_unfreezing"])))
+
+
 def test_failed_trials_are_told_in_their_row(tmp_path):
     failed = {"l2_sp": ALL_TRIALS, "from_scratch": [(1, 1.0)]}
     comparison = make_comparison(["feature_extraction", "l2_sp", "from_scratch"], failed=failed)

@@ -3,6 +3,7 @@ import pytest
 from made_up_trials import compared, failed, right, trial
 from simulations import choices
 
+from common import files
 from common.compare import table as compare_table
 
 pytestmark = pytest.mark.quick
@@ -192,6 +193,29 @@ def test_the_table_fits_and_says_who_is_as_good(tmp_path):
     assert "30.0 % (29.0–32.0)      80.0 %        99.0       10  worse" in table["from_scratch, MobileNetV2:0.35"]
     assert all(line.count("…") == 1 for name, line in table.items() if name.startswith(long))
     assert len(set(lines)) == len(lines)
+
+
+def test_stress_adds_a_column(tmp_path):
+    trials = [trial(tmp_path, "head", seed, right(9, 10)) for seed in range(3)]
+    for run, accuracy in zip(trials, (0.3, 0.5, 0.6), strict=True):
+        kinds = {name: {"mean": {"accuracy": [accuracy + more]}} for name, more in (("blur", 0.1), ("noise", -0.1))}
+        (run.directory / "stress").mkdir()
+        files.write_json(run.directory / "stress/stress.json", {"clean": {"accuracy": [0.9]}, "kinds": kinds})
+    found = compared([*trials, trial(tmp_path, "other", 0, right(5, 10))], tmp_path)
+    head, other = found["rows"]
+    assert head["stress"]["accuracy"] == pytest.approx([0.5, 0.3, 0.6]) and other["stress"] is None
+    assert head["stress"]["kinds"]["noise"] == pytest.approx([0.4, 0.2, 0.5])
+    lines = compare_table.table(found).replace("\N{NARROW NO-BREAK SPACE}", " ").splitlines()
+    assert lines[0].endswith("stressed") and lines[1].endswith("50.0 %") and lines[2].endswith("–")
+
+
+def test_a_price_per_hour_adds_a_column(tmp_path):
+    trials = [trial(tmp_path, "head", seed, right(9, 10), seconds=600.0, needs_features=True) for seed in range(3)]
+    found = compared([*trials, failed("other", 0)], tmp_path, demo=1200.0)
+    lines = compare_table.table(found | {"plan": {"price_per_hour": 2.0}}).splitlines()
+    assert [line.split()[-1] for line in lines[:3]] == ["price", "1.00", "–"]  # half an hour
+    assert lines[-1] == "Price: of one run alone with its features, at 2 an hour."
+    assert "price" not in compare_table.table(found)
 
 
 def marks(differences, choice="best"):

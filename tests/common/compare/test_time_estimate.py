@@ -50,3 +50,10 @@ def test_processes_start_for_the_trials_and_for_the_features_of_each_network():
     page = time_estimate.FINISHING_SECONDS
     assert time_estimate.of_the_rest([SPEED, SPEED], shared_features=False) == 4 + page
     assert time_estimate.of_the_rest([SPEED, SPEED], shared_features=True) == 3 * 4 + page
+
+
+def test_the_plan_has_a_price_for_each_line():
+    given = {"head": [1800.0, 1800.0]}, 3600.0, 0.0, 7200.0
+    assert "price" not in time_estimate.table(*given)
+    lines = time_estimate.table(*given, price_per_hour=0.5).splitlines()
+    assert [line.split()[-1] for line in lines] == ["price", "0.50", "0.50", "0", "1.00"]

@@ -152,9 +152,11 @@ def test_splits_never_depend_on_the_network_or_how_it_is_trained(stripes, tmp_pa
     others = {"backbone": "MobileNetV2", "weights": "none", "preprocess": "tf", "last_layer": "x",
               "image_size": 64, "aspect": "crop", "batch_size": 7,
               "epochs": 3, "learning_rate": 0.5, "precision": "mixed_float16", "deterministic": True, "flip": True,
-              "rotation": 9.0, "zoom": 0.5, "contrast": 0.5, "views": 2, "no_cache": True, "cache_dtype": "float16",
+              "rotation": 9.0, "zoom": 0.5, "contrast": 0.5, "brightness": 0.5, "saturation": 0.5, "hue": 0.5,
+              "erasing": 0.5, "randaugment": 9.0, "views": 2, "no_cache": True, "cache_dtype": "float16",
               "cache_limit_gb": 1.0, "tensorboard": True, "mlflow": "x", "out": tmp_path, "resume": tmp_path,
-              "cache": tmp_path / "other", "debug": True, "dry_run": True, "no_baselines": True}  # fmt: skip
+              "cache": tmp_path / "other", "debug": True, "dry_run": True, "no_baselines": True,
+              "price_per_hour": 0.5, "energy": True}  # fmt: skip
     plain = settings(stripes, tmp_path / "cache")
     assert {field.name for field in dataclasses.fields(plain)} == of_the_data | set(others)
     written = []

@@ -214,6 +214,35 @@ def test_views_are_taken_in_turn(splits, settings):
     assert np.array_equal(epochs[0], epochs[2]) and not np.allclose(epochs[0], epochs[1])
 
 
+def test_every_view_is_the_same_after_an_interruption(splits, settings, tmp_path):
+    limits = {"hue": 0.1, "brightness": 0.2, "erasing": 0.7, "randaugment": 8.0, "views": 3, "rotation": 10.0}
+    moving = dataclasses.replace(settings, **limits)
+    whole = features(splits, moving).features("train")
+    fewer = dataclasses.replace(splits, train=splits.train[::-1][:5])
+    elsewhere = dataclasses.replace(moving, cache=tmp_path / "interrupted", batch_size=2)
+    features(fewer, elsewhere)  # what an interrupted run has left
+    assert np.allclose(features(splits, elsewhere).features("train"), whole, atol=1e-4)
+    assert len({view.tobytes() for view in whole}) == 3 and np.abs(whole[0] - whole[1]).max() > 0.01
+
+
+def test_mixup_mixes_cached_features_and_cutmix_photos(splits, settings):
+    def batch(**changes):
+        """The first training batch of this kind."""
+        shared = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+        prefix = features(splits, training_settings.HeadConfig(**shared | changes))
+        return [np.array(part) for part in next(iter(prefix.generators()[0]))]
+
+    (plain, labels), (mixed, shares) = batch(), batch(mixup=1.0)
+    assert not np.allclose(mixed, plain) and np.allclose(shares.sum(axis=1), 1)
+    # The other items are the same ones in another order, so the mean of a mixed batch is that of the batch.
+    assert np.allclose(mixed.mean(axis=0), plain.mean(axis=0), atol=1e-4)
+    assert np.allclose(shares.mean(axis=0), labels.mean(axis=0), atol=1e-5)
+    (pixels, _), (cut, _) = batch(no_cache=True), batch(no_cache=True, cutmix=1.0)
+    assert pixels.shape[1:] == (32, 32, 3) == cut.shape[1:]
+    known = {pixel.tobytes() for pixel in pixels.reshape(-1, 3)}
+    assert {pixel.tobytes() for pixel in cut.reshape(-1, 3)} <= known and not np.array_equal(cut, pixels)
+
+
 def test_features_are_what_the_frozen_part_makes_of_every_view(splits, settings):
     backbone = backbones.load("demo", "demo", 32)
     freezing.freeze(backbone.model)
@@ -232,7 +261,7 @@ def test_features_are_what_the_frozen_part_makes_of_every_view(splits, settings)
     assert len(np.unique(looks[0]["train"].round(4), axis=0)) > 1  # flipped or not
 
 
-def test_turned_photos_are_cached_too(splits, settings, monkeypatch):
+def test_turned_pixelsare_cached_too(splits, settings, monkeypatch):
     """Behind the cache or through the whole model, every turn gives the same answers, and each turn others."""
     answers = []
     for no_cache in (False, True):

@@ -31,3 +31,8 @@ def test_the_peak_of_memory_stays_when_it_is_over_and_can_be_forgotten():
 def test_the_command_is_what_one_would_type(program, typed, monkeypatch):
     monkeypatch.setattr(sys, "argv", [program, "--data", "my photos"])
     assert cost.command() == typed
+
+
+def test_the_price_of_seconds():
+    assert cost.price(1800, 0.5) == 0.25
+    assert cost.said_price(90, 1.2) == "0.03, at 1.2 an hour"
