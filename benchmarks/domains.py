@@ -30,8 +30,8 @@ from common.media import photos
 from common.models import backbones, freezing
 from recipes import domain_adaptation
 
-SIDE = 128  # pixels of a crop of a pedestrian
-TRIES = 50  # random places for a crop without a person
+SIDE = 112  # pixels of the width of a crop; twice as many high
+TRIES = 200  # random places for a crop without a person
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,30 +90,30 @@ def main(config: Config) -> None:
 def cut_out(source: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
     """Write crops with and without a person as `<city>/<class>/<photo>_<number>.png`, and return the folder."""
     random = np.random.default_rng(0)
-    for path in sorted(source.rglob("*Ped0*.png")):
-        notes = next(iter(source.rglob(f"{path.stem}.txt")), None)
-        if notes is None or "mask" in path.stem or "mask" in path.parent.name.lower():
-            continue
-        photo = Image.open(path).convert("RGB")
+    photos_of = {path.stem: path for ending in ("png", "jpg") for path in source.rglob(f"*Ped0*.{ending}")}
+    for notes in sorted(source.rglob("*Ped0*.txt")):
+        path = photos_of[notes.stem]
+        city, photo = path.stem.partition("Ped")[0], Image.open(path).convert("RGB")
         found = re.findall(r"\((\d+), (\d+)\) - \((\d+), (\d+)\)", notes.read_text(encoding="latin-1"))
         boxes = [tuple(map(int, box)) for box in found]
         for number, (left, top, right, bottom) in enumerate(boxes):
-            side = max(right - left, bottom - top)
-            x, y = (left + right - side) // 2, (top + bottom - side) // 2
-            write(photo, (x, y, side), folder / path.stem[:4] / "person" / f"{path.stem}_{number}.png")
+            height, width = bottom - top, (bottom - top) // 2
+            middle = (left + right) // 2
+            write(photo, (middle - width // 2, top), width, folder / city / "person" / f"{path.stem}_{number}.png")
             for _ in range(TRIES):
-                x, y = (int(random.integers(0, max(1, length - side))) for length in photo.size)
-                if not any(x < box[2] and box[0] < x + side and y < box[3] and box[1] < y + side for box in boxes):
-                    write(photo, (x, y, side), folder / path.stem[:4] / "street" / f"{path.stem}_{number}.png")
+                x, y = (int(random.integers(0, max(1, photo.size[axis] - length))) for axis, length in
+                        enumerate((width, height)))  # fmt: skip
+                if not any(x < box[2] and box[0] < x + width and y < box[3] and box[1] < y + height for box in boxes):
+                    write(photo, (x, y), width, folder / city / "street" / f"{path.stem}_{number}.png")
                     break
     return folder
 
 
-def write(photo: Image.Image, square: tuple[int, int, int], path: pathlib.Path) -> None:
-    """Write a square of a photo, (left, top, side), with black where it leaves the photo."""
+def write(photo: Image.Image, corner: tuple[int, int], width: int, path: pathlib.Path) -> None:
+    """Write a part of a photo that is twice as high as wide, with black where it leaves the photo."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    x, y, side = square
-    photo.crop((x, y, x + side, y + side)).resize((SIDE, SIDE)).save(path)
+    x, y = corner
+    photo.crop((x, y, x + width, y + 2 * width)).resize((SIDE, 2 * SIDE)).save(path)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ CONFUSION_TEMPERATURE = 2.5  # that of the paper
 class Config(settings.PhotoConfig):
     """Adapt a classifier on a frozen network to a new domain, without its labels or with few of them."""
 
-    # Folders with the source's classes or none, CSVs, or values of the column domain; demo: drawn photos in fog.
+    # Folders with the source's classes or none, CSVs, or values of the column domain; demo: dusk, fog or pencil.
     new_domain: tuple[str, ...] = ()
     method: str = DEFAULT  # parts joined by +, such as standardise+mcc; the docstring of PARTS lists them
     compare: bool = False  # measure all methods, and the gap that each leaves; the default on demo data

@@ -25,10 +25,10 @@ def fog(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return _pixels(picture * (1 - weight) + colour * weight + random.normal(0, 2, picture.shape))
 
 
-def night(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Take the photo at night: dark and blue, with the grain of a sensor that lacks light."""
-    light = (picture.astype("float32") / 255) ** random.uniform(1.3, 1.7) * random.uniform(0.25, 0.4)
-    return _pixels(255 * light * [0.75, 0.85, 1.25] + random.normal(0, random.uniform(6, 10), picture.shape))
+def dusk(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Take the photo by the light of a street lamp: dark, and much more red than blue."""
+    light = random.uniform(0.5, 0.9) * np.array([0.55, 0.35, 0.25])
+    return _pixels(picture * light + random.normal(0, 2, picture.shape))
 
 
 def pencil(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -41,7 +41,7 @@ def pencil(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 STYLES: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
-    "fog": fog, "night": night, "pencil": pencil,
+    "dusk": dusk, "fog": fog, "pencil": pencil,
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ In all functions, `source` and `target` are features (n, channels) and (m, chann
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -60,9 +61,11 @@ def logistic_regression(rows: np.ndarray, labels: np.ndarray, weights: np.ndarra
         num_classes: number of classes.
     """
     import threadpoolctl  # here, as in `linear_heads`: the import takes a second
-    from sklearn import linear_model
+    from sklearn import exceptions, linear_model
 
-    with threadpoolctl.threadpool_limits(1):
+    # Aligned features may differ much in scale; after 1000 steps, the answers hardly change any more.
+    ignored = warnings.catch_warnings(action="ignore", category=exceptions.ConvergenceWarning)
+    with threadpoolctl.threadpool_limits(1), ignored:
         model = linear_model.LogisticRegression(C=PENALTY, max_iter=1000).fit(rows, labels, sample_weight=weights)
     kernel, bias = model.coef_.T, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn returns the logit of the second class only

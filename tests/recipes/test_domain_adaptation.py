@@ -192,6 +192,10 @@ def test_the_gap_is_measured_and_closed(compared):
     assert rows["none"]["gap"]["frechet"] > 3 * rows["none"]["gap"]["frechet_at_home"]
     assert found["adapting"] == found["tested"] == 20 and found["seeds"] == [0, 1]
     assert rows["standardise+mcc"]["accuracy"][0] > rows["none"]["accuracy"][0] + 0.2
+    page = (compared.directory / "report.html").read_text(encoding="utf-8")
+    assert all(each in page for each in ("From the source to mist", "Where it got better", "A map of both domains"))
+    points = list(csv.DictReader(open(compared.directory / "domains.csv", newline="")))
+    assert len(points) == 28 + 20 and {row["domain"] for row in points} == {"source", "mist"}
     assert found["gain"][0] == pytest.approx(
         np.mean([row["correct"] == "1" for row in predictions(compared)]) - first_of(compared, "none"), abs=1e-6
     )
