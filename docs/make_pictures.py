@@ -30,6 +30,7 @@ FIGURES = {
     "partial_unfreezing": ("accuracy", ""),
     "gradual_unfreezing": ("stages", "--keep-worse"),
     "from_scratch": ("accuracy", ""),
+    "domain_adaptation": ("domain_map", ""),
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_frames", ""),
     "legal_text": ("perplexities", ""),

@@ -1,0 +1,120 @@
+"""Compare the methods of domain_adaptation on pairs of domains: each domain to each other, several seeds.
+
+With a folder of domains that have the same classes, such as PACS (`photo/dog/…`, `cartoon/dog/…`, `sketch/dog/…`):
+
+    python benchmarks/domains.py --data pacs/ --backbone MobileNet:0.25 --seeds 3
+    python benchmarks/domains.py --data pacs/ --methods none standardise+mcc few_labels target_labels
+    python benchmarks/domains.py --pedestrians PennFudanPed/ --methods none standardise standardise+mcc few_labels
+
+`--pedestrians` cuts the photos of two cities (Penn-Fudan, https://www.cis.upenn.edu/~jshi/ped_html/) into crops with a
+person, by their boxes, and as many without one. It prints the mean test accuracy of each method in each pair.
+"""
+
+import dataclasses
+import itertools
+import pathlib
+import re
+import sys
+import tempfile
+import time
+
+import numpy as np
+import tyro
+from PIL import Image
+
+from common import startup  # noqa: F401  isort: skip  (imports TensorFlow quietly)
+from common import devices
+from common.data import domains
+from common.features import of_domains
+from common.media import photos
+from common.models import backbones, freezing
+from recipes import domain_adaptation
+
+SIDE = 112  # pixels of the width of a crop; twice as many high
+TRIES = 200  # random places for a crop without a person
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Pairs of domains, methods and seeds."""
+
+    data: pathlib.Path | None = None  # a folder with one folder for each domain, with class folders inside
+    pedestrians: pathlib.Path | None = None  # PennFudanPed with PNGImages or photos, and Annotation or annotations
+    backbone: str = "MobileNet:0.25"  # as in all recipes
+    weights: str | None = None  # as in all recipes
+    preprocess: str | None = None  # as in all recipes
+    methods: tuple[str, ...] = domain_adaptation.COMPARED  # of domain_adaptation
+    seeds: int = 3  # number of splits
+    cache: pathlib.Path | None = None  # folder of the feature cache
+
+
+def main(config: Config) -> None:
+    """Print a row for each method: the mean over all pairs, then the mean over seeds of each pair."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = cut_out(config.pedestrians, pathlib.Path(folder) / "crops") if config.pedestrians else config.data
+        names = sorted(path.name for path in root.iterdir() if path.is_dir())
+        pairs = list(itertools.permutations(names, 2))
+        accuracy: dict[str, dict[tuple, list[float]]] = {method: {} for method in config.methods}
+        seconds = []
+        for pair in pairs:
+            settings = domain_adaptation.Config(
+                data=str(root / pair[0]), new_domain=(str(root / pair[1]),), backbone=config.backbone,
+                weights=config.weights, preprocess=config.preprocess, cache=config.cache,
+            )  # fmt: skip
+            device = devices.set_up(settings)
+            backbone = backbones.choose(settings, default=config.backbone)
+            freezing.freeze(backbone.model)
+            for seed in range(config.seeds):
+                place = pathlib.Path(folder) / "-".join(pair) / str(seed)
+                loaded = domains.load(settings, place, photos.Photos(), settings.new_domain[0], seed)
+                model = domain_adaptation.build_model(backbone.model, len(loaded.source.class_names))
+                features = of_domains.compute(loaded, model, backbone, settings)
+                started = time.perf_counter()
+                trials, _ = domain_adaptation.measure(list(config.methods), features, seed, settings, device)
+                seconds.append(time.perf_counter() - started)
+                for trial in trials:
+                    accuracy[trial["method"]].setdefault(pair, []).append(trial["accuracy"])
+            told = ", ".join(f"{method} {np.mean(found[pair]):.3f}" for method, found in accuracy.items())
+            print(f"{pair[0]} to {pair[1]}: {told}", file=sys.stderr)
+    width = max(map(len, config.methods)) + 2
+    headings = [f"{ours[:6]}>{theirs[:6]}" for ours, theirs in pairs]
+    print(f"{'method':<{width}}{'mean':>7}{'range of seeds':>17}" + "".join(f"{each:>15}" for each in headings))
+    for method, found in accuracy.items():
+        each = np.array([found[pair] for pair in pairs])  # (pairs, seeds)
+        low, high = each.mean(axis=0).min(), each.mean(axis=0).max()
+        cells = "".join(f"{value:>15.3f}" for value in each.mean(axis=1))
+        print(f"{method:<{width}}{each.mean():>7.3f}{f'{low:.3f} – {high:.3f}':>17}{cells}")
+    print(f"seconds for all methods on one pair: {np.median(seconds):.0f} ({min(seconds):.0f} – {max(seconds):.0f})")
+
+
+def cut_out(source: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """Write crops with and without a person as `<city>/<class>/<photo>_<number>.png`, and return the folder."""
+    random = np.random.default_rng(0)
+    photos_of = {path.stem: path for ending in ("png", "jpg") for path in source.rglob(f"*Ped0*.{ending}")}
+    for notes in sorted(source.rglob("*Ped0*.txt")):
+        path = photos_of[notes.stem]
+        city, photo = path.stem.partition("Ped")[0], Image.open(path).convert("RGB")
+        found = re.findall(r"\((\d+), (\d+)\) - \((\d+), (\d+)\)", notes.read_text(encoding="latin-1"))
+        boxes = [tuple(map(int, box)) for box in found]
+        for number, (left, top, right, bottom) in enumerate(boxes):
+            height, width = bottom - top, (bottom - top) // 2
+            middle = (left + right) // 2
+            write(photo, (middle - width // 2, top), width, folder / city / "person" / f"{path.stem}_{number}.png")
+            for _ in range(TRIES):
+                x, y = (int(random.integers(0, max(1, photo.size[axis] - length))) for axis, length in
+                        enumerate((width, height)))  # fmt: skip
+                if not any(x < box[2] and box[0] < x + width and y < box[3] and box[1] < y + height for box in boxes):
+                    write(photo, (x, y), width, folder / city / "street" / f"{path.stem}_{number}.png")
+                    break
+    return folder
+
+
+def write(photo: Image.Image, corner: tuple[int, int], width: int, path: pathlib.Path) -> None:
+    """Write a part of a photo that is twice as high as wide, with black where it leaves the photo."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    x, y = corner
+    photo.crop((x, y, x + width, y + 2 * width)).resize((SIDE, 2 * SIDE)).save(path)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

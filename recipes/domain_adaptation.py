@@ -1,0 +1,479 @@
+"""Domain adaptation: photos of another city, camera or style, with no labels or few (the articles' domain gap).
+
+When to use it: your labelled photos (the source) are not like those on which the model will be used (the new domain).
+The report shows how far apart the two are, what the gap costs, and which method closes part of it. The answer may be
+that nothing helps, or that three labelled photos of each class help more than any method.
+
+Data: two folders with the same classes. Half of the new domain's photos adapt, without their labels; the other half is
+the test. A folder of photos without classes works too: then there is no test. So does a CSV with a column `domain`.
+
+    photos/daisy/*.jpg      photos/rose/*.jpg
+    paintings/daisy/*.jpg   paintings/rose/*.jpg
+
+Command:
+
+    python recipes/domain_adaptation.py                                               # the demo, nothing is downloaded
+    python recipes/domain_adaptation.py --data photos/ --new-domain paintings/
+    python recipes/domain_adaptation.py --data photos/ --new-domain paintings/ --compare --seeds 3  # all methods
+    python recipes/domain_adaptation.py --data photos/ --new-domain paintings/ --method mcc+few_labels
+
+All methods work on the pooled features of a frozen network. `--method` joins parts by `+`. By default, each domain is
+standardised by its own mean and variance, and minimum class confusion (Jin et al. 2020) trains the head. Nothing is
+chosen by a label of the new domain: all settings are fixed, and the last step counts. The saved model is a plain one
+for the new domain.
+
+Expected: on PACS, the mean over six pairs of photos, cartoons and sketches. EXPECTED
+"""
+
+from __future__ import annotations
+
+from common import startup  # isort: skip  (first: it imports TensorFlow quietly)
+
+import dataclasses
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import keras
+import numpy as np
+from annotated_types import Ge, Gt
+
+from common import devices, errors, flags, words
+from common.data import domains
+from common.evaluation import classification, domain_gap, domain_map, domain_methods
+from common.features import of_domains
+from common.media import photos
+from common.models import backbones, domain_heads, freezing
+from common.report import classes, domain_gap_page
+from common.runs import finished_run
+from common.training import recorder, settings
+
+DEFAULT = "standardise+mcc"
+PARTS = {
+    "none": "the source's model as it is",
+    "standardise": "each domain by its own mean and variance",
+    "coral": "the source's features get the new domain's covariance, in closed form (Sun et al. 2016)",
+    "deep_coral": "a bottleneck is trained to give both domains one covariance (Sun and Saenko 2016)",
+    "mmd": "a bottleneck is trained to a small maximum mean discrepancy, as in DAN (Long et al. 2015)",
+    "dann": "a bottleneck is trained against a classifier of the domain (Ganin et al. 2016)",
+    "cdan": "as dann, but the classifier also sees the answers (Long et al. 2018)",
+    "mcc": "answers in the new domain are trained to confuse few classes (Jin et al. 2020)",
+    "pseudo_labels": "the surest answers in the new domain become labels, in rounds (Lee 2013)",
+    "few_labels": "a few labels of the new domain, together with the source",
+    "few_labels_alone": "a few labels of the new domain, without the source",
+    "target_labels": "all labels of the adapting half: what could be reached at best",
+}
+BOTTLENECK = ("deep_coral", "mmd", "dann", "cdan")
+LABELS = ("few_labels", "few_labels_alone", "target_labels")  # parts that need labels of the new domain
+COMPARED = (
+    "none", "standardise", "coral", "standardise+coral", "standardise+deep_coral", "standardise+mmd",
+    "standardise+dann", "standardise+cdan", "standardise+mcc", "standardise+coral+mcc", "standardise+pseudo_labels",
+    "few_labels_alone", "few_labels", "mcc+few_labels", "target_labels",
+)  # fmt: skip
+
+# Fixed beforehand: a choice by the new domain's labels is not possible, and one by the source's would not suit it.
+STEPS, RATE, HEAD_RATE = 300, 1e-3, 1e-2  # of Adam; a head that starts from logistic regression takes the higher rate
+UNITS, BATCH = 256, 512  # of the bottleneck; photos of each domain in a step
+DECAY, HEAD_DECAY = 1e-3, 0.05  # penalty on the last layer's squared weights, behind a bottleneck and without one
+WEIGHTS = {"deep_coral": 10.0, "mmd": 1.0, "dann": 1.0, "cdan": 1.0, "mcc": 1.0}
+CONFUSION_TEMPERATURE = 2.5  # that of the paper
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(settings.PhotoConfig):
+    """Adapt a classifier on a frozen network to a new domain, without its labels or with few of them."""
+
+    # Folders with the source's classes or none, CSVs, or values of the column domain; demo: dusk, fog or pencil.
+    new_domain: tuple[str, ...] = ()
+    method: str = DEFAULT  # parts joined by +, such as standardise+mcc; the docstring of PARTS lists them
+    compare: bool = False  # measure all methods, and the gap that each leaves; the default on demo data
+    seeds: Annotated[int, Gt(0)] = 1  # with --compare, this many splits; the model is that of the first
+    shots: Annotated[int, Ge(0)] = 3  # labels of each class of the new domain, for few_labels; drawn from its folders
+    new_labels: pathlib.Path | None = None  # a CSV with path and label of photos of the new domain, instead of --shots
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parts_of(self.method)
+        flags.check(not self.augmentation, "flip", "and other augmentation are not for this recipe; remove them")
+
+    def check_files(self) -> None:
+        super().check_files()
+        flags.check(self.data == "demo" or bool(self.new_domain), "new_domain", "is needed: the other domain's photos")
+        for name in self.new_domain if pathlib.Path(self.data).expanduser().is_dir() else ():
+            flags.check(pathlib.Path(name).expanduser().exists(), "new_domain", f"{name}: no such file or folder")
+
+    @property
+    def compares(self) -> bool:
+        """Whether all methods are measured."""
+        return self.compare or self.data == "demo"
+
+    @property
+    def few_in_words(self) -> str:
+        """The labels that `few_labels` uses, in words."""
+        return "the photos of --new-labels" if self.new_labels else f"{words.plural(self.shots, 'photo')} of each class"
+
+
+def parts_of(method: str) -> frozenset[str]:
+    """Return the parts of a method.
+
+    Raises:
+        UserError: a part is unknown, or does not go with the others.
+    """
+    parts = method.split("+")
+    for part in parts:
+        if part not in PARTS:
+            raise errors.UserError(
+                f"--method {method}: {part!r} is not a part{flags.suggestion(part, list(PARTS))}; join some of "
+                f"{', '.join(PARTS)} by +"
+            )
+    found = frozenset(parts)
+    flags.check("none" not in found or len(found) == 1, "method", "none cannot be joined with others")
+    flags.check(len(found & set(LABELS)) < 2, "method", f"takes one of {', '.join(LABELS)}")
+    # Labels of a domain do not change what its own mean and variance are worth.
+    return found | {"standardise"} if found & set(LABELS) else found
+
+
+# The losses, each of features (n, units) and answers (n, classes) of a batch from either domain ---------------------
+
+
+def reversed_gradient(x: Any, strength: Any) -> Any:
+    """Return x, whose gradient is multiplied by -strength: the discriminator's gain is the features' loss.
+
+    Ganin and Lempitsky 2015, https://arxiv.org/abs/1409.7495.
+    """
+    return keras.ops.stop_gradient((1 + strength) * x) - strength * x
+
+
+def domain_loss(discriminator: keras.Model, source: Any, target: Any, progress: Any) -> Any:
+    """Return the log loss of telling the domains apart, of features behind a reversed gradient (DANN).
+
+    The strength of the reversal rises from 0 to 1 with `progress`, as in Ganin et al. 2016 (JMLR 17).
+    """
+    strength = 2 / (1 + keras.ops.exp(-10.0 * progress)) - 1
+    right = [keras.ops.log_sigmoid(-discriminator(reversed_gradient(source, strength))),
+             keras.ops.log_sigmoid(discriminator(reversed_gradient(target, strength)))]  # fmt: skip
+    return -sum(keras.ops.mean(each) for each in right) / 2
+
+
+def with_answers(features: Any, answers: Any) -> Any:
+    """Return the products of all features and answers, (n, units x classes): what CDAN's discriminator sees."""
+    products = features[:, :, None] * keras.ops.stop_gradient(answers)[:, None, :]
+    return keras.ops.reshape(products, (-1, features.shape[1] * answers.shape[1]))
+
+
+def deep_coral_loss(source: Any, target: Any) -> Any:
+    """Return |C_s - C_t|² / (4 d²), with the covariances of d features (https://arxiv.org/abs/1607.01719)."""
+
+    def covariance(x: Any) -> Any:
+        centred = x - keras.ops.mean(x, axis=0)
+        return keras.ops.transpose(centred) @ centred / (keras.ops.cast(keras.ops.shape(x)[0], x.dtype) - 1)
+
+    return keras.ops.sum((covariance(source) - covariance(target)) ** 2) / (4 * source.shape[1] ** 2)
+
+
+def mmd_loss(source: Any, target: Any) -> Any:
+    """Return the squared maximum mean discrepancy, with the mean of five Gaussian kernels (DAN).
+
+    The widths are 1/4 to 4 times the mean squared distance (Long et al. 2015, https://arxiv.org/abs/1502.02791).
+    """
+    rows = keras.ops.concatenate([source, target])
+    squares = keras.ops.sum(rows**2, axis=1)
+    distances = keras.ops.maximum(squares[:, None] + squares - 2 * rows @ keras.ops.transpose(rows), 0)
+    width = keras.ops.stop_gradient(keras.ops.mean(distances)) + 1e-6
+    kernel = sum(keras.ops.exp(-distances / (width * factor)) for factor in (0.25, 0.5, 1.0, 2.0, 4.0)) / 5
+    n = keras.ops.shape(source)[0]
+    within = keras.ops.mean(kernel[:n, :n]) + keras.ops.mean(kernel[n:, n:])
+    return within - 2 * keras.ops.mean(kernel[:n, n:])
+
+
+def class_confusion(logits: Any) -> Any:
+    """Return the share of pairs of answers that confuse two classes: minimum class confusion.
+
+    With p the softmax at a temperature, C_jk = Σ w_i p_ij p_ik, each row divided by its sum; the loss is what is beside
+    the diagonal. Sure answers weigh more: w_i ~ 1 + exp(-entropy) (Jin et al. 2020, https://arxiv.org/abs/1912.03699).
+    """
+    p = keras.ops.softmax(logits / CONFUSION_TEMPERATURE)
+    entropy = -keras.ops.sum(p * keras.ops.log(p + 1e-7), axis=1, keepdims=True)
+    weights = 1 + keras.ops.exp(-entropy)
+    weights = weights / keras.ops.mean(weights)
+    confusion = keras.ops.transpose(p * weights) @ p
+    confusion = confusion / keras.ops.sum(confusion, axis=1, keepdims=True)
+    return (keras.ops.sum(confusion) - keras.ops.sum(keras.ops.diagonal(confusion))) / logits.shape[1]
+
+
+# The model ---------------------------------------------------------------------------------------------------------
+
+
+def build_model(
+    base_model: keras.Model, num_classes: int, mean: np.ndarray | None = None, variance: np.ndarray | None = None,
+    units: int = 0,
+) -> keras.Model:  # fmt: skip
+    """Build a plain classifier: the base, global average pooling, standardisation, bottleneck if any, softmax.
+
+    Args:
+        mean, variance: those of the features in the domain that the model is for, (channels,); None leaves them out.
+        units: of the bottleneck, a Dense layer with ReLU; 0 for none.
+    """
+    x = keras.layers.GlobalAveragePooling2D(name="pooled")(base_model.output)
+    if mean is not None and variance is not None:
+        x = keras.layers.Normalization(mean=mean.tolist(), variance=variance.tolist(), name="standardised")(x)
+    if units:
+        x = keras.layers.Dense(units, activation="relu", name="bottleneck")(x)
+    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(base_model.input, output, name="classifier")
+
+
+class Adaptation(keras.Model):
+    """A head in training: source and target features share the bottleneck and the last layer.
+
+    The loss is the source's cross-entropy and the terms of the method on both domains.
+    """
+
+    def __init__(self, channels: int, num_classes: int, parts: frozenset[str]) -> None:
+        source, target = keras.Input((channels,)), keras.Input((channels,))
+        bottleneck = keras.layers.Dense(UNITS, activation="relu") if parts & set(BOTTLENECK) else None
+        penalty = keras.regularizers.L2(DECAY if bottleneck else HEAD_DECAY)
+        head = keras.layers.Dense(num_classes, kernel_regularizer=penalty)
+        seen = [bottleneck(x) if bottleneck else x for x in (source, target)]
+        outputs = {"source": head(seen[0]), "target": head(seen[1]), "seen_source": seen[0], "seen_target": seen[1]}
+        super().__init__(inputs=[source, target], outputs=outputs)
+        self.parts, self.bottleneck, self.head = parts, bottleneck, head
+        self.discriminators = {}
+        for part, width in (("dann", UNITS), ("cdan", UNITS * num_classes)):
+            if part in parts:
+                self.discriminators[part] = keras.Sequential(
+                    [keras.Input((width,)), keras.layers.Dense(UNITS, activation="relu"), keras.layers.Dense(1)]
+                )
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Return the loss of a batch; `y` are the classes of the source's rows, one-hot."""
+        crossentropy = keras.losses.CategoricalCrossentropy(from_logits=True)
+        loss = crossentropy(y, y_pred["source"], sample_weight) + sum(self.losses)
+        seen = y_pred["seen_source"], y_pred["seen_target"]
+        progress = keras.ops.cast(self.optimizer.iterations, "float32") / STEPS
+        joint = (
+            with_answers(y_pred["seen_source"], keras.ops.softmax(y_pred["source"])),
+            with_answers(y_pred["seen_target"], keras.ops.softmax(y_pred["target"])),
+        )
+        terms: dict[str, Callable] = {
+            "deep_coral": lambda: deep_coral_loss(*seen),
+            "mmd": lambda: mmd_loss(*seen),
+            "dann": lambda: domain_loss(self.discriminators["dann"], *seen, progress),
+            "cdan": lambda: domain_loss(self.discriminators["cdan"], *joint, progress),
+            "mcc": lambda: class_confusion(y_pred["target"]),
+        }  # fmt: skip
+        return loss + sum(WEIGHTS[part] * terms[part]() for part in WEIGHTS if part in self.parts)
+
+
+class Batches(keras.utils.PyDataset):
+    """`STEPS` batches of source rows with their labels and of target rows, in an order that the seed fixes."""
+
+    def __init__(self, source: np.ndarray, labels: np.ndarray, weights: np.ndarray, target: np.ndarray, seed: int):
+        super().__init__()
+        self.arrays, self.target, self.random = (source, labels, weights), target, np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return STEPS
+
+    def __getitem__(self, step: int) -> tuple:
+        ours, theirs = (self.random.permutation(len(rows))[:BATCH] for rows in (self.arrays[0], self.target))
+        source, labels, weights = (array[ours] for array in self.arrays)
+        return (source, self.target[theirs]), labels, weights
+
+
+# One method ----------------------------------------------------------------------------------------------------------
+
+
+def known_labels(method: str, data: domains.Domains, config: Config) -> dict[int, int]:
+    """Return the labels of the new domain that a method may read, place in `Domains.paths` → class index."""
+    parts = parts_of(method)
+    if not parts & set(LABELS):
+        return {}
+    return data.every() if "target_labels" in parts else data.few(config.shots, config.new_labels, config.seed)
+
+
+def can_run(method: str, data: domains.Domains, config: Config) -> bool:
+    """Return whether the labels that a method needs are there: of two classes at least."""
+    return not domain_methods.needs_labels(method) or len(set(known_labels(method, data, config).values())) > 1
+
+
+def fit(method: str, data: of_domains.Features, config: Config, device: devices.Strategy) -> domain_heads.Adapted:
+    """Fit a head by a method; no label of the new domain is read, except by the parts in `LABELS`.
+
+    Args:
+        data: the features of both domains.
+    """
+    parts = parts_of(method)
+    num_classes = len(data.domains.source.class_names)
+    ours = domain_heads.statistics(data.source["train"])
+    theirs = domain_heads.statistics(data.adapting) if "standardise" in parts else ours
+    target = domain_heads.standardised(data.adapting, *theirs)
+    train = domain_heads.standardised(data.source["train"], *ours)
+
+    def source(features: np.ndarray) -> np.ndarray:
+        rows = domain_heads.standardised(features, *ours)
+        return domain_heads.coral(train, target, rows=rows) if "coral" in parts else rows
+
+    rows, labels = source(data.source["train"]), data.source_labels
+    weights = np.ones(len(rows))
+    if known := known_labels(method, data.domains, config):
+        places, theirs_labels = np.array(list(known)), np.array(list(known.values()))
+        if "few_labels" in parts:  # both domains weigh the same
+            rows, labels = np.concatenate([rows, target[places]]), np.concatenate([labels, theirs_labels])
+            weights = np.concatenate([weights, np.full(len(places), max(1.0, len(weights) / len(places)))])
+        else:
+            rows, labels, weights = target[places], theirs_labels, np.ones(len(places))
+    found = domain_heads.Adapted(
+        *_fitted(parts, rows, labels, weights, target, num_classes, config, device), *theirs, source
+    )
+    for share in domain_heads.SHARES if "pseudo_labels" in parts else ():
+        answers = found.answers(target)
+        kept = domain_heads.surest(answers, share)
+        more = np.concatenate([rows, target[kept]]), np.concatenate([labels, answers[kept].argmax(axis=1)])
+        weights_of_all = np.concatenate([weights, np.ones(len(kept))])
+        found = domain_heads.Adapted(
+            *_fitted(parts, *more, weights_of_all, target, num_classes, config, device), *theirs, source
+        )
+    return found
+
+
+def _fitted(
+    parts: frozenset[str], rows: np.ndarray, labels: np.ndarray, weights: np.ndarray, target: np.ndarray,
+    num_classes: int, config: Config, device: devices.Strategy,
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:  # fmt: skip
+    """Return kernel, bias and bottleneck: logistic regression, and what the trained parts make of it."""
+    kernel, bias = domain_heads.logistic_regression(rows, labels, weights, num_classes)
+    if not parts & set(WEIGHTS):
+        return kernel, bias, []
+    keras.utils.set_random_seed(config.seed)
+    with device.scope():
+        model = Adaptation(rows.shape[1], num_classes, parts)
+        if not model.bottleneck:
+            model.head.set_weights([kernel, np.maximum(bias, -10)])
+        rate = RATE if model.bottleneck else HEAD_RATE
+        model.compile(optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, STEPS)))
+    one_hot = np.eye(num_classes, dtype="float32")[labels]
+    weights = (weights / weights.mean()).astype("float32")
+    batches = Batches(rows.astype("float32"), one_hot, weights, target.astype("float32"), config.seed)
+    model.fit(batches, epochs=1, shuffle=False, verbose=0)
+    bottleneck = model.bottleneck.get_weights() if model.bottleneck else []
+    return (*model.head.get_weights(), bottleneck)
+
+
+def measure(
+    methods: list[str], data: of_domains.Features, seed: int, config: Config, device: devices.Strategy
+) -> tuple[list[dict[str, Any]], dict[str, domain_heads.Adapted]]:
+    """Fit and score methods on one split; return their scores, as `domain_methods.trial` does, and their heads."""
+    judged = data.domains.judged()
+    labels = {"validation": judged.labels("validation"), "test": judged.labels("test")[: len(data.test)]}
+    trials, heads = [], {}
+    for method in methods:
+        started = time.perf_counter()
+        head = fit(method, data, dataclasses.replace(config, seed=seed), device)
+        seconds = time.perf_counter() - started
+        answers = {"validation": head.answers(head.source(data.source["validation"])),
+                   "adapting": head.answers(head.target(data.adapting)),
+                   "test": head.answers(head.target(data.test))}  # fmt: skip
+        trials.append(domain_methods.trial(method, seed, seconds, labels, answers))
+        heads[method] = head
+        told = "" if not len(data.test) else f", {trials[-1]['accuracy']:.3f} on the test"
+        print(f"{method}, seed {seed}: {trials[-1]['source_validation']:.3f} on the source's validation{told}",
+              file=sys.stderr)  # fmt: skip
+    return trials, heads
+
+
+def gap_of(head: domain_heads.Adapted, data: of_domains.Features, seed: int) -> dict[str, Any]:
+    """Return the distance of the domains in the features that a head's last layer sees."""
+    seen = head.seen(head.source(data.source["train"])), head.seen(head.target(data.adapting))
+    return domain_gap.compare(*seen, seed)
+
+
+def run(config: Config) -> finished_run.Result:
+    """Adapt to the new domain by the method, read its test labels once, and show what each method gains."""
+    if len(config.new_domain) > 1:
+        return run_each(config)
+    record = recorder.Recorder("domain_adaptation", config)
+    config = record.config  # with --resume, the settings of the interrupted run
+    device = devices.set_up(config)
+
+    # Data: the source, and the new domain without its labels; with several seeds, several splits.
+    seeds = [config.seed + number for number in range(config.seeds if config.compares else 1)]
+    new_domain = domains.demo(config) if config.data == "demo" else config.new_domain[0]
+    places = {seed: record.directory / "splits" / f"seed{seed}" for seed in seeds}
+    splits = [domains.load(config, places[seed], photos.Photos(), new_domain, seed) for seed in seeds]
+    first = splits[0]
+    class_names = first.source.class_names
+    if not can_run(config.method, first, config):
+        raise errors.UserError(
+            f"--method {config.method} needs labels of at least two classes of the new domain: class folders and "
+            "--shots 1 or more, or --new-labels few.csv"
+        )
+
+    # The network is frozen; its pooled features are computed once for each photo.
+    with device.scope():
+        backbone = backbones.choose(config, default="MobileNetV2")
+        freezing.freeze(backbone.model)
+        model = build_model(backbone.model, len(class_names))
+    record.begin(backbone, model, first.together(), [])
+    features = [of_domains.compute(each, model, backbone, config) for each in splits]
+
+    # Adaptation: every method starts from the same features.
+    wanted = [*COMPARED, config.method] if config.compares else ["none", config.method]
+    methods = [each for each in dict.fromkeys(wanted) if can_run(each, first, config)]
+    measured = [measure(methods, each, seed, config, device) for each, seed in zip(features, seeds, strict=True)]
+    trials, data, heads = [each for found, _ in measured for each in found], features[0], measured[0][1]
+    gaps = {method: gap_of(head, data, config.seed) for method, head in heads.items()}
+
+    # The model of the new domain: its own standardisation, and the head of the method.
+    head, before = heads[config.method], heads["none"]
+    with device.scope():
+        units = head.bottleneck[0].shape[1] if head.bottleneck else 0
+        model = build_model(backbone.model, len(class_names), head.mean, head.variance, units)
+    model.get_layer("probabilities").set_weights([head.kernel, head.bias])
+    if head.bottleneck:
+        model.get_layer("bottleneck").set_weights(head.bottleneck)
+    part = of_domains.ForTarget(data, model, backbone, config)
+
+    # Evaluation: the test photos of the new domain; those of the source that it chose by, as it saw them.
+    predictions = {side: head.answers(head.source(data.source[side])) for side in ("train", "validation")}
+    has_test = len(data.test) > 0
+    predictions["test"] = head.answers(head.target(data.test) if has_test else head.source(data.source["test"]))
+    at_home = before.answers(before.source(data.source["test"])).argmax(axis=1) == first.source.labels("test")
+    found: dict[str, Any] = {
+        "name": first.name, "source": config.data, "method": config.method, "seeds": seeds,
+        "adapting": len(data.adapting), "tested": len(data.test), "at_home": float(at_home.mean()),
+        "few": config.few_in_words, "rows": domain_methods.rows(trials, gaps),
+        "correlations": domain_methods.correlations(trials),
+    }  # fmt: skip
+    if has_test:
+        labels = part.splits.labels("test")
+        answered = before.answers(before.target(data.test)), predictions["test"]
+        found["gain"] = domain_methods.gain(trials, config.method)
+        found["classes"] = domain_methods.by_class(class_names, labels, *(each.argmax(axis=1) for each in answered))
+    found["verdict"] = domain_methods.verdict(found, "photo")
+    domain_map.write(
+        record.directory, first, class_names,
+        before=(before.source(data.source["train"]), before.target(data.adapting)),
+        after=(head.seen(head.source(data.source["train"])), head.seen(head.target(data.adapting))),
+        answers=head.answers(head.target(data.adapting)), seed=config.seed,
+    )  # fmt: skip
+    first.write(record.directory / "split.csv")
+    return record.finish(
+        part, config.method, task=classification, sections=[classes, domain_gap_page], predictions=predictions,
+        frozen=part.frozen, domains=found,
+    )  # fmt: skip
+
+
+def run_each(config: Config) -> finished_run.Result:
+    """Run the recipe for each new domain, and print a table of source x target."""
+    results = [run(dataclasses.replace(config, new_domain=(each,))) for each in config.new_domain]
+    print(domain_gap_page.table_of_targets(results))
+    return results[-1]
+
+
+if __name__ == "__main__":
+    startup.main(Config, run, __doc__)

@@ -1,0 +1,351 @@
+"""A new domain is adapted to without its labels: losses against formulas, and no label that reaches a choice."""
+
+import csv
+import dataclasses
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from common import devices, errors
+from common.commands import evaluate, predict
+from common.data import domains
+from common.features import of_domains
+from common.media import photos as media
+from common.runs import saved_model
+from recipes import domain_adaptation
+
+SOME = ("none", "standardise", "standardise+coral", "standardise+mcc", "few_labels", "target_labels")
+RANDOM = np.random.default_rng(0)
+
+
+def write_stripes(folder, count, seed, contrast=60, classes=("across", "down")):
+    """Class folders of striped photos; low contrast on a pale ground is another domain."""
+    random = np.random.default_rng(seed)
+    for label in classes:
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            place = np.arange(48)[:, None] if label == "across" else np.arange(48)[None, :]
+            wave = np.sin(place * random.uniform(0.5, 1) + random.uniform(0, 6))[..., None] * np.ones((48, 48, 3))
+            pixels = 240 - 2 * contrast + contrast * wave + random.normal(0, 4, (48, 48, 3))
+            Image.fromarray(pixels.clip(0, 255).astype("uint8")).save(folder / label / f"{number:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("domains")
+    write_stripes(folder / "sun", 20, 0)
+    write_stripes(folder / "mist", 20, 1, contrast=30)
+    return folder
+
+
+def settings(photos, out, **changed):
+    usual = {
+        "data": str(photos / "sun"), "new_domain": (str(photos / "mist"),), "backbone": "demo", "weights": "demo",
+        "image_size": 32, "no_baselines": True, "out": out / "runs", "cache": photos / "cache",
+    }  # fmt: skip
+    return domain_adaptation.Config(**usual | changed)
+
+
+@pytest.fixture(scope="module")
+def compared(photos, tmp_path_factory):
+    """A run of some methods on both domains, with two seeds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(domain_adaptation, "COMPARED", SOME)
+        return domain_adaptation.run(settings(photos, tmp_path_factory.mktemp("runs"), compare=True, seeds=2))
+
+
+# The losses
+
+
+def test_the_reversed_gradient_is_minus_the_strength_and_the_value_is_unchanged():
+    x = tf.Variable([1.0, -2.0])
+    with tf.GradientTape() as tape:
+        reversed_ = domain_adaptation.reversed_gradient(x, 0.3)
+        loss = tf.reduce_sum(reversed_**2)
+    assert reversed_.numpy() == pytest.approx([1, -2])
+    assert tape.gradient(loss, x).numpy() == pytest.approx([-0.3 * 2, 0.3 * 4])
+
+
+def test_the_discriminator_gains_what_the_features_lose():
+    """One step along both gradients: the discriminator's own loss falls, the features' gradient points uphill."""
+    discriminator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    source, target = (tf.Variable(RANDOM.normal(mean, 1, (8, 3)).astype("float32")) for mean in (0, 1))
+
+    def loss():
+        return domain_adaptation.domain_loss(discriminator, source, target, progress=1.0)
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    of_weights, of_source = tape.gradient(value, [discriminator.trainable_weights[0], source])
+    before = float(value)
+    discriminator.trainable_weights[0].assign_sub(0.1 * of_weights)
+    assert float(loss()) < before
+    source.assign_sub(0.1 * of_source)
+    discriminator.trainable_weights[0].assign_add(0.1 * of_weights)
+    assert float(loss()) > before
+
+
+def test_deep_coral_is_its_formula_and_0_for_equal_covariances():
+    x, y = RANDOM.normal(size=(20, 3)).astype("float32"), RANDOM.normal(size=(30, 3)).astype("float32") * 2
+    expected = ((np.cov(x.T) - np.cov(y.T)) ** 2).sum() / (4 * 3**2)
+    assert float(domain_adaptation.deep_coral_loss(x, y)) == pytest.approx(expected, rel=1e-4)
+    assert float(domain_adaptation.deep_coral_loss(x, x + 5)) == pytest.approx(0, abs=1e-6)
+
+
+def test_mmd_is_its_formula_and_grows_with_the_distance():
+    x, y = RANDOM.normal(size=(6, 2)).astype("float32"), RANDOM.normal(1, 1, (5, 2)).astype("float32")
+    rows = np.concatenate([x, y])
+    distances = ((rows[:, None] - rows[None]) ** 2).sum(-1)
+    kernel = np.mean([np.exp(-distances / (distances.mean() * each)) for each in (0.25, 0.5, 1, 2, 4)], axis=0)
+    expected = kernel[:6, :6].mean() + kernel[6:, 6:].mean() - 2 * kernel[:6, 6:].mean()
+    assert float(domain_adaptation.mmd_loss(x, y)) == pytest.approx(expected, rel=1e-4)
+    assert float(domain_adaptation.mmd_loss(x, y + 3)) > expected
+    assert float(domain_adaptation.mmd_loss(x, x)) == pytest.approx(0, abs=1e-6)
+
+
+def test_class_confusion_is_its_formula_and_0_for_sure_answers():
+    logits = RANDOM.normal(size=(10, 3)).astype("float32")
+    p = np.exp(logits / 2.5) / np.exp(logits / 2.5).sum(1, keepdims=True)
+    entropy = -(p * np.log(p)).sum(1)
+    weights = 10 * (1 + np.exp(-entropy)) / (1 + np.exp(-entropy)).sum()
+    confusion = sum(w * np.outer(row, row) for w, row in zip(weights, p, strict=True))
+    confusion /= confusion.sum(1, keepdims=True)
+    expected = (confusion.sum() - np.trace(confusion)) / 3
+    assert float(domain_adaptation.class_confusion(logits)) == pytest.approx(expected, rel=1e-4)
+    sure = 200 * np.eye(3, dtype="float32")[[0, 1, 2, 0]]
+    assert float(domain_adaptation.class_confusion(sure)) == pytest.approx(0, abs=1e-5)
+
+
+def test_cdan_sees_products_whose_answers_get_no_gradient():
+    features, answers = tf.Variable([[1.0, 2.0]]), tf.Variable([[0.25, 0.75]])
+    with tf.GradientTape() as tape:
+        products = domain_adaptation.with_answers(features, answers)
+        total = tf.reduce_sum(products)
+    assert products.numpy().tolist() == [[0.25, 0.75, 0.5, 1.5]]
+    of_features, of_answers = tape.gradient(total, [features, answers])
+    assert of_features.numpy() == pytest.approx(np.ones((1, 2))) and of_answers is None
+
+
+def two_domains(count, shift, scale, seed):
+    """Two classes that differ in one channel; the other three differ by domain, in their mean and their variance."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    rows = random.normal(0, 0.5, (count, 4)) * scale + np.outer(2 * labels - 1, [1, 0, 0, 0]) + shift
+    return rows.astype("float32"), labels
+
+
+def trained(parts):
+    """What a head and its bottleneck, trained with these parts, make of both domains, and the head's logits."""
+    source, labels = two_domains(80, [0, 0, 0, 0], 1, 0)
+    target, _ = two_domains(80, [0, 0.8, 0.5, 0], [1, 1, 1, 2.5], 1)
+    config = domain_adaptation.Config()
+    kernel, bias, bottleneck = domain_adaptation._fitted(
+        frozenset(parts), source, labels, np.ones(80), target, 2, config, devices.set_up(config)
+    )
+    seen = [np.maximum(rows @ bottleneck[0] + bottleneck[1], 0) if bottleneck else rows for rows in (source, target)]
+    assert ((seen[0] @ kernel + bias).argmax(axis=1) == labels).mean() > 0.9
+    return *seen, seen[1] @ kernel + bias
+
+
+@pytest.fixture(scope="module")
+def short():
+    """Fewer, larger steps."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(domain_adaptation, "STEPS", 120)
+        patched.setattr(domain_adaptation, "RATE", 1e-2)
+        yield patched
+
+
+@pytest.fixture(scope="module")
+def without(short):
+    """The same training with the part switched off."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(domain_adaptation.WEIGHTS, "mmd", 0.0)
+        return trained({"mmd"})
+
+
+@pytest.mark.parametrize("part", domain_adaptation.BOTTLENECK)
+def test_each_trained_part_leaves_less_of_a_gap_than_the_same_training_without_it(part, without, short):
+    left = domain_adaptation.mmd_loss if part == "mmd" else domain_adaptation.deep_coral_loss
+    *seen, _ = trained({part})
+    assert float(left(*seen)) < 0.85 * float(left(*without[:2]))
+
+
+def test_minimum_class_confusion_leaves_less_of_it(short):
+    confusion = [float(domain_adaptation.class_confusion(trained(parts)[2])) for parts in ({"none"}, {"mcc"})]
+    assert confusion[1] < 0.95 * confusion[0]
+
+
+# The recipe
+
+
+def test_the_gap_is_measured_and_closed(compared):
+    found = compared.results["domains"]
+    rows = {row["method"]: row for row in found["rows"]}
+    assert list(rows) == list(SOME)
+    assert rows["standardise"]["gap"]["mmd"] < rows["none"]["gap"]["mmd"]
+    assert rows["none"]["gap"]["frechet"] > 3 * rows["none"]["gap"]["frechet_at_home"]
+    assert found["adapting"] == found["tested"] == 20 and found["seeds"] == [0, 1]
+    assert rows["standardise+mcc"]["accuracy"][0] > rows["none"]["accuracy"][0] + 0.2
+    page = (compared.directory / "report.html").read_text(encoding="utf-8")
+    assert all(each in page for each in ("From the source to mist", "Where it got better", "A map of both domains"))
+    points = list(csv.DictReader(open(compared.directory / "domains.csv", newline="")))
+    assert len(points) == 28 + 20 and {row["domain"] for row in points} == {"source", "mist"}
+    assert found["gain"][0] == pytest.approx(
+        np.mean([row["correct"] == "1" for row in predictions(compared)]) - first_of(compared, "none"), abs=1e-6
+    )
+
+
+def predictions(result):
+    with open(result.directory / "predictions.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def first_of(result, method):
+    """The test accuracy of a method with the first seed, from the recalls of the classes."""
+    classes = result.results["domains"]["classes"]
+    return sum(row["before"] * row["n"] for row in classes) / sum(row["n"] for row in classes)
+
+
+def test_the_saved_model_is_a_plain_one_for_the_new_domain(compared, capsys):
+    saved = saved_model.load_model(compared.directory)
+    for row in predictions(compared)[:3]:
+        answer = saved.model.predict(np.array(Image.open(row["path"]).convert("RGB"))[None], verbose=0)[0]
+        assert answer == pytest.approx([float(row["p_across"]), float(row["p_down"])], abs=1e-3)
+    assert predict.command(compared.directory, [pathlib.Path(predictions(compared)[0]["path"])]) == 0
+    assert "unlike" not in capsys.readouterr().out
+
+
+def test_photos_that_it_adapted_to_are_no_new_data(compared, photos):
+    assert evaluate.command(compared.directory, photos / "mist", name="mist") == 0
+    with open(compared.directory / "split.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    adapted = [row for row in rows if row["domain"] == "mist" and row["split"] == "train"]
+    assert len(adapted) == 20 and {row["label"] for row in adapted} == {"across", "down"}
+    skipped = (compared.directory / "evaluations" / "mist" / "skipped.csv").read_text()
+    assert all(f'{row["path"]},{row["label"]},"leak: in train of the run' in skipped for row in adapted)
+
+
+def permuted(found):
+    """Domains whose new one has other labels: every second is another one."""
+    other = {"across": "down", "down": "across"}
+    swapped = {path: other[label] for path, label in list(found.labels.items())[::2]}
+    return dataclasses.replace(found, labels=found.labels | swapped)
+
+
+def test_no_label_of_the_new_domain_can_reach_the_model(photos, tmp_path, monkeypatch, short):
+    """The labels permuted: the same model, to the bit, and another result of the test."""
+    config = settings(photos, tmp_path, deterministic=True)
+    plain = domain_adaptation.run(config)
+    load = domains.load
+    monkeypatch.setattr(domains, "load", lambda *arguments: permuted(load(*arguments)))
+    other = domain_adaptation.run(config)
+    weights = [saved_model.load_model(each.directory).model.get_weights() for each in (plain, other)]
+    assert all((one == two).all() for one, two in zip(*weights, strict=True))
+    assert plain.results["test"]["accuracy"] != other.results["test"]["accuracy"]
+
+
+@pytest.mark.parametrize("method", ["standardise+coral+pseudo_labels", "cdan", "few_labels"])
+def test_only_methods_that_say_so_read_labels_of_the_new_domain(method, photos, tmp_path, short):
+    config = settings(photos, tmp_path, deterministic=True)
+    device = devices.set_up(config)
+    loaded = domains.load(config, tmp_path, media.Photos(), config.new_domain[0], 0)
+    random = np.random.default_rng(0)
+    source = {side: random.normal(size=(len(getattr(loaded.source, side)), 5)) for side in ("train", "validation")}
+    heads = []
+    for each in (loaded, permuted(loaded)):
+        adapting, test = (np.random.default_rng(seed).normal(0.3, 2, (20, 5)) for seed in (1, 2))
+        features = of_domains.Features(each, source, adapting, test, ())
+        heads.append(domain_adaptation.measure([method], features, 0, config, device)[1][method])
+    one, two = ([head.kernel, head.bias, *head.bottleneck] for head in heads)
+    assert all((a == b).all() for a, b in zip(one, two, strict=True)) == (method != "few_labels")
+
+
+def test_labels_change_the_model_where_they_are_allowed(photos, tmp_path):
+    few = domain_adaptation.run(settings(photos, tmp_path, method="few_labels", shots=2))
+    table = tmp_path / "few.csv"
+    splits = (few.directory / "splits" / "seed0" / "target" / "split.csv").read_text()
+    assert "across," not in splits and ",unlabelled," in splits
+    rows = list(csv.DictReader(open(few.directory / "split.csv", newline="")))
+    adapted = [row for row in rows if row["domain"] == "mist" and row["split"] == "train"]
+    chosen = [next(row for row in adapted if row["label"] == label) for label in ("across", "down")]
+    table.write_text("path,label\n" + "".join(f"{row['path']},{row['label']}\n" for row in chosen))
+    listed = domain_adaptation.run(settings(photos, tmp_path, method="few_labels_alone", new_labels=table))
+    assert listed.results["domains"]["few"] == "the photos of --new-labels"
+    assert few.results["test"]["accuracy"] > 0.6
+
+
+@pytest.mark.drawn
+def test_a_folder_without_classes_has_no_test(photos, tmp_path, monkeypatch, capsys):
+    (tmp_path / "loose").mkdir()
+    for number, path in enumerate(sorted((photos / "mist").glob("*/*"))):
+        (tmp_path / "loose" / f"{number}.png").write_bytes(path.read_bytes())
+    monkeypatch.setattr(domain_adaptation, "COMPARED", ("none", "coral", "few_labels", "target_labels"))
+    loose = (str(tmp_path / "loose"),)
+    result = domain_adaptation.run(settings(photos, tmp_path, new_domain=loose, compare=True, method="standardise"))
+    found = result.results["domains"]
+    assert found["adapting"] == 40 and found["tested"] == 0 and {row["accuracy"] for row in found["rows"]} == {None}
+    assert not [row for row in found["rows"] if row["needs_labels"]]
+    page = (result.directory / "report.html").read_text(encoding="utf-8")
+    assert "no photo of the new domain has a label" in page and "are unknown" in page
+    assert "no labels and there is no test" in capsys.readouterr().err
+
+
+def test_a_column_tells_the_domains_apart_and_several_make_a_table(photos, tmp_path, capsys):
+    rows = [
+        f"{path},{path.parent.name},{path.parents[1].name}" for path in sorted(photos.glob("[ms]*/*/*.png"))
+    ]  # fmt: skip
+    write_stripes(tmp_path / "dusk", 8, 5, contrast=25)
+    rows += [f"{path},{path.parent.name},dusk" for path in sorted((tmp_path / "dusk").glob("*/*"))]
+    (tmp_path / "all.csv").write_text("path,label,domain\n" + "\n".join(rows))
+    config = settings(
+        photos, tmp_path, data=str(tmp_path / "all.csv"), new_domain=("mist", "dusk"), method="standardise"
+    )
+    result = domain_adaptation.run(config)
+    assert result.results["domains"]["name"] == "dusk"
+    lines = capsys.readouterr().out.splitlines()
+    header = next(line for line in lines if line.startswith("from "))
+    assert header.split()[-2:] == ["mist", "dusk"] and lines[lines.index(header) + 1].startswith("none")
+
+
+def extra_class(photos, tmp_path):
+    write_stripes(tmp_path / "more", 4, 3, classes=("across", "dots"))
+    return {"new_domain": (str(tmp_path / "more"),)}
+
+
+def same_files(photos, tmp_path):
+    return {"new_domain": (str(photos / "sun"),)}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (extra_class, "the source has no class 'dots'; it has across, down"),
+        (same_files, "is the same file as"),
+        (lambda photos, tmp_path: {"new_domain": (str(tmp_path / "gone"),)}, "no such file or folder"),
+        (lambda photos, tmp_path: {"new_domain": ()}, "--new-domain is needed"),
+        (lambda photos, tmp_path: {"method": "few_labels", "shots": 0}, "needs labels of at least two classes"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(change, message, photos, tmp_path):
+    with pytest.raises(errors.UserError, match=message):
+        domain_adaptation.run(settings(photos, tmp_path, **change(photos, tmp_path)))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("standardize", "did you mean standardise"),
+        ("none+mcc", "none cannot be joined"),
+        ("few_labels+target_labels", "takes one of"),
+    ],
+)
+def test_methods_that_are_refused(method, message):
+    with pytest.raises(errors.UserError, match=message):
+        domain_adaptation.Config(method=method)
