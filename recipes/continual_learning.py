@@ -39,20 +39,19 @@ from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
-import tensorflow as tf
 import tyro
-from annotated_types import Ge, Gt, Le, doc
+from annotated_types import Gt, doc
 
 from common import devices, errors, flags
 from common.data import sample_list, tasks
-from common.evaluation import classification, forgetting
-from common.features import fingerprint, frozen_prefix
+from common.evaluation import classification
+from common.features import fingerprint, frozen_prefix, of_tasks
 from common.media import photos
-from common.models import additive_heads, backbones, blocks, cut, freezing, linear_heads
+from common.models import additive_heads, backbones, blocks, freezing, linear_heads, suffix
 from common.report import classes, task_by_task
 from common.runs import finished_run
 from common.runs import state as states
-from common.training import importance, recorder, settings
+from common.training import importance, recorder, settings, task_sequence
 
 METHODS = ("naive", "ewc", "si", "lwf", "replay", "expand", "ridge", "joint")
 # The strengths to choose from, by the validation photos of the first two tasks, and the one without those of the first.
@@ -61,10 +60,9 @@ STRENGTHS = {
     "si": (tuple(10.0**power for power in range(-1, 5)), 10.0),
     "lwf": ((0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), 1.0),
 }
+Task = of_tasks.TaskFeatures
 TEMPERATURE = 2.0  # of the old model's answers, as in Li and Hoiem
 EXAMPLES = 200  # photos whose gradients give Fisher's information of layers below the head
-MISSING = -1e9  # the score of a class that a head does not have
-HELD = "held"  # the features of validation and test photos, to measure with
 # Settings that a run that goes on does not take from the run before.
 OWN = ("data", "tasks", "continue_from", "out", "cache", "resume", "debug", "dry_run", "mlflow", "tensorboard",
        "no_cache", "skip_bad", "skip_unsupported", "same_names", "group_pattern", "compare", "orders", "seeds",
@@ -75,7 +73,7 @@ OWN = ("data", "tasks", "continue_from", "out", "cache", "resume", "debug", "dry
 class Config(settings.PhotoConfig):
     """Learn tasks one after the other on a frozen network."""
 
-    data: tuple[str, ...] = ("demo",)  # type: ignore[assignment]  # one source for each task, or one that is parted
+    data: tuple[str, ...] = ("demo",)  # one source for each task, or one that is parted
     # How one source becomes tasks: by-class 2 (two classes a task; 3,2,2 for three, then two, then two) or by-column
     # NAME of its CSV. Default: a column task, or one task; by-class 2 on demo data.
     tasks: tuple[str, str] | None = None
@@ -93,7 +91,9 @@ class Config(settings.PhotoConfig):
     epochs: Annotated[int, Gt(0)] = 30  # of the head, for each task; there is no early stopping
     fine_tuning_epochs: Annotated[int, Gt(0)] = 10  # of the unfrozen layers with the head, for each task
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4  # 10 to 100 times lower than the head's
-    continue_from: pathlib.Path | None = None  # the directory of a finished run, to add tasks to; old photos may be gone
+    continue_from: pathlib.Path | None = (
+        None  # the directory of a finished run, to add tasks to; old photos may be gone
+    )
     # Do not keep the features of validation and test photos: forgetting can no longer be measured later.
     forget_tests: bool = False
     compare: bool = False  # all methods, in several orders of the tasks; the model is that of the best one
@@ -111,7 +111,9 @@ class Config(settings.PhotoConfig):
         closed = self.method == "ridge" and self.unfreeze_from and not self.compare
         flags.check(not closed, "unfreeze_from", "is not for --method ridge, which trains the head alone; give replay")
         flags.check(not (self.continue_from and self.compare), "compare", "needs the photos of all tasks; remove it")
-        flags.check(not (self.continue_from and self.method == "joint"), "method", "joint needs the photos of all tasks")
+        flags.check(
+            not (self.continue_from and self.method == "joint"), "method", "joint needs the photos of all tasks"
+        )
 
     def check_files(self) -> None:
         """Refuse a run to go on from that has no state."""
@@ -209,316 +211,152 @@ class Scores(keras.Model):
         return loss
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Network:
-    """The network behind the cut: what trains, and what it starts from.
+# What the methods do ------------------------------------------------------------------------------------------
 
-    Attributes:
-        base_model, body: the pretrained network, and the same with pooling.
-        first: the number of the first layer of `base_model` that trains; their number for the head alone.
-        tensor: where the network is cut.
-        start: the pretrained weights of the layers that train, without the head's.
-    """
 
-    base_model: keras.Model
-    body: keras.Model
-    first: int
-    tensor: Any
-    start: list[np.ndarray]
+class Methods(task_sequence.Learner):
+    """The methods: each learns a task from what is kept of earlier ones, and from the task's own photos."""
 
-    @classmethod
-    def of(cls, base_model: keras.Model, config: Config) -> Network:
-        """Cut a network before the layers that train.
+    config: Config
 
-        Raises:
-            UserError: `--unfreeze-from` names no layer, or one before which several tensors are needed.
+    def learn(self, state: states.State, task: Task, held: dict[str, Task]) -> states.State:
+        """Learn one task; only `joint` looks at the training photos of earlier tasks."""
+        started, number = time.perf_counter(), len(state.about["tasks"])
+        keras.utils.set_random_seed((self.config.seed + 7919 * number) % 2**31)
+        known = [*state.about["classes"], *(name for name in task.classes if name not in state.about["classes"])]
+        if self.config.method == "ridge":
+            learnt = ridge(state, task, known, held)
+        elif self.config.method == "expand":
+            head = Trained(self.network, task.classes, self.config)
+            learnt = state.with_arrays(**{f"head{number}": head.fit(task.sides["train"], self.network.start)})
+        elif self.config.method == "joint":
+            rows = of_tasks.joined([each.sides["train"] for each in (*held.values(), task)])
+            learnt = state.with_arrays(weight=Trained(self.network, known, self.config).fit(rows, self.network.start))
+        else:
+            learnt = self.train_on(state, task, known, held)
+        about = {"name": task.name, "classes": of_tasks.numbers(task.classes, known).tolist(),
+                 "photos": {side: len(labels) for side, (_, labels) in task.sides.items()}}  # fmt: skip
+        seconds = [*state.about["seconds"], round(time.perf_counter() - started, 3)]
+        return learnt.with_arrays({"classes": known, "tasks": [*state.about["tasks"], about], "seconds": seconds})
+
+    def train_on(self, state: states.State, task: Task, known: list[str], held: dict[str, Task]) -> states.State:
+        """Train on from the weights after the earlier tasks: `naive`, `ewc`, `si`, `lwf` or `replay`."""
+        method, is_first, rows, shares = self.config.method, not state.about["tasks"], task.sides["train"], None
+        start = self.network.start if is_first else suffix.widened(state.listed("weight"), len(known))
+        trained = Trained(self.network, known, self.config)
+        if method == "replay" and not is_first:
+            rows, shares = with_replayed(state, rows)
+        if method in ("ewc", "si") and not is_first:
+            trained.hold(start, suffix.widened(state.listed("importance"), len(known)))
+        if method == "lwf" and not is_first:
+            trained.distil(self.network.scores(state.listed("weight"), rows[0]))
+        strength = None if is_first else state.about["strength"]
+        if method in STRENGTHS and not is_first and not strength:
+            strength = self.chosen_strength(trained, rows, start, [*held.values(), task])
+        weights = trained.fit(rows, start, strength, shares)
+        learnt = state.with_arrays({"strength": strength or state.about["strength"]}, weight=weights)
+        if method == "replay":
+            return with_more_to_replay(learnt, task, self.config)
+        if method not in ("ewc", "si"):
+            return learnt
+        if method == "ewc":
+            values = self.fisher(weights, task.sides["train"][0])
+        else:
+            before = [*start, np.zeros_like(weights[-2]), np.zeros_like(weights[-1])][: len(weights)]
+            moved = [one - other for one, other in zip(weights, before, strict=True)]
+            values = importance.of_paths(trained.paths, moved)
+        if not is_first:
+            earlier = suffix.widened(state.listed("importance"), len(known))
+            values = [one + other for one, other in zip(values, earlier, strict=True)]
+        return learnt.with_arrays(importance=[each.astype("float32") for each in values])
+
+    def chosen_strength(
+        self, trained: Trained, rows: of_tasks.Side, start: list[np.ndarray], given: list[Task]
+    ) -> float:  # fmt: skip
+        """Return the strength with the best validation accuracy on the first two tasks, and of equals the lowest loss.
+
+        Args:
+            trained: the head, with the method's penalty.
+            rows, start: as for its `fit`.
+            given: the first two tasks; only the second if the validation photos of the first are gone.
         """
-        place = config.unfreeze_from
-        first = blocks.layer_number(base_model, place) if place else len(base_model.layers)
-        body = build_body(base_model)
-        freezing.unfreeze(base_model, first)
-        tensors = cut.cut(build_model(body, 1)).tensors
-        if len(tensors) > 1 or tensors[0] is base_model.inputs[0]:
-            raise errors.UserError(f"--unfreeze-from {place}: give the first layer of a later block, or its name")
-        network = cls(base_model, body, first, tensors[0], [])
-        weights = network.scores(1).trainable_weights[:-2]
-        return dataclasses.replace(network, start=[keras.ops.convert_to_numpy(weight) for weight in weights])
+        choices, usual = STRENGTHS[self.config.method]
+        if len(given) != 2:
+            print(f"strength: {usual:g}, since the first task's validation photos are gone", file=sys.stderr)
+            return usual
+        fits = {}
+        for strength in choices:
+            weights, found = trained.fit(rows, start, strength), []
+            for features, labels in (each.sides["validation"] for each in given):
+                scores, right = self.network.scores(weights, features), of_tasks.numbers(labels, trained.known)
+                found.append((float((scores.argmax(axis=1) == right).mean()), -linear_heads.log_loss(scores, right)))
+            fits[strength] = tuple(np.mean(found, axis=0))
+        return max(choices, key=lambda strength: fits[strength])
 
-    @property
-    def is_head_alone(self) -> bool:
-        """Whether no layer below the head trains."""
-        return self.tensor is self.body.output
-
-    def scores(self, num_classes: int, weights: list[np.ndarray] | None = None) -> Scores:
-        """Return a new head on the layers behind the cut, which all heads share."""
-        freezing.unfreeze(self.base_model, self.first)
-        head = keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="scores")
-        model = Scores(self.tensor, head(self.body.output))
-        for variable, value in zip(model.trainable_weights, weights or [], strict=weights is not None):
-            variable.assign(value)
-        return model
-
-    def answers(self, weights: list[np.ndarray], features: np.ndarray) -> np.ndarray:
-        """Return the scores (n, k) for features at the cut."""
-        if self.is_head_alone:
-            return features @ weights[-2] + weights[-1]
-        model = self.scores(weights[-1].size, weights)
-        parts = [features[start : start + 64] for start in range(0, len(features), 64)]
-        return np.concatenate([keras.ops.convert_to_numpy(model(part, training=False)) for part in parts])
-
-
-# A task -------------------------------------------------------------------------------------------------------
-
-
-Side = tuple[np.ndarray, list[str]]  # features (n, …) at the cut, and the classes' names
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Task:
-    """A task as the methods see it: side → features and classes; training photos count once for each view."""
-
-    name: str
-    sides: dict[str, Side]
-
-    @property
-    def classes(self) -> list[str]:
-        """Its classes, sorted."""
-        return sorted(set(self.sides["test"][1]))
-
-
-def of_features(prefix: frozen_prefix.FrozenPrefix, loaded: list[tasks.Task]) -> list[Task]:
-    """Return the tasks with their features, from a prefix whose splits are those of all tasks together."""
-    found: dict[str, dict[str, Side]] = {task.name: {} for task in loaded}
-    for side in sample_list.SPLIT_NAMES:
-        features, start = prefix.features(side).astype("float32"), 0
-        for task in loaded:
-            labels = [sample.label for sample in getattr(task.splits, side)]
-            own = features[:, start : start + len(labels)]
-            found[task.name][side] = np.concatenate(own), labels * len(own)
-            start += len(labels)
-    return [Task(name, sides) for name, sides in found.items()]
-
-
-def empty_state(network: str, config: Config) -> states.State:
-    """Return the state before the first task."""
-    about = {"method": config.method, "fingerprint": network, "classes": [], "tasks": [], "matrix": [], "first": {},
-             "strength": config.strength, "sharpness": 1.0, "seconds": []}  # fmt: skip
-    return states.State(about, {})
-
-
-def numbers(labels: list[str], known: list[str]) -> np.ndarray:
-    """Return the places of classes in the list of known ones, (n,)."""
-    place = {name: number for number, name in enumerate(known)}
-    return np.array([place[label] for label in labels], dtype="int64")
-
-
-def accuracy(scores: np.ndarray, labels: list[str], known: list[str]) -> float:
-    """Return the share of right answers; a class that is not known yet is answered wrongly."""
-    right = [known[number] == label for number, label in zip(scores.argmax(axis=1), labels, strict=True)]
-    return float(np.mean(right))
-
-
-def answers(
-    network: Network, state: states.State, features: np.ndarray, scenario: str, task: str, may: list[str] | None = None
-) -> np.ndarray:
-    """Return the scores (n, classes known) for features at the cut.
-
-    Args:
-        network: the network behind the cut.
-        state: what was learnt.
-        features: (n, …).
-        scenario: with `task`, the task is known: only its classes, and its own head, can answer.
-        task: the name of the features' task.
-        may: its classes.
-    """
-    count = len(state.about["classes"])
-    if state.about["method"] != "expand":
-        scores = network.answers(state.listed("weight"), features)
-    else:
-        names = [each["name"] for each in state.about["tasks"]]
-        chosen = [names.index(task)] if scenario == "task" and task in names else range(len(names))
-        scores = np.full((len(features), count), MISSING, "float32")
-        for number in chosen:  # the surest of the heads that have the class
-            own = state.about["tasks"][number]["classes"]
-            scores[:, own] = np.maximum(scores[:, own], network.answers(state.listed(f"head{number}"), features))
-    if scenario == "task" and may:
-        other = [number for number, name in enumerate(state.about["classes"]) if name not in may]
-        scores = scores.copy()
-        scores[:, other] = MISSING
-    return scores
-
-
-# The methods --------------------------------------------------------------------------------------------------
-
-
-def learn(
-    network: Network, state: states.State, task: Task, held: dict[str, Task], config: Config, scenario: str
-) -> states.State:
-    """Learn one task: from what is kept of earlier ones, and the task's own photos, to what is kept afterwards.
-
-    Args:
-        network: the network behind the cut; its weights are set here, so nothing is left of earlier calls.
-        state: after the earlier tasks.
-        task: the new one.
-        held: the earlier tasks whose validation photos are known; those of the first choose the strength. `joint` alone
-            looks at their training photos.
-        config: the settings.
-        scenario: as for `answers`.
-    """
-    started, number = time.perf_counter(), len(state.about["tasks"])
-    keras.utils.set_random_seed((config.seed + 7919 * number) % 2**31)
-    known = [*state.about["classes"], *(name for name in task.classes if name not in state.about["classes"])]
-    about = {"classes": known, "tasks": [*state.about["tasks"], {
-        "name": task.name, "classes": numbers(task.classes, known).tolist(),
-        "photos": {side: len(labels) for side, (_, labels) in task.sides.items()},
-    }]}  # fmt: skip
-    method = state.about["method"]
-    if method == "ridge":
-        learnt = ridge(state, task, known, held)
-    elif method == "expand":
-        own = Trained(network, task.classes, config)
-        learnt = state.with_arrays(**{f"head{number}": own.fit(task.sides["train"], network.start)})
-    elif method == "joint":
-        rows = joined([each.sides["train"] for each in (*held.values(), task)])
-        learnt = state.with_arrays(weight=Trained(network, known, config).fit(rows, network.start))
-    else:
-        learnt = trained_on(network, state, task, known, held, config, scenario)
-    seconds = [*state.about["seconds"], round(time.perf_counter() - started, 3)]
-    return learnt.with_arrays(about | {"seconds": seconds})
-
-
-def joined(parts: list[Side]) -> Side:
-    """Return several sets of features and classes as one."""
-    return np.concatenate([features for features, _ in parts]), [label for _, labels in parts for label in labels]
+    def fisher(self, weights: list[np.ndarray], features: np.ndarray) -> list[np.ndarray]:
+        """Return Fisher's information of the weights for a task's photos, example by example."""
+        if self.network.is_head_alone:
+            return importance.fisher_of_head(features, self.network.scores(weights, features))
+        chosen = np.random.default_rng(self.config.seed).permutation(len(features))[:EXAMPLES]
+        return importance.fisher(self.network.with_head(weights[-1].size, weights), features[chosen])
 
 
 def ridge(state: states.State, task: Task, known: list[str], held: dict[str, Task]) -> states.State:
     """Add the sums of a task to those of the earlier ones, and solve for the head of all of them."""
     features, labels = task.sides["train"]
-    sums = additive_heads.Sums.of(features, numbers(labels, known), len(known), state.about["fingerprint"])
+    sums = additive_heads.Sums.of(features, of_tasks.numbers(labels, known), len(known))
     names = ("counts", "totals", "products")
     if "counts" in state.arrays:
-        stored = [state.arrays[name] for name in names]
-        sums = additive_heads.Sums(*stored, state.about["fingerprint"]).for_classes(len(known)) + sums
+        counts, totals, products = (state.arrays[name] for name in names)
+        sums = additive_heads.Sums(counts, totals, products).for_classes(len(known)) + sums
     kept = {name: getattr(sums, name) for name in names}
     if len(known) == 1:
         return state.with_arrays(weight=[np.zeros((features.shape[1], 1)), np.zeros(1)], **kept)
     spectrum = additive_heads.Spectrum.of(sums)
-    # The features are gone, so the penalty is that of generalised cross-validation, which needs the sums only.
+    # The earlier features are gone, so the penalty is that of generalised cross-validation, which needs the sums only.
     found = additive_heads.generalised_errors(spectrum, additive_heads.PENALTIES)
     penalty = additive_heads.PENALTIES[int(found.argmin())]
     kernel, bias = additive_heads.ridge(spectrum, penalty)
     # The scores lie between -1 and 1. How sharp the softmax over them is does not change an answer.
-    seen, names_seen = joined([each.sides["validation"] for each in (*held.values(), task)])
-    sharpness = linear_heads.sharpness_of(seen @ kernel + bias, numbers(names_seen, known))
+    seen, names_seen = of_tasks.joined([each.sides["validation"] for each in (*held.values(), task)])
+    sharpness = linear_heads.sharpness_of(seen @ kernel + bias, of_tasks.numbers(names_seen, known))
     return state.with_arrays({"penalty": penalty, "sharpness": sharpness}, weight=[kernel, bias], **kept)
 
 
-def trained_on(
-    network: Network, state: states.State, task: Task, known: list[str], held: dict[str, Task], config: Config,
-    scenario: str,
-) -> states.State:  # fmt: skip
-    """Train on from the earlier weights: `naive`, `ewc`, `si`, `lwf` or `replay`."""
-    method, number = state.about["method"], len(state.about["tasks"])
-    before, values = state.listed("weight"), state.listed("importance")
-    start = widened(before, len(known)) if before else network.start
-    trained = Trained(network, known, config)
-    rows, shares = task.sides["train"], None
-    if method == "replay" and number:
-        rows, shares = with_replayed(state, rows)
-    if method in ("ewc", "si") and values:
-        trained.hold(start, widened(values, len(known)))
-    if method == "lwf" and before:
-        trained.distil(network.answers(before, rows[0]))
-    choices, usual = STRENGTHS.get(method, ((None,), None))
-    strength = state.about["strength"]
-    if method not in STRENGTHS or not number:
-        weights = trained.fit(rows, start, None, shares)
-    elif strength or number > 1 or not held:
-        if not strength:
-            print(f"{method}: strength {usual:g}, since the first task's validation photos are gone", file=sys.stderr)
-        strength = strength or usual
-        weights = trained.fit(rows, start, strength, shares)
-    else:  # the second task: its validation photos and those of the first choose
-        sides = [each.sides["validation"] for each in (*held.values(), task)]
-        found = []
-        for strength in choices:
-            weights, paths = trained.fit(rows, start, strength, shares), trained.paths
-            found.append((*fits(network, weights, sides, known), strength, weights, paths))
-        *_, strength, weights, trained.paths = max(found, key=lambda each: each[:2])
-    about = {"strength": strength}
-    if method == "replay":
-        return state.with_arrays(about, weight=weights, **chosen_rows(state, task, config))
-    if method not in ("ewc", "si"):
-        return state.with_arrays(about, weight=weights)
-    if method == "ewc":
-        new = fisher(network, weights, task.sides["train"][0], config.seed)
-    else:
-        begin = widened(before, len(known)) if before else [*network.start, np.zeros_like(weights[-2]), 0 * weights[-1]]
-        new = importance.of_paths(trained.paths, [one - other for one, other in zip(weights, begin, strict=True)])
-    old = widened(values, len(known)) if values else [np.zeros_like(each) for each in new]
-    total = [(one + other).astype("float32") for one, other in zip(old, new, strict=True)]
-    return state.with_arrays(about, weight=weights, importance=total)
-
-
-def fits(network: Network, weights: list[np.ndarray], sides: list[Side], known: list[str]) -> tuple[float, float]:
-    """Return the mean accuracy over tasks, and minus the mean log loss, which decides between equals."""
-    scores = [(network.answers(weights, features), labels) for features, labels in sides]
-    losses = [linear_heads.log_loss(each, numbers(labels, known)) for each, labels in scores]
-    return float(np.mean([accuracy(each, labels, known) for each, labels in scores])), -float(np.mean(losses))
-
-
-def widened(values: list[np.ndarray], num_classes: int) -> list[np.ndarray]:
-    """Return weights (or what belongs to them) with further columns of zeros in the head, for new classes."""
-    *below, kernel, bias = values
-    further = num_classes - bias.size
-    return [*below, np.pad(kernel, ((0, 0), (0, further))), np.pad(bias, (0, further))]
-
-
-def fisher(network: Network, weights: list[np.ndarray], features: np.ndarray, seed: int) -> list[np.ndarray]:
-    """Return Fisher's information of the weights for a task's photos, example by example."""
-    if network.is_head_alone:
-        return importance.fisher_of_head(features, network.answers(weights, features))
-    chosen = np.random.default_rng(seed).permutation(len(features))[:EXAMPLES]
-    return importance.fisher(network.scores(weights[-1].size, weights), features[chosen])
-
-
-def with_replayed(state: states.State, rows: Side) -> tuple[Side, np.ndarray]:
+def with_replayed(state: states.State, rows: of_tasks.Side) -> tuple[of_tasks.Side, np.ndarray]:
     """Return the rows with those that are kept of earlier tasks, and weights: each class of a task counts the same."""
-    labels = state.arrays["replay_labels"].tolist()
-    cells = [*(("new", label) for label in rows[1]),
-             *zip(state.arrays["replay_tasks"].tolist(), labels, strict=True)]  # fmt: skip
-    counts = {cell: cells.count(cell) for cell in set(cells)}
-    shares = np.array([len(cells) / (len(counts) * counts[cell]) for cell in cells], "float32")
-    return joined([rows, (state.arrays["replay_features"], labels)]), shares
+    labels, of_task = state.arrays["replay_labels"].tolist(), state.arrays["replay_tasks"].tolist()
+    shares = of_tasks.equal_shares([*(("", label) for label in rows[1]), *zip(of_task, labels, strict=True)])
+    return of_tasks.joined([rows, (state.arrays["replay_features"], labels)]), shares
 
 
-def chosen_rows(state: states.State, task: Task, config: Config) -> dict[str, np.ndarray]:
-    """Return the arrays of `replay`, with some features of each class of the task, drawn at random."""
-    features, labels = task.sides["train"]
-    number, own = len(state.about["tasks"]), np.array(labels)
-    random = np.random.default_rng([config.seed, number])
-    drawn = [random.permutation(np.flatnonzero(own == name))[: config.per_class] for name in task.classes]
-    places = np.concatenate(drawn)
-    new = {"features": features[places], "labels": own[places], "tasks": np.full(len(places), str(number))}
-    if number:
-        return {f"replay_{name}": np.concatenate([state.arrays[f"replay_{name}"], value]) for name, value in new.items()}
-    return {f"replay_{name}": value for name, value in new.items()}
+def with_more_to_replay(state: states.State, task: Task, config: Config) -> states.State:
+    """Return the state with the features of some training photos of each class of a task, drawn at random."""
+    number = len(state.about["tasks"])
+    features, labels = of_tasks.drawn(task.sides["train"], config.per_class, [config.seed, number])
+    new = {"features": features, "labels": np.array(labels), "tasks": np.full(len(labels), str(number))}
+    kept = {name: [state.arrays[f"replay_{name}"]] if number else [] for name in new}
+    return state.with_arrays(**{f"replay_{name}": np.concatenate([*kept[name], new[name]]) for name in new})
 
 
 class Trained:
-    """A head, and the layers between the cut and it, that can be trained several times from given weights."""
+    """A head, and the layers between the cut and it, that can be trained several times from given weights.
 
-    def __init__(self, network: Network, known: list[str], config: Config) -> None:
+    Attributes:
+        known: the names of its classes.
+        paths: after `fit`, SI's path integral of each weight.
+    """
+
+    def __init__(self, network: suffix.Suffix, known: list[str], config: Config) -> None:
         self.network, self.known, self.config = network, known, config
-        self.model = network.scores(len(known))
+        self.model = network.with_head(len(known), kind=Scores)
         self.paths: list[np.ndarray] = []
         self.old: np.ndarray | None = None
         self.fresh: list[np.ndarray] = []  # the optimizer's variables before the first step
 
     def hold(self, start: list[np.ndarray], values: list[np.ndarray]) -> None:
         """Add the penalty of EWC or SI, which holds important weights where they start."""
-        self._assign(start)
+        suffix.assign(self.model, start)
         self.model.penalty = importance.Penalty(list(self.model.trainable_variables), values)
 
     def distil(self, scores: np.ndarray) -> None:
@@ -527,8 +365,9 @@ class Trained:
         self.model.distillation = keras.Variable(0.0, trainable=False)
 
     def fit(
-        self, rows: Side, start: list[np.ndarray], strength: float | None = None, shares: np.ndarray | None = None
-    ) -> list[np.ndarray]:
+        self, rows: of_tasks.Side, start: list[np.ndarray], strength: float | None = None,
+        shares: np.ndarray | None = None,
+    ) -> list[np.ndarray]:  # fmt: skip
         """Train the head, then the unfrozen layers with it at a low rate, and return the weights.
 
         Args:
@@ -537,18 +376,16 @@ class Trained:
             strength: of the method's penalty.
             shares: (n,) the weight of each row in the loss.
         """
-        self._assign(start)
+        suffix.assign(self.model, start)
         for variable in (self.model.penalty and self.model.penalty.strength, self.model.distillation):
             if variable is not None:
                 variable.assign(strength)
-        features, labels = rows
-        targets = np.eye(len(self.known), dtype="float32")[numbers(labels, self.known)]
+        targets = np.eye(len(self.known), dtype="float32")[of_tasks.numbers(rows[1], self.known)]
         if self.old is not None:
             targets = np.concatenate([targets, self.old], axis=1)
-        arrays = (features, targets) if shares is None else (features, targets, shares)
-        weights = self.model.trainable_weights
+        arrays = (rows[0], targets) if shares is None else (rows[0], targets, shares)
+        weights, network, config = self.model.trainable_weights, self.network, self.config
         self.paths = [np.zeros(weight.shape, "float32") for weight in weights]
-        network, config = self.network, self.config
         self._stage(arrays, len(network.base_model.layers), config.learning_rate, config.epochs)
         if not network.is_head_alone:
             self._stage(arrays, network.first, config.fine_tuning_rate, config.fine_tuning_epochs)
@@ -556,7 +393,6 @@ class Trained:
 
     def _stage(self, arrays: tuple[np.ndarray, ...], first: int, rate: float, epochs: int) -> None:
         """Train the layers from `first` on, and the head."""
-        count = len(self.paths)
         freezing.unfreeze(self.network.base_model, first)
         if self.fresh and self.network.is_head_alone:  # the same stage again, for another strength
             for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
@@ -565,175 +401,33 @@ class Trained:
             optimizer = keras.optimizers.Adam(rate)
             if self.config.method == "si":
                 optimizer = importance.PathIntegral(rate, self.model.penalty)
-            self.model.compile(optimizer=optimizer)
+            self.model.compile(optimizer=optimizer, steps_per_execution=10)  # steps are short
             optimizer.build(self.model.trainable_variables)
             self.fresh = [keras.ops.convert_to_numpy(each).copy() for each in optimizer.variables]
-        self.model.fit(batches(arrays, self.config.batch_size, self.config.seed), epochs=epochs, verbose=0)
-        for number, path in enumerate(getattr(self.model.optimizer, "paths", []), -len(self.model.trainable_weights)):
-            self.paths[count + number] = self.paths[count + number] + keras.ops.convert_to_numpy(path)
+        rows = of_tasks.batches(arrays, self.config.batch_size, self.config.seed)
+        self.model.fit(rows.repeat(epochs), shuffle=False, verbose=0)  # one long epoch, since nothing is done between
+        first_path = len(self.paths) - len(self.model.trainable_weights)
+        for number, path in enumerate(getattr(self.model.optimizer, "paths", []), first_path):
+            self.paths[number] = self.paths[number] + keras.ops.convert_to_numpy(path)
         freezing.unfreeze(self.network.base_model, self.network.first)
-
-    def _assign(self, weights: list[np.ndarray]) -> None:
-        variables = self.model.trainable_weights
-        whole = [*weights, *(np.zeros(variable.shape) for variable in variables[len(weights) :])]
-        for variable, value in zip(variables, whole, strict=True):
-            variable.assign(value)
-
-
-def batches(arrays: tuple[np.ndarray, ...], batch_size: int, seed: int) -> tf.data.Dataset:
-    """Return rows of arrays in batches, in another order in every epoch, which the seed determines."""
-    tensors = [tf.constant(array) for array in arrays]
-    order = tf.data.Dataset.range(len(arrays[0])).shuffle(len(arrays[0]), seed).batch(batch_size)
-    return order.map(lambda places: tuple(tf.gather(tensor, places) for tensor in tensors))
-
-
-# A sequence ---------------------------------------------------------------------------------------------------
-
-
-def learn_and_measure(
-    network: Network, state: states.State, task: Task, held: dict[str, Task], config: Config, scenario: str
-) -> states.State:
-    """Learn one task, add it to `held`, and add to the matrix: before it, and after it on all tasks that are held."""
-    known = state.about["classes"]
-    matrix = [list(row) for row in state.about["matrix"]]
-    features, labels = task.sides["test"]
-    may = task.classes if scenario == "task" else known
-    is_known = bool(known) and set(task.classes) <= set(known)
-    if matrix:  # just before the task: does what was learnt so far help already?
-        scores = answers(network, state, features, scenario, task.name, task.classes) if is_known else None
-        matrix[-1].append(None if scores is None else accuracy(scores, labels, known))
-    state = learn(network, state, task, held, config, scenario)
-    held[task.name] = task
-    row: list[float | None] = []
-    for each in state.about["tasks"]:
-        there = held.get(each["name"])
-        row.append(there and measured(network, state, there, scenario))
-    first = dict(state.about["first"])
-    scores = answers(network, state, features, scenario, task.name, task.classes)
-    for name in task.classes:
-        own = [place for place, label in enumerate(labels) if label == name]
-        first.setdefault(name, accuracy(scores[own], [name] * len(own), state.about["classes"]))
-    chances = [*state.about.get("chances", []), 1 / len(may) if is_known else None]
-    return state.with_arrays({"matrix": [*matrix, row], "first": first, "chances": chances})
-
-
-def measured(network: Network, state: states.State, task: Task, scenario: str, side: str = "test") -> float:
-    """Return the accuracy on one side of a task."""
-    features, labels = task.sides[side]
-    scores = answers(network, state, features, scenario, task.name, task.classes)
-    return accuracy(scores, labels, state.about["classes"])
-
-
-def told(state: states.State) -> dict[str, Any]:
-    """Return what a sequence came to, for results.json: the matrix, its measures, bytes and seconds."""
-    about = state.about
-    count = len(about["tasks"])
-    matrix = [[*row, *[None] * (count - len(row))] for row in about["matrix"]]
-    return {"matrix": matrix} | forgetting.measures(matrix, about["chances"]) | {
-        "strength": about["strength"], "seconds": round(sum(about["seconds"]), 2), "kept_bytes": state.size((HELD,)),
-        "held_bytes": state.size() - state.size((HELD,)),
-    }  # fmt: skip
-
-
-def with_held(state: states.State, held: dict[str, Task], config: Config) -> states.State:
-    """Return the state with the features of validation and test photos, unless `--forget-tests` is given."""
-    arrays: dict[str, np.ndarray] = {}
-    for number, each in enumerate(state.about["tasks"]):
-        for side in () if config.forget_tests or each["name"] not in held else ("validation", "test"):
-            features, labels = held[each["name"]].sides[side]
-            arrays |= {f"{HELD}_{number}_{side}": features, f"{HELD}_{number}_{side}_labels": np.array(labels)}
-    kept = {name: value for name, value in state.arrays.items() if not name.startswith(HELD)}
-    return states.State(state.about, kept | arrays)
-
-
-def held_in(state: states.State) -> dict[str, Task]:
-    """Return the tasks whose validation and test photos are held in a state."""
-    found = {}
-    for number, each in enumerate(state.about["tasks"]):
-        names = {side: f"{HELD}_{number}_{side}" for side in ("validation", "test")}
-        if names["test"] in state.arrays:
-            sides = {side: (state.arrays[name], state.arrays[f"{name}_labels"].tolist()) for side, name in names.items()}
-            found[each["name"]] = Task(each["name"], sides)
-    return found
-
-
-# All methods side by side -------------------------------------------------------------------------------------
-
-
-def orders_of(count: int, number: int, seed: int) -> list[list[int]]:
-    """Return orders of tasks: the given one, then random ones, all different as far as there are as many."""
-    found, random = [list(range(count))], np.random.default_rng(seed)
-    for _ in range(100 * number):
-        order = random.permutation(count).tolist()
-        if len(found) < number and order not in found:
-            found.append(order)
-    return found
-
-
-def compare(network: Network, by_seed: dict[int, list[Task]], config: Config, scenario: str) -> list[dict[str, Any]]:
-    """Return a row for each method, seed and order of the tasks; the features are there, so each takes seconds."""
-    rows = []
-    methods = [method for method in METHODS if method != "ridge" or network.is_head_alone]
-    if len(methods) < len(METHODS):
-        print("compare: without ridge, which trains the head alone", file=sys.stderr)
-    for seed, given in by_seed.items():
-        for order in orders_of(len(given), config.orders, config.seed):
-            for method in methods:
-                own = dataclasses.replace(config, method=method, seed=seed)
-                state, held = empty_state("", own), {}
-                for task in (given[place] for place in order):
-                    state = learn_and_measure(network, state, task, held, own, scenario)
-                validation = [measured(network, state, task, scenario, "validation") for task in given]
-                row = {"method": method, "seed": seed, "order": [given[place].name for place in order]}
-                rows.append(row | told(state) | {"validation": float(np.mean(validation))})
-                print(
-                    f"compare: seed {seed}, order {order}, {method}: average accuracy "
-                    f"{rows[-1]['average_accuracy']:.3f}, {rows[-1]['seconds']:.1f} s", file=sys.stderr,
-                )  # fmt: skip
-    return rows
-
-
-def best_method(rows: list[dict[str, Any]]) -> str:
-    """Return the method with the highest mean accuracy on validation photos; `joint` is no choice, but a bound."""
-    methods = dict.fromkeys(row["method"] for row in rows if row["method"] != "joint")
-    means = {method: np.mean([row["validation"] for row in rows if row["method"] == method]) for method in methods}
-    return max(means, key=lambda method: (means[method], method == "ridge"))
-
-
-# The model to save --------------------------------------------------------------------------------------------
-
-
-def classifier(network: Network, state: states.State) -> keras.Model:
-    """Return the classifier of a state, from preprocessed photos to the probabilities of all classes."""
-    known, sharpness = state.about["classes"], state.about["sharpness"]
-    if state.about["method"] != "expand":
-        weights = [*state.listed("weight")]
-        weights[-2:] = [sharpness * each for each in weights[-2:]]
-        for variable, value in zip(network.scores(len(known)).trainable_weights[:-2], weights[:-2], strict=True):
-            variable.assign(value)
-        model = build_model(network.body, len(known))
-        model.get_layer("scores").set_weights(weights[-2:])
-        return model
-    scores = []
-    for number, each in enumerate(state.about["tasks"]):
-        own = network.scores(len(each["classes"]), state.listed(f"head{number}"))
-        copy = keras.models.clone_model(keras.Model(own.inputs, own.outputs, name=f"task_{number + 1}"))
-        copy.set_weights(own.get_weights())
-        with_missing = keras.ops.pad(copy(network.tensor), [[0, 0], [0, 1]], constant_values=MISSING)
-        places = [each["classes"].index(place) if place in each["classes"] else -1 for place in range(len(known))]
-        scores.append(keras.ops.take(with_missing, [place % (len(each["classes"]) + 1) for place in places], axis=1))
-    surest = scores[0] if len(scores) == 1 else keras.layers.Maximum(dtype="float32")(scores)
-    output = keras.layers.Softmax(dtype="float32", name="probabilities")(surest)
-    return keras.Model(network.body.input, output, name="classifier")
-
-
-def probabilities(network: Network, state: states.State, task: Task, side: str, scenario: str) -> np.ndarray:
-    """Return the probabilities of all classes, (n, k), for one side of a task."""
-    scores = answers(network, state, task.sides[side][0], scenario, task.name, task.classes)
-    return keras.ops.convert_to_numpy(keras.ops.softmax(state.about["sharpness"] * scores.astype("float32")))
 
 
 # The run ------------------------------------------------------------------------------------------------------
+
+
+def classifier(network: suffix.Suffix, state: states.State) -> keras.Model:
+    """Return the classifier of a state, from preprocessed photos to the probabilities of all classes."""
+    known, sharpness = state.about["classes"], state.about["sharpness"]
+    if state.about["method"] != "expand":
+        *below, kernel, bias = state.listed("weight")
+        network.with_head(len(known), [*below, kernel, bias])  # sets the layers below
+        model = build_model(network.body, len(known))
+        model.get_layer("scores").set_weights([sharpness * kernel, sharpness * bias])
+        return model
+    of_each = [each["classes"] for each in state.about["tasks"]]
+    surest = network.surest([state.listed(f"head{number}") for number in range(len(of_each))], of_each, len(known))
+    output = keras.layers.Softmax(dtype="float32", name="probabilities")(surest)
+    return keras.Model(network.body.input, output, name="classifier")
 
 
 def stages(base_model: keras.Model, config: Config) -> list[tuple[int, int]]:
@@ -769,9 +463,9 @@ def run(config: Config) -> finished_run.Result:
     # Model: the network is cut once, for all tasks, and what is before the cut stays as it is.
     with device.scope():
         backbone = backbones.choose(plain, default="MobileNetV2")
-        network = Network.of(backbone.model, config)
+        network = suffix.Suffix.of(backbone.model, build_body(backbone.model), config.unfreeze_from)
         model = build_model(network.body, len(known))
-    key = fingerprint.network(keras.Model(network.body.input, network.tensor), backbone)
+    key = fingerprint.network(network.prefix, backbone)
     if earlier_state:
         earlier_state.check(key, f"--continue-from {config.continue_from}")
     record.begin(backbone, model, splits, stages(backbone.model, config))
@@ -780,25 +474,29 @@ def run(config: Config) -> finished_run.Result:
 
     # The network before the cut runs once per photo.
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, plain)
-    todo = of_features(prefix, loaded)
+    todo = of_tasks.computed(prefix, loaded)
     rows = []
     if config.compare:
         by_seed = {config.seed: todo} | {
             seed: further_split(config, seed, record.directory, model, backbone)
             for seed in range(config.seed + 1, config.seed + config.seeds)
         }
-        rows = compare(network, by_seed, config, scenario)
-        config = dataclasses.replace(config, method=best_method(rows))
+        methods = [method for method in METHODS if method != "ridge" or network.is_head_alone]
+        rows = task_sequence.compare(Methods(network, config, scenario), methods, by_seed, config.orders)
+        best: Any = task_sequence.best_method(rows, bound="joint", preferred="ridge")
+        config = dataclasses.replace(config, method=best)
 
     # Learning: one task after the other. The state on the disk always is that after a whole task.
-    state = states.State.load(record.directory) or earlier_state or empty_state(key, config)
+    learner = Methods(network, config, scenario)
+    state = states.State.load(record.directory) or earlier_state or learner.empty_state(key)
     state.check(key, f"--resume {record.directory}")
-    held = held_in(state)
+    held = of_tasks.from_arrays([each["name"] for each in state.about["tasks"]], state.arrays)
     for task in todo:
         if task.name in [each["name"] for each in state.about["tasks"]]:
             held[task.name] = task  # learnt before the interruption
             continue
-        state = with_held(learn_and_measure(network, state, task, held, config, scenario), held, config)
+        state = learner.learn_and_measure(state, task, held)
+        state = task_sequence.with_held(state, {} if config.forget_tests else held)
         state.save(record.directory)
         shown = ", ".join("–" if value is None else f"{value:.3f}" for value in state.about["matrix"][-1])
         print(f"task {task.name}: learnt; accuracy on the tasks so far: {shown}", file=sys.stderr)
@@ -807,15 +505,14 @@ def run(config: Config) -> finished_run.Result:
     prefix.model, prefix.splits = classifier(network, state), tasks.with_earlier(splits, earlier, list(held))
     sides = [side for side in sample_list.SPLIT_NAMES if all(side in task.sides for task in held.values())]
     predictions = {
-        side: np.concatenate([probabilities(network, state, task, side, scenario) for task in held.values()])
-        for side in sides
+        side: np.concatenate([learner.probabilities(state, task, side) for task in held.values()]) for side in sides
     }
     sequence = {"scenario": scenario, "method": config.method, "tasks": state.about["tasks"], "classes": known,
                 "first": state.about["first"], "unmeasured": [each["name"] for each in state.about["tasks"]
                 if each["name"] not in held]}  # fmt: skip
     return record.finish(
         prefix, config.method, task=classification, sections=[classes, task_by_task], predictions=predictions,
-        keeps_familiar=False, sequence=sequence | told(state) | ({"comparison": rows} if rows else {}),
+        keeps_familiar=False, sequence=sequence | task_sequence.told(state) | ({"comparison": rows} if rows else {}),
     )  # fmt: skip
 
 
@@ -826,7 +523,7 @@ def further_split(
     plain = config.of_one_source(seed)
     loaded = tasks.load(config.data, config.parted, plain, directory / "splits" / f"seed{seed}", photos.Photos(), [])
     known = dict.fromkeys(name for task in loaded for name in task.classes)
-    return of_features(
+    return of_tasks.computed(
         frozen_prefix.FrozenPrefix(model, backbone, tasks.together(loaded, list(known)), plain), loaded
     )  # fmt: skip
 

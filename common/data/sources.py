@@ -112,10 +112,11 @@ def read_folder(
         samples = _read_class_folders(subfolders, medium, walk)
     walk.note("", (), loose)
     if len({sample.label for sample in samples}) < least_classes:
-        needed = "a task needs a class folder" if least_classes == 1 else "a classifier needs at least two class folders"
+        needed = (
+            "a task needs a class folder" if least_classes == 1 else "a classifier needs at least two class folders"
+        )
         raise errors.UserError(
-            f"{folder}: {needed} with {medium.unit}s, such as cats/ and "
-            f"dogs/{_hint(folder, subfolders, loose, medium)}"
+            f"{folder}: {needed} with {medium.unit}s, such as cats/ and dogs/{_hint(folder, subfolders, loose, medium)}"
         )
     walk.tell()
     if not skip_unsupported:

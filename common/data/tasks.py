@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from common import errors, words
 from common.data import dataset, group_pattern, names, sample_list, sources, splits, targets, unchanged
 from common.media import medium as media
@@ -152,9 +154,7 @@ def by_column(samples: Samples, column: str) -> dict[str, Samples]:
     return parts
 
 
-def _named(
-    read: Iterable[tuple[str, str, Samples]], known: Sequence[str]
-) -> Iterable[tuple[str, str, Samples]]:
+def _named(read: Iterable[tuple[str, str, Samples]], known: Sequence[str]) -> Iterable[tuple[str, str, Samples]]:
     """Yield the tasks; one whose name is taken gets a number."""
     taken = set(known)
     for name, source, samples in read:
@@ -276,3 +276,13 @@ def scenario_of(classes: Sequence[Sequence[str]], wanted: str | None) -> str:
         return wanted or found
     told = "have the same classes" if same else "have different classes"
     raise errors.UserError(f"--scenario {wanted}: the tasks {told}, which is --scenario {found}; or give task")
+
+
+def orders(count: int, number: int, seed: int) -> list[list[int]]:
+    """Return orders of `count` tasks: the given one, then random ones, all different, `number` if there are as many."""
+    found, random = [list(range(count))], np.random.default_rng(seed)
+    for _ in range(100 * number):
+        order = random.permutation(count).tolist()
+        if len(found) < number and order not in found:
+            found.append(order)
+    return found

@@ -82,8 +82,7 @@ def task_matrix(
     values = np.array([[np.nan if value is None else value for value in row] for row in matrix])
     count, longest = len(names), max(len(figures.short(name)) for name in names)
     cell = float(np.clip(6 / count, 0.3, 0.85))
-    label = longest * 0.075
-    figure, axes = figures.new_figure(cell * count + label + 1.3, cell * count + label + 0.7)
+    figure, axes = figures.new_figure(cell * count + 0.075 * longest + 0.8, cell * count + 0.7)
     colours = matplotlib.colors.LinearSegmentedColormap.from_list("share", theme.shares)
     axes.pcolormesh(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=1, edgecolors=theme.grid, linewidth=1)
     for (row, column), value in np.ndenumerate(values):
@@ -91,13 +90,14 @@ def task_matrix(
             axes.text(column + 0.5, row + 0.5, f"{100 * value:.0f}", ha="center", va="center",
                       color=theme.on_large_share if value > 0.5 else theme.ink,
                       fontstyle="italic" if column > row else "normal")  # fmt: skip
-    axes.set(xlabel="tested on", ylabel="after learning", aspect="equal")
+    axes.set(xlabel="tested on task", ylabel="after learning", aspect="equal")
     axes.invert_yaxis()
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    shown, places = [figures.short(name) for name in names], np.arange(count) + 0.5
+    places = np.arange(count) + 0.5
+    shown = [f"{figures.short(name)}  {number}" for number, name in enumerate(names, start=1)]
     axes.set_yticks(places, shown, parse_math=False)
-    axes.set_xticks(places, shown, rotation=0 if longest * 0.08 < cell else 90, parse_math=False)
+    axes.set_xticks(places, [str(number) for number in range(1, count + 1)])
     return figure
 
 
@@ -120,8 +120,10 @@ def summary(result: finished_run.Result) -> str:
     title, meaning = SCENARIOS[found["scenario"]]
     names = [figures.short(task["name"]) for task in found["tasks"]]
     width = max(len(name) for name in names)
-    lines = [f"{title} ({meaning}), {found['method']}: {METHODS[found['method']]}",
-             f"{'accuracy after learning':<{width + 8}}" + "".join(f"{number:>7}" for number in range(1, len(names) + 1))]
+    lines = [
+        f"{title} ({meaning}), {found['method']}: {METHODS[found['method']]}",
+        f"{'accuracy after learning':<{width + 8}}" + "".join(f"{number:>7}" for number in range(1, len(names) + 1)),
+    ]
     for number, (name, row) in enumerate(zip(names, found["matrix"], strict=True), start=1):
         cells = "".join(f"{'–' if value is None else f'{value:.3f}':>7}" for value in row)
         lines.append(f"{number:>3}. {name:<{max(width, 18)}} {cells}")

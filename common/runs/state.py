@@ -34,7 +34,7 @@ class State:
         count = sum(key.rpartition(".")[0] == name for key in self.arrays)
         return [self.arrays[f"{name}.{number}"] for number in range(count)]
 
-    def with_arrays(self, about: dict[str, Any] | None = None, **changed: Any) -> State:
+    def with_arrays(self, about: dict[str, Any] | None = None, /, **changed: Any) -> State:
         """Return the state with changed facts, and with other arrays or lists of arrays in place of those so named."""
         arrays = {key: value for key, value in self.arrays.items() if key.rpartition(".")[0] not in changed}
         for name, value in changed.items():
@@ -52,7 +52,8 @@ class State:
         """Write the state into a run directory; an incomplete one never replaces a complete one."""
         (run / NAME).parent.mkdir(exist_ok=True)
         with files.replacing(run / NAME) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **{_ABOUT: np.array(json.dumps(self.about, ensure_ascii=False))} | self.arrays)
+            arrays: dict[str, Any] = {_ABOUT: np.array(json.dumps(self.about, ensure_ascii=False))} | self.arrays
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, run: pathlib.Path) -> State | None:

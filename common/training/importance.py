@@ -57,17 +57,20 @@ class PathIntegral(keras.optimizers.Adam):
 
     def __init__(self, learning_rate: float, penalty: Penalty | None = None) -> None:
         super().__init__(learning_rate)
-        self.penalty, self.paths = penalty, []
+        self.penalty = penalty
+        self.trained: list[keras.Variable] = []
+        self.paths: list[keras.Variable] = []
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Make a path for each variable, 0 at the beginning."""
         if not self.built:
+            self.trained = variables
             self.paths = [self.add_variable_from_reference(each, "path") for each in variables]
         super().build(variables)
 
     def apply(self, grads: list, trainable_variables: list[keras.Variable] | None = None) -> None:
         """Apply gradients as Adam does, and extend the paths."""
-        weights = trainable_variables or self._trainable_variables
+        weights = self.trained if trainable_variables is None else trainable_variables
         before = [keras.ops.copy(weight.value) for weight in weights]
         super().apply(grads, trainable_variables)
         for weight, start, gradient, path in zip(weights, before, grads, self.paths, strict=True):
