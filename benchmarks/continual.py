@@ -1,7 +1,7 @@
 """Learning without forgetting on real photos: every method, over seeds and orders of the tasks.
 
-python benchmarks/continual.py --folder REAL_DATA --backbone MobileNet:0.25
-python benchmarks/continual.py --folder REAL_DATA --backbone MobileNet:0.25 --settings last_block
+python benchmarks/continual.py --folder REAL_DATA
+python benchmarks/continual.py --folder REAL_DATA --settings last_block --methods naive replay joint --orders 1
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Config:
 
     folder: pathlib.Path  # with the folders pacs/ and flowers/
     settings: tuple[str, ...] = ("domains", "cartoons", "flowers")
+    methods: tuple[str, ...] = continual_learning.METHODS
     backbone: str = "MobileNet:0.25"
     seeds: Annotated[int, Gt(0)] = 3
     orders: Annotated[int, Gt(0)] = 3
@@ -47,7 +48,7 @@ def main(config: Config) -> None:
         found = SETTINGS[name]
         data = tuple(str(config.folder / each) for each in found["data"])
         settings = continual_learning.Config(**found | {
-            "data": data, "compare": True, "seeds": config.seeds, "orders": config.orders, "scenario": config.scenario,
+            "data": data, "compare": True, "methods": config.methods, "seeds": config.seeds, "orders": config.orders, "scenario": config.scenario,
             "backbone": config.backbone, "out": config.out, "cache": config.cache,
         })  # fmt: skip
         sequence = tables.run_quietly(continual_learning, settings)["sequence"]

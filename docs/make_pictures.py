@@ -29,6 +29,7 @@ FIGURES = {
     "partial_unfreezing": ("accuracy", ""),
     "gradual_unfreezing": ("stages", "--keep-worse"),
     "from_scratch": ("accuracy", ""),
+    "continual_learning": ("tasks", "--method naive"),
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_frames", ""),
     "legal_text": ("perplexities", ""),

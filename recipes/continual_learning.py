@@ -65,8 +65,8 @@ TEMPERATURE = 2.0  # of the old model's answers, as in Li and Hoiem
 EXAMPLES = 200  # photos whose gradients give Fisher's information of layers below the head
 # Settings that a run that goes on does not take from the run before.
 OWN = ("data", "tasks", "continue_from", "out", "cache", "resume", "debug", "dry_run", "mlflow", "tensorboard",
-       "no_cache", "skip_bad", "skip_unsupported", "same_names", "group_pattern", "compare", "orders", "seeds",
-       "forget_tests", "cache_limit_gb")  # fmt: skip
+       "no_cache", "skip_bad", "skip_unsupported", "same_names", "group_pattern", "compare", "methods", "orders",
+       "seeds", "forget_tests", "cache_limit_gb")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,6 +97,7 @@ class Config(settings.PhotoConfig):
     # Do not keep the features of validation and test photos: forgetting can no longer be measured later.
     forget_tests: bool = False
     compare: bool = False  # all methods, in several orders of the tasks; the model is that of the best one
+    methods: tuple[str, ...] = METHODS  # for --compare: which ones
     orders: Annotated[int, Gt(0)] = 3  # for --compare: the given one, then random ones
     seeds: Annotated[int, Gt(0)] = 1  # for --compare: each has its own splits
     views: Annotated[int, Gt(0), doc("the features are computed once, so there are no new views")] = 8
@@ -108,6 +109,8 @@ class Config(settings.PhotoConfig):
         super().__post_init__()
         low = self.fine_tuning_rate <= self.learning_rate / 10
         flags.check(low, "fine_tuning_rate", "must be at most a tenth of --learning-rate")
+        known = set(self.methods) <= set(METHODS) and set(self.methods) - {"joint"}
+        flags.check(bool(known), "methods", f"must be some of {', '.join(METHODS)}, and not joint alone")
         closed = self.method == "ridge" and self.unfreeze_from and not self.compare
         flags.check(not closed, "unfreeze_from", "is not for --method ridge, which trains the head alone; give replay")
         flags.check(not (self.continue_from and self.compare), "compare", "needs the photos of all tasks; remove it")
@@ -352,7 +355,8 @@ class Trained:
         self.model = network.with_head(len(known), kind=Scores)
         self.paths: list[np.ndarray] = []
         self.old: np.ndarray | None = None
-        self.fresh: list[np.ndarray] = []  # the optimizer's variables before the first step
+        # First layer that trains → the model that is compiled for it, and its optimizer's variables at the beginning.
+        self.compiled: dict[int, tuple[Scores, list[np.ndarray]]] = {}
 
     def hold(self, start: list[np.ndarray], values: list[np.ndarray]) -> None:
         """Add the penalty of EWC or SI, which holds important weights where they start."""
@@ -394,22 +398,27 @@ class Trained:
     def _stage(self, arrays: tuple[np.ndarray, ...], first: int, rate: float, epochs: int) -> None:
         """Train the layers from `first` on, and the head."""
         freezing.unfreeze(self.network.base_model, first)
-        if self.fresh and self.network.is_head_alone:  # the same stage again, for another strength
-            for variable, value in zip(self.model.optimizer.variables, self.fresh, strict=True):
-                variable.assign(value)
-        else:
-            optimizer = keras.optimizers.Adam(rate)
-            if self.config.method == "si":
-                optimizer = importance.PathIntegral(rate, self.model.penalty)
-            self.model.compile(optimizer=optimizer, steps_per_execution=10)  # steps are short
-            optimizer.build(self.model.trainable_variables)
-            self.fresh = [keras.ops.convert_to_numpy(each).copy() for each in optimizer.variables]
+        if first not in self.compiled:
+            self.compiled[first] = self._compiled(rate)
+        model, fresh = self.compiled[first]
+        for variable, value in zip(model.optimizer.variables, fresh, strict=True):
+            variable.assign(value)
         rows = of_tasks.batches(arrays, self.config.batch_size, self.config.seed)
-        self.model.fit(rows.repeat(epochs), shuffle=False, verbose=0)  # one long epoch, since nothing is done between
-        first_path = len(self.paths) - len(self.model.trainable_weights)
-        for number, path in enumerate(getattr(self.model.optimizer, "paths", []), first_path):
+        model.fit(rows.repeat(epochs), shuffle=False, verbose=0)  # one long epoch, since nothing is done between
+        first_path = len(self.paths) - len(model.trainable_weights)
+        for number, path in enumerate(getattr(model.optimizer, "paths", []), first_path):
             self.paths[number] = self.paths[number] + keras.ops.convert_to_numpy(path)
         freezing.unfreeze(self.network.base_model, self.network.first)
+
+    def _compiled(self, rate: float) -> tuple[Scores, list[np.ndarray]]:
+        """Return the model, compiled for the layers that train now, and its optimizer's variables."""
+        model = Scores(self.model.input, self.model.output)
+        model.penalty, model.distillation = self.model.penalty, self.model.distillation
+        is_si = self.config.method == "si"
+        optimizer = importance.PathIntegral(rate, model.penalty) if is_si else keras.optimizers.Adam(rate)
+        model.compile(optimizer=optimizer, steps_per_execution=10)  # steps are short
+        optimizer.build(model.trainable_variables)
+        return model, [keras.ops.convert_to_numpy(each).copy() for each in optimizer.variables]
 
 
 # The run ------------------------------------------------------------------------------------------------------
@@ -481,7 +490,7 @@ def run(config: Config) -> finished_run.Result:
             seed: further_split(config, seed, record.directory, model, backbone)
             for seed in range(config.seed + 1, config.seed + config.seeds)
         }
-        methods = [method for method in METHODS if method != "ridge" or network.is_head_alone]
+        methods = [method for method in config.methods if method != "ridge" or network.is_head_alone]
         rows = task_sequence.compare(Methods(network, config, scenario), methods, by_seed, config.orders)
         best: Any = task_sequence.best_method(rows, bound="joint", preferred="ridge")
         config = dataclasses.replace(config, method=best)
