@@ -48,8 +48,8 @@ def main(config: Config) -> None:
         found = SETTINGS[name]
         data = tuple(str(config.folder / each) for each in found["data"])
         settings = continual_learning.Config(**found | {
-            "data": data, "compare": True, "methods": config.methods, "seeds": config.seeds, "orders": config.orders, "scenario": config.scenario,
-            "backbone": config.backbone, "out": config.out, "cache": config.cache,
+            "data": data, "compare": True, "methods": config.methods, "seeds": config.seeds, "orders": config.orders,
+            "scenario": config.scenario, "backbone": config.backbone, "out": config.out, "cache": config.cache,
         })  # fmt: skip
         sequence = tables.run_quietly(continual_learning, settings)["sequence"]
         print(f"\n{name}: {sequence['scenario']}, {len(sequence['tasks'])} tasks, chosen: {sequence['method']}\n")

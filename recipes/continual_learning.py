@@ -91,9 +91,8 @@ class Config(settings.PhotoConfig):
     epochs: Annotated[int, Gt(0)] = 30  # of the head, for each task; there is no early stopping
     fine_tuning_epochs: Annotated[int, Gt(0)] = 10  # of the unfrozen layers with the head, for each task
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4  # 10 to 100 times lower than the head's
-    continue_from: pathlib.Path | None = (
-        None  # the directory of a finished run, to add tasks to; old photos may be gone
-    )
+    # The directory of a finished run, to add tasks to; the old photos may be gone.
+    continue_from: pathlib.Path | None = None
     # Do not keep the features of validation and test photos: forgetting can no longer be measured later.
     forget_tests: bool = False
     compare: bool = False  # all methods, in several orders of the tasks; the model is that of the best one
@@ -113,10 +112,9 @@ class Config(settings.PhotoConfig):
         flags.check(bool(known), "methods", f"must be some of {', '.join(METHODS)}, and not joint alone")
         closed = self.method == "ridge" and self.unfreeze_from and not self.compare
         flags.check(not closed, "unfreeze_from", "is not for --method ridge, which trains the head alone; give replay")
-        flags.check(not (self.continue_from and self.compare), "compare", "needs the photos of all tasks; remove it")
-        flags.check(
-            not (self.continue_from and self.method == "joint"), "method", "joint needs the photos of all tasks"
-        )
+        goes_on = bool(self.continue_from)
+        flags.check(not (goes_on and self.compare), "compare", "needs the photos of all tasks; remove it")
+        flags.check(not (goes_on and self.method == "joint"), "method", "joint needs the photos of all tasks")
 
     def check_files(self) -> None:
         """Refuse a run to go on from that has no state."""
@@ -146,12 +144,14 @@ def continued(config: Config) -> Config:
     run = config.continue_from.expanduser()
     with finished_run.sound(run):
         stored = flags.from_dict(Config, json.loads((run / "config.json").read_text(encoding="utf-8"))["config"])
-    fields = [field for field in dataclasses.fields(Config) if field.name not in OWN]
-    values = {field.name: getattr(config, field.name) for field in fields}
-    taken = {each.name: getattr(stored, each.name) for each in fields if values[each.name] == each.default}
-    if values["method"] not in (Config.method, stored.method):
-        raise errors.UserError(f"--method {config.method}: the run before has the state of {stored.method}; remove it")
-    return dataclasses.replace(config, **taken)
+    state = states.State.load(run)
+    method = state.about["method"] if state else stored.method  # after --compare, the state is that of the best one
+    if config.method not in (Config.method, method):
+        raise errors.UserError(f"--method {config.method}: the run before has the state of {method}; remove it")
+    given = [field for field in dataclasses.fields(Config) if getattr(config, field.name) != field.default]
+    kept = {*OWN, "method", *(field.name for field in given)}
+    taken = {field.name: getattr(stored, field.name) for field in dataclasses.fields(Config) if field.name not in kept}
+    return dataclasses.replace(config, **taken | {"method": method})
 
 
 # The model ----------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ class Methods(task_sequence.Learner):
         start = self.network.start if is_first else suffix.widened(state.listed("weight"), len(known))
         trained = Trained(self.network, known, self.config)
         if method == "replay" and not is_first:
-            rows, shares = with_replayed(state, rows)
+            rows, shares = task_sequence.with_replayed(state, rows)
         if method in ("ewc", "si") and not is_first:
             trained.hold(start, suffix.widened(state.listed("importance"), len(known)))
         if method == "lwf" and not is_first:
@@ -259,7 +259,7 @@ class Methods(task_sequence.Learner):
         weights = trained.fit(rows, start, strength, shares)
         learnt = state.with_arrays({"strength": strength or state.about["strength"]}, weight=weights)
         if method == "replay":
-            return with_more_to_replay(learnt, task, self.config)
+            return task_sequence.with_more_to_replay(learnt, task, self.config.per_class, self.config.seed)
         if method not in ("ewc", "si"):
             return learnt
         if method == "ewc":
@@ -324,22 +324,6 @@ def ridge(state: states.State, task: Task, known: list[str], held: dict[str, Tas
     seen, names_seen = of_tasks.joined([each.sides["validation"] for each in (*held.values(), task)])
     sharpness = linear_heads.sharpness_of(seen @ kernel + bias, of_tasks.numbers(names_seen, known))
     return state.with_arrays({"penalty": penalty, "sharpness": sharpness}, weight=[kernel, bias], **kept)
-
-
-def with_replayed(state: states.State, rows: of_tasks.Side) -> tuple[of_tasks.Side, np.ndarray]:
-    """Return the rows with those that are kept of earlier tasks, and weights: each class of a task counts the same."""
-    labels, of_task = state.arrays["replay_labels"].tolist(), state.arrays["replay_tasks"].tolist()
-    shares = of_tasks.equal_shares([*(("", label) for label in rows[1]), *zip(of_task, labels, strict=True)])
-    return of_tasks.joined([rows, (state.arrays["replay_features"], labels)]), shares
-
-
-def with_more_to_replay(state: states.State, task: Task, config: Config) -> states.State:
-    """Return the state with the features of some training photos of each class of a task, drawn at random."""
-    number = len(state.about["tasks"])
-    features, labels = of_tasks.drawn(task.sides["train"], config.per_class, [config.seed, number])
-    new = {"features": features, "labels": np.array(labels), "tasks": np.full(len(labels), str(number))}
-    kept = {name: [state.arrays[f"replay_{name}"]] if number else [] for name in new}
-    return state.with_arrays(**{f"replay_{name}": np.concatenate([*kept[name], new[name]]) for name in new})
 
 
 class Trained:

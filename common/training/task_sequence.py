@@ -111,6 +111,25 @@ def with_held(state: states.State, held: dict[str, Task]) -> states.State:
     return states.State(state.about, kept | of_tasks.to_arrays(names, held))
 
 
+# Rehearsal ----------------------------------------------------------------------------------------------------
+
+
+def with_replayed(state: states.State, rows: of_tasks.Side) -> tuple[of_tasks.Side, np.ndarray]:
+    """Return the rows with those that are kept of earlier tasks, and weights: each class of a task counts the same."""
+    labels, of_task = state.arrays["replay_labels"].tolist(), state.arrays["replay_tasks"].tolist()
+    shares = of_tasks.equal_shares([*(("", label) for label in rows[1]), *zip(of_task, labels, strict=True)])
+    return of_tasks.joined([rows, (state.arrays["replay_features"], labels)]), shares
+
+
+def with_more_to_replay(state: states.State, task: Task, per_class: int, seed: int) -> states.State:
+    """Return the state with the features of some training items of each class of a task, drawn at random."""
+    number = len(state.about["tasks"])
+    features, labels = of_tasks.drawn(task.sides["train"], per_class, [seed, number])
+    new = {"features": features, "labels": np.array(labels), "tasks": np.full(len(labels), str(number))}
+    kept = {name: [state.arrays[f"replay_{name}"]] if number else [] for name in new}
+    return state.with_arrays(**{f"replay_{name}": np.concatenate([*kept[name], new[name]]) for name in new})
+
+
 # Methods side by side -----------------------------------------------------------------------------------------
 
 
