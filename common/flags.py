@@ -124,15 +124,21 @@ def check_paths(config: RunConfig) -> None:
     Raises:
         UserError: a path does not exist; the message names its flag.
     """
-    special = config.data == "demo" or config.data.startswith("tfds:")
-    if not config.resume and not special and not pathlib.Path(config.data).expanduser().exists():
-        raise errors.UserError(f"--data {config.data}: no such file or folder; give {config.FORMS_OF_DATA}")
+    for source in () if config.resume else sources_of(config):
+        special = source == "demo" or source.startswith("tfds:")
+        if not special and not pathlib.Path(source).expanduser().exists():
+            raise errors.UserError(f"--data {source}: no such file or folder; give {config.FORMS_OF_DATA}")
     if config.resume and not config.resume.expanduser().is_dir():
         raise errors.UserError(f"--resume {config.resume}: no such directory; give that of an interrupted run")
     if config.resume and not (config.resume.expanduser() / "config.json").is_file():
         raise errors.UserError(f"--resume {config.resume}: not a run directory, since it has no config.json")
     if not config.resume:
         config.check_files()
+
+
+def sources_of(config: Any) -> tuple[str, ...]:
+    """Return the sources of `--data`, of which some recipes take several."""
+    return (config.data,) if isinstance(config.data, str) else config.data
 
 
 def check_bounds(config: Any) -> None:

@@ -31,6 +31,7 @@ FIGURES = {
     "gradual_unfreezing": ("stages", "--keep-worse"),
     "from_scratch": ("accuracy", ""),
     "domain_adaptation": ("domain_map", ""),
+    "continual_learning": ("tasks", "--method naive"),
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_frames", ""),
     "legal_text": ("perplexities", ""),

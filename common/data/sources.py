@@ -17,8 +17,9 @@ from common.media import medium as media
 
 
 def read_source(
-    source: str, cache_directory: pathlib.Path, medium: media.Medium, skip_unsupported: bool = False
-) -> list[sample_list.Sample]:
+    source: str, cache_directory: pathlib.Path, medium: media.Medium, skip_unsupported: bool = False,
+    least_classes: int = 2,
+) -> list[sample_list.Sample]:  # fmt: skip
     """Return the items of `--data`, without decoding them.
 
     Args:
@@ -26,7 +27,7 @@ def read_source(
             with the columns `path,label[,group][,split]`, or a folder with such a table (`listings.in_folder`).
         cache_directory: the folder for the demo's drawn photos and for exported TFDS photos.
         medium: the medium of the items.
-        skip_unsupported: as for `read_folder`.
+        skip_unsupported, least_classes: as for `read_folder`.
 
     Raises:
         UserError: there are no items, or the layout is not as expected.
@@ -38,7 +39,7 @@ def read_source(
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
         listed = listings.in_folder(path, medium)
-        samples = listed or read_folder(path, medium, skip_unsupported=skip_unsupported)
+        samples = listed or read_folder(path, medium, (), skip_unsupported, least_classes)
         return with_groups_of_files(samples, medium)
     if path.is_file() and path.suffix.lower() in tables.ENDINGS:
         return with_groups_of_files(listings.read(path, medium), medium)
@@ -111,9 +112,11 @@ def read_folder(
         samples = _read_class_folders(subfolders, medium, walk)
     walk.note("", (), loose)
     if len({sample.label for sample in samples}) < least_classes:
+        needed = (
+            "a task needs a class folder" if least_classes == 1 else "a classifier needs at least two class folders"
+        )
         raise errors.UserError(
-            f"{folder}: a classifier needs at least two class folders with {medium.unit}s, such as cats/ and "
-            f"dogs/{_hint(folder, subfolders, loose, medium)}"
+            f"{folder}: {needed} with {medium.unit}s, such as cats/ and dogs/{_hint(folder, subfolders, loose, medium)}"
         )
     walk.tell()
     if not skip_unsupported:

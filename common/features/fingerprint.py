@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import pathlib
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -34,13 +35,33 @@ def fingerprint(prefix: keras.Model, backbone: backbones.Backbone, cache_dtype: 
     digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
     for source in sources():
         digest.update(source.read_bytes())
-    for weight in prefix.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
-    probe = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype("float32")
-    digest.update(
-        np.asarray(keras.ops.convert_to_numpy(backbone.preprocess(keras.ops.convert_to_tensor(probe)))).tobytes()
-    )
+    for part in _bytes(prefix, backbone):
+        digest.update(part)
     return digest.hexdigest()[:32]
+
+
+def network(prefix: keras.Model, backbone: backbones.Backbone) -> str:
+    """Return a hash of the network alone: its weights, kinds of layers, output, preprocessing and image size.
+
+    Unlike `fingerprint`, it stays the same under other versions of the packages and of our code, in which features may
+    differ in their last digits. So what was learnt from features can be used for years.
+    """
+    kinds = [type(layer).__name__ for layer in prefix.layers]
+    outputs = [list(tensor.shape[1:]) for tensor in prefix.outputs]
+    resizing = [backbone.image_size, backbone.resize.crop_to_aspect_ratio, backbone.resize.pad_to_aspect_ratio]
+    digest = hashlib.sha256(json.dumps([kinds, outputs, resizing]).encode())
+    for part in _bytes(prefix, backbone):
+        digest.update(part)
+    return digest.hexdigest()[:32]
+
+
+def _bytes(prefix: keras.Model, backbone: backbones.Backbone) -> Iterator[bytes]:
+    """Yield the weights of a network, then the output of its preprocessing for probe pixels."""
+    for weight in prefix.weights:
+        yield np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes()
+    probe = np.random.default_rng(0).uniform(0, 255, (1, 4, 4, 3)).astype("float32")
+    seen = backbone.preprocess(keras.ops.convert_to_tensor(probe))
+    yield np.asarray(keras.ops.convert_to_numpy(seen)).tobytes()
 
 
 def computed_by(packages: tuple[str, ...]) -> list[str]:

@@ -67,6 +67,13 @@ class Sums:
             raise ValueError("there are fewer samples of a class than are to be taken away")
         return self + dataclasses.replace(other, counts=-other.counts, totals=-other.totals, products=-other.products)
 
+    def for_classes(self, num_classes: int) -> Self:
+        """Return the sums with as many classes; further ones have no samples yet."""
+        further = num_classes - len(self.counts)
+        return dataclasses.replace(
+            self, counts=np.pad(self.counts, (0, further)), totals=np.pad(self.totals, ((0, further), (0, 0)))
+        )
+
     def _check(self, other: Self) -> None:
         if self.totals.shape != other.totals.shape:
             raise ValueError(f"sums of {self.totals.shape} and {other.totals.shape} (classes, channels) do not add up")

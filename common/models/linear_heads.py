@@ -64,7 +64,7 @@ def nearest_centroid(features: dict[str, np.ndarray], labels: dict[str, np.ndarr
     centroids = np.stack([train[labels["train"] == number].mean(axis=0) for number in range(num_classes)])
     kernel, bias = 2 * centroids.T, -(centroids**2).sum(axis=1)
     logits = scaler.transform(features["validation"]) @ kernel + bias
-    scores = [_log_loss(sharpness * logits, labels["validation"]) for sharpness in SHARPNESS]
+    scores = [log_loss(sharpness * logits, labels["validation"]) for sharpness in SHARPNESS]
     sharpness = SHARPNESS[int(np.argmin(scores))]
     kernel = sharpness * kernel / scaler.scale_[:, None]
     return kernel, sharpness * bias - scaler.mean_ @ kernel, {"sharpness": sharpness}
@@ -81,10 +81,16 @@ def ridge(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], num_cl
     for penalty in additive_heads.PENALTIES:
         kernel, bias = additive_heads.ridge(spectrum, penalty)
         scores = features["validation"] @ kernel + bias
-        losses = [_log_loss(sharpness * scores, labels["validation"]) for sharpness in SCORE_SHARPNESS]
+        losses = [log_loss(sharpness * scores, labels["validation"]) for sharpness in SCORE_SHARPNESS]
         found.append((min(losses), penalty, SCORE_SHARPNESS[int(np.argmin(losses))], kernel, bias))
     _, penalty, sharpness, kernel, bias = min(found, key=lambda each: each[0])
     return sharpness * kernel, sharpness * bias, {"penalty": penalty, "sharpness": sharpness}
+
+
+def sharpness_of(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return by how much to multiply scores of -1 to 1, (n, classes), for a softmax with the lowest log loss."""
+    losses = [log_loss(sharpness * scores, labels) for sharpness in SCORE_SHARPNESS]
+    return SCORE_SHARPNESS[int(np.argmin(losses))]
 
 
 def ridge_left_out(
@@ -109,7 +115,7 @@ def ridge_left_out(
     units = np.unique(names, return_inverse=True)[1]
     spectrum = additive_heads.Spectrum.of_rows(features, labels, num_classes)
     scores = additive_heads.left_out(spectrum, features, labels, additive_heads.PENALTIES, units)
-    losses = np.array([[_log_loss(sharpness * each, labels) for sharpness in SCORE_SHARPNESS] for each in scores])
+    losses = np.array([[log_loss(sharpness * each, labels) for sharpness in SCORE_SHARPNESS] for each in scores])
     best, sharpest = np.unravel_index(int(losses.argmin()), losses.shape)
     penalty, sharpness = additive_heads.PENALTIES[best], SCORE_SHARPNESS[sharpest]
     kernel, bias = additive_heads.ridge(spectrum, penalty)
@@ -128,7 +134,7 @@ def probabilities(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray) ->
     return special.softmax(features @ kernel + bias, axis=-1)
 
 
-def _log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean cross-entropy of (n, classes) logits."""
     logits = logits - logits.max(axis=1, keepdims=True)
     return float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).mean())

@@ -285,6 +285,7 @@ class Recorder(Generic[ConfigType]):
         frozen: Any = None,
         columns: dict[str, list] | None = None,
         others: tuple = (),
+        keeps_familiar: bool = True,
         **further: Any,
     ) -> finished_run.Result:
         """Evaluate and save the model, draw the report and print the summary: the end of a recipe.
@@ -300,6 +301,7 @@ class Recorder(Generic[ConfigType]):
             frozen: the `FrozenPrefix` of the frozen network, on whose features baselines are fitted; None fits none.
             columns: further columns of predictions.csv, name → a value for each test sample.
             others: the run's other `FrozenPrefix`es, whose cost counts too.
+            keeps_familiar: keep features of training items in the run, by which `predict` knows what is unlike them.
             further: further sections of results.json, placed before the cost.
         """
         splits, backbone = part.splits, part.backbone
@@ -319,7 +321,8 @@ class Recorder(Generic[ConfigType]):
         model = raw_input or pixels.take_raw_pixels(backbone.savable(bare), backbone.preprocess, backbone.resize)
         saved = saved_model.SavedModel(model, splits.targets, splits.medium)
         saved_model.save_model(self.directory, saved)
-        results["unlike"] = self._keep_familiar(part)
+        if keeps_familiar:
+            results["unlike"] = self._keep_familiar(part)
         results["cost"] = self.cost(part.model, part, *others) | self._answering(saved, splits)
         if frozen and not frozen.config.no_baselines:
             with streams.appendix("the baselines on the same features"):

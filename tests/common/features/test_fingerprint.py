@@ -54,3 +54,16 @@ def test_the_key_covers_what_decodes_and_where_it_is_computed(monkeypatch, tmp_p
 
 def test_a_package_that_is_not_installed_has_no_version():
     assert fingerprint.computed_by(("numpy", "no-such-package"))[1:] == [np.__version__, ""]
+
+
+def test_the_hash_of_the_network_alone_outlives_versions_but_not_other_weights_or_another_cut(monkeypatch):
+    backbone = backbones.load("demo", "none", 32)
+    cuts = [keras.Model(backbone.model.input, backbone.model.layers[place].output) for place in (5, 6)]
+    whole, key = (each(cuts[0], backbone) for each in (fingerprint.network, lambda *a: fingerprint.fingerprint(*a, "")))
+    assert fingerprint.network(cuts[1], backbone) != whole
+    assert fingerprint.network(cuts[0], backbones.load("demo", "none", 48)) != whole
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "99")
+    assert fingerprint.network(cuts[0], backbone) == whole and fingerprint.fingerprint(cuts[0], backbone, "") != key
+    weight = cuts[0].weights[0]
+    weight.assign(weight + 1e-6)
+    assert fingerprint.network(cuts[0], backbone) != whole

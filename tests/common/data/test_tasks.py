@@ -1,0 +1,127 @@
+"""Tasks are split on their own, and what an earlier task has trained on is never tested."""
+
+import dataclasses
+import shutil
+
+import pytest
+
+from common import errors
+from common.data import sample_list, tasks
+from common.media import photos
+from common.training import settings
+
+
+def some(labels, **about):
+    return [sample_list.Sample(f"{number}.jpg", label, about=about) for number, label in enumerate(labels)]
+
+
+def load(sources, tmp_path, name="run", parted=None, earlier=(), known=(), **changed):
+    config = settings.PhotoConfig(cache=tmp_path / "cache", **changed)
+    return tasks.load(
+        [str(each) for each in sources], parted, config, tmp_path / name, photos.Photos(), list(earlier), known
+    )
+
+
+@pytest.fixture
+def january(stripes, tmp_path):
+    """A source with one class, `across`; the other class stays in the folder of `stripes`."""
+    (tmp_path / "january").mkdir()
+    (stripes / "across").rename(tmp_path / "january" / "across")
+    return tmp_path / "january"
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("sizes", "expected"), [("2", ["a + b", "c + d", "e"]), ("1,4", ["a", "b + c + d + e"])])
+def test_by_class_takes_the_classes_in_order(sizes, expected):
+    found = tasks.by_class(some("edcbaabc"), sizes)
+    assert list(found) == expected
+    assert sum(map(len, found.values())) == 8
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("sizes", ["0", "two", "3,1", "2,,3"])
+def test_by_class_refuses_other_sizes(sizes):
+    with pytest.raises(errors.UserError, match=f"--tasks by-class {sizes}: (must be|adds up to 4)"):
+        tasks.by_class(some("abcde"), sizes)
+
+
+@pytest.mark.quick
+def test_by_column_takes_the_values_as_they_come():
+    samples = [*some("ab", place="north"), *some("ab", place="east")]
+    assert list(tasks.by_column(samples, "place")) == ["north", "east"]
+    with pytest.raises(errors.UserError, match="no camera"):
+        tasks.by_column(samples, "camera")
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(("classes", "wanted", "found"), [
+    (["ab", "cd"], None, "class"), (["ab", "ba"], None, "domain"), (["ab", "ab"], "task", "task"),
+    (["ab"], None, "class"), (["ab"], "domain", "domain"), (["ab", "abc"], None, "class"),
+])  # fmt: skip
+def test_the_scenario_is_found_from_the_classes(classes, wanted, found):
+    assert tasks.scenario_of(classes, wanted) == found
+
+
+@pytest.mark.quick
+def test_a_scenario_that_does_not_suit_the_classes_is_refused():
+    with pytest.raises(errors.UserError, match="have the same classes, which is --scenario domain"):
+        tasks.scenario_of(["ab", "ab"], "class")
+    with pytest.raises(errors.UserError, match="have different classes"):
+        tasks.scenario_of(["ab", "cd"], "domain")
+
+
+def test_a_task_next_month_has_the_split_that_it_has_in_one_go(january, stripes, tmp_path):
+    both = load([january, stripes], tmp_path, "both")
+    assert [(task.name, task.classes) for task in both] == [("january", ("across",)), ("photos", ("down",))]
+    (first,) = load([january], tmp_path, "first")
+    (second,) = load([stripes], tmp_path, "second", earlier=tasks.listed(first.splits), known=["january"])
+    assert tasks.listed(first.splits) == tasks.listed(both[0].splits)
+    assert tasks.listed(second.splits) == tasks.listed(both[1].splits)
+    whole = tasks.together(both, ["across", "down"])
+    assert whole.class_names == ("across", "down")
+    assert [sample.about["task"] for sample in whole.test] == ["january"] * 2 + ["photos"] * 2
+    assert len(whole.train) == 22 and len(whole.content_of) == 30
+
+
+def test_a_photo_that_has_trained_is_not_tested_later(january, stripes, tmp_path, capsys):
+    (first,) = load([january], tmp_path, "first")
+    trained, tested = first.splits.train[0].path, first.splits.test[0].path
+    (second,) = load([stripes], tmp_path, "plain")
+    for copied, over in ((trained, second.splits.test[0]), (tested, second.splits.train[0])):
+        shutil.copy(copied, over.path)
+    (moved,) = load([stripes], tmp_path, "second", earlier=tasks.listed(first.splits))
+    side_of = {sample.path: sample.split for sample in tasks.listed(moved.splits)}
+    assert side_of[second.splits.test[0].path] == "train" and side_of[second.splits.train[0].path] == "test"
+    assert "2 photos of task photos (or others of their group) are in earlier tasks" in capsys.readouterr().err
+
+
+def test_a_group_stays_on_the_side_that_it_has_in_an_earlier_task(january, stripes, tmp_path):
+    (first,) = load([january], tmp_path, "first", group_pattern=r"^(\d+)$")
+    (second,) = load([stripes], tmp_path, "second", group_pattern=r"^(\d+)$", seed=3,
+                     earlier=tasks.listed(first.splits))  # fmt: skip
+    side_of = {sample.group: sample.split for sample in tasks.listed(first.splits)}
+    assert len(side_of) == 15
+    assert all(sample.split == side_of[sample.group] for sample in tasks.listed(second.splits))
+
+
+def test_a_class_that_is_left_without_a_side_stops_the_run(january, stripes, tmp_path):
+    (first,) = load([january], tmp_path, "first", group_pattern=r"^(\d+)$")
+    trained = [dataclasses.replace(sample, split="train") for sample in tasks.listed(first.splits)]
+    with pytest.raises(errors.UserError, match="task photos, after the photos of earlier tasks.*no item of class"):
+        load([stripes], tmp_path, "second", group_pattern=r"^(\d+)$", earlier=trained)
+
+
+def test_a_class_spelt_in_another_way_and_names_that_are_taken(january, stripes, tmp_path):
+    (stripes / "down").rename(stripes / "Across")
+    with pytest.raises(errors.UserError, match="class 'Across' is spelt 'across' in an earlier task"):
+        load([january, stripes], tmp_path)
+    shutil.rmtree(tmp_path / "run")
+    assert [task.name for task in load([january], tmp_path, known=["january"])] == ["january 2"]
+    with pytest.raises(errors.UserError, match="--tasks parts one source"):
+        load([january, stripes], tmp_path, parted=("by-class", "1"))
+
+
+def test_a_column_task_parts_a_csv(stripes, tmp_path):
+    lines = [f"{path},{path.parent.name},{path.parent.name[0]}" for path in sorted(stripes.glob("*/*.jpg"))]
+    (tmp_path / "all.csv").write_text("\n".join(["path,label,task", *lines]) + "\n")
+    assert [task.name for task in load([tmp_path / "all.csv"], tmp_path)] == ["a", "d"]
