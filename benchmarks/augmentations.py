@@ -27,7 +27,6 @@ METHODS = {
     "none": {},
     "shape": SHAPE,
     "colours": COLOURS,
-    "shape_and_colours": SHAPE | COLOURS,
     "erasing": {"erasing": 0.5},
     "randaugment": {"flip": True, "randaugment": 7.0},
     "mixup": {"mixup": 0.2},
