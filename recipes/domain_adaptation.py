@@ -20,9 +20,10 @@ Command:
 All methods work on the pooled features of a frozen network. `--method` joins parts by `+`. By default, each domain is
 standardised by its own mean and variance, and minimum class confusion (Jin et al. 2020) trains the head. Nothing is
 chosen by a label of the new domain: all settings are fixed, and the last step counts. The saved model is a plain one
-for the new domain.
+for the new domain. The losses are in `common/training/adaptation.py`.
 
-Expected: on PACS, the mean over six pairs of photos, cartoons and sketches. EXPECTED
+Expected: on PACS, with MobileNet at 0.25 of its width, a mean test accuracy of 0.612 (0.584 – 0.645, three seeds) over
+six pairs of photos, cartoons and sketches. The source's model has 0.369, and three labels of each class alone 0.708.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Config(settings.PhotoConfig):
 
     # Folders with the source's classes or none, CSVs, or values of the column domain; demo: dusk, fog or pencil.
     new_domain: tuple[str, ...] = ()
-    method: str = DEFAULT  # parts joined by +, such as standardise+mcc; the docstring of PARTS lists them
+    method: str | None = None  # parts of PARTS joined by +; default: standardise+mcc (standardise on demo data)
     compare: bool = False  # measure all methods, and the gap that each leaves; the default on demo data
     seeds: Annotated[int, Gt(0)] = 1  # with --compare, this many splits; the model is that of the first
     shots: Annotated[int, Ge(0)] = 3  # labels of each class of the new domain, for few_labels; drawn from its folders
@@ -86,7 +87,7 @@ class Config(settings.PhotoConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parts_of(self.method)
+        parts_of(self.used_method)
         flags.check(not self.augmentation, "flip", "and other augmentation are not for this recipe; remove them")
 
     def check_files(self) -> None:
@@ -94,6 +95,11 @@ class Config(settings.PhotoConfig):
         flags.check(self.data == "demo" or bool(self.new_domain), "new_domain", "is needed: the other domain's photos")
         for name in self.new_domain if pathlib.Path(self.data).expanduser().is_dir() else ():
             flags.check(pathlib.Path(name).expanduser().exists(), "new_domain", f"{name}: no such file or folder")
+
+    @property
+    def used_method(self) -> str:
+        """The method; the demo's small network is often wrong in fog, and mcc strengthens what is wrong."""
+        return self.method or ("standardise" if self.data == "demo" else DEFAULT)
 
     @property
     def compares(self) -> bool:
@@ -238,7 +244,7 @@ def run(config: Config) -> finished_run.Result:
         return run_each(config)
     record = recorder.Recorder("domain_adaptation", config)
     config = record.config  # with --resume, the settings of the interrupted run
-    device = devices.set_up(config)
+    device, method = devices.set_up(config), config.used_method
 
     # Data: the source, and the new domain without its labels; with several seeds, several splits.
     seeds = [config.seed + number for number in range(config.seeds if config.compares else 1)]
@@ -247,9 +253,9 @@ def run(config: Config) -> finished_run.Result:
     splits = [domains.load(config, places[seed], photos.Photos(), new_domain, seed) for seed in seeds]
     first = splits[0]
     class_names = first.source.class_names
-    if not can_run(config.method, first, config):
+    if not can_run(method, first, config):
         raise errors.UserError(
-            f"--method {config.method} needs labels of at least two classes of the new domain: class folders and "
+            f"--method {method} needs labels of at least two classes of the new domain: class folders and "
             "--shots 1 or more, or --new-labels few.csv"
         )
 
@@ -262,14 +268,14 @@ def run(config: Config) -> finished_run.Result:
     features = [of_domains.compute(each, model, backbone, config) for each in splits]
 
     # Adaptation: every method starts from the same features.
-    wanted = [*COMPARED, config.method] if config.compares else ["none", config.method]
+    wanted = [*COMPARED, method] if config.compares else ["none", method]
     methods = [each for each in dict.fromkeys(wanted) if can_run(each, first, config)]
     measured = [measure(methods, each, seed, config, device) for each, seed in zip(features, seeds, strict=True)]
     trials, data, heads = [each for found, _ in measured for each in found], features[0], measured[0][1]
-    gaps = {method: gap_of(head, data, config.seed) for method, head in heads.items()}
+    gaps = {name: gap_of(head, data, config.seed) for name, head in heads.items()}
 
     # The model of the new domain: its own standardisation, and the head of the method.
-    head, before = heads[config.method], heads["none"]
+    head, before = heads[method], heads["none"]
     with device.scope():
         units = head.bottleneck[0].shape[1] if head.bottleneck else 0
         model = build_model(backbone.model, len(class_names), head.mean, head.variance, units)
@@ -284,7 +290,7 @@ def run(config: Config) -> finished_run.Result:
     predictions["test"] = head.answers(head.target(data.test) if has_test else head.source(data.source["test"]))
     at_home = before.answers(before.source(data.source["test"])).argmax(axis=1) == first.source.labels("test")
     found: dict[str, Any] = {
-        "name": first.name, "source": config.data, "method": config.method, "seeds": seeds,
+        "name": first.name, "source": config.data, "method": method, "seeds": seeds,
         "adapting": len(data.adapting), "tested": len(data.test), "at_home": float(at_home.mean()),
         "few": config.few_in_words, "rows": domain_methods.rows(trials, gaps),
         "correlations": domain_methods.correlations(trials),
@@ -292,7 +298,7 @@ def run(config: Config) -> finished_run.Result:
     if has_test:
         labels = part.splits.labels("test")
         answered = before.answers(before.target(data.test)), predictions["test"]
-        found["gain"] = domain_methods.gain(trials, config.method)
+        found["gain"] = domain_methods.gain(trials, method)
         found["classes"] = domain_methods.by_class(class_names, labels, *(each.argmax(axis=1) for each in answered))
     found["verdict"] = domain_methods.verdict(found, "photo")
     domain_map.write(
@@ -303,7 +309,7 @@ def run(config: Config) -> finished_run.Result:
     )  # fmt: skip
     first.write(record.directory / "split.csv")
     return record.finish(
-        part, config.method, task=classification, sections=[classes, domain_gap_page], predictions=predictions,
+        part, method, task=classification, sections=[classes, domain_gap_page], predictions=predictions,
         frozen=part.frozen, domains=found,
     )  # fmt: skip
 

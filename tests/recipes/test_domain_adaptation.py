@@ -195,6 +195,12 @@ def test_a_column_tells_the_domains_apart_and_several_make_a_table(photos, tmp_p
     assert header.split()[-2:] == ["mist", "dusk"] and lines[lines.index(header) + 1].startswith("none")
 
 
+def test_a_dry_run_counts_the_photos_of_both_domains(photos, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        domain_adaptation.run(settings(photos, tmp_path, dry_run=True))
+    assert "80 photos in 2 classes" in capsys.readouterr().out and not (tmp_path / "runs").exists()
+
+
 def extra_class(photos, tmp_path):
     write_stripes(tmp_path / "more", 4, 3, classes=("across", "dots"))
     return {"new_domain": (str(tmp_path / "more"),)}
