@@ -67,7 +67,8 @@ def features(
     known = {field.name for field in dataclasses.fields(settings.PhotoConfig)} - {"resume", "out", "dry_run"}
     stored = {name: value for name, value in finished.config["config"].items() if name in known}
     config = flags.from_dict(settings.PhotoConfig, stored)
-    samples = [sample_list.of_row(row) for row in finished.split]
+    labelled = [row for row in finished.split if row["label"] in finished.class_names]  # a new domain may have none
+    samples = [sample_list.of_row(row) for row in labelled]
     facts = file_checks.scan(
         [each.path for each in samples], medium, None if config.no_cache else config.cache_directory
     )

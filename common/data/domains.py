@@ -24,7 +24,7 @@ ADAPTING = ("train", "validation")  # the sides of the new domain that are adapt
 FRACTIONS = {"validation_fraction": 0.25, "test_fraction": 0.5}  # of the new domain: half adapts, half tests
 SOURCE_FRACTIONS = {"validation_fraction": 0.15, "test_fraction": 0.15}
 COLUMN = "domain"
-DEMO_STYLE = "dusk"
+DEMO_STYLE = "fog"
 HIDDEN = "unlabelled"  # stands for the label of every photo of the new domain in its split.csv
 
 Samples = list[sample_list.Sample]

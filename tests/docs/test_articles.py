@@ -193,6 +193,7 @@ def test_the_list_of_recipes_has_the_articles_names():
         "partial_unfreezing": "layers[:15]", "gradual_unfreezing": "layer freezing", "skin_lesions": "skin cancer",
         "video_actions": "sports", "legal_text": "legal documents", "text_classification": "sentiment",
         "linear_probe": "fixed feature extractor", "from_scratch": "from scratch",
+        "domain_adaptation": "domain gap",
     }.items():  # fmt: skip
         assert words in lines[name].lower(), name
 

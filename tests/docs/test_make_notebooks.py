@@ -20,6 +20,7 @@ QUICK = {
     "skin_lesions": 'epochs=2, fine_tuning_epochs=0, views=1, test_time_views=1, image_size=48, split="random"',
     "video_actions": "epochs=2, views=1, frames=4, image_size=48",
     "feature_extraction": "epochs=2",
+    "domain_adaptation": 'new_domain=("dusk",)',
     "from_scratch": "epochs=2",
     "legal_text": 'strategy="full", epochs=1, samples=2, sample_tokens=10',
     "text_classification": "epochs=1, windows_per_document=1",
