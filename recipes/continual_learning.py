@@ -23,10 +23,9 @@ weight consolidation (Kirkpatrick et al. 2017, https://arxiv.org/abs/1612.00796)
 https://arxiv.org/abs/1606.09282). `expand` gives each task a head of its own. `naive` trains on, and `joint` has all
 photos at once: the two ends of the scale. The run keeps in `state/` what its method needs to go on next month.
 
-Expected, on two CPU cores, with MobileNet at 0.25 of its width: on 800 flowers, one class a task, `ridge` ends with an average
-accuracy of 0.867 (0.858 – 0.867) (3 seeds x 3 orders), replay with 0.783 (0.758 – 0.850), EWC with
-0.425 (0.208 – 0.500) and `naive` with 0.208 (0.200 – 0.225); all photos at once give
-0.833 (0.817 – 0.875).
+Expected, on two CPU cores, with MobileNet at 0.25 of its width: on 800 flowers, one class a task, `ridge` ends with an
+average accuracy of 0.867 (0.858 – 0.867) (3 seeds x 3 orders), replay with 0.783 (0.758 – 0.850), EWC with 0.425 (0.208
+– 0.500) and `naive` with 0.208 (0.200 – 0.225); all photos at once give 0.833 (0.817 – 0.875).
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ class Config(settings.PhotoConfig):
     # class or domain: new classes, or the same classes of another kind; found from the data. task: as class, but the
     # task of each photo is known, which is far easier.
     scenario: Literal["class", "domain", "task"] | None = None
-    # ridge adds up sums and forgets nothing; the others show what the articles name.
+    # ridge adds up sums, and its head is that of all photos at once; the others show what the articles name.
     method: Literal["naive", "ewc", "si", "lwf", "replay", "expand", "ridge", "joint"] = "ridge"
     # Of the penalty of ewc, si or lwf; default: chosen on the validation photos of the first two tasks.
     strength: Annotated[float, Gt(0)] | None = None
@@ -102,6 +101,7 @@ class Config(settings.PhotoConfig):
     methods: tuple[str, ...] = METHODS  # for --compare: which ones
     orders: Annotated[int, Gt(0)] = 3  # for --compare: the given one, then random ones
     seeds: Annotated[int, Gt(0)] = 1  # for --compare: each has its own splits
+    # Number of augmented views of each training photo, if there is an augmentation.
     views: Annotated[int, Gt(0), doc("the features are computed once, so there are no new views")] = 8
     no_baselines: tyro.conf.Suppress[bool] = True  # --compare has more
 
