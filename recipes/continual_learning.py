@@ -23,7 +23,9 @@ weight consolidation (Kirkpatrick et al. 2017, https://arxiv.org/abs/1612.00796)
 https://arxiv.org/abs/1606.09282). `expand` gives each task a head of its own. `naive` trains on, and `joint` has all
 photos at once: the two ends of the scale. The run keeps in `state/` what its method needs to go on next month.
 
-Expected, on two CPU cores: MEASURED
+Expected, on two CPU cores, with MobileNet at 0.25 of its width: on 800 flowers, one class a task, `ridge` ends with an
+average accuracy of 0.867 (0.858 – 0.867) (3 seeds x 3 orders), replay with 0.783 (0.758 – 0.850), EWC with 0.425 (0.208
+– 0.500) and `naive` with 0.208 (0.200 – 0.225); all photos at once give 0.833 (0.817 – 0.875).
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ class Config(settings.PhotoConfig):
     # class or domain: new classes, or the same classes of another kind; found from the data. task: as class, but the
     # task of each photo is known, which is far easier.
     scenario: Literal["class", "domain", "task"] | None = None
-    # ridge adds up sums and forgets nothing; the others show what the articles name.
+    # ridge adds up sums, and its head is that of all photos at once; the others show what the articles name.
     method: Literal["naive", "ewc", "si", "lwf", "replay", "expand", "ridge", "joint"] = "ridge"
     # Of the penalty of ewc, si or lwf; default: chosen on the validation photos of the first two tasks.
     strength: Annotated[float, Gt(0)] | None = None
@@ -99,6 +101,7 @@ class Config(settings.PhotoConfig):
     methods: tuple[str, ...] = METHODS  # for --compare: which ones
     orders: Annotated[int, Gt(0)] = 3  # for --compare: the given one, then random ones
     seeds: Annotated[int, Gt(0)] = 1  # for --compare: each has its own splits
+    # Number of augmented views of each training photo, if there is an augmentation.
     views: Annotated[int, Gt(0), doc("the features are computed once, so there are no new views")] = 8
     no_baselines: tyro.conf.Suppress[bool] = True  # --compare has more
 
@@ -449,6 +452,8 @@ def run(config: Config) -> finished_run.Result:
     loaded = tasks.load(config.data, config.parted, plain, record.directory, medium, earlier, names)
     known = earlier_state.about["classes"] if earlier_state else []
     known = [*known, *dict.fromkeys(name for task in loaded for name in task.classes if name not in known)]
+    if len(known) < 2:
+        raise errors.UserError(f"--data {' '.join(config.data)}: has one class; give a second task with another class")
     of_done = [[known[number] for number in each["classes"]] for each in done]
     scenario = tasks.scenario_of([*of_done, *(task.classes for task in loaded)], config.scenario)
     splits = tasks.together(loaded, known)
@@ -496,7 +501,9 @@ def run(config: Config) -> finished_run.Result:
 
     # Evaluation: the test photos of all tasks that are held, of earlier runs too.
     prefix.model, prefix.splits = classifier(network, state), tasks.with_earlier(splits, earlier, list(held))
-    sides = [side for side in sample_list.SPLIT_NAMES if all(side in task.sides for task in held.values())]
+    sides = [
+        side for side in sample_list.SPLIT_NAMES if side != "train" or not before
+    ]  # the old training photos are gone
     predictions = {
         side: np.concatenate([learner.probabilities(state, task, side) for task in held.values()]) for side in sides
     }

@@ -82,7 +82,7 @@ def task_matrix(
     values = np.array([[np.nan if value is None else value for value in row] for row in matrix])
     count, longest = len(names), max(len(figures.short(name)) for name in names)
     cell = float(np.clip(6 / count, 0.3, 0.85))
-    figure, axes = figures.new_figure(cell * count + 0.075 * longest + 0.8, cell * count + 0.7)
+    figure, axes = figures.new_figure(cell * count + 0.08 * longest + 1.2, cell * count + 0.7)
     colours = matplotlib.colors.LinearSegmentedColormap.from_list("share", theme.shares)
     axes.pcolormesh(np.ma.masked_invalid(values), cmap=colours, vmin=0, vmax=1, edgecolors=theme.grid, linewidth=1)
     for (row, column), value in np.ndenumerate(values):

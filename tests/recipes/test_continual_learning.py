@@ -10,6 +10,7 @@ import helpers
 import keras
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from common import errors, flags
 from common.features import of_tasks
@@ -174,18 +175,17 @@ def test_layers_below_the_head_train_and_are_put_back(tmp_path):
 
 @pytest.fixture
 def sources(stripes, tmp_path):
-    """Two sources with one class each, and settings for quick runs."""
-    for label in ("across", "down"):
-        (tmp_path / f"of_{label}").mkdir()
-        (stripes / label).rename(tmp_path / f"of_{label}" / label)
-    return [str(tmp_path / "of_across"), str(tmp_path / "of_down")]
+    """A source with the classes of `stripes`, and one with a third class alone: the negatives of the first."""
+    (tmp_path / "new" / "negative").mkdir(parents=True)
+    for path in (stripes / "across").iterdir():
+        ImageOps.invert(Image.open(path).convert("L")).save(tmp_path / "new" / "negative" / path.name)
+    return [str(stripes), str(tmp_path / "new")]
 
 
 def settings(data, tmp_path, **changed):
     common = {"backbone": "demo", "weights": "demo", "image_size": 32, "epochs": 4, "batch_size": 8}
-    return continual_learning.Config(
-        data=tuple(data), out=tmp_path / "runs", cache=tmp_path / "cache", **common | changed
-    )
+    common |= {"data": tuple(data), "out": tmp_path / "runs", "cache": tmp_path / "cache"}
+    return continual_learning.Config(**common | changed)
 
 
 def same(one, other):
@@ -204,7 +204,7 @@ def test_a_task_next_month_without_the_old_photos_gives_the_model_of_one_go(sour
     first, whole = (
         continual_learning.run(settings(given, tmp_path, method=method)) for given in (sources[:1], sources)
     )
-    assert whole.results["sequence"]["scenario"] == "class" and whole.results["data"]["train"] == 22
+    assert whole.results["sequence"]["scenario"] == "class" and whole.results["data"]["train"] == 33
     shutil.rmtree(sources[0])
     shutil.rmtree(tmp_path / "cache" / "features")
     script = "from common import startup\nfrom recipes import continual_learning as recipe\n"
@@ -219,7 +219,7 @@ def test_a_task_next_month_without_the_old_photos_gives_the_model_of_one_go(sour
     assert same(later.directory, whole.directory)
     assert later.results["test"] == whole.results["test"]  # the features of the first task's test photos are held
     assert later.results["sequence"]["matrix"] == whole.results["sequence"]["matrix"]
-    assert "train" not in later.results and later.results["data"]["test"] == 4
+    assert "train" not in later.results and later.results["data"]["test"] == 6
     assert json.loads((later.directory / "config.json").read_text())["config"]["method"] == method
 
 
@@ -233,9 +233,11 @@ def test_what_does_not_fit_the_state_is_refused_in_one_line(sources, tmp_path):
         continual_learning.run(dataclasses.replace(later, method="ewc"))
     with pytest.raises(errors.UserError, match="has no state/state.npz"):
         dataclasses.replace(later, continue_from=tmp_path).check_files()
+    with pytest.raises(errors.UserError, match="has one class; give a second task"):
+        continual_learning.run(settings(sources[1:], tmp_path))
     assert len(list((tmp_path / "runs" / "continual_learning").iterdir())) == 1  # a refused run leaves nothing
     result = continual_learning.run(later)
-    assert result.results["sequence"]["unmeasured"] == ["of_across"] and result.results["data"]["test"] == 2
+    assert result.results["sequence"]["unmeasured"] == ["photos"] and result.results["data"]["test"] == 2
     assert result.results["sequence"]["matrix"][1][0] is None
 
 
