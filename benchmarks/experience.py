@@ -39,6 +39,12 @@ def main(config: Config) -> None:
     told = [f"{100 * each.mean():.1f} ± {100 * error:.1f}" for each, error in zip(means, errors, strict=True)]
     rows.append(["mean ± standard error", "", "", "", *told])
     print(tables.markdown(["task", "photos", "classes", "best network, test accuracy", *experience.WAYS], rows))
+    alone = dict(zip(experience.WAYS, means, strict=True))
+    for way in experience.EXPERIENCED:
+        for other in (name for name in experience.WAYS if name not in experience.EXPERIENCED):
+            steps = 100 * (alone[other] - alone[way])
+            error = steps.std(ddof=1) / len(steps) ** 0.5
+            print(f"{way} against {other}: {steps.mean():+.1f} points of regret saved, standard error {error:.1f}")
     print(tables.footer(f"{len(tasks)} tasks, regret in points"))
 
 

@@ -18,7 +18,8 @@ https://arxiv.org/abs/2102.11005) are shown beside it. In 42,000 experiments, pl
 better than the published scores (https://arxiv.org/abs/2503.18528). The recommended network has the fewest operations
 within one standard error of the best.
 
-Expected: on the demo, the pretrained network is far ahead of the same network with random weights, in half a minute.
+Expected: on five data sets with five networks, the recommended one was never told apart from the best, and 1.9 points
+behind it on average. On the demo, the pretrained network is far ahead of the same network with random weights.
 """
 
 from __future__ import annotations

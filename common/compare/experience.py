@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from common import errors, words
+from common.evaluation import intervals
 
 SCORES = ("ridge", "nearest", "log_evidence")
 FEWEST_TASKS = 6  # fewer say nothing about which way of predicting is better
@@ -228,14 +230,14 @@ class Prediction:
         way: the way of predicting with the smallest regret on the past tasks, each left out in turn.
         network: the network that it expects to win.
         regrets: way → mean regret on the past tasks, as shares.
-        helps: whether one of the ways that use experience is better than both others.
+        verdict: whether it is better than both ways without experience, in words.
     """
 
     tasks: int
     way: str
     network: str
     regrets: dict[str, float]
-    helps: bool
+    verdict: str
 
 
 def predict(found: Sequence[Task], task: Task) -> Prediction | None:
@@ -243,11 +245,21 @@ def predict(found: Sequence[Task], task: Task) -> Prediction | None:
     past = [each for each in _others(found, task) if len(_gains(each).keys() & task["networks"].keys()) > 1]
     if len(past) < FEWEST_TASKS:
         return None
-    regrets = {way: float(np.mean(list(values.values()))) for way, values in left_out_regrets(past).items()}
-    way = min(EXPERIENCED, key=regrets.__getitem__)
+    regrets = {way: np.array(list(values.values())) for way, values in left_out_regrets(past).items()}
+    means = {way: float(values.mean()) for way, values in regrets.items()}
+    way = min(EXPERIENCED, key=means.__getitem__)
     gains = WAYS[way](past, task)
-    helps = regrets[way] < min(regret for name, regret in regrets.items() if name not in EXPERIENCED)
-    return Prediction(len(past), way, max(gains, key=gains.__getitem__), regrets, helps)
+    return Prediction(len(past), way, max(gains, key=gains.__getitem__), means, _verdict(regrets, way))
+
+
+def _verdict(regrets: dict[str, np.ndarray], way: str) -> str:
+    """Say whether a way beats both that use no experience, by more than the standard error allows (paired t-test)."""
+    steps = [values - regrets[way] for name, values in regrets.items() if name not in EXPERIENCED]
+    if min(each.mean() for each in steps) <= 0:
+        return "it does not beat these, so go by the score"
+    needed = [stats.t.ppf(intervals.TAILS[1], len(each) - 1) * each.std(ddof=1) / len(each) ** 0.5 for each in steps]
+    clear = all(each.mean() > reach for each, reach in zip(steps, needed, strict=True))
+    return "it beats both" if clear else "it is better, but by no more than noise"
 
 
 def left_out_regrets(tasks: Sequence[Task]) -> dict[str, dict[int, float]]:
@@ -288,10 +300,10 @@ def said(found: Sequence[Task], task: Task) -> list[str]:
     prediction, sentences = predict(found, task), []
     if prediction:
         regrets = ", ".join(f"{name} {words.points(regret)}" for name, regret in prediction.regrets.items())
-        verdict = "it beats both" if prediction.helps else "it does not beat these, so go by the score"
         sentences.append(
             f"Experience of {prediction.tasks} tasks ({prediction.way}) expects {prediction.network} to win. Mean "
-            f"regret on these tasks, each left out in turn: {regrets}. Compared with the first two, {verdict}."
+            f"regret on these tasks, each left out in turn: {regrets}. Compared with the first two, "
+            f"{prediction.verdict}."
         )
     for row in settings_of_similar(found, task):
         how = [f"{flag} {value}" for flag, value in row["settings"].items()]
