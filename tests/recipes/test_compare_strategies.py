@@ -128,7 +128,7 @@ def test_a_trial_that_fails_is_a_row_and_the_other_has_a_price_and_is_put_under_
     assert set(first["stress"]["kinds"]) == set(written["kinds"]) and len(written["kinds"]) == 10
     assert result.results["cost"]["price"] == pytest.approx(result.results["cost"]["seconds"])
     told = capsys.readouterr().out
-    assert re.search(r"^stress +1 .* [\d.]+$", told, re.MULTILINE) and "stressed" in told and "at 3600 an hour" in told
+    assert re.search(r"^stress +2 .* [\d.]+$", told, re.MULTILINE) and "stressed" in told and "at 3600 an hour" in told
     last = result.results["rows"][-1]
     assert last["name"] == "broken" and last["failed"] == 1 and last["test"] is None
     assert "nowhere.h5" in last["runs"][0]["error"]
