@@ -14,7 +14,6 @@ import tables  # imports TensorFlow quietly
 import tyro
 from annotated_types import Gt
 
-from common import words
 from common.report import task_by_task
 from recipes import continual_learning
 
@@ -55,7 +54,7 @@ def main(config: Config) -> None:
         print(f"\n{name}: {sequence['scenario']}, {len(sequence['tasks'])} tasks, chosen: {sequence['method']}\n")
         print(tables.markdown(["method", "average accuracy", "forgetting", "kept", "seconds", "strength"], [
             [row["method"], *(_shown(row[name]) for name in ("average_accuracy", "forgetting")),
-             words.size(row["kept_bytes"]), f"{row['seconds'][0]:.1f}",
+             row["kept"], f"{row['seconds'][0]:.1f}",
              ", ".join(f"{each:g}" for each in row["strengths"])]
             for row in task_by_task.rows_of(sequence["comparison"])
         ]))  # fmt: skip

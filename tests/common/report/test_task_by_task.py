@@ -4,6 +4,7 @@ import pathlib
 
 import helpers
 
+from common import words
 from common.report import task_by_task
 from common.runs import finished_run
 
@@ -20,7 +21,7 @@ def test_a_row_is_the_median_and_the_range_and_the_best_method_comes_first():
     ])  # fmt: skip
     assert [each["method"] for each in rows] == ["ewc", "naive"] and rows[0]["runs"] == 3
     assert rows[0]["average_accuracy"] == [0.7, 0.5, 0.9] and rows[1]["average_accuracy"] == [0.3, 0.2, 0.4]
-    assert rows[0]["strengths"] == [1.0, 10.0] and rows[0]["kept_bytes"] == 9
+    assert rows[0]["strengths"] == [1.0, 10.0] and rows[0]["kept"] == words.size(9)
     assert rows[0]["forward_transfer"] == [None, None, None]
 
 
