@@ -7,6 +7,8 @@ Each network is scored on the training and validation photos, and judged by logi
 `compare_strategies --strategies logistic_regression` does. Its own test says what is told apart.
 """
 
+from common import startup  # noqa: F401, isort: skip  (first: it imports TensorFlow quietly)
+
 import dataclasses
 import json
 import pathlib
@@ -56,13 +58,15 @@ def measure(config: Config, data: str) -> dict[str, dict]:
         devices.set_up(own)
         backbone = backbones.choose(own, default="")
         layers = blocks.ends(backbone.model, config.layers)
-        seeds = [several_cuts.SeveralCuts(backbone, layers, each, own) for each in splits]
+        cuts = several_cuts.SeveralCuts(backbone, layers, splits[0], own)  # the photos are those of all seeds
         for layer in layers:
+            row_of = {path: row for side in SIDES
+                      for path, row in zip(splits[0].paths(side), cuts.features(layer, side), strict=True)}  # fmt: skip
             cut = keras.Model(backbone.model.input, backbone.model.get_layer(layer).output)
             found[f"{network.name} up to {layer}"] = {
                 "network": network.name, "layer": layer, "operations": macs.multiply_accumulates(cut),
                 "parameters": cut.count_params(),
-                "seeds": [scored(cuts, layer, each) for cuts, each in zip(seeds, splits, strict=True)],
+                "seeds": [scored(row_of, each) for each in splits],
             }  # fmt: skip
         keras.backend.clear_session()
     return found
@@ -74,9 +78,9 @@ def split_of(config: choose_backbone.Config, seed: int) -> data_splits.Splits:
         return dataset.load(dataclasses.replace(config, seed=seed), pathlib.Path(folder), photos.Photos())
 
 
-def scored(cuts: several_cuts.SeveralCuts, layer: str, splits: data_splits.Splits) -> dict:
-    """Return the scores on the training and validation photos, and what the probe needs."""
-    features = {side: cuts.features(layer, side) for side in SIDES}
+def scored(row_of: dict[str, np.ndarray], splits: data_splits.Splits) -> dict:
+    """Return the scores on the training and validation photos, and what the probe needs; path → features."""
+    features = {side: np.stack([row_of[path] for path in splits.paths(side)]) for side in SIDES}
     labels = {side: splits.labels(side) for side in SIDES}
     known = [np.concatenate([each[side] for side in SIDES[:2]]) for each in (features, labels)]
     units = choose_backbone.units_of(splits)
@@ -158,7 +162,8 @@ def main(config: Config) -> None:
         found = summary(measure(config, data))
         print(data, json.dumps(found), f"{time.perf_counter() - began:.0f} s", file=sys.stderr)
         if config.write:
-            experience.append(config.write, {"data": pathlib.Path(data).stem} | found)
+            name = pathlib.Path(data).stem  # lesions_few is of the same photos as lesions
+            experience.append(config.write, {"data": name, "source": name.partition("_")[0]} | found)
         told = "worse" if found["p"] <= 0.05 and found["regret"] > 0 else "not told apart"
         lines.append([
             pathlib.Path(data).stem, f"{found['best']} {found['accuracy'][found['best']]:.3f}",

@@ -58,6 +58,7 @@ ELSEWHERE = {
     "fine_tune_at": "unfreeze_from", "fine_tuning_lr": "fine_tuning_rate", "fine_tune_epochs": "fine_tuning_epochs",
     "max_length": "sequence_length", "max_seq_length": "sequence_length", "warmup": "warmup_epochs",
     "warmup_steps": "warmup_ratio", "horizontal_flip": "flip", "tta": "test_time_views",
+    "feature_layer": "last_layer", "n_shot": "shots", "k_shot": "shots",
 }  # fmt: skip
 
 

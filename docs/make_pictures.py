@@ -24,6 +24,7 @@ FOLDER = pathlib.Path(__file__).parent / "pictures"
 # Recipe → the figure that shows its point, and flags if the defaults do not show it. The page of compare_strategies
 # has the README's picture.
 FIGURES = {
+    "choose_backbone": ("accuracy_against_cost", ""),
     "linear_probe": ("confusion_matrix", ""),
     "feature_extraction": ("grad_cam", ""),
     "partial_unfreezing": ("accuracy", ""),

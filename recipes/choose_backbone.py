@@ -18,7 +18,8 @@ https://arxiv.org/abs/2102.11005) are shown beside it. In 42,000 experiments, pl
 better than the published scores (https://arxiv.org/abs/2503.18528). The recommended network has the fewest operations
 within one standard error of the best.
 
-Expected: on the demo, the pretrained network is far ahead of the same network with random weights, in half a minute.
+Expected: on five data sets with five networks, the recommended one was never told apart from the best, and 1.9 points
+behind it on average. On the demo, the pretrained network is far ahead of the same network with random weights.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ from recipes import compare_strategies
 BACKBONES = ("MobileNetV2:0.35", "MobileNetV2", "EfficientNetV2B0", "ResNet50V2", "ConvNeXtTiny")
 DEMO = ("demo", "untrained=demo --weights none")
 SIDES = ("train", "validation")  # whose labels the scores know
-TIMED_PHOTOS = 8  # at a time
+TIMED_PHOTOS, TIMES = 8, 4  # at a time, and how often; other work on the machine makes some of them slow
 # Flags of ours that are not for the comparison of --verify.
 NOT_PASSED = {"backbones", "resume", "out", "dry_run", "mlflow", "experience"}
 
@@ -114,9 +115,10 @@ def candidates_of(config: Config, network: networks.Network, splits: Any, device
 
 
 def milliseconds(model: keras.Model) -> float:
-    """Measure the milliseconds that a network takes for one photo, in a batch."""
+    """Measure the milliseconds that a network takes for one photo, in a batch: the fastest of several, after one."""
     pixels = np.zeros((TIMED_PHOTOS, *model.input_shape[1:]), "float32")
-    return 1000 * speed.usual_seconds(lambda: model.predict_on_batch(pixels)) / TIMED_PHOTOS
+    seconds = [speed.seconds(lambda: model.predict_on_batch(pixels)) for _ in range(1 + TIMES)]
+    return 1000 * min(seconds[1:]) / TIMED_PHOTOS
 
 
 def units_of(splits: Any) -> np.ndarray:
@@ -194,7 +196,7 @@ def run(config: Config) -> finished_run.Result:
             candidates += candidates_of(stored, network, splits, device)
             keras.backend.clear_session()
     ranked = ranking.rank(candidates, units_of(splits))
-    task = experience.of_ranking(splits.summary(), ranked)
+    task = experience.of_ranking(splits.summary(), ranked, splits.content_of.values())
 
     # The result, what earlier tasks say, and what training says of both.
     told = [*ranking.advice(ranked), *experience.said(past, task)]
@@ -217,7 +219,4 @@ def run(config: Config) -> finished_run.Result:
 
 
 if __name__ == "__main__":
-    # The trials' processes import this file by its name, so its classes must come from that module.
-    from recipes import choose_backbone
-
-    startup.main(choose_backbone.Config, choose_backbone.run, __doc__)
+    startup.main(Config, run, __doc__)

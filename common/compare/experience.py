@@ -7,16 +7,19 @@ what was trained, settings and seconds. It contains no photos, no paths and no n
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from common import errors, words
+from common.evaluation import intervals
 
 SCORES = ("ridge", "nearest", "log_evidence")
 FEWEST_TASKS = 6  # fewer say nothing about which way of predicting is better
@@ -83,19 +86,21 @@ def read(path: pathlib.Path) -> list[Task]:
     return found
 
 
-def of_ranking(data: dict, ranked: dict) -> Task:
+def of_ranking(data: dict, ranked: dict, contents: Iterable[str]) -> Task:
     """Return a task of choose_backbone.
 
     Args:
         data: its data, with `train`, `validation` and `class_names`.
         ranked: as `ranking.rank` returns it; the best cut of each network is kept.
+        contents: the hashes of its photos; a hash of them tells a second run on the same photos from a new task.
     """
+    source = hashlib.sha256("\n".join(sorted(set(contents))).encode()).hexdigest()[:16]
     networks = {
         row["network"]: {"ridge": row["right"][0], "nearest": row["nearest"], "log_evidence": row["log_evidence"],
                          "layer": row["layer"], "operations": row["operations"]}
         for row in ranked["rows"] if row["is_best_cut"]
     }  # fmt: skip
-    return _size(data) | {"networks": networks, "accuracy": {}, "trained": []}
+    return _size(data) | {"source": source, "networks": networks, "accuracy": {}, "trained": []}
 
 
 def with_training(task: Task, accuracy: dict[str, float], rows: Sequence[dict]) -> Task:
@@ -189,6 +194,12 @@ WAYS: dict[str, Callable[[Sequence[Task], Task], Gains]] = {
 EXPERIENCED = ("nearest tasks", "regression")
 
 
+def _others(tasks: Sequence[Task], task: Task) -> list[Task]:
+    """Return the tasks without this one and without others on photos of the same source."""
+    source = task.get("source")
+    return [each for each in tasks if each is not task and not (source and each.get("source") == source)]
+
+
 def _gains(task: Task) -> Gains:
     """Return each network's accuracy on a task, less the mean over its networks."""
     accuracy = {name: value for name, value in task["accuracy"].items() if name in task["networks"]}
@@ -219,33 +230,43 @@ class Prediction:
         way: the way of predicting with the smallest regret on the past tasks, each left out in turn.
         network: the network that it expects to win.
         regrets: way → mean regret on the past tasks, as shares.
-        helps: whether one of the ways that use experience is better than both others.
+        verdict: whether it is better than both ways without experience, in words.
     """
 
     tasks: int
     way: str
     network: str
     regrets: dict[str, float]
-    helps: bool
+    verdict: str
 
 
 def predict(found: Sequence[Task], task: Task) -> Prediction | None:
     """Predict the best network for a task from past tasks; None if too few of them trained networks of this task."""
-    past = [each for each in found if len(_gains(each).keys() & task["networks"].keys()) > 1]
+    past = [each for each in _others(found, task) if len(_gains(each).keys() & task["networks"].keys()) > 1]
     if len(past) < FEWEST_TASKS:
         return None
-    regrets = {way: float(np.mean(list(values.values()))) for way, values in left_out_regrets(past).items()}
-    way = min(EXPERIENCED, key=regrets.__getitem__)
+    regrets = {way: np.array(list(values.values())) for way, values in left_out_regrets(past).items()}
+    means = {way: float(values.mean()) for way, values in regrets.items()}
+    way = min(EXPERIENCED, key=means.__getitem__)
     gains = WAYS[way](past, task)
-    helps = regrets[way] < min(regret for name, regret in regrets.items() if name not in EXPERIENCED)
-    return Prediction(len(past), way, max(gains, key=gains.__getitem__), regrets, helps)
+    return Prediction(len(past), way, max(gains, key=gains.__getitem__), means, _verdict(regrets, way))
+
+
+def _verdict(regrets: dict[str, np.ndarray], way: str) -> str:
+    """Say whether a way beats both that use no experience, by more than the standard error allows (paired t-test)."""
+    steps = [values - regrets[way] for name, values in regrets.items() if name not in EXPERIENCED]
+    if min(each.mean() for each in steps) <= 0:
+        return "it does not beat these, so go by the score"
+    needed = [stats.t.ppf(intervals.TAILS[1], len(each) - 1) * each.std(ddof=1) / len(each) ** 0.5 for each in steps]
+    clear = all(each.mean() > reach for each, reach in zip(steps, needed, strict=True))
+    return "it beats both" if clear else "it is better, but by no more than noise"
 
 
 def left_out_regrets(tasks: Sequence[Task]) -> dict[str, dict[int, float]]:
     """Return, for each way of predicting, what its network lacks to the best one on each task, learnt from the others.
 
     Args:
-        tasks: at least two, each with accuracies of at least two networks.
+        tasks: of at least two sources, each with accuracies of at least two networks.
 
     Returns:
         Way → number of the task → regret, a share of the test photos.
@@ -254,7 +275,7 @@ def left_out_regrets(tasks: Sequence[Task]) -> dict[str, dict[int, float]]:
     for number, task in enumerate(tasks):
         known = {name: network for name, network in task["networks"].items() if name in task["accuracy"]}
         asked = task | {"networks": known, "accuracy": {}}
-        past = [other for other in tasks if other is not task]
+        past = _others(tasks, task)
         for way, predicted in WAYS.items():
             gains = predicted(past, asked)
             name = max(gains, key=gains.__getitem__)
@@ -279,10 +300,10 @@ def said(found: Sequence[Task], task: Task) -> list[str]:
     prediction, sentences = predict(found, task), []
     if prediction:
         regrets = ", ".join(f"{name} {words.points(regret)}" for name, regret in prediction.regrets.items())
-        verdict = "it beats both" if prediction.helps else "it does not beat these, so go by the score"
         sentences.append(
             f"Experience of {prediction.tasks} tasks ({prediction.way}) expects {prediction.network} to win. Mean "
-            f"regret on these tasks, each left out in turn: {regrets}. Compared with the first two, {verdict}."
+            f"regret on these tasks, each left out in turn: {regrets}. Compared with the first two, "
+            f"{prediction.verdict}."
         )
     for row in settings_of_similar(found, task):
         how = [f"{flag} {value}" for flag, value in row["settings"].items()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import threadpoolctl
 from scipy import stats
 
 from common import errors, words
@@ -44,7 +45,8 @@ def evaluate(
     random = np.random.default_rng(seed)
     found = []
     for number in shots:
-        drawn = [_episode(features, labels, _drawn(pools, number, random)) for _ in range(episodes)]
+        with threadpoolctl.threadpool_limits(1):  # for matrices this small, more threads only wait for each other
+            drawn = [_episode(features, labels, _drawn(pools, number, random)) for _ in range(episodes)]
         accuracies = {name: np.array([each[name] for each in drawn]) for name in drawn[0]}
         found.append(
             {"shots": number, "episodes": episodes} | {name: _mean(values) for name, values in accuracies.items()}

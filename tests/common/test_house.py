@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "common").rglob("*.py"))
-RUN_OTHERS = {"compare_strategies"}  # the recipes that may import others
+RUN_OTHERS = {"choose_backbone", "compare_strategies"}  # the recipes that may import others
 
 
 def modules(folder):

@@ -141,9 +141,15 @@ def test_groups_in_names_are_for_the_splits_and_not_for_the_trials(stripes, tmp_
 
 
 def test_the_plan_has_every_combination_once(stripes, tmp_path):
-    config = settings(stripes, tmp_path, seeds=2, fractions=(0.5, 1.0), strategies=("feature_extraction", HOT))
+    names = ("demo", "narrow=MobileNetV2:0.35 --weights none --image-size 96")
+    changes = {"strategies": ("feature_extraction", HOT), "backbones": names, "seeds": 2, "fractions": (0.5, 1.0)}
+    config = settings(stripes, tmp_path, **changes)
     sources = plan.splits_of_seeds(config, photos.PHOTOS, config.seeds, config.fractions, tmp_path / "splits")
-    planned = compare_strategies.plan(config, ("demo", "MobileNetV2:0.35"), sources)
+    planned = compare_strategies.plan(config, ("demo", "narrow"), sources)
+    own = {each.backbone: each.trial.config for each in planned}
+    assert {name: (each.backbone, each.weights, each.image_size) for name, each in own.items()} == {
+        "demo": ("demo", "demo", 64), "narrow": ("MobileNetV2:0.35", "none", 96)
+    }  # fmt: skip
     for seed in (0, 1):
         small, whole = (sample_list.read_csv(sources[seed, fraction]) for fraction in (0.5, 1.0))
         assert set(small) < set(whole)

@@ -11,12 +11,15 @@ from recipes import linear_probe
 
 
 @pytest.mark.parametrize("classifier", list(linear_heads.CLASSIFIERS))
-def test_the_saved_model_answers_as_the_probe_did(classifier, stripes, tmp_path):
+def test_the_saved_model_answers_as_the_probe_did(classifier, stripes, tmp_path, capsys):
     config = linear_probe.Config(
         data=str(stripes), backbone="demo", weights="demo", image_size=32, classifier=classifier, flip=True, views=2,
-        out=tmp_path / "runs", cache=tmp_path / "cache",
+        shots=(1, 3), episodes=20, out=tmp_path / "runs", cache=tmp_path / "cache",
     )  # fmt: skip
     cached = linear_probe.run(config)
+    one, three = cached.results["few_shot"]
+    assert (one["shots"], three["shots"]) == (1, 3) and 0.5 < one["ridge"][0] <= three["ridge"][0] <= 1
+    assert "of 20 episodes" in capsys.readouterr().out
     assert cached.results["test"]["accuracy"] > 0.7 and cached.results["cost"]["epochs"] == 0
     assert cached.results["cost"]["trainable_parameters"] == 2 * (80 + 1)
     whole = linear_probe.run(linear_probe.Config(**vars(config) | {"no_cache": True}))
@@ -28,9 +31,11 @@ def test_the_saved_model_answers_as_the_probe_did(classifier, stripes, tmp_path)
         assert answer == pytest.approx([float(value) for value in row.split(",")[-2:]], abs=1e-4)
 
 
-def test_live_augmentation_is_refused():
+def test_live_augmentation_and_no_photos_are_refused():
     with pytest.raises(errors.UserError, match="--views must be above 0"):
         linear_probe.Config(flip=True, views=0)
+    with pytest.raises(errors.UserError, match="--shots must be above 0"):
+        linear_probe.Config(shots=(5, 0))
 
 
 @pytest.mark.drawn

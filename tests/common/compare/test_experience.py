@@ -32,7 +32,7 @@ def test_a_network_that_scores_well_and_never_trains_well_is_seen_through():
     assert max(experience.by_score(past, asked).items(), key=lambda each: each[1])[0] == "a"
     found = experience.predict(past, asked)
     assert found.network == "b" and found.regrets["the score alone"] == pytest.approx(0.15, abs=0.01)
-    assert found.regrets[found.way] < 0.01 and not found.helps  # "always b" knows it too
+    assert found.regrets[found.way] < 0.01 and "does not beat" in found.verdict  # "always b" knows it too
 
 
 def test_where_the_winner_depends_on_the_size_similar_tasks_know_it():
@@ -42,7 +42,7 @@ def test_where_the_winner_depends_on_the_size_similar_tasks_know_it():
         past += [task(random, gains, 0.001 * random.normal(size=3), photos) for _ in range(8)]
     for photos, winner in ((120, "a"), (2500, "b")):
         found = experience.predict(past, task(random, (0, 0, 0), (0, 0, 0), photos) | {"accuracy": {}})
-        assert (found.way, found.network, found.helps) == ("nearest tasks", winner, True)
+        assert (found.way, found.network, found.verdict) == ("nearest tasks", winner, "it beats both")
         (told,) = experience.said(past, task(random, (0, 0, 0), (0, 0, 0), photos) | {"accuracy": {}})
         assert f"expects {winner} to win" in told and told.endswith("it beats both.")
 
@@ -54,7 +54,7 @@ def test_what_does_not_help_is_said():
         gains = 0.05 * random.normal(size=3)
         past.append(task(random, gains, gains))
     found = experience.predict(past, past[0] | {"accuracy": {}})
-    assert found.regrets["the score alone"] < 0.01 and not found.helps
+    assert found.regrets["the score alone"] < 0.01 and found.verdict.startswith("it does not beat these")
     assert "it does not beat these, so go by the score." in experience.said(past, past[0])[0]
 
 
@@ -71,6 +71,9 @@ def test_the_task_itself_and_its_answers_do_not_count():
     expected = max(past[0]["accuracy"].values()) - past[0]["accuracy"][best]
     assert regrets["always the best on average"][0] == pytest.approx(expected)
     assert experience.predict(past[:5], past[0]) is None  # too few
+    twice = [each | {"source": "same"} for each in past[:2]] + past[2:]
+    regrets = experience.left_out_regrets(twice)["regression"][0]
+    assert regrets == experience.left_out_regrets([twice[0], *past[2:]])["regression"][0]  # one is no past of the other
 
 
 def test_a_file_keeps_tasks_and_a_line_that_is_none_is_named(tmp_path, capsys):
