@@ -179,44 +179,6 @@ def build_model(body: keras.Model, num_classes: int) -> keras.Model:
     return keras.Model(body.input, output, name="classifier")
 
 
-class Scores(keras.Model):
-    """From the features at the cut to the classes' scores, trained with the loss of a method.
-
-    Attributes:
-        penalty: what holds important weights (EWC, SI), or None.
-        distillation: the weight of the old model's answers (LwF), or None.
-    """
-
-    penalty: importance.Penalty | None = None
-    distillation: keras.Variable | None = None
-
-    def compute_loss(
-        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
-    ) -> Any:
-        """Return the cross-entropy, and what the method adds to it.
-
-        Args:
-            x: the features; not used.
-            y: (n, k) one-hot targets; for LwF, then the old model's answers (n, old + 1), softened.
-            y_pred: (n, k) scores.
-            sample_weight: (n,) or None.
-            training: not used.
-        """
-        count = y_pred.shape[1]
-        scores = importance.with_none(y_pred)
-        targets = keras.ops.pad(y[:, :count], [[0, 0], [0, 1]])
-        losses = keras.losses.categorical_crossentropy(targets, scores, from_logits=True)
-        loss = keras.ops.mean(losses if sample_weight is None else losses * sample_weight)
-        if self.distillation is not None:
-            old = y[:, count:]
-            known = importance.with_none(y_pred[:, : old.shape[1] - 1]) / TEMPERATURE
-            answers = keras.losses.categorical_crossentropy(old, known, from_logits=True)
-            loss += self.distillation * TEMPERATURE**2 * keras.ops.mean(answers)
-        if self.penalty is not None:
-            loss += self.penalty.loss()
-        return loss
-
-
 # What the methods do ------------------------------------------------------------------------------------------
 
 
@@ -334,26 +296,51 @@ class Trained:
 
     Attributes:
         known: the names of its classes.
+        penalty: what holds important weights (EWC, SI), or None.
+        distillation: the weight of the old model's answers (LwF), or None.
         paths: after `fit`, SI's path integral of each weight.
     """
 
     def __init__(self, network: suffix.Suffix, known: list[str], config: Config) -> None:
         self.network, self.known, self.config = network, known, config
-        self.model = network.with_head(len(known), kind=Scores)
-        self.paths: list[np.ndarray] = []
+        self.model = network.with_head(len(known))
+        self.penalty: importance.Penalty | None = None
+        self.distillation: keras.Variable | None = None
         self.old: np.ndarray | None = None
+        self.paths: list[np.ndarray] = []
         # First layer that trains → the model that is compiled for it, and its optimizer's variables at the beginning.
-        self.compiled: dict[int, tuple[Scores, list[np.ndarray]]] = {}
+        self.compiled: dict[int, tuple[keras.Model, list[np.ndarray]]] = {}
+
+    def loss(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Return the cross-entropy, and what the method adds to it.
+
+        Args:
+            y: (n, k) one-hot targets; for LwF, then the old model's answers (n, old + 1), softened.
+            y_pred: (n, k) scores.
+            sample_weight: (n,) or None.
+        """
+        count = y_pred.shape[1]
+        targets = keras.ops.pad(y[:, :count], [[0, 0], [0, 1]])
+        losses = keras.losses.categorical_crossentropy(targets, importance.with_none(y_pred), from_logits=True)
+        loss = keras.ops.mean(losses if sample_weight is None else losses * sample_weight)
+        if self.distillation is not None:
+            old = y[:, count:]
+            known = importance.with_none(y_pred[:, : old.shape[1] - 1]) / TEMPERATURE
+            answers = keras.losses.categorical_crossentropy(old, known, from_logits=True)
+            loss += self.distillation * TEMPERATURE**2 * keras.ops.mean(answers)
+        if self.penalty is not None:
+            loss += self.penalty.loss()
+        return loss
 
     def hold(self, start: list[np.ndarray], values: list[np.ndarray]) -> None:
         """Add the penalty of EWC or SI, which holds important weights where they start."""
         suffix.assign(self.model, start)
-        self.model.penalty = importance.Penalty(list(self.model.trainable_variables), values)
+        self.penalty = importance.Penalty(list(self.model.trainable_variables), values)
 
     def distil(self, scores: np.ndarray) -> None:
         """Add the loss of LwF: the old model's scores (n, old) for the new photos are further targets."""
         self.old = keras.ops.convert_to_numpy(keras.ops.softmax(importance.with_none(scores) / TEMPERATURE))
-        self.model.distillation = keras.Variable(0.0, trainable=False)
+        self.distillation = keras.Variable(0.0, trainable=False)
 
     def fit(
         self, rows: of_tasks.Side, start: list[np.ndarray], strength: float | None = None,
@@ -368,9 +355,10 @@ class Trained:
             shares: (n,) the weight of each row in the loss.
         """
         suffix.assign(self.model, start)
-        for variable in (self.model.penalty and self.model.penalty.strength, self.model.distillation):
-            if variable is not None:
-                variable.assign(strength)
+        if self.penalty is not None:
+            self.penalty.strength.assign(strength)
+        if self.distillation is not None:
+            self.distillation.assign(strength)
         targets = np.eye(len(self.known), dtype="float32")[of_tasks.numbers(rows[1], self.known)]
         if self.old is not None:
             targets = np.concatenate([targets, self.old], axis=1)
@@ -397,12 +385,12 @@ class Trained:
             self.paths[number] = self.paths[number] + keras.ops.convert_to_numpy(path)
         freezing.unfreeze(self.network.base_model, self.network.first)
 
-    def _compiled(self, rate: float) -> tuple[Scores, list[np.ndarray]]:
+    def _compiled(self, rate: float) -> tuple[keras.Model, list[np.ndarray]]:
         """Return the model, compiled for the layers that train now, and its optimizer's variables."""
-        model = Scores(self.model.input, self.model.output)
-        model.penalty, model.distillation = self.model.penalty, self.model.distillation
+        model = suffix.WithLoss(self.model.input, self.model.output)
+        model.own_loss = self.loss
         is_si = self.config.method == "si"
-        optimizer = importance.PathIntegral(rate, model.penalty) if is_si else keras.optimizers.Adam(rate)
+        optimizer = importance.PathIntegral(rate, self.penalty) if is_si else keras.optimizers.Adam(rate)
         model.compile(optimizer=optimizer, steps_per_execution=10)  # steps are short
         optimizer.build(model.trainable_variables)
         return model, [keras.ops.convert_to_numpy(each).copy() for each in optimizer.variables]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +14,18 @@ from common.models import blocks, cut, freezing
 
 AT_ONCE = 64  # items in one call
 MISSING = -1e9  # the score of a class that a head does not have
+
+
+class WithLoss(keras.Model):
+    """A functional model with a loss of its own: a function of targets, outputs and the weights of the samples."""
+
+    own_loss: Callable[[Any, Any, Any], Any]
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Any:
+        """Return the loss of a batch, as Keras asks for it."""
+        return self.own_loss(y, y_pred, sample_weight)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,20 +76,17 @@ class Suffix:
         """Whether no layer below the head trains."""
         return self.tensor is self.body.output
 
-    def with_head(
-        self, num_classes: int, weights: list[np.ndarray] | None = None, kind: type[keras.Model] = keras.Model
-    ) -> keras.Model:
+    def with_head(self, num_classes: int, weights: list[np.ndarray] | None = None) -> keras.Model:
         """Return a model from the cut to the scores of a new head; all heads share the layers below.
 
         Args:
             num_classes: the number of scores.
             weights: of all that trains: the layers below, then kernel and bias; None leaves the layers as they are.
-            kind: a subclass of `keras.Model`.
         """
         freezing.unfreeze(self.base_model, self.first)
         # float32 even under mixed precision: the loss needs the digits.
         head = keras.layers.Dense(num_classes, kernel_initializer="zeros", dtype="float32", name="scores")
-        model = kind(self.tensor, head(self.body.output))
+        model = keras.Model(self.tensor, head(self.body.output))
         if weights is not None:
             assign(model, weights)
         return model
