@@ -123,10 +123,13 @@ class Config(settings.PhotoConfig):
         """Refuse a run to go on from that has no state."""
         super().check_files()
         run = self.continue_from
-        if run and not (run.expanduser() / states.NAME).is_file():
-            raise errors.UserError(
-                f"--continue-from {run}: has no {states.NAME}; give the directory of a finished run of this recipe"
-            )
+        for name in (states.NAME, "results.json", "config.json", "split.csv"):
+            if run and not (run.expanduser() / name).is_file():
+                raise errors.UserError(
+                    f"--continue-from {run}: has no {name}; give the directory of a finished run of this recipe (an "
+                    "interrupted one goes on by --resume)"
+                )
+        flags.check(not run or self.data != ("demo",), "data", "must name the new photos, beside --continue-from")
 
     @property
     def parted(self) -> tuple[str, str] | None:
@@ -154,6 +157,10 @@ def continued(config: Config) -> Config:
     given = [field for field in dataclasses.fields(Config) if getattr(config, field.name) != field.default]
     kept = {*OWN, "method", *(field.name for field in given)}
     taken = {field.name: getattr(stored, field.name) for field in dataclasses.fields(Config) if field.name not in kept}
+    changed = {name: value for name, value in (taken | {"method": method}).items() if value != getattr(config, name)}
+    if changed:
+        told = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in changed.items())
+        print(f"settings of the run before: {told}", file=sys.stderr)
     return dataclasses.replace(config, **taken | {"method": method})
 
 

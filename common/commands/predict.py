@@ -115,7 +115,7 @@ def _familiar(run: pathlib.Path, reading: Any) -> familiar.Familiar | None:
     if known is None:
         print(
             f"{run}: has no {familiar.NAME}, so it is not known which {reading.medium.unit}s are unlike those that it "
-            "was trained on; new runs write it", file=sys.stderr,
+            "was trained on; new runs of most recipes write it", file=sys.stderr,
         )  # fmt: skip
     return known
 

@@ -53,9 +53,11 @@ def command(
     saved = saved_model.load_model(run)
     if not isinstance(saved.medium, clips.Clips):
         raise errors.UserError(f"{run}: a run on {saved.medium.unit}s; a timeline needs one on clips")
-    seconds = seconds or typical_seconds(run)
-    step = step or seconds / 2
-    if seconds <= 0 or step <= 0 or batch_size < 1:
+    if video.is_dir():
+        raise errors.UserError(f"{video}: a folder; give one video file")
+    seconds = typical_seconds(run) if seconds is None else seconds
+    step = seconds / 2 if step is None else step
+    if not (0 < seconds < float("inf") and 0 < step < float("inf") and batch_size > 0):
         raise errors.UserError("--seconds, --step and --batch-size must be above 0")
     try:
         found = list(windows(video, saved_model.Reading.of(saved), saved.medium, seconds, step, batch_size))

@@ -75,15 +75,29 @@ def read(path: pathlib.Path) -> list[Task]:
     if not path.is_file():
         return []
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise errors.UserError(f"--experience {path}: not a file of tasks; give another, or --no-experience") from error
+    for number, line in enumerate(lines, start=1):
         try:
             task = json.loads(line)
-            found.append({"networks": {}, "accuracy": {}, "trained": []} | {"photos": task["photos"]} | task)
-        except (ValueError, LookupError, TypeError) as error:
+            task = {"networks": {}, "accuracy": {}, "trained": []} | {"photos": task["photos"]} | task
+            _check(task)
+            found.append(task)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise errors.UserError(
                 f"--experience {path}, line {number}: not a task; remove the line, or use --no-experience"
             ) from error
     return found
+
+
+def _check(task: Task) -> None:
+    """Raise one of the errors of wrong types if a task's numbers are none."""
+    numbers = [task["photos"], task["classes"], *task["accuracy"].values()]
+    numbers += [network[score] for network in task["networks"].values() for score in SCORES]
+    if not all(isinstance(each, (int, float)) for each in numbers) or not isinstance(task["trained"], list):
+        raise TypeError("a number is none")
 
 
 def of_ranking(data: dict, ranked: dict, contents: Iterable[str]) -> Task:

@@ -97,7 +97,7 @@ class Domains:
     def _drawn(self, shots: int, seed: int) -> dict[str, str]:
         if not self.labels:
             return {}
-        paths = self.paths()
+        paths = [path for path in self.paths() if path in self.labels]
         order = np.random.default_rng(seed).permutation(len(paths))
         counts: collections.Counter = collections.Counter()
         found = {}
@@ -193,6 +193,11 @@ def load(config: Any, directory: pathlib.Path, medium: media.Medium, new_domain:
         theirs = read_new(pathlib.Path(new_domain).expanduser(), config, medium)
     theirs = names.matched(theirs, source.class_names)
     labelled = [one for one in theirs if one.label != HIDDEN]
+    if labelled and len(labelled) < len(theirs):
+        raise errors.UserError(
+            f"--new-domain {new_domain}: {len(theirs) - len(labelled)} of {len(theirs)} {medium.unit}s have no label "
+            f"({HIDDEN}); give all of them a class or none, and the labels of a few by --new-labels"
+        )
     _check_classes(labelled, source.class_names, f"--new-domain {new_domain}")
     known = {one.path: one.label for one in labelled}
     hidden = [dataclasses.replace(one, label=HIDDEN, split="", about={}) for one in theirs]

@@ -129,7 +129,7 @@ def _of_kind(part: str, whole: str, mark: re.Pattern, names: dict[str, str], lab
         either = marks.pop() if len(marks) == 1 else f"(?i:{mark.pattern})"
         pattern = f"^(.+?){either}\\d"
         if not all(re.search(pattern, name) for name in names.values()):
-            pattern = f"^(.+?)(?:{either}\\d.*)?$"
+            pattern = ""  # one that fits all names would make each other photo a group apart from its copies
     return Series(part, whole, source_of, example, pattern)
 
 

@@ -79,6 +79,7 @@ def load(
         _check_spelling(labels, samples, name)
         of_one = dataclasses.replace(config, data=source)
         loaded = dataset.load(of_one, folder, medium, ClassesOfATask(), samples)
+        _check_new(name, loaded, met, medium.unit)
         settled = with_known_sides(Task(name, loaded), met, medium.unit)
         found.append(settled)
         labels |= set(settled.classes)
@@ -161,6 +162,15 @@ def _named(read: Iterable[tuple[str, str, Samples]], known: Sequence[str]) -> It
         free = next(each for each in (name, *(f"{name} {n}" for n in range(2, 10_000))) if each not in taken)
         taken.add(free)
         yield free, source, samples
+
+
+def _check_new(name: str, loaded: splits.Splits, met: Samples, unit: str) -> None:
+    """Refuse a task whose training items have all been met: it would count twice."""
+    contents = {sample.about[unchanged.COLUMN] for sample in met}
+    if contents and set(loaded.contents("train")) <= contents:
+        raise errors.UserError(
+            f"task {name}: all of its training {unit}s are in earlier tasks, so it was learnt before; give new {unit}s"
+        )
 
 
 def _check_spelling(labels: Iterable[str], samples: Samples, name: str) -> None:

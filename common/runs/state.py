@@ -78,7 +78,7 @@ class State:
         Raises:
             UserError: they differ.
         """
-        if self.about["fingerprint"] != fingerprint:
+        if self.about.get("fingerprint") != fingerprint:
             raise errors.UserError(
                 f"{flag}: its state belongs to other weights or another cut of the network than this run's; give the "
                 "same --backbone, --weights, --image-size, --last-layer and --unfreeze-from, or none of them"

@@ -233,6 +233,12 @@ def test_what_does_not_fit_the_state_is_refused_in_one_line(sources, tmp_path):
         continual_learning.run(dataclasses.replace(later, method="ewc"))
     with pytest.raises(errors.UserError, match="has no state/state.npz"):
         dataclasses.replace(later, continue_from=tmp_path).check_files()
+    with pytest.raises(errors.UserError, match="--data must name the new photos"):
+        continual_learning.Config(continue_from=first.directory).check_files()
+    (first.directory / "results.json").rename(tmp_path / "results.json")
+    with pytest.raises(errors.UserError, match=r"has no results.json; .*an interrupted one goes on by --resume"):
+        later.check_files()
+    (tmp_path / "results.json").rename(first.directory / "results.json")
     with pytest.raises(errors.UserError, match="has one class; give a second task"):
         continual_learning.run(settings(sources[1:], tmp_path))
     assert len(list((tmp_path / "runs" / "continual_learning").iterdir())) == 1  # a refused run leaves nothing

@@ -206,6 +206,11 @@ def extra_class(photos, tmp_path):
     return {"new_domain": (str(tmp_path / "more"),)}
 
 
+def some_labels(photos, tmp_path):
+    write_stripes(tmp_path / "some", 4, 3, classes=("across", "unlabelled"))
+    return {"new_domain": (str(tmp_path / "some"),)}
+
+
 def same_files(photos, tmp_path):
     return {"new_domain": (str(photos / "sun"),)}
 
@@ -214,6 +219,7 @@ def same_files(photos, tmp_path):
     ("change", "message"),
     [
         (extra_class, "the source has no class 'dots'; it has across, down"),
+        (some_labels, "photos have no label .unlabelled.; give all of them a class or none"),
         (same_files, "is the same file as"),
         (lambda photos, tmp_path: {"new_domain": (str(tmp_path / "gone"),)}, "no such file or folder"),
         (lambda photos, tmp_path: {"new_domain": ()}, "--new-domain is needed"),

@@ -74,7 +74,10 @@ def test_mistakes_are_one_line(video, tmp_path):
         timeline.command(run / "model.keras", video)
     with pytest.raises(errors.UserError, match="not a clip"):
         timeline.command(run, tmp_path / "text.avi", seconds=1.0)
-    with pytest.raises(errors.UserError, match="must be above 0"):
-        timeline.command(run, video, seconds=-1.0)
+    for wrong in ({"seconds": -1.0}, {"seconds": 0.0}, {"seconds": float("nan")}, {"seconds": 1.0, "step": 0.0}):
+        with pytest.raises(errors.UserError, match="must be above 0"):
+            timeline.command(run, video, **wrong)
+    with pytest.raises(errors.UserError, match="a folder; give one video file"):
+        timeline.command(run, tmp_path, seconds=1.0)
     with pytest.raises(errors.UserError, match="no such file"):
         timeline.command(run, tmp_path / "nothing.avi", seconds=1.0)

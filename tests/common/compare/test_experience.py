@@ -88,6 +88,13 @@ def test_a_file_keeps_tasks_and_a_line_that_is_none_is_named(tmp_path, capsys):
         file.write("{}\n")
     with pytest.raises(errors.UserError, match="line 2: not a task"):
         experience.read(path)
+    for wrong in ({"accuracy": {"a": "good"}}, {"networks": [1]}, {"photos": "many"}):
+        (tmp_path / "wrong.jsonl").write_text(json.dumps(past[0] | wrong) + "\n")
+        with pytest.raises(errors.UserError, match="line 1: not a task"):
+            experience.read(tmp_path / "wrong.jsonl")
+    (tmp_path / "bytes.jsonl").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(errors.UserError, match="not a file of tasks"):
+        experience.read(tmp_path / "bytes.jsonl")
     experience.keep(types.SimpleNamespace(no_experience=False, experience=tmp_path, out=tmp_path), past[0])
     assert "experience: nothing was added" in capsys.readouterr().err
     assert experience.read(tmp_path / "none.jsonl") == []

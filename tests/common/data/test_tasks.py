@@ -83,6 +83,12 @@ def test_a_task_next_month_has_the_split_that_it_has_in_one_go(january, stripes,
     assert len(whole.train) == 22 and len(whole.content_of) == 30
 
 
+def test_a_task_that_was_learnt_before_is_refused(january, tmp_path):
+    (first,) = load([january], tmp_path, "first")
+    with pytest.raises(errors.UserError, match="task january: all of its training photos are in earlier tasks"):
+        load([january], tmp_path, "second", earlier=tasks.listed(first.splits))
+
+
 def test_a_photo_that_has_trained_is_not_tested_later(january, stripes, tmp_path, capsys):
     (first,) = load([january], tmp_path, "first")
     trained, tested = first.splits.train[0].path, first.splits.test[0].path
