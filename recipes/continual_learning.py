@@ -44,7 +44,7 @@ import numpy as np
 import tyro
 from annotated_types import Gt, doc
 
-from common import devices, errors, flags
+from common import devices, errors, flags, words
 from common.data import sample_list, tasks
 from common.evaluation import classification
 from common.features import fingerprint, frozen_prefix, of_tasks
@@ -463,7 +463,8 @@ def run(config: Config) -> finished_run.Result:
         earlier_state.check(key, f"--continue-from {config.continue_from}")
     record.begin(backbone, model, splits, stages(backbone.model, config))
     sample_list.write_csv(record.directory / "split.csv", [*earlier, *tasks.listed(splits)])
-    print(f"scenario: {scenario}-incremental, {len(loaded)} tasks; {freezing.trainable_table(model)}", file=sys.stderr)
+    print(f"scenario: {scenario}-incremental, {words.plural(len(loaded), 'task')}", file=sys.stderr)
+    print(freezing.trainable_table(model), file=sys.stderr)
 
     # The network before the cut runs once per photo.
     prefix = frozen_prefix.FrozenPrefix(model, backbone, splits, plain)
