@@ -173,7 +173,8 @@ def build_model(
     inputs = keras.Input((config.frames, *(before or after).input_shape[-3:]), name="clips")
     each_frame = keras.layers.Identity(name="each_frame")  # after it, frames are combined; the order test cuts here
     if config.temporal == "i3d":
-        crossing = keras.tree.flatten(before(each_frame(inputs))) if before else [each_frame(inputs)]
+        ends = keras.tree.flatten(before(each_frame(inputs))) if before else [each_frame(inputs)]
+        crossing = [keras.layers.Identity()(tensor) for tensor in ends]  # the outputs of a layer, where one can cut
         maps = after(crossing if len(crossing) > 1 else crossing[0])
     elif config.temporal == "inflated":
         crossing = frames.on_each_frame(before, [inputs]) if before else [inputs]

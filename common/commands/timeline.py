@@ -8,17 +8,14 @@ import pathlib
 import sys
 from collections.abc import Iterator
 
-import matplotlib.figure
 import numpy as np
 import tqdm
 import tyro
 
 from common import errors, files, outputs, words
 from common.media import clips, film
-from common.report import figures, lettering
+from common.report import figures, timeline_picture
 from common.runs import finished_run, saved_model
-
-MOST_CLASSES = 8  # lines in the picture: the classes with the highest mean probability
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +67,10 @@ def command(
                  *(f"{value:.6f}" for value in each.answer)] for each in found]  # fmt: skip
         columns = ["start", "end", "label", "probability", *(f"p_{name}" for name in names)]
         files.write_csv(folder / "timeline.csv", columns, rows)
+        edges, answers = [(each.start, each.end) for each in found], np.stack([each.answer for each in found])
+        drawn = timeline_picture.picture(edges, answers, names, theme=figures.LIGHT)
         with files.replacing(folder / "timeline.png") as temporary:
-            temporary.write_bytes(picture(found, names, theme=figures.LIGHT))
+            temporary.write_bytes(drawn)
     for start, end, label, probability in parts(found, names):
         print(f"{clock(start)} – {clock(end)}\t{words.printable(label)}\t{probability:.3f}")
     print(folder)
@@ -172,21 +171,3 @@ def parts(found: list[Window], names: list[str]) -> list[tuple[float, float, str
 def clock(seconds: float) -> str:
     """Format seconds as minutes and seconds: 1:02.5."""
     return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
-
-
-@figures.png(colours=256)
-def picture(found: list[Window], names: list[str], *, theme: figures.Theme) -> matplotlib.figure.Figure:
-    """Draw the probabilities of the most probable classes over the time."""
-    answers = np.stack([each.answer for each in found])
-    middles = [(each.start + each.end) / 2 for each in found]
-    order = np.argsort(-answers.mean(axis=0))[:MOST_CLASSES]
-    figure, axes = figures.new_figure(8.0, 0.5 * len(order) + 0.9)
-    for place, index in enumerate(order):
-        axes.fill_between(middles, place - 0.42, place - 0.42 + 0.84 * answers[:, index], step="mid", color=theme.train)
-        axes.axhline(place - 0.42, color=theme.muted, linewidth=0.6)
-    axes.set_yticks(range(len(order)), [lettering.shown(names[index]) for index in order], parse_math=False)
-    axes.set_ylim(len(order) - 0.4, -0.6)
-    axes.invert_yaxis()
-    axes.set_xlim(found[0].start, found[-1].end)
-    axes.set_xlabel("seconds")
-    return figure

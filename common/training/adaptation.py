@@ -143,13 +143,14 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, source: np.ndarray, labels: np.ndarray, weights: np.ndarray, target: np.ndarray, seed: int):
         super().__init__()
-        self.arrays, self.target, self.random = (source, labels, weights), target, np.random.default_rng(seed)
+        self.arrays, self.target, self.seed = (source, labels, weights), target, seed
 
     def __len__(self) -> int:
         return STEPS
 
     def __getitem__(self, step: int) -> tuple:
-        ours, theirs = (self.random.permutation(len(rows))[:BATCH] for rows in (self.arrays[0], self.target))
+        random = np.random.default_rng([self.seed, step])  # Keras may ask for a batch twice
+        ours, theirs = (random.permutation(len(rows))[:BATCH] for rows in (self.arrays[0], self.target))
         source, labels, weights = (array[ours] for array in self.arrays)
         return (source, self.target[theirs]), labels, weights
 

@@ -91,9 +91,6 @@ class Recorder(Generic[ConfigType]):
                 f"--resume {config.resume}: this run is finished; to draw its report again, use "
                 f"`python -m recipes report {config.resume}`"
             )
-        self._check_split()
-        with finished_run.sound(self.directory):
-            unchanged.check_seals(self.directory, seals)
         changed = [
             f"--{field.name.replace('_', '-')}"
             for field in dataclasses.fields(config)
@@ -101,6 +98,9 @@ class Recorder(Generic[ConfigType]):
         ]
         if changed:
             raise errors.UserError(f"--resume reuses the settings of the interrupted run; remove {', '.join(changed)}")
+        self._check_split()
+        with finished_run.sound(self.directory):
+            unchanged.check_seals(self.directory, seals)
         self.command = stored["command"]  # the command that started the run
         with finished_run.sound(self.directory):
             return flags.from_dict(type(config), stored["config"])

@@ -137,7 +137,8 @@ def test_the_saved_model_answers_as_the_state_does(network):
         model = continual_learning.classifier(network, state)
         learner = continual_learning.Methods(network, continual_learning.Config(method=method), "class")
         expected = learner.probabilities(state, TASKS[1], "test")
-        np.testing.assert_allclose(model.predict(pixels, verbose=0), expected, atol=1e-5)
+        # These features are normalised already, and the epsilon of the model's normalisation shrinks them by 0.05 %.
+        np.testing.assert_allclose(model.predict(pixels, verbose=0), expected, atol=1e-3)
         np.testing.assert_allclose(expected.sum(axis=1), 1, atol=1e-5)
 
 

@@ -145,7 +145,9 @@ def test_only_methods_that_say_so_read_labels_of_the_new_domain(method, photos, 
         features = of_domains.Features(each, source, adapting, test, ())
         heads.append(domain_adaptation.measure([method], features, 0, config, device)[1][method])
     one, two = ([head.kernel, head.bias, *head.bottleneck] for head in heads)
-    assert all((a == b).all() for a, b in zip(one, two, strict=True)) == (method != "few_labels")
+    # Not to the bit: trained parts have differed by rounding. A label that is read moves the head far.
+    alike = all(np.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(one, two, strict=True))
+    assert alike == (method != "few_labels")
 
 
 def test_labels_change_the_model_where_they_are_allowed(photos, tmp_path):

@@ -29,7 +29,10 @@ def test_splits_are_made_before_a_network_is_known(recipe):
     (run,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run")
     calls = sorted((node for node in ast.walk(run) if isinstance(node, ast.Call)), key=lambda node: node.lineno)
     names = [ast.unparse(call.func) for call in calls]
-    splits = [name in ("dataset.load", "documents.load", "plans.splits_of_seeds", "tasks.load") for name in names]
+    splits = [
+        name in ("dataset.load", "documents.load", "domains.load", "plans.splits_of_seeds", "tasks.load")
+        for name in names
+    ]
     networks = [name in ("backbones.choose", "tuning.open_preset") for name in names]
     assert splits.index(True) < (networks.index(True) if True in networks else len(names))
 

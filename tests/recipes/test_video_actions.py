@@ -156,7 +156,7 @@ def test_i3d_trains_its_last_block_and_takes_raw_clips(sides, tmp_path):
                        unfreeze_from="Mixed_4f", fine_tuning_epochs=1, warmup_epochs=0, no_baselines=True)
     )  # fmt: skip
     config = json.loads((result.directory / "config.json").read_text())["config"]
-    assert (config["backbone"], config["unfreeze_from"]) == ("I3D", "Mixed_4f_b0_1x1_conv")
+    assert (config["backbone"], config["unfreeze_from"]) == ("I3D", "Mixed_4f_b1_1x1_conv")
     assert [stage["stage"] for stage in result.results["stages"]] == ["head", "fine_tuning"]
     saved, rows = saved_model.load_model(result.directory), predictions_of(result)
     answer = saved.model.predict(clips.read(rows[0]["path"], frames=6)[None], verbose=0)[0]
