@@ -342,7 +342,7 @@ def test_the_network_can_be_cut_off(moving, tmp_path):
     assert written["last_layer"] == "block4_pool"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_on_the_drawn_clips_time_is_needed_and_used(tmp_path):
     changes = {"out": tmp_path / "runs", "cache": flags.default_cache_directory()}
     result = video_actions.run(video_actions.Config(**changes))

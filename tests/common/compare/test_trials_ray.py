@@ -44,6 +44,7 @@ def toys(diary):
     ]  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_comparison_is_the_same_there_and_here(cluster, stripes, tmp_path):
     """One strategy trains the whole network: its sums show at once if the number of threads is another there."""
     strategies = ("logistic_regression", "scratch=from_scratch --learning-rates 1e-4")
