@@ -453,7 +453,8 @@ def _view(source: pathlib.Path, package: str, commands: list[str], docstring: st
     return {
         "recipe": source.stem, "package": package, "name": _title(package), "title": title,
         "parts": parts, "commands": commands,
-        "compares": _file("common.compare.trials") in modules,
+        "compares": _file("common.compare.trials") in modules and "fractions" in settings,
+        "ranks": _file("common.compare.trials") in modules and "fractions" not in settings,  # it trains no model itself
         "clips": _file("common.media.clips") in modules,
         "texts": _file("common.models.language_model") in modules,
         "writes": _file("common.models.generation") in modules,

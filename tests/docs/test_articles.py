@@ -251,4 +251,6 @@ def test_each_runs_dry_on_drawn_data(command, shared_cache, tmp_path, monkeypatc
     with pytest.raises(SystemExit) as stop:
         recipe.run(flags.parse(recipe.Config, arguments))
     assert not stop.value.code
-    assert re.search(r"^(all|together)\b", capsys.readouterr().out, re.MULTILINE) and not os.listdir(tmp_path)
+    assert re.search(
+        r"^(all|together|dry run of choose_backbone)\b", capsys.readouterr().out, re.MULTILINE
+    ) and not os.listdir(tmp_path)

@@ -478,8 +478,9 @@ def test_a_copy_installs_and_passes_its_tests_and_runs_its_demo_in_a_clean_venv(
     shown = shell.check("python", "train.py", *(short if recipe == "compare_strategies" else []))
     run = folder / shown.splitlines()[-1]
     assert (run / "results.json").is_file()
-    again = shell.check("python", "-m", "my_project", "report", str(run))
-    assert pathlib.Path(again.strip()).is_file()
+    if recipe != "choose_backbone":  # it trains no model, so its run has no page
+        again = shell.check("python", "-m", "my_project", "report", str(run))
+        assert pathlib.Path(again.strip()).is_file()
 
 
 def tree(folder):
