@@ -38,7 +38,7 @@ import numpy as np
 import tyro
 from annotated_types import Ge, Gt
 
-from common import devices, flags
+from common import devices, flags, words
 from common.compare import experience, networks, ranking, ranking_files
 from common.data import dataset, sample_list
 from common.evaluation import intervals, transferability
@@ -146,10 +146,7 @@ def flags_of(config: Config, network: networks.Network) -> list[str]:
 def verification_config(config: Config, given: tuple[str, ...]) -> compare_strategies.Config:
     """Return the settings of the comparison that trains networks: our split and our flags that it has too."""
     theirs = flags.flag_names(compare_strategies.Config) & flags.flag_names(Config)
-    passed = {
-        name: getattr(config, name)
-        for name in theirs - {"backbones", "resume", "out", "dry_run", "mlflow", "experience"}
-    }
+    passed = {name: getattr(config, name) for name in theirs - NOT_PASSED}
     split_seed = config.seed if config.split_seed is None else config.split_seed
     return compare_strategies.Config(**passed | {"backbones": given, "split_seed": split_seed, "no_experience": True})
 
@@ -184,7 +181,8 @@ def run(config: Config) -> finished_run.Result:
     record.write_config(backbones=given)
     if config.dry_run:
         count = sum(len(splits.paths(side)) for side in sample_list.SPLIT_NAMES)
-        print(f"dry run of choose_backbone: {len(given)} networks, each once over {count} photos; no run is kept")
+        told = words.plural(len(given), "network")
+        print(f"dry run of choose_backbone: {told}, each once over {count} photos; no run is kept")
         record.discard()
         sys.exit()
 

@@ -56,7 +56,7 @@ class Config(settings.PhotoConfig):
 
     # nearest_centroid for very few photos; ridge has a closed form, which is fast with very many.
     classifier: Literal["logistic_regression", "nearest_centroid", "ridge"] = "logistic_regression"
-    # Also measure with so many training photos per class, such as 1 5 10, as the mean over many random choices.
+    # Few-shot accuracy: also fit on 1, 5 or 10 training photos of each class (--shots 1 5 10), many times at random.
     shots: tuple[int, ...] = ()
     episodes: Annotated[int, Gt(0)] = 600  # random choices of training photos for each number of --shots
     # Number of augmented views of each training photo.

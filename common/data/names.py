@@ -74,7 +74,7 @@ def one_spelling(names: Iterable[str], what: str, same_names: bool) -> dict[str,
     """Return which spelling to use for each name that is written in several ways; `17.0` is always read as `17`.
 
     Args:
-        names: the names of all items; "" is no name.
+        names: the names of all items; an empty one is left out.
         what: `class` or `group`.
         same_names: join names with the same `key` into the most frequent spelling.
 

@@ -28,7 +28,7 @@ OF_CONTENT = frozenset({
     "characters", "words", "lines",
 })  # fmt: skip
 MOST_ITEMS = 20_000  # a sample of more is enough
-MOST_KINDS = 12  # values of a property that is no number; the others are rare
+MOST_KINDS = 12  # the most frequent values of a property in words; only these have columns
 LISTED, CLASSES_LISTED = 3, 5  # properties and classes in the report
 IMPORTANT = 0.1  # the share of the tree's gain from which on a property is named
 
@@ -102,8 +102,8 @@ def _numbered(names: Sequence[str]) -> tuple[list[int], list[str]]:
 def table(properties: Sequence[dict[str, float | str]]) -> tuple[np.ndarray, list[str]]:
     """Return properties as numbers, (n, columns) floats, and the name of each column's property.
 
-    A property that is no number has a column for each of its frequent values. A missing number is -1, which no property
-    has; a missing name is a value like others.
+    A property in words has a column for each of its frequent values. A missing number becomes -1, which no property
+    has; a missing word counts as one more value.
     """
     columns, names = [], []
     for name in dict.fromkeys(name for each in properties for name in each):
