@@ -202,6 +202,22 @@ def check(holds: bool, name: str, demand: str) -> None:
         raise errors.UserError(f"--{name.replace('_', '-')} {demand}")
 
 
+def check_used(config: RunConfig, used: bool, why: str, *names: str) -> None:
+    """Refuse settings that are given and have no effect.
+
+    Args:
+        config: the settings.
+        used: whether they have an effect.
+        why: when they have none: "without --compare".
+        names: the settings.
+
+    Raises:
+        UserError: one of them is not its default; the message names its flag.
+    """
+    idle = [name for name in names if name in changed(config)]
+    check(used or not idle, "".join(idle[:1]), f"has no effect {why}; remove it")
+
+
 def default_cache_directory() -> pathlib.Path:
     """Return `$XDG_CACHE_HOME/keras_recipes`, by default `~/.cache/keras_recipes`."""
     return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "keras_recipes"

@@ -89,6 +89,7 @@ class Config(settings.PhotoConfig):
         networks.check([*networks.named(self.backbones).values()], None)
         if self.verify:
             verification_config(self, ())  # report a mistake in --strategies now
+        flags.check_used(self, bool(self.verify), "without --verify", "strategies", "seeds")
 
     def check_files(self) -> None:
         """Refuse presets, files and runs that cannot be networks, and a preprocessing that none of them takes."""
@@ -181,8 +182,8 @@ def run(config: Config) -> finished_run.Result:
     record.write_config(backbones=given)
     if config.dry_run:
         count = sum(len(splits.paths(side)) for side in sample_list.SPLIT_NAMES)
-        told = words.plural(len(given), "network")
-        print(f"dry run of choose_backbone: {told}, each once over {count} photos; no run is kept")
+        number = words.plural(len(given), "network")
+        print(f"dry run of choose_backbone: {number}, each once over {count} photos; no run is kept")
         record.discard()
         sys.exit()
 

@@ -115,7 +115,11 @@ class Config(settings.PhotoConfig):
         flags.check(bool(known), "methods", f"must be some of {', '.join(METHODS)}, and not joint alone")
         closed = self.method == "ridge" and self.unfreeze_from and not self.compare
         flags.check(not closed, "unfreeze_from", "is not for --method ridge, which trains the head alone; give replay")
+        flags.check_used(self, self.compare, "without --compare", "methods", "orders", "seeds")
         goes_on = bool(self.continue_from)
+        for name, methods in (("strength", STRENGTHS), ("per_class", ("replay",))):
+            used = self.compare or goes_on or self.method in methods  # going on, the method is that of the run before
+            flags.check_used(self, used, f"with --method {self.method}", name)
         flags.check(not (goes_on and self.compare), "compare", "needs the photos of all tasks; remove it")
         flags.check(not (goes_on and self.method == "joint"), "method", "joint needs the photos of all tasks")
 

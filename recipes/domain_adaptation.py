@@ -89,6 +89,13 @@ class Config(settings.PhotoConfig):
         super().__post_init__()
         parts_of(self.used_method)
         flags.check(not self.augmentation, "flip", "and other augmentation are not for this recipe; remove them")
+        several = len(set(self.new_domain)) == len(self.new_domain)
+        flags.check(several, "new_domain", "must contain each domain only once")
+        flags.check_used(self, self.compares, "without --compare", "seeds")
+        labelled = self.compares or domain_methods.needs_labels(self.used_method)
+        flags.check_used(self, labelled, "with a --method that takes no labels", "shots", "new_labels")
+        flags.check_used(self, not self.new_labels, "beside --new-labels", "shots")
+        flags.check_used(self, False, "here: all settings of the training are fixed", "epochs", "learning_rate")
 
     def check_files(self) -> None:
         super().check_files()
@@ -316,6 +323,8 @@ def run(config: Config) -> finished_run.Result:
 
 def run_each(config: Config) -> finished_run.Result:
     """Run the recipe for each new domain, and print a table of source x target."""
+    for each in config.new_domain if config.data != "demo" else ():
+        domains.check(config, photos.Photos(), each)  # report a mistake in the last one now, not after the first run
     results = [run(dataclasses.replace(config, new_domain=(each,))) for each in config.new_domain]
     print(domain_gap_page.table_of_targets(results))
     return results[-1]

@@ -65,6 +65,7 @@ class Config(settings.PhotoConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(all(number > 0 for number in self.shots), "shots", "must be above 0")
+        flags.check_used(self, bool(self.shots), "without --shots", "episodes")
 
 
 def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:

@@ -1,5 +1,6 @@
 """What several test files call: a run that dies, bytes that are damaged, a script of `data/` from the shell, texts."""
 
+import contextlib
 import importlib.util
 import io
 import json
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from common.commands import evaluate
-from common.training import checkpoints
+from common.training import adaptation, checkpoints
 
 
 class Killed(Exception):
@@ -117,3 +118,12 @@ def check_evaluation_of_its_own_data(result, data):
     report = result.directory / "report.html"
     assert not report.exists() or "On other data" in report.read_text(encoding="utf-8")  # not all tests draw it
     return found
+
+
+@contextlib.contextmanager
+def short_adaptation():
+    """Fewer, larger steps of the trained methods of domain adaptation."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(adaptation, "STEPS", 120)
+        patched.setattr(adaptation, "RATE", 1e-2)
+        yield patched

@@ -207,6 +207,22 @@ def load(config: Any, directory: pathlib.Path, medium: media.Medium, new_domain:
     return Domains(pathlib.Path(new_domain).name, source, target, known)
 
 
+def check(config: Any, medium: media.Medium, new_domain: str) -> None:
+    """Refuse a new domain that is not there, or that has classes of its own, before any file is decoded.
+
+    Raises:
+        UserError: as for `load`.
+    """
+    ours, theirs = _divided(config, medium, new_domain)
+    if ours is None:
+        ours = sources.read_source(config.data, config.cache_directory, medium, config.skip_unsupported)
+    if theirs is None:
+        theirs = read_new(pathlib.Path(new_domain).expanduser(), config, medium)
+    class_names = tuple(sorted({one.label for one in ours}))
+    labelled = [one for one in names.matched(theirs, class_names) if one.label != HIDDEN]
+    _check_classes(labelled, class_names, f"--new-domain {new_domain}")
+
+
 def _made(folder: pathlib.Path) -> pathlib.Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder

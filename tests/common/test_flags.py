@@ -13,7 +13,16 @@ from annotated_types import Ge, Gt, Le, Lt, doc
 from common import errors, flags
 from common.training import settings as training_settings
 from common.training import tuning
-from recipes import feature_extraction, legal_text, linear_probe, partial_unfreezing, skin_lesions, video_actions
+from recipes import (
+    choose_backbone,
+    continual_learning,
+    feature_extraction,
+    legal_text,
+    linear_probe,
+    partial_unfreezing,
+    skin_lesions,
+    video_actions,
+)
 
 pytestmark = pytest.mark.quick
 
@@ -279,3 +288,18 @@ def test_a_flag_beside_article_wins():
     assert flags.parse(partial_unfreezing.Config, flags.arguments(config)) == config
     with pytest.raises(errors.UserError, match="unknown argument --article"):
         flags.parse(linear_probe.Config, ["--article"])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "message"),
+    [
+        (linear_probe, {"episodes": 5}, "--episodes has no effect without --shots; remove it"),
+        (choose_backbone, {"seeds": 9}, "--seeds has no effect without --verify; remove it"),
+        (continual_learning, {"orders": 5}, "--orders has no effect without --compare; remove it"),
+        (continual_learning, {"per_class": 5}, "--per-class has no effect with --method ridge; remove it"),
+        (continual_learning, {"method": "naive", "strength": 5.0}, "--strength has no effect with --method naive"),
+    ],
+)
+def test_settings_without_effect_are_refused(recipe, given, message):
+    with pytest.raises(errors.UserError, match=message):
+        recipe.Config(**given)

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import pathlib
 
+import helpers
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +15,6 @@ from common.data import domains
 from common.features import of_domains
 from common.media import photos as media
 from common.runs import saved_model
-from common.training import adaptation
 from recipes import domain_adaptation
 
 SOME = ("none", "standardise", "standardise+coral", "standardise+mcc", "few_labels", "target_labels")
@@ -51,10 +51,7 @@ def settings(photos, out, **changed):
 
 @pytest.fixture(scope="module")
 def short():
-    """Fewer, larger steps."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(adaptation, "STEPS", 120)
-        patched.setattr(adaptation, "RATE", 1e-2)
+    with helpers.short_adaptation() as patched:
         yield patched
 
 
@@ -213,6 +210,10 @@ def some_labels(photos, tmp_path):
     return {"new_domain": (str(tmp_path / "some"),)}
 
 
+def one_of_two(photos, tmp_path):
+    return {"new_domain": (str(photos / "mist"), *extra_class(photos, tmp_path)["new_domain"])}
+
+
 def same_files(photos, tmp_path):
     return {"new_domain": (str(photos / "sun"),)}
 
@@ -222,6 +223,11 @@ def same_files(photos, tmp_path):
     [
         (extra_class, "the source has no class 'dots'; it has across, down"),
         (some_labels, "photos have no label .unlabelled.; give all of them a class or none"),
+        (one_of_two, "the source has no class 'dots'"),  # of the second domain, before the first is trained
+        (lambda photos, tmp_path: {"new_domain": ("a", "a")}, "must contain each domain only once"),
+        (lambda photos, tmp_path: {"method": "mcc", "shots": 5}, "--shots has no effect with a --method that takes no"),
+        (lambda photos, tmp_path: {"method": "mcc", "seeds": 2}, "--seeds has no effect without --compare"),
+        (lambda photos, tmp_path: {"learning_rate": 0.5}, "--learning-rate has no effect here"),
         (same_files, "is the same file as"),
         (lambda photos, tmp_path: {"new_domain": (str(tmp_path / "gone"),)}, "no such file or folder"),
         (lambda photos, tmp_path: {"new_domain": ()}, "--new-domain is needed"),

@@ -1,5 +1,6 @@
 """The losses of domain adaptation against formulas, and what training by them changes."""
 
+import helpers
 import keras
 import numpy as np
 import pytest
@@ -102,10 +103,7 @@ def trained(parts):
 
 @pytest.fixture(scope="module")
 def short():
-    """Fewer, larger steps."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(adaptation, "STEPS", 120)
-        patched.setattr(adaptation, "RATE", 1e-2)
+    with helpers.short_adaptation() as patched:
         yield patched
 
 
