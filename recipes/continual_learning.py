@@ -53,7 +53,7 @@ from common.models import additive_heads, backbones, blocks, freezing, linear_he
 from common.report import classes, task_by_task
 from common.runs import finished_run
 from common.runs import state as states
-from common.training import importance, recorder, settings, task_sequence
+from common.training import importance, recorder, settings, task_sequence, task_training
 
 METHODS = ("naive", "ewc", "si", "lwf", "replay", "expand", "ridge", "joint")
 # The strengths to choose from, by the validation photos of the first two tasks, and the one without those of the first.
@@ -63,7 +63,6 @@ STRENGTHS = {
     "lwf": ((0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), 1.0),
 }
 Task = of_tasks.TaskFeatures
-TEMPERATURE = 2.0  # of the old model's answers, as in Li and Hoiem
 EXAMPLES = 200  # photos whose gradients give Fisher's information of layers below the head
 # Settings that a run that goes on does not take from the run before.
 OWN = ("data", "tasks", "continue_from", "out", "cache", "resume", "debug", "dry_run", "mlflow", "tensorboard",
@@ -206,11 +205,13 @@ class Methods(task_sequence.Learner):
         if self.config.method == "ridge":
             learnt = ridge(state, task, known, held)
         elif self.config.method == "expand":
-            head = Trained(self.network, task.classes, self.config)
+            head = task_training.Trained(self.network, task.classes, self.config)
             learnt = state.with_arrays(**{f"head{number}": head.fit(task.sides["train"], self.network.start)})
         elif self.config.method == "joint":
             rows = of_tasks.joined([each.sides["train"] for each in (*held.values(), task)])
-            learnt = state.with_arrays(weight=Trained(self.network, known, self.config).fit(rows, self.network.start))
+            learnt = state.with_arrays(
+                weight=task_training.Trained(self.network, known, self.config).fit(rows, self.network.start)
+            )
         else:
             learnt = self.train_on(state, task, known, held)
         about = {"name": task.name, "classes": of_tasks.numbers(task.classes, known).tolist(),
@@ -222,7 +223,7 @@ class Methods(task_sequence.Learner):
         """Train on from the weights after the earlier tasks: `naive`, `ewc`, `si`, `lwf` or `replay`."""
         method, is_first, rows, shares = self.config.method, not state.about["tasks"], task.sides["train"], None
         start = self.network.start if is_first else suffix.widened(state.listed("weight"), len(known))
-        trained = Trained(self.network, known, self.config)
+        trained = task_training.Trained(self.network, known, self.config)
         if method == "replay" and not is_first:
             rows, shares = task_sequence.with_replayed(state, rows)
         if method in ("ewc", "si") and not is_first:
@@ -250,7 +251,7 @@ class Methods(task_sequence.Learner):
         return learnt.with_arrays(importance=[each.astype("float32") for each in values])
 
     def chosen_strength(
-        self, trained: Trained, rows: of_tasks.Side, start: list[np.ndarray], given: list[Task]
+        self, trained: task_training.Trained, rows: of_tasks.Side, start: list[np.ndarray], given: list[Task]
     ) -> float:  # fmt: skip
         """Return the strength with the best validation accuracy on the first two tasks, and of equals the lowest loss.
 
@@ -300,111 +301,6 @@ def ridge(state: states.State, task: Task, known: list[str], held: dict[str, Tas
     seen, names_seen = of_tasks.joined([each.sides["validation"] for each in (*held.values(), task)])
     sharpness = linear_heads.sharpness_of(seen @ kernel + bias, of_tasks.numbers(names_seen, known))
     return state.with_arrays({"penalty": penalty, "sharpness": sharpness}, weight=[kernel, bias], **kept)
-
-
-class Trained:
-    """A head, and the layers between the cut and it, that can be trained several times from given weights.
-
-    Attributes:
-        known: the names of its classes.
-        penalty: what holds important weights (EWC, SI), or None.
-        distillation: the weight of the old model's answers (LwF), or None.
-        paths: after `fit`, SI's path integral of each weight.
-    """
-
-    def __init__(self, network: suffix.Suffix, known: list[str], config: Config) -> None:
-        self.network, self.known, self.config = network, known, config
-        self.model = network.with_head(len(known))
-        self.penalty: importance.Penalty | None = None
-        self.distillation: keras.Variable | None = None
-        self.old: np.ndarray | None = None
-        self.paths: list[np.ndarray] = []
-        # First layer that trains → the model that is compiled for it, and its optimizer's variables at the beginning.
-        self.compiled: dict[int, tuple[keras.Model, list[np.ndarray]]] = {}
-
-    def loss(self, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Return the cross-entropy, and what the method adds to it.
-
-        Args:
-            y: (n, k) one-hot targets; for LwF, then the old model's answers (n, old + 1), softened.
-            y_pred: (n, k) scores.
-            sample_weight: (n,) or None.
-        """
-        count = y_pred.shape[1]
-        targets = keras.ops.pad(y[:, :count], [[0, 0], [0, 1]])
-        losses = keras.losses.categorical_crossentropy(targets, importance.with_none(y_pred), from_logits=True)
-        loss = keras.ops.mean(losses if sample_weight is None else losses * sample_weight)
-        if self.distillation is not None:
-            old = y[:, count:]
-            known = importance.with_none(y_pred[:, : old.shape[1] - 1]) / TEMPERATURE
-            answers = keras.losses.categorical_crossentropy(old, known, from_logits=True)
-            loss += self.distillation * TEMPERATURE**2 * keras.ops.mean(answers)
-        if self.penalty is not None:
-            loss += self.penalty.loss()
-        return loss
-
-    def hold(self, start: list[np.ndarray], values: list[np.ndarray]) -> None:
-        """Add the penalty of EWC or SI, which holds important weights where they start."""
-        suffix.assign(self.model, start)
-        self.penalty = importance.Penalty(list(self.model.trainable_variables), values)
-
-    def distil(self, scores: np.ndarray) -> None:
-        """Add the loss of LwF: the old model's scores (n, old) for the new photos are further targets."""
-        self.old = keras.ops.convert_to_numpy(keras.ops.softmax(importance.with_none(scores) / TEMPERATURE))
-        self.distillation = keras.Variable(0.0, trainable=False)
-
-    def fit(
-        self, rows: of_tasks.Side, start: list[np.ndarray], strength: float | None = None,
-        shares: np.ndarray | None = None,
-    ) -> list[np.ndarray]:  # fmt: skip
-        """Train the head, then the unfrozen layers with it at a low rate, and return the weights.
-
-        Args:
-            rows: the features and classes to train with.
-            start: the weights to begin with; without the head's, that begins with zeros.
-            strength: of the method's penalty.
-            shares: (n,) the weight of each row in the loss.
-        """
-        suffix.assign(self.model, start)
-        if self.penalty is not None:
-            self.penalty.strength.assign(strength)
-        if self.distillation is not None:
-            self.distillation.assign(strength)
-        targets = np.eye(len(self.known), dtype="float32")[of_tasks.numbers(rows[1], self.known)]
-        if self.old is not None:
-            targets = np.concatenate([targets, self.old], axis=1)
-        arrays = (rows[0], targets) if shares is None else (rows[0], targets, shares)
-        weights, network, config = self.model.trainable_weights, self.network, self.config
-        self.paths = [np.zeros(weight.shape, "float32") for weight in weights]
-        self._stage(arrays, len(network.base_model.layers), config.learning_rate, config.epochs)
-        if not network.is_head_alone:
-            self._stage(arrays, network.first, config.fine_tuning_rate, config.fine_tuning_epochs)
-        return [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
-
-    def _stage(self, arrays: tuple[np.ndarray, ...], first: int, rate: float, epochs: int) -> None:
-        """Train the layers from `first` on, and the head."""
-        freezing.unfreeze(self.network.base_model, first)
-        if first not in self.compiled:
-            self.compiled[first] = self._compiled(rate)
-        model, fresh = self.compiled[first]
-        for variable, value in zip(model.optimizer.variables, fresh, strict=True):
-            variable.assign(value)
-        rows = of_tasks.batches(arrays, self.config.batch_size, self.config.seed)
-        model.fit(rows.repeat(epochs), shuffle=False, verbose=0)  # one long epoch, since nothing is done between
-        first_path = len(self.paths) - len(model.trainable_weights)
-        for number, path in enumerate(getattr(model.optimizer, "paths", []), first_path):
-            self.paths[number] = self.paths[number] + keras.ops.convert_to_numpy(path)
-        freezing.unfreeze(self.network.base_model, self.network.first)
-
-    def _compiled(self, rate: float) -> tuple[keras.Model, list[np.ndarray]]:
-        """Return the model, compiled for the layers that train now, and its optimizer's variables."""
-        model = suffix.WithLoss(self.model.input, self.model.output)
-        model.own_loss = self.loss
-        is_si = self.config.method == "si"
-        optimizer = importance.PathIntegral(rate, self.penalty) if is_si else keras.optimizers.Adam(rate)
-        model.compile(optimizer=optimizer, steps_per_execution=10)  # steps are short
-        optimizer.build(model.trainable_variables)
-        return model, [keras.ops.convert_to_numpy(each).copy() for each in optimizer.variables]
 
 
 # The run ------------------------------------------------------------------------------------------------------
