@@ -293,8 +293,7 @@ def order_and_pairs(
     )  # fmt: skip
     return {
         "clips": len(chosen),
-        "order": use_of_time.order_test(model, batches, labels, [groups[number] for number in chosen], config.seed),
-        "place": use_of_time.place_test(model, batches, labels, [groups[number] for number in chosen], config.seed),
+        **use_of_time.order_and_place(model, batches, labels, [groups[number] for number in chosen], config.seed),
         "pairs": [
             use_of_time.within_pair(probabilities, splits.labels("test"), splits.class_names, pair, groups)
             for pair in time_pairs(config, splits.class_names)

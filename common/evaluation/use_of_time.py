@@ -1,6 +1,6 @@
 """Whether a network for clips uses time and place: other orders, other places, classes that only time distinguishes."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -17,87 +17,71 @@ CERTAIN = 1e-6  # a float32 probability closer than this to 0 or 1 carries no in
 MOST_CLIPS = 300  # limit for the order test, which decodes its clips and computes their frames once more
 
 
-def order_test(
+def order_and_place(
     classifier: keras.Model, batches: Batches, labels: Sequence[int] | np.ndarray,
     groups: Sequence[str] | None = None, seed: int = 0,
-) -> dict[str, dict]:  # fmt: skip
-    """Measure how the answers change when each clip's frames are reordered.
+) -> dict[str, dict[str, dict]]:  # fmt: skip
+    """Measure how the answers change when each clip's frames are reordered, and when places in its maps are exchanged.
 
-    A network that does not use time gives the same answers for every order.
+    A network that does not use time gives the same answers for every order. A head that pools over the whole picture
+    gives the same answers wherever things are. Each clip is read and goes through the first part once.
 
     Args:
-        classifier: returns the probabilities of preprocessed clips. The part up to its layer `each_frame` treats each
-            frame separately, so it runs only once for all orders.
+        classifier: returns the probabilities of preprocessed clips. It is cut after its layer `each_frame`, before
+            which each frame is treated alone, and after `maps`, (batch, time, height, width, channels).
         batches: (clips (n, frames, …), anything), in order.
         labels: (n,) class indices of all clips.
         groups: their groups, such as persons; clips of one group are not independent evidence.
-        seed: fixes the shuffled orders; each clip has its own, which is never its original order.
+        seed: fixes the shuffled orders; each clip has its own, which is never its original order. Places are exchanged
+            alike in all frames of a clip.
 
     Returns:
-        `accuracy`, `fall`, `falls`, `changed` and `difference` for each of `ORDERS`. `fall` is the loss of accuracy
-        against the original clips, [value, low, high]. The same clips are compared, and its interval is
-        `intervals.mean` over groups; the limits are None for a single group. `falls` is the loss of each class, by its
-        index. `changed` is the share of answers that differ from those for the original clips. `difference` is the mean
-        difference of the probabilities from the original ones (half the sum over the classes, 0 to 1).
+        `order`, with a row for each of `ORDERS`, and `place`, with one for each of `PLACES`. A row has `accuracy`,
+        `fall`, `falls`, `changed` and `difference`. `fall` is the loss of accuracy against the original clips, [value,
+        low, high]. The same clips are compared, and its interval is `intervals.mean` over groups; the limits are None
+        for a single group. `falls` is the loss of each class, by its index. `changed` is the share of answers that
+        differ from those for the original clips. `difference` is the mean difference of the probabilities from the
+        original ones (half the sum over the classes, 0 to 1).
     """
-    random = np.random.default_rng(seed)
-    orders = {
-        "as it is": _unchanged,
-        "reversed": lambda clips: clips[:, ::-1],
-        "shuffled": lambda clips: np.stack([clip[other_order(len(clip), random)] for clip in clips]),
-    }
-    return _compared(frames.frame_parts(classifier), batches, labels, groups, orders, "order test")
-
-
-def place_test(
-    classifier: keras.Model, batches: Batches, labels: Sequence[int] | np.ndarray,
-    groups: Sequence[str] | None = None, seed: int = 0,
-) -> dict[str, dict]:  # fmt: skip
-    """Measure how the answers change when the places of each clip's last maps are exchanged, alike in all its frames.
-
-    A head that pools over the whole picture gives the same answers. Arguments and results are as for `order_test`, for
-    `PLACES`; the classifier has a layer `maps` whose output is (batch, time, height, width, channels).
-    """
-    random = np.random.default_rng(seed)
-
-    def exchanged(maps: np.ndarray) -> np.ndarray:
-        flat = maps.reshape(*maps.shape[:2], -1, maps.shape[-1])
-        return np.stack([each[:, other_order(flat.shape[2], random)] for each in flat]).reshape(maps.shape)
-
-    orders = {"as it is": _unchanged, "exchanged": exchanged}
-    return _compared(frames.parts_at(classifier, "maps"), batches, labels, groups, orders, "place test")
-
-
-def _unchanged(clips: np.ndarray) -> np.ndarray:
-    return clips
-
-
-def _compared(
-    parts: tuple[keras.Model, keras.Model], batches: Batches, labels: Sequence[int] | np.ndarray,
-    groups: Sequence[str] | None, orders: dict[str, Callable[[np.ndarray], np.ndarray]], title: str,
-) -> dict[str, dict]:  # fmt: skip
-    """Return the results of `order_test` for functions that change what the first part gives to the second."""
-    first, second = parts
-    labels = np.asarray(labels)
-    found: dict[str, list] = {name: [] for name in orders}
-    with tqdm.tqdm(total=len(labels), desc=title, unit="clip", disable=None) as progress:
+    labels, order, place = np.asarray(labels), np.random.default_rng(seed), np.random.default_rng(seed)
+    each, last = (classifier.get_layer(name).output for name in ("each_frame", "maps"))
+    on_frames, to_maps = keras.Model(classifier.input, each), keras.Model(each, last)
+    head = keras.Model(last, classifier.output)
+    found: dict[str, list] = {name: [] for name in (*ORDERS, *PLACES)}
+    with tqdm.tqdm(total=len(labels), desc="order and place", unit="clip", disable=None) as progress:
         for clips, _ in batches:
-            maps = first.predict_on_batch(clips)
-            for name, change in orders.items():
-                found[name].append(second.predict_on_batch(change(maps)))
+            each_frame = on_frames.predict_on_batch(clips)
+            shuffled = np.stack([clip[other_order(len(clip), order)] for clip in each_frame])
+            straight, *reordered = (
+                to_maps.predict_on_batch(changed) for changed in (each_frame, each_frame[:, ::-1], shuffled)
+            )
+            changed = straight, *reordered, _exchanged(straight, place)
+            for name, maps in zip((*ORDERS, "exchanged"), changed, strict=True):
+                found[name].append(head.predict_on_batch(maps))
             progress.update(len(clips))
     answers = {name: np.concatenate(each) for name, each in found.items()}
-    straight, units = answers["as it is"], intervals.group_numbers(groups, len(labels))
-    right = straight.argmax(-1) == labels
+    units = intervals.group_numbers(groups, len(labels))
     return {
-        name: {
-            "accuracy": float((given.argmax(-1) == labels).mean()),
-            "fall": _fall(right, given.argmax(-1) == labels, units),
-            "falls": _falls(right, given.argmax(-1) == labels, labels),
-            "changed": float((given.argmax(-1) != straight.argmax(-1)).mean()),
-            "difference": float(np.abs(given - straight).sum(-1).mean() / 2),
-        }
-        for name, given in answers.items()
+        "order": {name: _row(answers["as it is"], answers[name], labels, units) for name in ORDERS},
+        "place": {name: _row(answers["as it is"], answers[name], labels, units) for name in PLACES},
+    }
+
+
+def _exchanged(maps: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return maps (n, time, height, width, channels) with their places in another order, alike in all frames."""
+    flat = maps.reshape(*maps.shape[:2], -1, maps.shape[-1])
+    return np.stack([each[:, other_order(flat.shape[2], random)] for each in flat]).reshape(maps.shape)
+
+
+def _row(straight: np.ndarray, given: np.ndarray, labels: np.ndarray, units: np.ndarray) -> dict[str, Any]:
+    """Compare answers (n, k) with the original ones."""
+    right, then = straight.argmax(-1) == labels, given.argmax(-1) == labels
+    return {
+        "accuracy": float(then.mean()),
+        "fall": _fall(right, then, units),
+        "falls": _falls(right, then, labels),
+        "changed": float((given.argmax(-1) != straight.argmax(-1)).mean()),
+        "difference": float(np.abs(given - straight).sum(-1).mean() / 2),
     }
 
 
@@ -159,7 +143,7 @@ def frame_contributions(
     Log-odds are used because the probability of a confident answer hardly changes with one frame.
 
     Args:
-        classifier: as for `order_test`.
+        classifier: as for `order_and_place`.
         clips: preprocessed, (n, frames, height, width, 3).
         class_indices: (n,) the answers to explain.
 

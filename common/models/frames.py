@@ -36,12 +36,7 @@ def frame_parts(classifier: keras.Model) -> tuple[keras.Model, keras.Model]:
     Args:
         classifier: has a layer `each_frame` between the two parts, whose output is (batch, frames, …).
     """
-    return parts_at(classifier, "each_frame")
-
-
-def parts_at(classifier: keras.Model, layer: str) -> tuple[keras.Model, keras.Model]:
-    """Return the parts of a classifier up to a layer, and after it."""
-    between = classifier.get_layer(layer).output
+    between = classifier.get_layer("each_frame").output
     return keras.Model(classifier.input, between), keras.Model(between, classifier.output)
 
 

@@ -5,16 +5,20 @@ import pytest
 from common.evaluation import use_of_time
 
 
+def maps_of(clips):
+    return keras.layers.Identity(name="maps")(keras.layers.Identity(name="each_frame")(clips))
+
+
 def last_frame_decides():
     """Says class 1 the brighter the last frame is: (n, frames, 1, 1, 1) to (n, 2)."""
     clips = keras.Input((None, 1, 1, 1))
-    last = keras.layers.Identity(name="each_frame")(clips)[:, -1, 0, 0]
+    last = maps_of(clips)[:, -1, 0, 0]
     return keras.Model(clips, keras.ops.concatenate([1 - last, last], axis=-1))
 
 
 def mean_decides():
     clips = keras.Input((None, 1, 1, 1))
-    mean = keras.ops.mean(keras.layers.Identity(name="each_frame")(clips), axis=(1, 2, 3))
+    mean = keras.ops.mean(maps_of(clips), axis=(1, 2, 3))
     return keras.Model(clips, keras.ops.concatenate([1 - mean, mean], axis=-1))
 
 
@@ -30,7 +34,7 @@ def batches_of(clips, size):
 
 def test_backwards_a_network_that_knows_the_direction_is_wrong():
     clips, labels = rising_and_falling(8)
-    found = use_of_time.order_test(last_frame_decides(), batches_of(clips, 3), labels)
+    found = use_of_time.order_and_place(last_frame_decides(), batches_of(clips, 3), labels)["order"]
     assert found["as it is"].pop("falls") == {"0": 0.0, "1": 0.0} and found["reversed"]["falls"] == {"0": 1.0, "1": 1.0}
     assert found["as it is"] == {"accuracy": 1.0, "fall": [0.0, 0.0, 0.0], "changed": 0.0, "difference": 0.0}
     assert found["reversed"]["accuracy"] == 0.0 and found["reversed"]["changed"] == 1.0
@@ -40,7 +44,7 @@ def test_backwards_a_network_that_knows_the_direction_is_wrong():
 
 def test_a_network_that_does_not_use_time_answers_the_same_in_every_order():
     clips, labels = rising_and_falling(8)
-    found = use_of_time.order_test(mean_decides(), batches_of(clips, 8), labels)
+    found = use_of_time.order_and_place(mean_decides(), batches_of(clips, 8), labels)["order"]
     for row in found.values():
         assert row["changed"] == 0.0 and row["difference"] == pytest.approx(0, abs=1e-6)
 
@@ -51,15 +55,15 @@ def test_exchanged_places_change_a_network_that_knows_places_only():
     left[:, :, 0], right[:, :, 1] = 1.0, 1.0
     clips, labels = np.stack([left, right] * 4), np.array([1, 0] * 4)
     inputs = keras.Input((4, 1, 2, 1))
-    maps = keras.layers.Identity(name="maps")(inputs)
+    maps = maps_of(inputs)
     of_left = keras.ops.mean(maps[:, :, :, 0], axis=(1, 2))
     knows = keras.Model(inputs, keras.ops.concatenate([1 - of_left, of_left], axis=-1))
     everywhere = keras.ops.mean(maps, axis=(1, 2, 3))
     pools = keras.Model(inputs, keras.ops.concatenate([1 - everywhere, everywhere], axis=-1))
-    found = use_of_time.place_test(knows, batches_of(clips, 3), labels)
+    found = use_of_time.order_and_place(knows, batches_of(clips, 3), labels)["place"]
     assert found["as it is"]["accuracy"] == 1.0 and found["exchanged"]["accuracy"] == 0.0  # of two places
     assert found["exchanged"]["falls"] == {"0": 1.0, "1": 1.0}
-    found = use_of_time.place_test(pools, batches_of(clips, 3), labels)
+    found = use_of_time.order_and_place(pools, batches_of(clips, 3), labels)["place"]
     assert found["exchanged"]["changed"] == 0.0 and found["exchanged"]["difference"] < 1e-6
 
 
@@ -100,10 +104,12 @@ def test_the_fall_is_of_the_same_clips_and_goes_by_people():
     clips, labels = rising_and_falling(8)
     labels = labels ^ np.array([0, 0, 0, 0, 0, 0, 1, 1])  # the last two are wrong as they come, right backwards
     batches = batches_of(clips, 8)
-    fall = use_of_time.order_test(last_frame_decides(), batches, labels, list("aabbccdd"))["reversed"]["fall"]
+    fall = use_of_time.order_and_place(last_frame_decides(), batches, labels, list("aabbccdd"))["order"]["reversed"][
+        "fall"
+    ]
     assert fall[0] == 0.5 and fall[1] < 0  # four people, one of whom says the opposite
-    assert fall[1] < use_of_time.order_test(last_frame_decides(), batches, labels)["reversed"]["fall"][1]
-    alone = use_of_time.order_test(last_frame_decides(), batches, labels, ["a"] * 8)["reversed"]["fall"]
+    assert fall[1] < use_of_time.order_and_place(last_frame_decides(), batches, labels)["order"]["reversed"]["fall"][1]
+    alone = use_of_time.order_and_place(last_frame_decides(), batches, labels, ["a"] * 8)["order"]["reversed"]["fall"]
     assert alone == [0.5, None, None]
 
 
