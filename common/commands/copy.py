@@ -345,6 +345,13 @@ def fields(path: pathlib.Path, name: str = "Config") -> set[str]:
     return found
 
 
+def refused(path: pathlib.Path) -> set[str]:
+    """Return the inherited settings that a recipe always refuses: those in a `flags.check_used(self, False, …)`."""
+    calls = [node for node in ast.walk(_parsed(path)) if isinstance(node, ast.Call) and len(node.args) > 3]
+    always = [call for call in calls if ast.unparse(call).startswith("flags.check_used(self, False,")]
+    return {ast.literal_eval(argument) for call in always for argument in call.args[3:]}
+
+
 def _requirements(sources: list[pathlib.Path], docstring: str) -> list[str]:
     """Return the requirements of what these files import, of the test, and of the extras in the docstring."""
     imported = {"tensorflow", "keras"}
@@ -458,7 +465,7 @@ def _view(source: pathlib.Path, package: str, commands: list[str], docstring: st
         "clips": _file("common.media.clips") in modules,
         "texts": _file("common.models.language_model") in modules,
         "writes": _file("common.models.generation") in modules,
-        "short": [f"{name}={value}" for name, value in SHORT.items() if name in settings],
+        "short": [f"{name}={value}" for name, value in SHORT.items() if name in settings - refused(source)],
     }  # fmt: skip
 
 

@@ -164,6 +164,11 @@ def test_the_fields_of_a_config_are_read_with_those_of_its_bases():
         assert copy.fields(ROOT / "recipes" / f"{recipe}.py") == {field.name for field in dataclasses.fields(config)}
 
 
+def test_what_a_recipe_always_refuses_is_not_set_in_the_copys_test():
+    assert copy.refused(ROOT / "recipes" / "domain_adaptation.py") == {"epochs", "learning_rate"}
+    assert not copy.refused(ROOT / "recipes" / "feature_extraction.py")
+
+
 @pytest.mark.parametrize(
     ("ours", "copied"),
     [
