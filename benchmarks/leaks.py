@@ -15,7 +15,7 @@ import pathlib
 import statistics
 import sys
 import tempfile
-from typing import Literal
+from typing import Any, Literal
 
 import photos
 import tables
@@ -37,6 +37,8 @@ class Config:
     weights: str | None = None  # as in the recipe
     last_layer: str | None = None  # as in the recipe
     image_size: int | None = None  # as in the recipe
+    classifier: str | None = None  # as in linear_probe
+    pool_grid: int | None = None  # as in linear_probe
     kinds: tuple[Literal["group", "photo"], ...] = ("group", "photo")  # ways to split
     splits: int = 15  # number of seeds, each with its own split
     test_fraction: float = 0.2  # as in the recipe
@@ -56,10 +58,12 @@ def without_groups(table: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
 def main(config: Config) -> None:
     """Print the table."""
     recipe, rows = RECIPES[config.recipe], []
-    shared = {
+    shared: dict[str, Any] = {
         name: getattr(config, name)
         for name in ("backbone", "weights", "last_layer", "image_size", "test_fraction", "out", "cache")
     }
+    probe = {name: getattr(config, name) for name in ("classifier", "pool_grid")}
+    shared |= {name: value for name, value in probe.items() if value is not None}
     with tempfile.TemporaryDirectory() as folder:
         tables_of = {"group": config.data, "photo": without_groups(config.data, pathlib.Path(folder))}
         for kind in config.kinds:

@@ -11,6 +11,8 @@ Command:
     python recipes/linear_probe.py --data photos/
     python recipes/linear_probe.py --data photos/ --classifier nearest_centroid
     python recipes/linear_probe.py --data photos/ --shots 1 5 10             # how good with so few photos per class?
+    python recipes/linear_probe.py --data signs.csv --classifier ridge --backbone VGG16 --last-layer block3_pool \\
+        --image-size 48 --pool-grid 6                                        # where on the photo a stroke is, counts
 
 Linear probes are the usual comparison of pretrained networks (Kornblith et al. 2019, https://arxiv.org/abs/1805.08974).
 The nearest centroid of features is the classifier of prototypical networks (Snell et al. 2017,
@@ -38,7 +40,7 @@ from common.data import dataset
 from common.evaluation import classification, few_shot
 from common.features import frozen_prefix
 from common.media import photos
-from common.models import backbones, freezing, linear_heads
+from common.models import backbones, freezing, grid_pooling, linear_heads
 from common.report import classes
 from common.runs import finished_run
 from common.training import recorder, settings
@@ -56,6 +58,8 @@ class Config(settings.PhotoConfig):
 
     # nearest_centroid for very few photos; ridge has a closed form, which is fast with very many.
     classifier: Literal["logistic_regression", "nearest_centroid", "ridge"] = "logistic_regression"
+    # Cells in each direction in which features are averaged. More than 1 keeps where things are: for signs and marks.
+    pool_grid: Annotated[int, Gt(0)] = 1
     # Few-shot accuracy: also fit on 1, 5 or 10 training photos of each class (--shots 1 5 10), many times at random.
     shots: tuple[int, ...] = ()
     episodes: Annotated[int, Gt(0)] = 600  # random choices of training photos for each number of --shots
@@ -68,9 +72,11 @@ class Config(settings.PhotoConfig):
         flags.check_used(self, bool(self.shots), "without --shots", "episodes")
 
 
-def build_model(base_model: keras.Model, num_classes: int) -> keras.Model:
-    """Build a linear classifier on pooled features: the base, global average pooling, softmax."""
-    x = keras.layers.GlobalAveragePooling2D()(base_model.output)
+def build_model(base_model: keras.Model, num_classes: int, pool_grid: int = 1) -> keras.Model:
+    """Build a linear classifier on pooled features: the base, average pooling (on a grid), softmax."""
+    places = min(size or 1 for size in base_model.output_shape[1:3])
+    flags.check(pool_grid <= places, "pool_grid", f"must be at most {places}, the size of the network's maps")
+    x = grid_pooling.on_grid(base_model.output, pool_grid)
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(base_model.input, output, name="classifier")
 
@@ -92,7 +98,7 @@ def run(config: Config) -> finished_run.Result:
     with device.scope():
         backbone = backbones.choose(config, default="MobileNetV2")
         freezing.freeze(backbone.model)
-        model = build_model(backbone.model, num_classes)
+        model = build_model(backbone.model, num_classes, config.pool_grid)
     record.begin(backbone, model, splits, stages(backbone.model, config))
     print(freezing.trainable_table(model), file=sys.stderr)
 

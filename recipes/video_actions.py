@@ -44,7 +44,7 @@ import keras
 import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, doc
 
-from common import devices, errors, flags
+from common import devices, flags
 from common.data import clip_groups, dataset, pipeline
 from common.data import splits as splitting
 from common.demo import drawn_clips
@@ -88,6 +88,7 @@ class Config(fine_tuning.TwoStageConfig):
     group_pattern: str | None = None
     official_split: Literal[1, 2, 3] | None = None  # the official training and test clips of UCF101
     time_pairs: tuple[str, ...] = ()  # pairs of classes that differ only in time: open close throw catch
+    place_pairs: tuple[str, ...] = ()  # pairs of classes that differ only in the place: point_left point_right
     # L2 penalty on the head's weights; a hundred clips with thousands of features need one.
     l2: Annotated[float, Ge(0)] = 1e-2
     batch_size: Annotated[int, Gt(0), Le(100_000)] = 16  # clips
@@ -114,7 +115,8 @@ class Config(fine_tuning.TwoStageConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(self.temporal == "frames" or self.frames > 1, "frames", "must be above 1 to see a change")
-        flags.check(len(self.time_pairs) % 2 == 0, "time_pairs", "must list classes in pairs: open close throw catch")
+        for name, example in (("time_pairs", "open close throw catch"), ("place_pairs", "point_left point_right")):
+            flags.check(len(getattr(self, name)) % 2 == 0, name, f"must list classes in pairs: {example}")
         idle = [name for name in self.DENSE if name in flags.changed(self)]
         if self.head == "ridge" and idle:
             flags.check(False, idle[0], "has no effect with --head ridge; remove one")
@@ -270,14 +272,16 @@ def train(
     return fitting.fit(record, prefix, stage, epochs, before=baseline)
 
 
-def time_pairs(config: Config, class_names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the pairs of classes that differ only in the direction of time; those of the drawn clips are known."""
-    if config.data == "demo" and not config.time_pairs:
-        return list(drawn_clips.PAIRS)
-    for name in config.time_pairs:
-        if name not in class_names:
-            raise errors.UserError(f"--time-pairs {name}: no such class; the classes are {', '.join(class_names)}")
-    return list(zip(config.time_pairs[::2], config.time_pairs[1::2], strict=True))
+def pairs_of(config: Config, class_names: Sequence[str]) -> list[tuple[str, tuple[str, str]]]:
+    """Return the pairs of classes that differ in the "time" or "place" alone; those of the drawn clips are known."""
+    given = {"time": config.time_pairs, "place": config.place_pairs}
+    if config.data == "demo" and not any(given.values()):
+        given = {"time": sum(drawn_clips.PAIRS, ()), "place": sum(drawn_clips.PLACE_PAIRS, ())}
+    for what, names in given.items():
+        for name in names:
+            known = ", ".join(class_names)
+            flags.check(name in class_names, f"{what}_pairs", f"{name}: no such class; the classes are {known}")
+    return [(what, pair) for what, names in given.items() for pair in zip(names[::2], names[1::2], strict=True)]
 
 
 def order_and_pairs(
@@ -296,7 +300,8 @@ def order_and_pairs(
         **use_of_time.order_and_place(model, batches, labels, [groups[number] for number in chosen], config.seed),
         "pairs": [
             use_of_time.within_pair(probabilities, splits.labels("test"), splits.class_names, pair, groups)
-            for pair in time_pairs(config, splits.class_names)
+            | {"differ_in": what}
+            for what, pair in pairs_of(config, splits.class_names)
         ],
     }
 
@@ -319,7 +324,7 @@ def run(config: Config) -> finished_run.Result:
     )
     looking = clips.Clips(config.frames, config.sampling, config.stride, config.test_time_views)
     splits = dataset.load(config, record.directory, looking, samples=samples)
-    time_pairs(config, splits.class_names)  # report a mistake now, not after the training
+    pairs_of(config, splits.class_names)  # report a mistake now, not after the training
 
     # Model: the pretrained network, applied to clips, in two parts if it will be fine-tuned.
     with device.scope():

@@ -1,9 +1,11 @@
 """Drawn clips of people who do things, for the demo of `recipes/video_actions.py`.
 
-There are eight actions in clips of 20 to 48 frames. Four of them form two pairs that differ only in the direction of
+There are twelve actions in clips of 20 to 48 frames. Four of them form two pairs that differ only in the direction of
 time: a cupboard is opened or closed, a ball thrown or caught. The second clip of a pair is the first one played
-backwards. Both have the same frames, so a network that ignores their order can only guess. The other actions (bow,
-jump, twirl a hoop, wave a flag) look alike in both directions.
+backwards. Both have the same frames, so a network that ignores their order can only guess. Four more form two pairs
+that differ only in the place: someone points to the left or right, or a ball bounces on the left or right of someone.
+The second clip of a pair is the mirror image of the first, so a network that ignores places can only guess. The other
+actions (bow, jump, twirl a hoop, wave a flag) look alike in both directions and on both sides.
 
 Thirteen persons do every action twice, each in their own room, with their own proportions and clothes. The person is
 the group of a split, like the source video in UCF101 (Soomro et al., 2012, arXiv:1212.0402). The file names are also
@@ -25,12 +27,14 @@ import tqdm
 from PIL import Image, ImageFilter
 
 from common import files
-from common.demo import drawing, drawn_people, drawn_things
+from common.demo import drawing, drawn_people, drawn_rooms, drawn_things
 
 PAIRS = (("open", "close"), ("throw", "catch"))
 BACKWARDS = {second: first for first, second in PAIRS}  # the second of a pair is the first played backwards.
+PLACE_PAIRS = (("point_left", "point_right"), ("bounce_left", "bounce_right"))
+MIRRORED = {second: first for first, second in PLACE_PAIRS}  # the second of a pair is the first's mirror image.
 PERSONS = tuple(range(1, 14))
-CLIPS = (1, 2)  # each person does each action twice: 208 clips in all.
+CLIPS = (1, 2)  # each person does each action twice: 312 clips in all.
 
 IMAGE_SIZE = 96  # pixels, like the demo's photos, on which the demo's network was trained.
 FRAMES = (20, 48)  # number of frames of the shortest and the longest clip.
@@ -220,135 +224,58 @@ def throwing(random: np.random.Generator, person: drawn_people.Person) -> Motion
     return at
 
 
+def pointing(random: np.random.Generator, person: drawn_people.Person) -> Motion:
+    """Face the camera, stretch one arm out to the left of the picture and lower it, again and again."""
+    rate, phase, turn = random.uniform(0.5, 0.9), random.random(), random.uniform(-0.35, 0.35)
+    height, down = random.uniform(-0.1, 0.35), random.uniform(0.12, 0.25)
+
+    def at(
+        progress: float, seconds: float, view: drawn_people.View
+    ) -> tuple[drawn_people.Posture, list[drawn_people.Part]]:
+        stretch = 0.5 - 0.5 * _wave(seconds, rate, phase)
+        hand = _mix((down, -0.93, 0.1), (0.93, height, 0.15), stretch)
+        posture = drawn_people.Posture(
+            place=(0.1, 0.0, 0.0), turn=turn, lean=0.02 * _wave(seconds, 0.5), hands=((down, -0.93, 0.1), hand)
+        )
+        return posture, []
+
+    return at
+
+
+def bouncing(random: np.random.Generator, person: drawn_people.Person) -> Motion:
+    """Stand and look on while a ball bounces up and down, on the left of the picture."""
+    rate, phase, turn = random.uniform(0.8, 1.3), random.random(), random.uniform(-0.5, 0.5)
+    radius, height = random.uniform(0.14, 0.2), random.uniform(0.5, 0.9)
+    away, front = random.uniform(0.45, 0.6), random.uniform(0.0, 0.3)
+    colours = drawn_things.bright(random, person)
+
+    def at(
+        progress: float, seconds: float, view: drawn_people.View
+    ) -> tuple[drawn_people.Posture, list[drawn_people.Part]]:
+        cycle = (rate * seconds + phase) % 1.0
+        point = np.array([-away, radius + 4 * height * cycle * (1 - cycle), front])
+        posture = drawn_people.Posture(
+            place=(0.15, 0.0, 0.0),
+            turn=turn,
+            lean=0.04 * _wave(seconds, 0.6),
+            crouch=0.03 + 0.02 * _wave(seconds, rate),
+        )
+        return posture, [drawn_things.ball_part(point, radius, colours, view, turn=seconds)]
+
+    return at
+
+
 MOTIONS = {
+    "bounce_left": bouncing,
     "bow": bowing,
     "jump": jumping,
     "open": opening,
+    "point_left": pointing,
     "throw": throwing,
     "twirl": twirling,
     "wave": waving,
 }
-ACTIONS = tuple(sorted([*MOTIONS, *BACKWARDS]))
-
-
-# The room.
-
-
-def _paint_wall(pen: drawing.Pen, random: np.random.Generator, wall: drawn_people.Colour) -> None:
-    pen.polygon(drawn_things.face(-6, 0, 6, 6, -1.2), wall)
-    pattern = random.integers(4)
-    if pattern == 1:
-        for x in np.arange(-4, 4, random.uniform(0.25, 0.5)):
-            pen.polygon(drawn_things.face(x, 0, x + 0.1, 4, -1.2), drawn_people.shade(wall, 0.92))
-    elif pattern == 2:
-        pen.polygon(drawn_things.face(-6, 0, 6, random.uniform(0.6, 1.1), -1.2), drawn_people.shade(wall, 0.8))
-    elif pattern == 3:
-        for height in np.arange(0, 3, 0.3):
-            drawn_people.line(pen, [(-6, height, -1.2), (6, height, -1.2)], 0.02, drawn_people.shade(wall, 0.88))
-    pen.polygon(drawn_things.face(-6, 0, 6, 0.1, -1.2), drawn_people.shade(wall, random.choice([0.6, 1.2])))
-
-
-def _paint_floor(pen: drawing.Pen, random: np.random.Generator, floor: drawn_people.Colour) -> None:
-    pen.polygon([(-6, 0, -1.2), (6, 0, -1.2), (6, 0, 3), (-6, 0, 3)], floor)
-    if random.random() < 0.6:
-        for x in np.arange(-4, 4, random.uniform(0.25, 0.6)):
-            drawn_people.line(pen, [(x, 0, -1.2), (x, 0, 3)], 0.015, drawn_people.shade(floor, 0.85))
-    if random.random() < 0.5:
-        angles = np.linspace(0, 2 * np.pi, 24)
-        rug = np.stack([1.1 * np.cos(angles), 0 * angles, 0.5 * np.sin(angles) + 0.1], axis=1)
-        colour = drawn_people.colour(random, (0.2, 0.6), (0.4, 0.8))
-        pen.polygon(rug, colour)
-        pen.polygon(rug * 0.75, drawn_people.shade(colour, 1.2))
-
-
-def _paint_window(pen: drawing.Pen, random: np.random.Generator, x: float) -> None:
-    bottom, half = random.uniform(0.9, 1.1), random.uniform(0.28, 0.4)
-    pen.polygon(
-        drawn_things.face(x - half - 0.05, bottom - 0.05, x + half + 0.05, bottom + 0.85, -1.2), (240, 238, 232)
-    )
-    pen.polygon(drawn_things.face(x - half, bottom, x + half, bottom + 0.8, -1.2), (168, 206, 235))
-    pen.polygon(drawn_things.face(x - half, bottom, x + half, bottom + 0.25, -1.2), (126, 168, 104))
-    drawn_people.line(pen, [(x, bottom, -1.2), (x, bottom + 0.8, -1.2)], 0.03, (240, 238, 232))
-
-
-def _paint_picture(pen: drawing.Pen, random: np.random.Generator, x: float) -> None:
-    bottom, half, height = random.uniform(1.1, 1.4), random.uniform(0.15, 0.28), random.uniform(0.3, 0.5)
-    pen.polygon(
-        drawn_things.face(x - half, bottom, x + half, bottom + height, -1.2),
-        drawn_people.colour(random, (0.2, 0.6), (0.2, 0.5)),
-    )
-    pen.polygon(
-        drawn_things.face(x - half + 0.04, bottom + 0.04, x + half - 0.04, bottom + height - 0.04, -1.2),
-        drawn_people.colour(random, (0.2, 0.7), (0.6, 1.0)),
-    )
-    drawn_people.disc(
-        pen, (x, bottom + height / 2, -1.2), height * 0.22, drawn_people.colour(random, (0.4, 0.9), (0.4, 0.9))
-    )
-
-
-def _paint_plant(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
-    green = drawn_people.shade((78, 148, 70), random.uniform(0.7, 1.2))
-    for angle in np.linspace(-1.0, 1.0, 7) + random.uniform(-0.1, 0.1):
-        length = random.uniform(0.4, 0.7)
-        drawn_people.line(
-            pen, [(x, 0.3, z), (x + length * np.sin(angle), 0.3 + length * np.cos(angle), z)], 0.08, green
-        )
-    pen.polygon(
-        [(x - 0.16, 0.35, z), (x + 0.16, 0.35, z), (x + 0.11, 0, z), (x - 0.11, 0, z)],
-        drawn_people.colour(random, (0.3, 0.8), (0.4, 0.8)),
-    )
-
-
-def _paint_lamp(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
-    height = random.uniform(1.1, 1.5)
-    drawn_people.line(pen, [(x, 0, z), (x, height, z)], 0.04, (70, 66, 62))
-    drawn_people.line(pen, [(x - 0.12, 0.02, z), (x + 0.12, 0.02, z)], 0.05, (70, 66, 62))
-    shade = [(x - 0.2, height, z), (x + 0.2, height, z), (x + 0.11, height + 0.28, z), (x - 0.11, height + 0.28, z)]
-    pen.polygon(shade, drawn_people.colour(random, (0.1, 0.5), (0.85, 1.0)))
-
-
-def _paint_ball(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
-    radius = random.uniform(0.1, 0.16)
-    drawn_people.disc(pen, (x, radius, z), radius, drawn_people.colour(random, (0.4, 0.9), (0.5, 1.0)))
-
-
-def _paint_crate(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
-    side, colour = random.uniform(0.25, 0.45), drawn_people.colour(random, (0.2, 0.6), (0.4, 0.9))
-    pen.polygon(drawn_things.face(x - side / 2, 0, x + side / 2, side, z), colour)
-    lid = drawn_things.face(x - side / 2, side, x + side / 2, side, z)
-    lid[2:, 2] -= side
-    pen.polygon(lid, drawn_people.shade(colour, 1.15))
-    drawn_people.line(
-        pen, [(x - side / 2, side / 2, z), (x + side / 2, side / 2, z)], 0.03, drawn_people.shade(colour, 0.7)
-    )
-
-
-def _paint_cupboard(pen: drawing.Pen, random: np.random.Generator, x: float, z: float) -> None:
-    cupboard = drawn_things.make_cupboard(random, (128, 128, 128), x - 0.25, z)
-    cupboard.paint(pen, random.choice([0.0, 1.5]))
-
-
-FURNITURE = (_paint_plant, _paint_lamp, _paint_ball, _paint_crate, _paint_cupboard)
-
-
-def _paint_room(pen: drawing.Pen, person: drawn_people.Person, random: np.random.Generator) -> None:
-    """Paint the person's room, and the furniture that `random` adds for one clip."""
-    lasting = np.random.default_rng(person.room)
-    _paint_wall(pen, lasting, person.wall)
-    painters: Any = [_paint_window, _paint_picture, None]
-    for x in (-0.75, 0.75):
-        painter: Any = lasting.choice(painters)
-        if painter:
-            painter(pen, lasting, x + lasting.uniform(-0.2, 0.2))
-    _paint_floor(pen, lasting, person.floor)
-    if random.random() < 0.6:
-        painter = FURNITURE[random.integers(len(FURNITURE))]
-        painter(pen, random, random.choice([-1, 1]) * random.uniform(0.75, 1.0), random.uniform(-0.9, -0.6))
-
-
-def _shadow(pen: drawing.Pen, x: float, z: float, radius: float, floor: drawn_people.Colour) -> None:
-    angles = np.linspace(0, 2 * np.pi, 20)
-    pen.polygon(np.stack([x + radius * np.cos(angles), 0 * angles, z + 0.45 * radius * np.sin(angles)], 1), floor)
+ACTIONS = tuple(sorted([*MOTIONS, *BACKWARDS, *MIRRORED]))
 
 
 # The film.
@@ -390,7 +317,7 @@ def _film(action: str, number: int, clip: int, size: int) -> np.ndarray:
     motion, margin = MOTIONS[action](random, person), round(size * MARGIN)
     backdrop = Image.new("RGB", ((size + 2 * margin) * SUPERSAMPLING,) * 2)
     colours = (person.shirt, person.trousers, person.skin, person.hair)
-    _paint_room(drawing.Pen(backdrop, view, colours), person, random)
+    drawn_rooms.paint(drawing.Pen(backdrop, view, colours), person, random)
     # The camera is focused on the person, so the background is less sharp and hazier.
     backdrop = Image.blend(backdrop, Image.new("RGB", backdrop.size, person.wall), HAZE)
     backdrop = backdrop.filter(ImageFilter.GaussianBlur(SUPERSAMPLING * size / IMAGE_SIZE))
@@ -402,14 +329,15 @@ def _film(action: str, number: int, clip: int, size: int) -> np.ndarray:
         pen = drawing.Pen(canvas, view, colours)
         progress = index / (count - 1)
         posture, things = motion(progress, index / FRAME_RATE, view)
-        _shadow(pen, posture.place[0], posture.place[2], 0.3, drawn_people.shade(person.floor, 0.75))
+        drawn_rooms.shadow(pen, posture.place[0], posture.place[2], 0.3, drawn_people.shade(person.floor, 0.75))
         parts = things + balloon(progress, view) + drawn_people.figure_parts(person, posture, view)
         for _, paint in sorted(parts, key=lambda part: part[0]):
             paint(pen)
         canvas = canvas.crop((x, y, x + size * SUPERSAMPLING, y + size * SUPERSAMPLING)).reduce(SUPERSAMPLING)
         pixels = np.asarray(canvas) * light + random.normal(0, noise, (size, size, 1))
         frames[index] = np.clip(pixels, 0, 255)
-    return frames[:, :, ::-1] if random.random() < 0.5 else frames
+    either = action not in MIRRORED.values() and random.random() < 0.5
+    return frames[:, :, ::-1] if either else frames
 
 
 def draw(action: str, person: int, clip: int, size: int = IMAGE_SIZE) -> np.ndarray:
@@ -423,7 +351,7 @@ def draw(action: str, person: int, clip: int, size: int = IMAGE_SIZE) -> np.ndar
 
     Returns:
         uint8 RGB pixels, (frames, size, size, 3), the same for the same arguments. For a pair in `PAIRS` the
-        frames of the second action are those of the first in reverse order.
+        frames of the second action are those of the first in reverse order; for one in `PLACE_PAIRS` they are mirrored.
 
     Raises:
         ValueError: there is no such action or person, `clip` is under 1, or `size` is odd or under 32.
@@ -435,6 +363,8 @@ def draw(action: str, person: int, clip: int, size: int = IMAGE_SIZE) -> np.ndar
     _check_size(size)
     if action in BACKWARDS:
         return _film(BACKWARDS[action], person, clip, size)[::-1]
+    if action in MIRRORED:
+        return _film(MIRRORED[action], person, clip, size)[:, :, ::-1]
     return _film(action, person, clip, size)
 
 

@@ -104,7 +104,7 @@ def _order_figure(run: finished_run.FinishedRun, order: dict[str, dict]) -> page
 
 def _pairs_figure(run: finished_run.FinishedRun, pairs: list[dict]) -> page.Figure:
     rows = [(" / ".join(row["classes"]), row["accuracy"], row["interval"]) for row in pairs]
-    alt = f"Accuracy within {len(pairs)} pairs of classes that differ only in the direction of time"
+    alt = f"Accuracy within {len(pairs)} pairs of classes that differ only in the direction of time, or in the place"
     return page.figure(run, "time_pairs", alt, accuracy_bars, rows, 0.5)
 
 

@@ -38,6 +38,19 @@ def test_live_augmentation_and_no_photos_are_refused():
         linear_probe.Config(shots=(5, 0))
 
 
+def test_features_on_a_grid_keep_where_things_are(stripes, tmp_path):
+    settings = {
+        "data": str(stripes), "backbone": "demo", "weights": "demo", "image_size": 64, "classifier": "ridge",
+        "no_baselines": True, "out": tmp_path / "runs", "cache": tmp_path / "cache",
+    }  # fmt: skip
+    cached = linear_probe.run(linear_probe.Config(pool_grid=2, **settings))
+    assert cached.results["cost"]["trainable_parameters"] == 2 * (4 * 80 + 1)
+    whole = linear_probe.run(linear_probe.Config(pool_grid=2, no_cache=True, **settings))
+    assert whole.results["test"]["log_loss"] == pytest.approx(cached.results["test"]["log_loss"], rel=1e-3)
+    with pytest.raises(errors.UserError, match="--pool-grid must be at most 2, the size of the network's maps"):
+        linear_probe.run(linear_probe.Config(pool_grid=3, **settings))
+
+
 @pytest.mark.drawn
 @pytest.mark.parametrize("weights", ["none", "demo"])
 def test_a_network_with_random_weights_is_called_that(weights, stripes, tmp_path, capsys):

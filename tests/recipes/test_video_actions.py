@@ -290,6 +290,7 @@ def test_cached_and_uncached_runs_agree(moving, tmp_path):
     [
         ({"frames": 1}, "--frames must be above 1"),
         ({"time_pairs": ("left",)}, "--time-pairs must list classes in pairs"),
+        ({"place_pairs": ("left",)}, "--place-pairs must list classes in pairs"),
         ({"fine_tuning_rate": 1e-3}, "--fine-tuning-rate must be at most a tenth"),
         ({"dropout": 1.0}, "--dropout must be from 0"),
         ({"test_time_views": 0}, "--test-time-views must be above 0"),

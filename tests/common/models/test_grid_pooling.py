@@ -31,3 +31,9 @@ def test_only_a_grid_knows_on_which_side_something_is(grid, knows):
     left[:, :, :, 0] = 1.0
     difference = np.abs(pooled(left, grid, 1) - pooled(left[:, :, :, ::-1], grid, 1)).max()
     assert (difference > 0.1) == knows
+
+
+def test_a_grid_of_photos_is_that_of_clips_of_one_frame():
+    maps = np.random.default_rng(2).normal(size=(2, 5, 4, 3)).astype("float32")
+    np.testing.assert_allclose(pooled(maps, 2, 1), pooled(maps[:, None], 2, 1), atol=1e-6)
+    np.testing.assert_allclose(pooled(maps, 1, 1), maps.mean(axis=(1, 2)), atol=1e-6)

@@ -30,7 +30,8 @@ def run(tmp_path):
         label, predicted = NAMES[number % 2], NAMES[number % 2 if number else 1]
         predictions.append({"path": str(path), "label": label, "predicted": predicted, "confidence": 0.5 + number / 20,
                             "correct": label == predicted})  # fmt: skip
-    pairs = [{"classes": ["open", "close"], "n": 6, "accuracy": 5 / 6, "interval": [0.36, 0.99]}]
+    pairs = [{"classes": ["open", "close"], "n": 6, "accuracy": 5 / 6, "interval": [0.36, 0.99]}]  # of an older run
+    pairs.append({"classes": ["left", "right"], "n": 4, "accuracy": 1.0, "interval": [0.4, 1.0], "differ_in": "place"})
     time = {"clips": 60, "order": order(0.5, 0.4), "pairs": pairs}
     results = {"data": {"class_names": NAMES}, "clips": {"time": time}}
     return finished_run.FinishedRun(tmp_path, {}, results, [], predictions, [], [])
