@@ -42,17 +42,28 @@ def shared_cache(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture
 def stripes(tmp_path) -> pathlib.Path:
     """Class folders `across/` and `down/`, 15 striped JPEGs each, of different sizes and colours."""
+    return write_stripes(tmp_path / "photos")
+
+
+@pytest.fixture(scope="module")
+def module_stripes(tmp_path_factory) -> pathlib.Path:
+    """The folders of `stripes`, written once for a file of tests that leave them as they are."""
+    return write_stripes(tmp_path_factory.mktemp("stripes") / "photos")
+
+
+def write_stripes(folder: pathlib.Path) -> pathlib.Path:
+    """Write the folders of `stripes` and return their folder."""
     random = np.random.default_rng(0)
     for label in ("across", "down"):
-        (tmp_path / "photos" / label).mkdir(parents=True)
+        (folder / label).mkdir(parents=True)
         for number in range(15):
             height, width = random.integers(40, 80, 2)
             place = np.arange(height)[:, None] if label == "across" else np.arange(width)[None, :]
             wave = np.sin(place * random.uniform(0.5, 1.0))[..., None] * np.ones((height, width, 1))
             pixels = 128 + 60 * wave * random.uniform(0.5, 1, 3) + random.normal(0, 20, (height, width, 3))
             picture = Image.fromarray(pixels.clip(0, 255).astype("uint8"))
-            picture.save(tmp_path / "photos" / label / f"{number:02d}.jpg", quality=90)
-    return tmp_path / "photos"
+            picture.save(folder / label / f"{number:02d}.jpg", quality=90)
+    return folder
 
 
 @pytest.fixture
