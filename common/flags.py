@@ -13,6 +13,7 @@ import pathlib
 import re
 import sys
 import traceback
+import types
 import typing
 from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Any, Literal
@@ -108,8 +109,13 @@ class RunConfig:
     # Flags of older versions.
     REMOVED = {"train_base": Removed(False, "no longer exists: a separate recipe trains all layers from scratch")}
 
+    # Inherited settings that have no effect in a recipe, name → why; without an annotation, so it is not a field.
+    UNUSED = types.MappingProxyType({})
+
     def __post_init__(self) -> None:
         check_bounds(self)
+        for name, why in self.UNUSED.items():
+            check_used(self, False, f"here: {why}", name)
 
     def check_files(self) -> None:
         """Refuse further files in the settings that cannot be used; a kind of data adds its own."""
