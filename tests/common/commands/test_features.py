@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 
+import helpers
 import keras
 import numpy as np
 import pytest
@@ -75,7 +76,8 @@ def run(module_stripes, tmp_path_factory):
     config = linear_probe.Config(
         data=str(module_stripes), out=folder / "runs", cache=folder / "cache", backbone="demo", image_size=64
     )
-    return linear_probe.run(config).directory
+    with helpers.without_report():
+        return linear_probe.run(config).directory
 
 
 def test_the_features_of_a_run_s_network(run, module_stripes, tmp_path, capsys):
