@@ -15,8 +15,9 @@ demo: $(INSTALLED)
 	  partial_unfreezing gradual_unfreezing from_scratch --learning-rate 3e-3 --epochs 30 --patience 5 \
 	  --fine-tuning-epochs 10 --max-blocks 2
 
+# A file stays on one worker, since its tests share runs; tests/conftest.py says in which order the files come.
 test: $(TESTED)
-	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m "not long" $(TESTS)
+	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not long" $(TESTS)
 
 # Deep networks cut and trained, real clips, runs that are killed, every copy in a clean venv, every notebook.
 long: $(TESTED)
@@ -37,7 +38,7 @@ copies: $(TESTED)
 	@$(VENV)/bin/python -m pytest -m long tests/common/commands/test_copy.py
 
 coverage: $(TESTED)
-	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report term:skip-covered -m "not long" $(TESTS)
+	@$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report term:skip-covered -m "not long" $(TESTS)
 
 benchmarks: $(INSTALLED)
 	@$(VENV)/bin/python benchmarks/demo_transfer.py

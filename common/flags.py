@@ -13,6 +13,7 @@ import pathlib
 import re
 import sys
 import traceback
+import types
 import typing
 from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Any, Literal
@@ -21,7 +22,7 @@ import annotated_types
 import tyro
 from annotated_types import Ge, Gt, Le, Lt
 
-from common import errors
+from common import errors, interrupts
 
 OS_ADVICE = {
     errno.ENOSPC: "free some space, or choose another --out and --cache",
@@ -38,6 +39,8 @@ ALONE = {
     annotated_types.Le: "at most {}",
 }  # fmt: skip
 HOW_TO_GO_ON: list[str] = []  # the flags that continue the current run if it is interrupted
+WITH_RESUME = ("--resume", "--debug")  # the flags that a run which goes on takes
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
 
 
@@ -106,8 +109,13 @@ class RunConfig:
     # Flags of older versions.
     REMOVED = {"train_base": Removed(False, "no longer exists: a separate recipe trains all layers from scratch")}
 
+    # Inherited settings that have no effect in a recipe, name → why; without an annotation, so it is not a field.
+    UNUSED = types.MappingProxyType({})
+
     def __post_init__(self) -> None:
         check_bounds(self)
+        for name, why in self.UNUSED.items():
+            check_used(self, False, f"here: {why}", name)
 
     def check_files(self) -> None:
         """Refuse further files in the settings that cannot be used; a kind of data adds its own."""
@@ -225,14 +233,15 @@ def default_cache_directory() -> pathlib.Path:
 
 @contextlib.contextmanager
 def reported_errors(debug: bool = False) -> Iterator[None]:
-    """Turn errors that a user can fix into one line on stderr and exit code 2."""
+    """Turn errors that a user can fix into one line on stderr and exit code 2, and Control-C into exit code 130."""
+    interrupts.raise_again()
     try:
         yield
     except errors.UserError as error:
         fail(str(error), debug)
     except KeyboardInterrupt:
         print("\nstopped by you" + "".join(f"; go on with {how}" for how in HOW_TO_GO_ON[-1:]), file=sys.stderr)
-        sys.exit(130)
+        sys.exit(interrupts.EXIT_CODE)
     except RuntimeError as error:
         # Of pathlib, without the path: the home of the user in ~user/photos.
         if "determine home directory" not in str(error):
@@ -265,8 +274,25 @@ def fail(message: str, debug: bool = False) -> None:
     """Print `error: message` and exit with code 2."""
     if debug:
         traceback.print_exc()
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"error: {advice_under_resume(' '.join(message.split()), sys.argv)}", file=sys.stderr)
     sys.exit(2)
+
+
+def advice_under_resume(message: str, arguments: Collection[str]) -> str:
+    """Return a message that says so if the flags that it advises are refused, because a run goes on.
+
+    Args:
+        message: one line.
+        arguments: the command line; a flag that it contains is no advice.
+    """
+    given = [argument.partition("=")[0] for argument in arguments]
+    if "--resume" not in given or "start a new run with" in message:
+        return message
+    advised = [flag for flag in dict.fromkeys(FLAG.findall(message)) if flag not in (*given, *WITH_RESUME)]
+    if not advised:
+        return message
+    them = "it" if len(advised) == 1 else "them"
+    return f"{message}; --resume takes no such flag: for {' or '.join(advised)}, start a new run with {them}"
 
 
 def parse(

@@ -20,8 +20,20 @@ import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from common import errors
+from common import errors, interrupts
 
+# A line of every recipe, of a package's `__main__.py`, and of the script that pip writes for a command.
+OURS = re.compile(rb"^ +startup\.main\(|\.commands import main( +#.*)?$|\.__main__ import command$", re.MULTILINE)
+
+
+def _is_program_of_ours() -> bool:
+    """Return whether what runs leaves its start to us, as recipes, `__main__.py` and the installed command do."""
+    file = pathlib.Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    return file.is_file() and bool(OURS.search(file.read_bytes()))
+
+
+if _is_program_of_ours():
+    interrupts.end_at_once()
 try:
     from common import flags, outputs, streams
 except ModuleNotFoundError:
@@ -35,8 +47,6 @@ CHATTER = re.compile(
     r"|Could not find cuda drivers|failed call to cuInit|optimized to use available CPU instructions"
     r"|To enable the following instructions|Unable to register cu\w+ factory|computation placer already"
 )
-# A line of every recipe, of a package's `__main__.py`, and of the script that pip writes for a command.
-OURS = re.compile(rb"^ +startup\.main\(|\.commands import main( +#.*)?$|\.__main__ import command$", re.MULTILINE)
 
 
 def main(
@@ -135,12 +145,19 @@ def _load(module: types.ModuleType) -> bool:
         if loader is None:
             return type(module) is not _Later
         module.__dict__.update(module.__dict__.pop("_hidden"))
-        with start_up_chatter_hidden() if module.__name__ in HEAVY else contextlib.nullcontext():
+        with _loading() if module.__name__ in HEAVY else contextlib.nullcontext():
             loader.exec_module(module)
             module.__class__ = types.ModuleType
             if module.__name__ in SETTLED:
                 SETTLED[module.__name__](module)
         return True
+
+
+@contextlib.contextmanager
+def _loading() -> Iterator[None]:
+    """Load a heavy library, which Control-C ends at once."""
+    with interrupts.at_once(), start_up_chatter_hidden():
+        yield
 
 
 class _LaterLoader(importlib.abc.Loader):
@@ -191,19 +208,14 @@ SETTLED = {"tensorflow": _settle, "keras": _settle_keras}
 
 def load_all() -> None:
     """Load all modules that wait, the heavy libraries first, so that nothing is left to load when threads start."""
-    while waiting := [module for module in list(sys.modules.values()) if _waits(module)]:
-        for module in sorted(waiting, key=lambda module: module.__name__ not in HEAVY):
-            _load(module)
+    with interrupts.at_once():
+        while waiting := [module for module in list(sys.modules.values()) if _waits(module)]:
+            for module in sorted(waiting, key=lambda module: module.__name__ not in HEAVY):
+                _load(module)
 
 
 def _waits(module: object) -> bool:
     return type(module) is _Later and "_loader" in module.__dict__
-
-
-def _is_program_of_ours() -> bool:
-    """Return whether what runs leaves its start to us, as recipes, `__main__.py` and the installed command do."""
-    file = pathlib.Path(getattr(sys.modules["__main__"], "__file__", None) or "")
-    return file.is_file() and bool(OURS.search(file.read_bytes()))
 
 
 # oneDNN made VGG16 inference about 15 % faster on an AMD CPU.

@@ -3,8 +3,9 @@
 import pathlib
 import sys
 
-from common import errors
+from common import errors, interrupts
 
+interrupts.end_at_once()
 sys.excepthook = errors.say_not_installed  # for the packages that the next line needs
 
 from common.commands import main  # noqa: E402

@@ -84,12 +84,15 @@ class Config(settings.PhotoConfig):
     views: tyro.conf.Suppress[int] = 8
     no_baselines: tyro.conf.Suppress[bool] = False
 
+    COMPARED = ("strategies", "seeds")  # settings of --verify, as are those of training and augmentation
+    TRAINED = ("epochs", "brightness", "saturation", "hue", "erasing", "randaugment", "tensorboard")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         networks.check([*networks.named(self.backbones).values()], None)
         if self.verify:
             verification_config(self, ())  # report a mistake in --strategies now
-        flags.check_used(self, bool(self.verify), "without --verify", "strategies", "seeds")
+        flags.check_used(self, bool(self.verify), "without --verify", *self.COMPARED, *self.TRAINED)
 
     def check_files(self) -> None:
         """Refuse presets, files and runs that cannot be networks, and a preprocessing that none of them takes."""
@@ -147,7 +150,8 @@ def flags_of(config: Config, network: networks.Network) -> list[str]:
 def verification_config(config: Config, given: tuple[str, ...]) -> compare_strategies.Config:
     """Return the settings of the comparison that trains networks: our split and our flags that it has too."""
     theirs = flags.flag_names(compare_strategies.Config) & flags.flag_names(Config)
-    passed = {name: getattr(config, name) for name in theirs - NOT_PASSED}
+    given_here = {*flags.changed(config), *Config.COMPARED}
+    passed = {name: getattr(config, name) for name in theirs & given_here - NOT_PASSED}
     split_seed = config.seed if config.split_seed is None else config.split_seed
     return compare_strategies.Config(**passed | {"backbones": given, "split_seed": split_seed, "no_experience": True})
 

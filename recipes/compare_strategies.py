@@ -147,6 +147,9 @@ class Config(fine_tuning.FineTuningConfig):
         networks.check([*networks.named(self.backbones).values()], None)
         for strategy in compared(self).values():
             with_settings(self, strategy)  # report a mistake in a setting now, not after the first trials
+        for name in flags.changed(self):
+            told = f"has no effect on {words.listed(list(compared(self)))}; remove it"
+            flags.check(has_effect(self, name), name, told)
 
     def check_files(self) -> None:
         """Refuse presets, files and runs that cannot be backbones, and a preprocessing that none of them takes."""
@@ -176,9 +179,21 @@ def compared(config: Config) -> dict[str, strategies.Strategy]:
 
 def with_settings(config: Config, strategy: strategies.Strategy, **settings: Any) -> Any:
     """Return the recipe's Config for a trial: our flags that the recipe has too, then the strategy's own settings."""
-    ours, its = map(flags.flag_names, (Config, strategy.recipe.Config))
-    passed = {name: getattr(config, name) for name in ours & its - NOT_PASSED}
+    passed = {name: getattr(config, name) for name in flags.flag_names(Config) & taken(strategy)}
     return strategy.recipe.Config(**passed | {"no_baselines": True} | strategy.settings | settings)
+
+
+def taken(strategy: strategies.Strategy) -> set[str]:
+    """Return the settings of a comparison that its trials of a strategy take: those with an effect there."""
+    its = flags.flag_names(strategy.recipe.Config)
+    return its - NOT_PASSED - set(strategy.recipe.Config.UNUSED)
+
+
+def has_effect(config: Config, name: str) -> bool:
+    """Return whether a setting is one of the comparison itself, or has an effect on some of its strategies."""
+    of_trials = set().union(*(flags.flag_names(recipe.Config) for recipe in RECIPES)) - NOT_PASSED
+    takes = (name in taken(strategy) - set(strategy.settings) for strategy in compared(config).values())
+    return name not in of_trials or any(takes)
 
 
 # The plan -----------------------------------------------------------------------------------------------------

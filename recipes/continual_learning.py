@@ -105,6 +105,7 @@ class Config(settings.PhotoConfig):
     no_baselines: tyro.conf.Suppress[bool] = True  # --compare has more
 
     FORMS_OF_DATA = "folders of class folders, a CSV, tfds:NAME or demo"
+    UNUSED = {"tensorboard": "it writes no curves"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,6 +120,10 @@ class Config(settings.PhotoConfig):
         for name, methods in (("strength", STRENGTHS), ("per_class", ("replay",))):
             used = self.compare or goes_on or self.method in methods  # going on, the method is that of the run before
             flags.check_used(self, used, f"with --method {self.method}", name)
+        trains = self.compare or goes_on or self.method != "ridge"
+        flags.check_used(self, trains, "with --method ridge, which has a closed form", "epochs", "learning_rate")
+        fine = bool(self.unfreeze_from) or goes_on
+        flags.check_used(self, fine, "without --unfreeze-from", "fine_tuning_epochs", "fine_tuning_rate")
         flags.check(not (goes_on and self.compare), "compare", "needs the photos of all tasks; remove it")
         flags.check(not (goes_on and self.method == "joint"), "method", "joint needs the photos of all tasks")
 

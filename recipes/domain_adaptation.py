@@ -85,6 +85,11 @@ class Config(settings.PhotoConfig):
     shots: Annotated[int, Ge(0)] = 3  # labels of each class of the new domain, for few_labels; drawn from its folders
     new_labels: pathlib.Path | None = None  # a CSV with path and label of photos of the new domain, instead of --shots
 
+    UNUSED = {
+        "epochs": "all settings of the training are fixed", "learning_rate": "all settings of the training are fixed",
+        "tensorboard": "there are no curves by epochs", "views": "photos are not augmented",
+    }  # fmt: skip
+
     def __post_init__(self) -> None:
         super().__post_init__()
         parts_of(self.used_method)
@@ -95,7 +100,6 @@ class Config(settings.PhotoConfig):
         labelled = self.compares or domain_methods.needs_labels(self.used_method)
         flags.check_used(self, labelled, "with a --method that takes no labels", "shots", "new_labels")
         flags.check_used(self, not self.new_labels, "beside --new-labels", "shots")
-        flags.check_used(self, False, "here: all settings of the training are fixed", "epochs", "learning_rate")
 
     def check_files(self) -> None:
         super().check_files()

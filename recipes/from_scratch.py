@@ -56,6 +56,7 @@ class Config(settings.HeadConfig):
     weights: Literal["none"] = "none"  # random weights; the other recipes start from pretrained ones
     learning_rate: tyro.conf.Suppress[float] = 1e-3  # replaced by --learning-rates
     find_learning_rate: tyro.conf.Suppress[bool] = False  # --learning-rates searches
+    no_baselines: tyro.conf.Suppress[bool] = True  # they need pretrained features
     # Rates of Adam; each of several is tried for --search-epochs, and the best on validation trains the network.
     learning_rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
     search_epochs: Annotated[int, Gt(0)] = 5  # epochs for each rate; one that is far too high or low shows by then
@@ -67,6 +68,7 @@ class Config(settings.HeadConfig):
         super().__post_init__()
         sound = len(self.learning_rates) > 0 and all(0 < rate < math.inf for rate in self.learning_rates)
         flags.check(sound, "learning_rates", "must contain at least one rate, each above 0")
+        flags.check_used(self, len(self.learning_rates) > 1, "with one of --learning-rates", "search_epochs")
 
     @property
     def gets_features(self) -> bool:

@@ -66,6 +66,11 @@ class Config(settings.PhotoConfig):
     # Number of augmented views of each training photo.
     views: Annotated[int, Gt(0), Le(1000), doc("a probe has no epochs in which to draw new ones")] = 8
 
+    UNUSED = {
+        "epochs": "a probe has no epochs", "learning_rate": "a probe has no epochs",
+        "tensorboard": "a probe has no epochs",
+    }  # fmt: skip
+
     def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(all(number > 0 for number in self.shots), "shots", "must be above 0")

@@ -111,7 +111,9 @@ class Config(fine_tuning.TwoStageConfig):
         "temporal": "frames", "pool_grid": 1, "time_bins": 1, "head": "dense", "l2": 0.0, "epochs": 10,
         "schedule": "constant", "zoom": 0.0, "contrast": 0.0, "no_scaling": True,
     }  # fmt: skip
-    DENSE = ("hidden_units", "dropout", "l2", "epochs", "learning_rate", "no_scaling")  # settings of the dense head
+    # Settings of the dense head.
+    DENSE = ("hidden_units", "dropout", "l2", "epochs", "learning_rate", "no_scaling", "find_learning_rate")
+    TUNED = ("fine_tuning_epochs", "fine_tuning_rate", "warmup_epochs", "batch_norm")  # of the second stage
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,6 +123,9 @@ class Config(fine_tuning.TwoStageConfig):
         idle = [name for name in self.DENSE if name in flags.changed(self)]
         if self.head == "ridge" and idle:
             flags.check(False, idle[0], "has no effect with --head ridge; remove one")
+        flags.check_used(self, self.sampling == "window", "without --sampling window", "stride", "test_time_views")
+        tunes = bool(self.unfreeze_from) or self.temporal == "inflated"
+        flags.check_used(self, tunes, "without --unfreeze-from or --temporal inflated", *self.TUNED)
 
     @property
     def fits_ridge(self) -> bool:

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from common.commands import evaluate
+from common.report import page
+from common.runs import speed
 from common.training import adaptation, checkpoints
 
 
@@ -118,6 +120,15 @@ def check_evaluation_of_its_own_data(result, data):
     report = result.directory / "report.html"
     assert not report.exists() or "On other data" in report.read_text(encoding="utf-8")  # not all tests draw it
     return found
+
+
+@contextlib.contextmanager
+def without_report():
+    """Runs draw no report, which takes a second or three, and do not time an answer, which traces the whole model."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(speed, "of_answer", lambda model, looks: 0.001)
+        patched.setattr(page, "write", lambda directory, sections, saved=None: directory / "report.html")
+        yield
 
 
 @contextlib.contextmanager

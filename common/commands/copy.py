@@ -346,10 +346,10 @@ def fields(path: pathlib.Path, name: str = "Config") -> set[str]:
 
 
 def refused(path: pathlib.Path) -> set[str]:
-    """Return the inherited settings that a recipe always refuses: those in a `flags.check_used(self, False, …)`."""
-    calls = [node for node in ast.walk(_parsed(path)) if isinstance(node, ast.Call) and len(node.args) > 3]
-    always = [call for call in calls if ast.unparse(call).startswith("flags.check_used(self, False,")]
-    return {ast.literal_eval(argument) for call in always for argument in call.args[3:]}
+    """Return the inherited settings that a recipe always refuses: those in `Config.UNUSED`."""
+    given = [node for node in ast.walk(_parsed(path)) if isinstance(node, ast.Assign)]
+    named = [node.value for node in given if ast.unparse(node.targets[0]) == "UNUSED"]
+    return {name for value in named for name in ast.literal_eval(value)}
 
 
 def _requirements(sources: list[pathlib.Path], docstring: str) -> list[str]:

@@ -92,6 +92,7 @@ def evaluate(
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     (folder / "skipped.csv").unlink(missing_ok=True)  # from an attempt that was killed
     finished = finished_run.FinishedRun.read(run)
+    finished.check_split()
     class_names, unit = list(reading.targets.class_names), reading.medium.unit
     found = labelled.load(
         data, reading.medium, class_names, finished.split, finished.config["config"], skip_bad, folder / "skipped.csv",

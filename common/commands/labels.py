@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from common import devices, errors, files, flags, words
-from common.data import file_checks, sample_list, splits
+from common.data import file_checks, sample_list, splits, unchanged
 from common.features import pooled
 from common.models import backbones
 from common.report import figures, page
@@ -39,6 +39,7 @@ def command(run: tyro.conf.Positional[pathlib.Path], /) -> int:
     if not run.is_dir():
         raise errors.UserError(f"{run}: give the directory of the run, which lists its photos")
     finished = finished_run.FinishedRun.read(run)
+    finished.check_split()
     samples, rows, units = features(finished, saved.medium)
     labels = np.array([saved.class_names.index(sample.label) for sample in samples])
     probabilities = cross_validated(rows, labels, units)
@@ -62,7 +63,7 @@ def features(
     The features are those of the pretrained network that the run began with, which has not learnt the labels.
 
     Raises:
-        UserError: no photo can be read any more, or the network cannot be used.
+        UserError: photos have changed since the run, none can be read any more, or the network cannot be used.
     """
     known = {field.name for field in dataclasses.fields(settings.PhotoConfig)} - {"resume", "out", "dry_run"}
     stored = {name: value for name, value in finished.config["config"].items() if name in known}
@@ -72,6 +73,8 @@ def features(
     facts = file_checks.scan(
         [each.path for each in samples], medium, None if config.no_cache else config.cache_directory
     )
+    hashes = {path: fact.sha256 for path, fact in facts.items()}
+    unchanged.check(samples, hashes, medium.unit, str(finished.directory / "split.csv"), is_resumed=True)
     gone = sum(bool(fact.problem) for fact in facts.values())
     samples = [sample for sample in samples if not facts[sample.path].problem]
     if not samples:
@@ -79,7 +82,7 @@ def features(
     if gone:
         print(f"labels: {words.plural(gone, 'photo')} left out, which cannot be read any more", file=sys.stderr)
     devices.set_up(config)
-    paths, contents = [sample.path for sample in samples], {path: fact.sha256 for path, fact in facts.items()}
+    paths, contents = [sample.path for sample in samples], hashes
     backbone = backbones.choose(config, default="MobileNetV2")
     unit_of = splits.units_of(samples, contents)
     units = np.unique([unit_of[path] for path in paths], return_inverse=True)[1]

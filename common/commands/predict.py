@@ -22,6 +22,9 @@ def command(
 ) -> int:
     """Print class and probability for each photo, clip or document.
 
+    A file that cannot be used does not stop it: stderr names the file, and the others are answered. The exit code is
+    then 2, else 0.
+
     Args:
         run: the directory of a finished run, or a model.keras.
         files: photos, clips or .txt files, of the kind that the run was trained on, or folders of them.

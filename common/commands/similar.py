@@ -7,7 +7,7 @@ import numpy as np
 import tyro
 
 from common import devices, errors, files, words
-from common.data import file_checks
+from common.data import file_checks, sample_list, unchanged
 from common.features import pooled
 from common.models import backbones
 from common.report import figures, page
@@ -36,15 +36,16 @@ def command(
     if saved.medium.name != "photos":
         raise errors.UserError(f"{run}: similar is for runs on photos, and this one is on {saved.medium.unit}s")
     finished = finished_run.FinishedRun.read(run)
-    train = [row for row in finished.split if row["split"] == "train"]
+    finished.check_split()
+    train = [sample_list.of_row(row) for row in finished.split if row["split"] == "train"]
     asked = [str(path) for path in saved.medium.found(paths)]
     if not asked:
         raise errors.UserError("no photos given; use python -m recipes similar RUN photo.jpg")
     target = picture or run / "figures" / "similar.png"
     if not target.absolute().parent.is_dir():
         raise errors.UserError(f"--picture {target}: no such folder")
-    nearest = neighbours(run, saved.medium, asked, [row["path"] for row in train], finished.config["config"], count)
-    label_of = {row["path"]: row["label"] for row in train}
+    nearest = neighbours(run, saved.medium, asked, train, finished.config["config"], count)
+    label_of = {sample.path: sample.label for sample in train}
     for path, found in nearest.items():
         for other, similarity in found:
             print("\t".join([words.printable(path), words.printable(other), label_of[other], f"{similarity:.4f}"]))
@@ -54,7 +55,7 @@ def command(
 
 
 def neighbours(
-    run: pathlib.Path, medium: Any, asked: list[str], train: list[str], config: dict, count: int
+    run: pathlib.Path, medium: Any, asked: list[str], train: list[sample_list.Sample], config: dict, count: int
 ) -> dict[str, list[tuple[str, float]]]:
     """Return photo → its nearest training photos with the cosine similarity of their features, the nearest first.
 
@@ -66,22 +67,25 @@ def neighbours(
         count: the number of training photos for each.
 
     Raises:
-        UserError: a new photo cannot be read, or no training photo can.
+        UserError: a new photo cannot be read, or no training photo can, or some have changed since the run.
     """
     own = settings.PhotoConfig(
         data="demo", backbone=str(run), batch_size=config["batch_size"], no_cache=config["no_cache"],
         cache=pathlib.Path(config["cache"]) if config["cache"] else None,
     )  # fmt: skip
-    facts = file_checks.scan([*asked, *train], medium, None if own.no_cache else own.cache_directory)
+    learnt = [sample.path for sample in train]
+    facts = file_checks.scan([*asked, *learnt], medium, None if own.no_cache else own.cache_directory)
     for path in asked:
         if facts[path].problem:
             raise errors.UserError(f"{path}: {facts[path].problem}")
-    there = [path for path in train if not facts[path].problem]
+    hashes = {path: fact.sha256 for path, fact in facts.items()}
+    unchanged.check(train, hashes, medium.unit, str(run / "split.csv"), is_resumed=True)
+    there = [path for path in learnt if not facts[path].problem]
     if not there:
         raise errors.UserError(f"{run}: none of its training photos can be read any more")
     devices.set_up(own)
     every = list(dict.fromkeys([*asked, *there]))
-    contents = {path: facts[path].sha256 for path in every}
+    contents = {path: hashes[path] for path in every}
     features = pooled.of_files(backbones.choose(own, default=""), medium, every, contents, own)
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
     row_of = {path: row for row, path in enumerate(every)}

@@ -101,6 +101,7 @@ def opened(run: pathlib.Path) -> tuple[finished_run.FinishedRun, saved_model.Rea
     if saved.model.input_shape[-1] != 3:
         raise errors.UserError(f"{run}: stress changes pictures, but this run is on {saved.medium.unit}s")
     finished = finished_run.FinishedRun.read(run)
+    finished.check_split()
     if list(saved.class_names) != list(finished.class_names):
         raise errors.UserError(
             f"{run}: model.keras knows {words.listed(list(saved.class_names))}, but the run learnt "

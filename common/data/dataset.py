@@ -83,7 +83,7 @@ def load(
     unchanged.check(samples, contents, medium.unit, listed_in, resumed)
     judge = functools.partial(file_checks.apply, samples, facts, unit=medium.unit, targets=targets)
     # A resumed run keeps the items that it left out; another one would change the data of the first epochs.
-    usable = judge() if resumed else judge(config.skip_bad, skipped_csv, known=problems)
+    usable = judge(advice=file_checks.RESUMED) if resumed else judge(config.skip_bad, skipped_csv, known=problems)
     total = len(samples) + len(problems)
     left_out = total - len(usable)
     if left_out:

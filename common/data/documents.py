@@ -101,6 +101,7 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     texts = {sample.path: texts[sample.path] for sample in samples}
     undecoded = any(problem.reason.startswith(f"not {config.encoding}") for problem in problems)
     advice = {"advice": "correct them, give their --encoding"} if undecoded else {}
+    advice = {"advice": file_checks.RESUMED} if resumed else advice
     skipped_csv = None if config.dry_run else directory / "skipped.csv"
     file_checks.leave_out(problems, total, config.skip_bad, skipped_csv, "document", **advice)
     if problems:

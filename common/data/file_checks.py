@@ -31,6 +31,8 @@ SCANNER_VERSION = "5"
 
 MINIMUM_PER_CLASS = 3  # one each for training, validation and test
 
+ADVICE = "remove or replace them"
+RESUMED = "put them back as they were, or start a new run with --skip-bad"  # a run that goes on keeps its items
 _LISTED_IN_MESSAGE = 3
 _LISTED_ON_TERMINAL = 20
 _PLACE = re.compile(r"^[^:]*, line \d+: ")  # of a problem that a table names
@@ -293,7 +295,7 @@ def facts_of_texts(texts: dict[str, str]) -> dict[str, media.Facts]:
 def apply(
     samples: Iterable[sample_list.Sample], facts: dict[str, media.Facts], skip_bad: bool = False,
     skipped_csv: str | os.PathLike | None = None, minimum_per_class: int = MINIMUM_PER_CLASS,
-    known: Iterable[Problem] = (), unit: str = "photo", targets: kinds.Targets = kinds.CLASSES,
+    known: Iterable[Problem] = (), unit: str = "photo", targets: kinds.Targets = kinds.CLASSES, advice: str = ADVICE,
 ) -> list[sample_list.Sample]:  # fmt: skip
     """Stop the run because of bad files, or leave them out.
 
@@ -317,13 +319,13 @@ def apply(
     bad = {problem.path for problem in problems}
     kept = [sample for sample in samples if sample.path not in bad]
     too_little = "" if targets.enough(kept) else targets.too_little
-    leave_out(problems, len(samples) + len(tuple(known)), skip_bad, skipped_csv, unit, too_little)
+    leave_out(problems, len(samples) + len(tuple(known)), skip_bad, skipped_csv, unit, too_little, advice)
     return kept
 
 
 def leave_out(
     problems: list[Problem], total: int, skip_bad: bool, skipped_csv: str | os.PathLike | None, unit: str = "photo",
-    too_little: str = "", advice: str = "remove or replace them",
+    too_little: str = "", advice: str = ADVICE,
 ) -> None:  # fmt: skip
     """List bad files, and stop unless they may be left out.
 
@@ -347,9 +349,9 @@ def leave_out(
         return
     if len(problems) > _LISTED_IN_MESSAGE:
         _print_list(problems)
-    if not too_little:
+    if not too_little and advice != RESUMED:
         advice += ", or leave them out with --skip-bad"
-    elif skip_bad:
+    elif skip_bad and too_little:
         advice += f", because without them {too_little} left"
     raise errors.UserError(_message(problems, total, advice, unit))
 

@@ -55,7 +55,8 @@ def read(path: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
     if missing:
         raise errors.UserError(
             f"{path}: no column {' and '.join(missing)}; its first line has {_listed(table)}, and must name the "
-            "columns path,label[,group][,split]"
+            f"columns path,label[,group][,split]{_files_of(table, finder)}; other names that are known: "
+            f"{'; '.join(_known(role) for role in missing)}"
         )
     hashes = {unchanged.COLUMN: unchanged.COLUMN} if unchanged.COLUMN in table.columns else {}
     tables.say_columns(table, column | hashes, ROLES | hashes)
@@ -99,6 +100,20 @@ def split_column(table: tables.Table) -> str | None:
     if found in (None, "split") or any(sides.side_of(row[found]) for _, row in table.rows):
         return found
     return None
+
+
+def _files_of(table: tables.Table, finder: _Finder) -> str:
+    """Return which column names files, some of which are not there; "" if that is not clear."""
+    for column in table.columns:
+        missing = [row[column] for _, row in table.rows if not row[column] or not finder.finds(row[column])]
+        if 2 * len(missing) < len(table.rows):
+            lost = f", but not in {words.plural(len(missing), 'row')}, such as {missing[0]!r}" if missing else ""
+            return f" (column {names.visible([column])[0]} names files that are there{lost})"
+    return ""
+
+
+def _known(role: str) -> str:
+    return f"for {role}: {', '.join(SYNONYMS[role])}"
 
 
 def _listed(table: tables.Table) -> str:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Collection, Mapping
 
 from common import errors, files, flags, words
-from common.data import file_checks, group_pattern, listings, names, sample_list, sides, sources, tables
+from common.data import file_checks, group_pattern, listings, name_series, names, sample_list, sides, sources, tables
 from common.demo import drawn_lesions
 from common.media import folders, photos
 
@@ -102,6 +102,7 @@ def load(
     if pattern is not None:
         samples = group_pattern.with_groups(samples, pattern, photos.PHOTOS.title, photos.PHOTOS.unit)
         group_pattern.say(samples, photos.PHOTOS.unit)
+    samples = name_series.with_groups(samples, photos.PHOTOS.title, photos.PHOTOS.unit)
     samples = names.settled(samples, same_names)
     if not any(sample.group for sample in samples):
         print(

@@ -82,10 +82,10 @@ def with_groups(samples: Samples, title: Callable[[str], str], unit: str) -> lis
         if told := numbered(samples, title, unit):
             print(f"data: {told}", file=sys.stderr)
         return samples
-    members = found.members
+    count = len(set(found.source_of.values()))  # also those with one photo, since each becomes a group
     told = (
-        f"data: the names look like {words.plural(sum(map(len, members.values())), found.part)} of "
-        f"{words.plural(len(members), found.whole)}, such as {words.printable(found.example)!r}"
+        f"data: the names look like {words.plural(len(found.source_of), found.part)} of "
+        f"{words.plural(count, found.whole)}, such as {words.printable(found.example)!r}"
     )
     how = f"--group-pattern '{found.pattern}'" if found.pattern else "a CSV with the columns path,label,group"
     if not _is_safe(samples, found):

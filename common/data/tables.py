@@ -16,6 +16,7 @@ from common.data import names, sides
 
 ENDINGS = (".csv", ".tsv")
 DELIMITERS = ",;\t"
+EMPTY = re.compile(rf"[\s{DELIMITERS}\"]*")  # spreadsheets write rows of separators below and above a table
 MARKS = {
     codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16",
@@ -38,7 +39,7 @@ def read(path: pathlib.Path) -> Table:
     """Read a table whose first line names its columns, separated by commas, semicolons or tabs.
 
     It may be in UTF-8, UTF-16 or UTF-32. Lines that are none of these are read as Windows-1252, with a note. Lines that
-    begin with # are left out, with a note, and so is the line `sep=;` of spreadsheets.
+    begin with # are left out, with a note, and so are rows of separators alone and the line `sep=;` of spreadsheets.
 
     Raises:
         UserError: the file is no such table.
@@ -52,7 +53,11 @@ def read(path: pathlib.Path) -> Table:
         raise errors.UserError(f"{path}: column {repeated[0]!r} is there more than once; remove or rename one of them")
     rows, foreign, unnamed = [], [], 0
     comments = sum(line.startswith("#") for line in lines[:start])
+    empty = sum(bool(line.strip("\r\n") and EMPTY.fullmatch(line)) for line in lines[:start])
     for line, raw, values in records:
+        if all(map(EMPTY.fullmatch, values)):
+            empty += 1
+            continue
         if raw.startswith("#") and not os.path.exists(path.parent / values[0]):
             comments += 1
             continue
@@ -65,10 +70,10 @@ def read(path: pathlib.Path) -> Table:
         foreign += [line] if known != values else []
         row = dict(zip(header, known + [""] * len(header), strict=False))
         unnamed += bool(row.pop("", ""))
-        rows += [(line, row)] if any(known) else []
+        rows += [(line, row)]
     if any(header) and not rows:
         raise errors.UserError(f"{path}: no rows below the names of the columns")
-    _say(path, comments, foreign, unnamed)
+    _say(path, comments, empty, foreign, unnamed)
     return Table(path, tuple(filter(None, header)), rows)
 
 
@@ -93,7 +98,7 @@ def _beginning(path: pathlib.Path, lines: list[str]) -> tuple[int, str]:
         mark = re.fullmatch(r'"?sep=(.)"?\s*', lines[start], re.IGNORECASE)
         if mark:
             given = mark[1]
-        elif lines[start].strip() and not lines[start].startswith("#"):
+        elif not EMPTY.fullmatch(lines[start]) and not lines[start].startswith("#"):
             break
         start += 1
     if given or not lines:
@@ -140,10 +145,12 @@ def _repaired(value: str, folder: pathlib.Path) -> str:
         return content.decode("latin-1")
 
 
-def _say(path: pathlib.Path, comments: int, foreign: list[int], unnamed: int) -> None:
+def _say(path: pathlib.Path, comments: int, empty: int, foreign: list[int], unnamed: int) -> None:
     notes = []
     if comments:
         notes.append(f"{words.plural(comments, 'line')} that begin with # are left out")
+    if empty:
+        notes.append(f"{words.plural(empty, 'row')} without any content left out")
     if foreign:
         notes.append(f"not UTF-8 in {words.plural(len(foreign), 'line')}, such as {foreign[0]}: read as Windows-1252")
     if unnamed:

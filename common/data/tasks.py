@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from common import errors, words
-from common.data import dataset, group_pattern, names, sample_list, sources, splits, targets, unchanged
+from common.data import dataset, group_pattern, name_series, names, sample_list, sources, splits, targets, unchanged
 from common.media import medium as media
 
 COLUMN = "task"  # of a CSV with several tasks, and of split.csv
@@ -110,10 +110,10 @@ def _read(
 
 
 def _samples(source: str, config: Any, medium: media.Medium) -> Samples:
-    """Return the items of a source, with the groups of `--group-pattern`."""
+    """Return the items of a source, with the groups of `--group-pattern` or those that the names clearly say."""
     samples = sources.read_source(source, config.cache_directory, medium, config.skip_unsupported, least_classes=1)
     if config.group_pattern is None:
-        return samples
+        return name_series.with_groups(samples, medium.title, medium.unit)
     samples = group_pattern.with_groups(samples, config.group_pattern, medium.title, medium.unit)
     group_pattern.say(samples, medium.unit)
     return samples

@@ -152,7 +152,7 @@ def _seal(path: pathlib.Path) -> dict:
 
 
 def check_seals(directory: pathlib.Path, known: Mapping[str, dict]) -> None:
-    """Compare the splits of a run that goes on with their seals; runs of older versions have none.
+    """Compare the splits of a run with their seals in its config.json; runs of older versions have none.
 
     Raises:
         UserError: a split is gone, lacks rows or has other ones.
@@ -163,4 +163,4 @@ def check_seals(directory: pathlib.Path, known: Mapping[str, dict]) -> None:
             continue
         path, items = directory / name, found.get(name, {}).get("items", 0)
         told = f"has {items:,} of its {seal['items']:,} items" if items != seal["items"] else "has been changed"
-        raise errors.UserError(f"--resume {directory}: {path} {told}; put back the file as it was, or start a new run")
+        raise errors.UserError(f"{path} {told} since the run began; put back the file as it was, or start a new run")

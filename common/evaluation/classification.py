@@ -60,8 +60,9 @@ def scores(
         A dict with `n`, `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall`, `macro_f1`,
         `macro_auc` (one against the rest), `log_loss` (nats), `ece`, and `ece_if_calibrated` (as `error_if_calibrated`
         returns it). It also has `accuracy_interval`, `balanced_accuracy_interval`, `macro_f1_interval` and
-        `log_loss_interval` (each [low, high] or None), and `interval_units`. `per_class` is {name: {precision, recall,
-        f1, auc, support}}, and `confusion_matrix` has k rows of k counts, one row per true class.
+        `log_loss_interval` (each [low, high] or None), and `interval_units`. `spread` is the largest range that the
+        probabilities of a class have over all samples; it is 0 if all answers are alike. `per_class` is {name:
+        {precision, recall, f1, auc, support}}, and `confusion_matrix` has k rows of k counts, one row per true class.
 
     Raises:
         ValueError: wrong shapes, labels out of range, or rows that are not probabilities.
@@ -84,6 +85,7 @@ def scores(
     found["ece_if_calibrated"] = error_if_calibrated(probabilities, units, seed, resamples)
     found |= _intervals(probabilities, labels, units, seed, resamples)
     found["interval_units"] = int(units.max()) + 1
+    found["spread"] = float(np.ptp(probabilities, axis=0).max())
     matrix = metrics.confusion_matrix(labels, predicted, labels=range(len(class_names))).tolist()
     return {**found, "per_class": per_class, "confusion_matrix": matrix}
 

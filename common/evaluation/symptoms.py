@@ -14,6 +14,7 @@ from common import words
 GAP = 0.10  # between training and validation; a smaller one is usual, and no reason to act
 WIDE = 0.10  # half of the interval of a validation score; a choice among settings seldom differs by more
 FALL = 0.02  # of the validation loss over the last fifth of the epochs
+ALIKE = 0.02  # range of the probabilities of a class over all items; it is above 0.5 for a head that knows something
 HELD = 0.5  # of the stage's highest rate; below, the schedule ends the training anyway
 
 Scores = dict[str, Any]
@@ -33,10 +34,27 @@ def found(
     """
     validation, train = results["validation"], results.get("train")
     told = []
+    alike = _all_alike(validation, unit, metric)
     if train:
-        told += [_overfitting(train, validation, unit, metric), _underfitting(train, results, unit, metric)]
-    told += [_too_few_epochs(history), _few_items(validation, unit, metric, said_below)]
+        under = _underfitting(train, results, unit, metric)
+        told += [_overfitting(train, validation, unit, metric), " ".join(filter(None, [under, alike]))]
+    told += ["" if train else alike, _too_few_epochs(history), _few_items(validation, unit, metric, said_below)]
     return [each for each in told if each]
+
+
+def _all_alike(validation: Scores, unit: str, metric: str) -> str:
+    """Look at how far the answers depend on the item at all, if they are not better than guessing."""
+    spread, limits = validation.get("spread"), validation.get(f"{metric}_interval")
+    supports = [row["support"] for row in validation["per_class"].values()]
+    guessing = max(supports) / sum(supports) if metric == "accuracy" else 1 / len(supports)
+    if spread is None or spread >= ALIKE or not limits or limits[0] > guessing:
+        return ""
+    return (
+        f"The head has learnt nothing from these features: whatever {unit} it sees, it gives nearly the same "
+        f"probabilities (on validation, those of a class differ by at most {spread:.1g}). Look at some {unit}s of each "
+        "class first. If people can tell them apart, take another network (--backbone) or layer (--last-layer), or "
+        "fine-tune."
+    )
 
 
 def _overfitting(train: Scores, validation: Scores, unit: str, metric: str) -> str:

@@ -70,6 +70,15 @@ class FinishedRun:
                 skipped=read_rows(directory / "skipped.csv"),
             )
 
+    def check_split(self) -> None:
+        """Refuse a split.csv that is not as the run wrote it: it would tell wrong labels, or learnt items as new ones.
+
+        Raises:
+            UserError: rows are gone or changed; runs of older versions have no seal to compare with.
+        """
+        with sound(self.directory):
+            unchanged.check_seals(self.directory, self.config.get("splits", {}))
+
     @property
     def class_names(self) -> list[str]:
         """The classes in the order of the model's outputs."""

@@ -52,6 +52,8 @@ class TwoStageConfig(settings.PhotoConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fine_tuning(self)
+        idle = ("fine_tuning_rate", "warmup_epochs", "batch_norm", "unfreeze_from")
+        flags.check_used(self, self.fine_tuning_epochs > 0, "with --fine-tuning-epochs 0", *idle)
 
 
 def check_fine_tuning(config: FineTuningConfig | TwoStageConfig, may_be_fast: bool = False) -> None:

@@ -13,7 +13,7 @@ import keras
 import matplotlib.figure
 import numpy as np
 
-from common import files, words
+from common import errors, files, words
 from common.report import figures
 from common.training import recorder
 
@@ -34,6 +34,7 @@ def find(
         part, balanced, class_weight: as for `fitting.fit`.
         stage: the name of the stage.
     """
+    check_enough(len(part.splits.train), part.config.batch_size, part.splits.medium.unit)
     rates, losses = losses_at(part, balanced, class_weight)
     smooth = smoothed(losses)
     rate = suggestion(rates, smooth)
@@ -51,6 +52,24 @@ def find(
     print(f"suggestion: --learning-rate {rate:g} (now {record.config.learning_rate:g}); compare both on validation")
     print(folder / name)
     sys.exit()
+
+
+def check_enough(count: int, batch_size: int, unit: str) -> None:
+    """Refuse a batch that has all training items, since every step would then see the same ones.
+
+    Args:
+        count: the number of training items.
+        batch_size: items per step.
+        unit: the name of one item.
+
+    Raises:
+        UserError: there are no two batches.
+    """
+    if batch_size >= count:
+        raise errors.UserError(
+            f"--find-learning-rate needs at least two batches of different {unit}s, but --batch-size {batch_size} takes "
+            f"all {words.plural(count, f'training {unit}')} at once; choose --batch-size {max(1, count // 4)} or smaller"
+        )
 
 
 def losses_at(

@@ -94,7 +94,7 @@ class Recorder(Generic[ConfigType]):
         changed = [
             f"--{field.name.replace('_', '-')}"
             for field in dataclasses.fields(config)
-            if field.name not in ("resume", "debug") and getattr(config, field.name) != field.default
+            if f"--{field.name}" not in flags.WITH_RESUME and getattr(config, field.name) != field.default
         ]
         if changed:
             raise errors.UserError(f"--resume reuses the settings of the interrupted run; remove {', '.join(changed)}")

@@ -22,6 +22,8 @@ from common.training import plan as plans
 
 # Adam's rates for GPT-2's width of 768; narrower networks use proportionally higher ones (https://arxiv.org/abs/2203.03466).
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
+# Setting → the strategies on which it has an effect.
+OF_STRATEGIES = {"blocks": ("last_blocks",), "lora_rank": ("lora",), "dropout": ("lora", "full", "scratch")}
 DEMO_RATE = 3  # factor on demo data, where all strategies have to learn in some two hundred steps
 LONGEST_WINDOW = 256  # tokens, without --sequence-length
 
@@ -31,6 +33,7 @@ class TextConfig(flags.RunConfig):
     """Flags of every recipe that tunes a language model on texts."""
 
     FORMS_OF_DATA = "a folder of .txt files or a .jsonl"
+    UNUSED = {"skip_unsupported": "only documents and lists of them are read"}
 
     data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
     # A preset of KerasHub, hf://…, or a preset folder; default: gpt2_base_en (demo on demo data).
@@ -64,6 +67,14 @@ class TextConfig(flags.RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(not (self.compare and self.strategy), "compare", "uses all strategies; remove --strategy")
+        for name, its in OF_STRATEGIES.items():
+            used = bool(set(its) & set(self.strategies))
+            flags.check_used(self, used, f"without --strategy {' or '.join(its)}", name)
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies that this run tries."""
+        return tuple(RATES) if self.compare else (self.strategy or "full",)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -164,6 +164,23 @@ def test_exit_codes(raised, code, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("2 files are damaged; leave them out with --skip-bad", "--skip-bad; --resume takes no such flag: for --skip-bad, "
+         "start a new run with it"),
+        ("no space; choose another --out and --cache", "for --out or --cache, start a new run with them"),
+        ("put it back, or start a new run with --skip-bad", "start a new run with --skip-bad"),
+        ("--resume runs/x: this run is finished", "--resume runs/x: this run is finished"),
+        ("--epochs cannot be used here; remove --epochs", "remove --epochs"),
+    ],
+)  # fmt: skip
+def test_no_advice_under_resume_names_a_flag_that_it_refuses(message, said):
+    resumed = ["x.py", "--resume=runs/x", "--epochs", "3"]
+    assert flags.advice_under_resume(message, resumed).endswith(said)
+    assert flags.advice_under_resume(message, ["x.py", "--epochs", "3"]) == message
+
+
 def test_debug_shows_the_traceback(capsys):
     with pytest.raises(SystemExit), flags.reported_errors(debug=True):
         raise errors.UserError("no such folder")

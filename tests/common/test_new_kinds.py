@@ -39,7 +39,7 @@ def test_a_toy_medium_and_a_toy_target_run_from_load_to_finish(run):
     assert first.about["site"] in ("north", "south")
 
 
-def test_its_features_come_from_the_cache(run, capsys):
+def test_its_features_come_from_the_cache(run, capsys, undrawn):
     _, config, directory = run
     again = toy_grids.run(config).directory
     assert "frozen prefix" not in capsys.readouterr().err

@@ -1,19 +1,19 @@
 """Runs of recipes draw their reports where a test looks at them; contracts and a tiny network for texts."""
 
+import contextlib
+
+import helpers
 import pytest
 import tiny_language_model
 
 from common.demo import drawn_texts
-from common.report import page
-from common.runs import speed
 
 
 @pytest.fixture(autouse=True)
-def undrawn(request, monkeypatch):
-    """No report, which takes a second or three, unless the test is marked `drawn`; a module's shared run has one."""
-    if "drawn" not in request.keywords:
-        monkeypatch.setattr(speed, "of_answer", lambda model, looks: 0.001)  # which traces the whole model
-        monkeypatch.setattr(page, "write", lambda directory, sections, saved=None: directory / "report.html")
+def undrawn_unless_marked(request):
+    """No report, unless the test is marked `drawn`; a run that a module's tests share has one."""
+    with contextlib.nullcontext() if "drawn" in request.keywords else helpers.without_report():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -119,7 +119,7 @@ def test_a_trial_that_fails_is_a_row_and_the_other_has_a_price_and_is_put_under_
     broken = "broken=feature_extraction --weights nowhere.h5"
     more = {"stress": True, "price_per_hour": 3600.0}
     result = compare_strategies.run(
-        settings(stripes, tmp_path, strategies=("nearest_centroid", broken), seeds=1, **more)
+        settings(stripes, tmp_path, strategies=("nearest_centroid", broken), seeds=1, fine_tuning_epochs=15, **more)
     )
     first = result.results["rows"][0]
     (trial,) = first["runs"]
@@ -137,10 +137,10 @@ def test_a_trial_that_fails_is_a_row_and_the_other_has_a_price_and_is_put_under_
 
 def test_a_dry_run_says_what_it_would_do_and_leaves_nothing(stripes, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
-        compare_strategies.run(settings(stripes, tmp_path, dry_run=True, strategies=("feature_extraction",)))
+        compare_strategies.run(settings(stripes, tmp_path, dry_run=True, strategies=("gradual_unfreezing",)))
     assert not ended.value.code and not list((tmp_path / "runs").rglob("*.*"))
     shown = capsys.readouterr().out
-    assert "feature_extraction" in shown and "takes about" in shown and "is found in" not in shown
+    assert "gradual_unfreezing" in shown and "takes about" in shown and "is found in" not in shown
 
 
 def test_groups_in_names_are_for_the_splits_and_not_for_the_trials(stripes, tmp_path):
@@ -203,7 +203,9 @@ def test_claims_have_five_seeds_where_none_are_given():
 
 def test_the_plan_counts_views_and_what_no_cache_reads_again(stripes, tmp_path):
     def estimated(**changes):
-        config = settings(stripes, tmp_path, strategies=("feature_extraction",), **changes)
+        config = settings(
+            stripes, tmp_path, strategies=("feature_extraction",), fine_tuning_epochs=15, **changes
+        )  # fmt: skip
         found = plan.splits_of_seeds(config, photos.PHOTOS, 2, config.fractions, tmp_path / "splits")
         sides = {key: plan.count_sides(sample_list.read_csv(path)) for key, path in found.items()}
         planned = compare_strategies.plan(config, ("demo",), found)

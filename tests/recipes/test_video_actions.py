@@ -1,4 +1,6 @@
+import contextlib
 import csv
+import io
 import json
 import os
 import pathlib
@@ -67,12 +69,21 @@ def probabilities_of(rows, names):
     return np.array([[float(row[f"p_{name}"]) for name in names] for row in rows])
 
 
-def test_differences_tell_the_direction_that_frames_cannot_tell(moving, tmp_path):
-    pairs = {}
-    for temporal in ("frames", "difference"):
-        result = video_actions.run(
-            settings(moving, tmp_path, epochs=50, temporal=temporal, time_pairs=("left", "right"))
+@pytest.fixture(scope="module")
+def fitted(moving, tmp_path_factory):
+    """temporal → a run with its report, of frames and of differences."""
+    folder = tmp_path_factory.mktemp("fitted")
+    return {
+        temporal: video_actions.run(
+            settings(moving, folder, epochs=50, temporal=temporal, time_pairs=("left", "right"))
         )
+        for temporal in ("frames", "difference")
+    }  # fmt: skip
+
+
+def test_differences_tell_the_direction_that_frames_cannot_tell(fitted):
+    pairs = {}
+    for temporal, result in fitted.items():
         time = result.results["clips"]["time"]
         pairs[temporal] = time["pairs"][0]["accuracy"]
         backwards = time["order"]["reversed"]
@@ -105,9 +116,18 @@ def ridge_settings(sides, tmp_path, **changes):
     )
 
 
-def test_only_a_grid_tells_left_from_right_and_the_place_test_says_so(sides, tmp_path, capsys):
-    for grid in (1, 2):
-        result = video_actions.run(ridge_settings(sides, tmp_path, pool_grid=grid))
+@pytest.fixture(scope="module")
+def grids(sides, tmp_path_factory):
+    """Cells in each direction → a run with ridge regression, and what it prints; two are the default."""
+    folder, found = tmp_path_factory.mktemp("grids"), {}
+    for grid, changes in ((1, {"pool_grid": 1}), (2, {})):
+        with helpers.without_report(), contextlib.redirect_stdout(io.StringIO()) as printed:
+            found[grid] = video_actions.run(ridge_settings(sides, folder, **changes)), printed.getvalue()
+    return found
+
+
+def test_only_a_grid_tells_left_from_right_and_the_place_test_says_so(grids):
+    for grid, (result, printed) in grids.items():
         place = result.results["clips"]["time"]["place"]["exchanged"]
         assert result.results["clips"]["penalty"] > 0 and result.results["cost"]["epochs"] == 0
         if grid == 1:
@@ -115,13 +135,13 @@ def test_only_a_grid_tells_left_from_right_and_the_place_test_says_so(sides, tmp
         else:
             assert result.results["test"]["accuracy"] == 1.0 and place["changed"] > 0 and place["difference"] > 0.1
         assert {"motion_grid", "middle_frame"} <= result.results["baselines"].keys()
-    assert "motion grid" in capsys.readouterr().out
+        assert "motion grid" in printed
     config = json.loads((result.directory / "config.json").read_text())["config"]
     assert config["head"] == "ridge"
 
 
-def test_the_head_is_ridge_regression_with_the_penalty_of_left_out_groups(sides, tmp_path):
-    result = video_actions.run(ridge_settings(sides, tmp_path))
+def test_the_head_is_ridge_regression_with_the_penalty_of_left_out_groups(grids):
+    result, _ = grids[2]
     saved = saved_model.load_model(result.directory)
     classifier = saved.model.get_layer("from_frames").get_layer("classifier")
     scaled = keras.Model(classifier.input, classifier.get_layer("one_scale").output)
@@ -141,9 +161,9 @@ def test_the_head_is_ridge_regression_with_the_penalty_of_left_out_groups(sides,
 
 
 @pytest.mark.drawn
-def test_a_baseline_that_wins_is_in_the_first_lines_of_the_report(moving, tmp_path):
+def test_a_baseline_that_wins_is_in_the_first_lines_of_the_report(fitted):
     """Frames cannot tell left from right; the grid of motion can, nearly."""
-    result = video_actions.run(settings(moving, tmp_path, epochs=2, temporal="frames"))
+    result = fitted["frames"]
     trivial = result.results["baselines"]["motion_grid"]["validation"]["accuracy"]
     assert trivial > result.results["validation"]["accuracy"]
     page = (result.directory / "report.html").read_text(encoding="utf-8")
@@ -179,8 +199,8 @@ def test_settings_that_cannot_be_are_refused(sides, tmp_path, changes, said):
 
 
 @pytest.mark.drawn
-def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp_path, capsys):
-    result = video_actions.run(settings(moving, tmp_path, epochs=4))
+def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(fitted, moving, tmp_path, capsys):
+    result = fitted["difference"]
     sides = {}
     for sample in sample_list.read_csv(result.directory / "split.csv"):
         sides.setdefault(sample.group, set()).add(sample.split)
@@ -215,8 +235,22 @@ def test_a_run_keeps_groups_together_and_leaves_a_model_of_raw_clips(moving, tmp
         assert answer.argmax() == probabilities.argmax() and np.abs(answer - probabilities).max() < 0.1
 
 
-def test_predict_takes_folders_of_frames_and_refuses_what_is_no_clip(moving, tmp_path, capsys):
-    result = video_actions.run(settings(moving, tmp_path, epochs=2, sampling="window", stride=1, test_time_views=2))
+@pytest.fixture(scope="module")
+def odd(moving, tmp_path_factory):
+    """Clips of which one is empty, and a short run on the others with a cut network and windows."""
+    place = tmp_path_factory.mktemp("odd")
+    folder = place / "clips"
+    for path in moving.glob("*/*.mkv"):
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        os.link(path, folder / path.parent.name / path.name)
+    (folder / "left" / "v_left_g00_c09.avi").write_bytes(b"")
+    changes = {"sampling": "window", "stride": 1, "test_time_views": 2, "last_layer": "block4_pool"}
+    with helpers.without_report():
+        return folder, video_actions.run(settings(folder, place, epochs=1, skip_bad=True, **changes))
+
+
+def test_predict_takes_folders_of_frames_and_refuses_what_is_no_clip(odd, moving, tmp_path, capsys):
+    _, result = odd
     assert result.results["clips"]["windows"] == 2
     (tmp_path / "some").mkdir()
     (tmp_path / "some" / "notes.avi").write_text("no clip")
@@ -228,10 +262,17 @@ def test_predict_takes_folders_of_frames_and_refuses_what_is_no_clip(moving, tmp
     assert "notes.avi: not a clip" in said.err and said.out.startswith(str(tmp_path / "some" / "good.mkv"))
 
 
-def test_the_head_sees_features_of_mean_0_and_variance_1(moving, tmp_path):
-    plain = {"views": 1, "zoom": 0.0, "contrast": 0.0}
-    for no_cache in (False, True):
-        result = video_actions.run(settings(moving, tmp_path, epochs=1, no_cache=no_cache, **plain))
+@pytest.fixture(scope="module")
+def plain(moving, tmp_path_factory):
+    """The same short run without augmentation, with the cache and without."""
+    folder = tmp_path_factory.mktemp("plain")
+    changes = {"epochs": 3, "views": 1, "zoom": 0.0, "contrast": 0.0}
+    with helpers.without_report():
+        return [video_actions.run(settings(moving, folder, no_cache=flag, **changes)) for flag in (False, True)]
+
+
+def test_the_head_sees_features_of_mean_0_and_variance_1(plain):
+    for result in plain:
         saved = saved_model.load_model(result.directory)
         from_frames = saved.model.get_layer("from_frames")
         preprocessing, classifier = from_frames.get_layer("preprocessing"), from_frames.get_layer("classifier")
@@ -248,12 +289,21 @@ def test_the_head_sees_features_of_mean_0_and_variance_1(moving, tmp_path):
         assert moves.mean() > 0.5 and features.std(axis=0).max() < 1.01
 
 
+TUNED = {"epochs": 3, "unfreeze_from": "block5", "fine_tuning_epochs": 3, "fine_tuning_rate": 1e-4}
+
+
+@pytest.fixture(scope="module")
+def tuned(moving, tmp_path_factory):
+    with helpers.without_report():
+        return video_actions.run(settings(moving, tmp_path_factory.mktemp("tuned"), **TUNED))
+
+
 @pytest.mark.parametrize("temporal", ["difference", "inflated"])
-def test_fine_tuning_changes_the_last_layers_alone(moving, tmp_path, temporal):
-    result = video_actions.run(
-        settings(moving, tmp_path, temporal=temporal, epochs=4, unfreeze_from="block5", fine_tuning_epochs=3,
-                 fine_tuning_rate=3e-4)
-    )  # fmt: skip
+def test_fine_tuning_changes_the_last_layers_alone(moving, tmp_path, temporal, request):
+    if temporal == "difference":
+        result = request.getfixturevalue("tuned")
+    else:
+        result = video_actions.run(settings(moving, tmp_path, temporal=temporal, **TUNED))
     stages = result.results["stages"]
     assert [stage["stage"] for stage in stages] == ["head", "fine_tuning"]
     assert stages[1]["trainable_parameters"] > stages[0]["trainable_parameters"]
@@ -262,26 +312,16 @@ def test_fine_tuning_changes_the_last_layers_alone(moving, tmp_path, temporal):
     assert saved.model.predict(np.zeros((1, 3, 20, 20, 3)), verbose=0).shape == (1, 3)
 
 
-def test_a_run_killed_in_fine_tuning_goes_on_as_if_nothing_had_happened(moving, tmp_path, monkeypatch):
-    changes = {"epochs": 3, "unfreeze_from": "block5", "fine_tuning_epochs": 3, "fine_tuning_rate": 1e-4}
-    undisturbed = video_actions.run(settings(moving, tmp_path / "a", **changes))
-    directory = helpers.killed_after(
-        video_actions, "fine_tuning", 1, settings(moving, tmp_path / "b", **changes), monkeypatch
-    )
+def test_a_run_killed_in_fine_tuning_goes_on_as_if_nothing_had_happened(tuned, moving, tmp_path, monkeypatch):
+    directory = helpers.killed_after(video_actions, "fine_tuning", 1, settings(moving, tmp_path, **TUNED), monkeypatch)
     video_actions.run(video_actions.Config(resume=directory))
-    weights = [saved_model.load_model(folder).model.get_weights() for folder in (undisturbed.directory, directory)]
+    weights = [saved_model.load_model(folder).model.get_weights() for folder in (tuned.directory, directory)]
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_cached_and_uncached_runs_agree(moving, tmp_path):
-    found = [
-        video_actions.run(
-            settings(moving, tmp_path, epochs=3, views=1, flip=False, zoom=0.0, contrast=0.0, no_cache=flag)
-        )
-        for flag in (False, True)
-    ]
-    losses = [result.results["validation"]["log_loss"] for result in found]
+def test_cached_and_uncached_runs_agree(plain):
+    losses = [result.results["validation"]["log_loss"] for result in plain]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
@@ -321,21 +361,16 @@ def test_mistakes_end_in_one_line_before_any_work(moving, tmp_path, changes, mes
         video_actions.run(settings(moving, tmp_path, **changes))
 
 
-def test_bad_clips_are_listed_and_left_out(moving, tmp_path):
-    folder = tmp_path / "clips"
-    for path in moving.glob("*/*.mkv"):
-        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
-        os.link(path, folder / path.parent.name / path.name)
-    (folder / "left" / "v_left_g00_c09.avi").write_bytes(b"")
+def test_bad_clips_are_listed_and_left_out(odd, tmp_path):
+    folder, result = odd
     with pytest.raises(errors.UserError, match="1 of 49 clips cannot be used.*v_left_g00_c09.avi"):
         video_actions.run(settings(folder, tmp_path))
-    result = video_actions.run(settings(folder, tmp_path, skip_bad=True, epochs=1))
     assert result.results["data"]["skipped"] == 1
     assert "v_left_g00_c09.avi" in (result.directory / "skipped.csv").read_text(encoding="utf-8")
 
 
-def test_the_network_can_be_cut_off(moving, tmp_path):
-    result = video_actions.run(settings(moving, tmp_path, epochs=1, last_layer="block4_pool"))
+def test_the_network_can_be_cut_off(odd):
+    _, result = odd
     model = saved_model.load_model(result.directory).model
     names = {layer.name for layer in keras.Model(model.inputs, model.outputs).layers}
     assert "from_frames" in names

@@ -1,14 +1,16 @@
 """Features of photos for work of one's own, and the training photos that are similar to a new one."""
 
+import pathlib
 import shutil
 
+import helpers
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from common import errors
-from common.commands import features, similar
+from common.commands import evaluate, features, labels, similar, stress
 from common.media import photos
 from common.models import backbones
 from recipes import linear_probe
@@ -67,26 +69,29 @@ def test_mistakes_are_one_line(tmp_path, monkeypatch, paths, changes, message):
         features.command(tuple(tmp_path / name for name in paths), **given)
 
 
-@pytest.fixture
-def run(stripes, tmp_path):
+@pytest.fixture(scope="module")
+def run(module_stripes, tmp_path_factory):
+    """A run on `module_stripes`; what a test changes there, it puts back."""
+    folder = tmp_path_factory.mktemp("run")
     config = linear_probe.Config(
-        data=str(stripes), out=tmp_path / "runs", cache=tmp_path / "cache", backbone="demo", image_size=64
+        data=str(module_stripes), out=folder / "runs", cache=folder / "cache", backbone="demo", image_size=64
     )
-    return linear_probe.run(config).directory
+    with helpers.without_report():
+        return linear_probe.run(config).directory
 
 
-def test_the_features_of_a_run_s_network(run, stripes, tmp_path, capsys):
+def test_the_features_of_a_run_s_network(run, module_stripes, tmp_path, capsys):
     capsys.readouterr()
     out = tmp_path / "own.npz"
-    assert features.command((stripes,), backbone=str(run), out=out, cache=tmp_path / "cache") == 0
-    assert features.command((stripes,), backbone="demo", image_size=64, out=tmp_path / "x.npz", no_cache=True) == 0
+    assert features.command((module_stripes,), backbone=str(run), out=out, cache=tmp_path / "cache") == 0
+    assert features.command((module_stripes,), backbone="demo", image_size=64, out=tmp_path / "x.npz", no_cache=True) == 0
     assert written(out)["features"] == pytest.approx(written(tmp_path / "x.npz")["features"], abs=1e-4)
 
 
-def test_the_most_similar_training_photos(run, stripes, tmp_path, capsys):
+def test_the_most_similar_training_photos(run, module_stripes, tmp_path, capsys):
     new = tmp_path / "new"
     new.mkdir()
-    known = next(path for path in sorted((stripes / "down").iterdir()) if f"{path},down,,train" in split_of(run))
+    known = next(path for path in sorted((module_stripes / "down").iterdir()) if f"{path},down,,train" in split_of(run))
     shutil.copy(known, new / "known.jpg")
     capsys.readouterr()
     assert similar.command(run, (new,), count=3) == 0
@@ -99,6 +104,33 @@ def test_the_most_similar_training_photos(run, stripes, tmp_path, capsys):
         assert picture == str(run / "figures" / "similar.png") and sheet.width > 3 * sheet.height
 
 
+def test_a_split_or_photos_that_are_not_those_of_the_run_are_refused(run, module_stripes):
+    """What the run learnt is read from its split.csv, and the labels belong to the old photos."""
+    split, written = run / "split.csv", split_of(run)
+    split.write_text(written.replace(",train,", ",test,", 1))
+    calls = [
+        lambda: labels.command(run), lambda: similar.command(run, (module_stripes,)), lambda: stress.command(run),
+        lambda: evaluate.command(run, module_stripes),
+    ]  # fmt: skip
+    for call in calls:
+        with pytest.raises(errors.UserError, match=r"split\.csv has been changed since the run began; put back the file"):
+            call()
+    split.write_text(written)
+    one, other = trained(written)
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second), other.write_bytes(first)
+    for call in calls[:2]:
+        with pytest.raises(errors.UserError, match=r"split\.csv: 2 of \d+ photos have changed since it was written"):
+            call()
+    one.write_bytes(first), other.write_bytes(second)
+
+
+def trained(split):
+    """A training photo of each class."""
+    lines = [next(line for line in split.splitlines() if f",{label},,train" in line) for label in ("across", "down")]
+    return [pathlib.Path(line.split(",")[0]) for line in lines]
+
+
 def split_of(run):
     return (run / "split.csv").read_text()
 
@@ -107,7 +139,7 @@ def test_what_similar_cannot_do_is_one_line(run, tmp_path):
     (tmp_path / "1.jpg").touch()
     for names, changes, message in (
         ((tmp_path / "1.jpg",), {}, "empty"),
-        ((tmp_path / "runs" / "nothing",), {}, "missing"),
+        ((tmp_path / "nothing",), {}, "missing"),
         ((tmp_path / "1.jpg",), {"count": 0}, "--count must be above 0"),
         ((tmp_path / "1.jpg",), {"picture": tmp_path / "a" / "b.png"}, "no such folder"),
     ):

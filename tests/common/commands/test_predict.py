@@ -49,6 +49,7 @@ def test_what_cannot_be_asked_about_is_said_and_the_others_go_on(answers):
     code, lines, complaints = answers("bad.jpg", "a.jpg")
     assert code == 2 and lines == "a.jpg\tdark\t1.0000\n" and complaints == "bad.jpg: damaged: it is bad\n"
     assert answers("bad.jpg")[:2] == (2, "")
+    assert "exit code is then 2" in " ".join(predict.command.__doc__.split())  # --help says so
 
 
 def test_the_most_probable_classes_are_printed_on_request(answers):

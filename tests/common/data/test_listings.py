@@ -81,6 +81,11 @@ def test_a_split_under_another_name(folder, capsys):
          "not so in 2 rows; add a column label"),
         ("1.jpg,cat\n2.jpg,dog\n", "its first line is a row already; put the names"),
         ("", "no column path and label; its first line has no names"),
+        ("Bild;Bezeichnung;Alter\n1;Hund;30\n2;Katze;40\n;;\n", "no column label; its first line has 'Bild', 'Bezeichnung', "
+         r"'Alter', and must name .* \(column 'Bild' names files that are there\); other names that are known: for label: "
+         "labels, label_name, class"),
+        ("Datei;Klasse\n1.jpg;Hund\n2.jpg;Katze\n9.jpg;Hund\n", "no column path and label; .*'Datei', 'Klasse'.*"
+         r"\(column 'Datei' names files that are there, but not in 1 row, such as '9.jpg'\); other.* for path: file, "),
         ("path,label\n1.jpg,\n", "line 2: path or label is empty"),
         ("path,label\n1.jpg,a\n2.jpg,NaN\n1.jpg,nan\n", r"line 3: label is 'NaN', which pandas .*\(2 rows\)"),
         ("path,label\n1.jpg,a\n1.jpg,b\n", "1.jpg is listed more than once"),
@@ -90,6 +95,13 @@ def test_a_split_under_another_name(folder, capsys):
 def test_what_is_unclear_is_explained(folder, content, message):
     with pytest.raises(errors.UserError, match=message):
         read(folder, content)
+
+
+def test_two_columns_in_another_language_are_read_if_one_names_files(folder, capsys):
+    samples = read(folder, "Datei;Klasse\n1.jpg;Hund\n2.jpg;Katze\n;\n;;;\n")
+    assert [sample.label for sample in samples] == ["Hund", "Katze"]
+    said = capsys.readouterr().err
+    assert "2 rows without any content left out" in said and "column 'Datei' is used as path, column 'Klasse'" in said
 
 
 def test_files_are_found_that_are_not_there_as_written(folder, capsys):

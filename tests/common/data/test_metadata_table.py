@@ -271,6 +271,17 @@ def test_ham10000_is_read_whole(real_data):
     assert len({sample.group for sample in table.samples}) == 7470
 
 
+def test_frames_by_name_are_lesions_of_data_without_a_table(stripes, tmp_path, capsys):
+    """As in the other recipes for photos; the number that is told is that of the groups."""
+    for label in ("across", "down"):
+        for number, path in enumerate(sorted((stripes / label).iterdir())):
+            path.rename(path.with_name(f"{label}{number // 2}_frame{number % 2}.jpg"))
+    table = metadata_table.load(str(stripes), tmp_path)
+    lesions = {about.lesion for about in table.about.values()}
+    assert len(lesions) == 16 and "30 frames of 16 videos" in (said := capsys.readouterr().err)
+    assert "is kept on one side" in said and "lesion of its own" not in said
+
+
 def test_lesions_in_names_are_for_data_without_a_table(stripes, tmp_path, capsys):
     table = metadata_table.load(str(stripes), tmp_path, pattern=r"^(\d)")
     assert {about.lesion for about in table.about.values()} == {"0", "1"}

@@ -45,6 +45,13 @@ def test_names_that_say_so_are_kept_together_as_the_pattern_would(form, told, pa
     assert by_pattern == list(groups.values())
 
 
+def test_what_is_told_are_the_groups_that_the_split_gets(capsys):
+    """Of some videos there is one frame only."""
+    paths = [*named("v{w}_frame{p}.jpg"), *named("w{w}_frame{p}.jpg", parts=1, wholes=3), "x/a/portrait.jpg"]
+    groups, said = grouped(paths, capsys)
+    assert len(set(groups.values()) - {""}) == 18 and "54 frames of 18 videos" in said
+
+
 def test_the_pattern_fits_all_spellings(capsys):
     paths = [*named("v{w}_frame{p}.jpg"), *named("u{w}_FRM{p}.jpg")]
     groups, said = grouped(paths, capsys)

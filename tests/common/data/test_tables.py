@@ -41,6 +41,15 @@ def test_lines_and_blanks_around_do_not_matter(tmp_path, content):
     assert table.columns == ("path", "label", "group") and [row for _, row in table.rows] == [row for _, row in ROWS]
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_rows_of_separators_are_left_out_and_counted(tmp_path, mark, capsys):
+    """Above and below the table, as a spreadsheet writes rows that once had content."""
+    around = "{0}{0}{0}\r\n;;;\r\n\r\n"
+    content = (around + PLAIN.replace(",", "{0}") + around + '""{0}""\r\n \xa0{0} {0}\r\n').format(mark)
+    assert [row for _, row in read(tmp_path, content).rows] == [row for _, row in ROWS]
+    assert capsys.readouterr().err == "data: a.csv: 6 rows without any content left out\n"
+
+
 def test_values_may_hold_the_other_marks(tmp_path):
     table = read(tmp_path, 'path;label\n1.jpg;"a;b"\n2,5.jpg;c,d\n')
     assert [row["label"] for _, row in table.rows] == ["a;b", "c,d"] and table.rows[1][1]["path"] == "2,5.jpg"

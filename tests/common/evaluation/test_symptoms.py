@@ -50,6 +50,23 @@ def test_the_same_gap_may_be_noise_with_few_photos():
     assert len(told) == 1 and told[0].startswith("Few validation photos: with 20,")
 
 
+def test_answers_that_do_not_depend_on_the_photo_are_said_to_have_learnt_nothing():
+    """As of a probe whose strongest penalty validates best, with 0.333 for all classes."""
+    random = np.random.default_rng(0)
+    labels, names = np.arange(90) % 3, ("cat", "dog", "cow")
+
+    def answers(noise, knows=0.0):
+        values = 1 / 3 + random.uniform(-noise, noise, (90, 3)) + knows * np.eye(3)[labels]
+        return classification.scores(values / values.sum(axis=1, keepdims=True), labels, names, resamples=50)
+
+    told = found(answers(1e-4), answers(1e-4))[0]
+    assert told.startswith("Likely underfitting")
+    assert "The head has learnt nothing from these features: whatever photo it sees, it gives nearly the same" in told
+    assert "differ by at most 0.000" in told
+    assert not any("learnt nothing" in each for each in found(answers(0.2), answers(0.2)))  # they are wrong, not alike
+    assert not any("learnt nothing" in each for each in found(answers(1e-4, 1e-3), answers(1e-4, 1e-3)))  # all are right
+
+
 def test_no_better_than_guessing_is_underfitting():
     (told,) = found(scores(110, 200), scores(110, 200))
     assert told.startswith("Likely underfitting: even on its own training photos, the accuracy is 55.0")

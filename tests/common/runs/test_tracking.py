@@ -86,7 +86,7 @@ def test_tensorboard_reads_every_epoch(run):
     assert [event.step for event in events.Tensors("epoch_loss")] == [0, 1, 2]
 
 
-def test_records_change_nothing(run, shared_cache, tmp_path):
+def test_records_change_nothing(run, shared_cache, tmp_path, undrawn):
     plain = feature_extraction.Config(head="gap", epochs=3, out=tmp_path, cache=shared_cache)
     assert feature_extraction.run(plain).results["test"] == run.results["test"]
 

@@ -14,12 +14,15 @@ from common.models import freezing
 from common.training import plan, recorder, settings
 from recipes import feature_extraction, gradual_unfreezing
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 ALL = [
     "feature_extraction", "linear_probe", "partial_unfreezing", "gradual_unfreezing", "from_scratch",
 ]  # fmt: skip
 
 
 def config_of(recipe, photos, tmp_path, **changes):
+    changes = {"epochs": 3, "fine_tuning_epochs": 2} | changes
+    changes = {name: value for name, value in changes.items() if name not in recipe.Config.UNUSED}
     known = {field.name for field in dataclasses.fields(recipe.Config)}
     own = {"backbone": "demo", "weights": "none" if recipe.__name__.endswith("scratch") else "demo", "image_size": 32,
            "head": "gap", "batch_size": 8, "max_blocks": 2, "out": tmp_path / "made" / "runs",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common import flags
+from common import errors, flags
 from common.training import rate_finder
 from recipes import compare_strategies, feature_extraction, from_scratch, skin_lesions, video_actions
 
@@ -66,6 +66,17 @@ def test_a_recipe_tests_the_rates_and_keeps_no_run(stripes, tmp_path, capsys):
     picture = pathlib.Path(lines[-1])
     assert list((tmp_path / "runs" / "feature_extraction").iterdir()) == [picture]
     assert picture.name.endswith("_seed0_learning_rate.png") and len(helpers.colours_of(picture.read_bytes())) > 3
+
+
+@pytest.mark.parametrize("batch_size", [18, 500])
+def test_a_batch_of_all_photos_is_refused_in_one_line(stripes, tmp_path, batch_size):
+    config = feature_extraction.Config(
+        data=str(stripes), backbone="demo", weights="demo", image_size=32, batch_size=batch_size, views=1,
+        validation_fraction=0.2, test_fraction=0.2, out=tmp_path / "runs", cache=tmp_path / "cache",
+        find_learning_rate=True,
+    )  # fmt: skip
+    with pytest.raises(errors.UserError, match=f"--batch-size {batch_size} takes all 18 training photos at once; .*4 or"):
+        feature_extraction.run(config)
 
 
 def test_recipes_that_train_a_head_have_the_flag():

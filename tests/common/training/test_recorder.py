@@ -66,7 +66,7 @@ def test_a_split_that_lost_a_row_is_refused(tmp_path, name):
         ([rows[0].replace(",a,", ",b,"), *rows[1:]], "has been changed"),
     ):  # fmt: skip
         write(damaged)
-        with pytest.raises(errors.UserError, match=rf"--resume .*{name} {told}; put back the file as it was"):
+        with pytest.raises(errors.UserError, match=rf"/{name} {told} since the run began; put back the file as it was"):
             recorder.Recorder("toy", config)
 
 
