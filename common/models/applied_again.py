@@ -9,7 +9,7 @@ class Again(keras.layers.Layer):
     """A layer that its network has applied already, as a layer with one output; never saved."""
 
     def __init__(self, layer: keras.layers.Layer, described: dict[str, Any]) -> None:
-        """`described` is the configuration of the layer, for the cache's key."""
+        """Wrap a layer; `described` is its configuration, for the cache's key."""
         super().__init__(name=layer.name)
         self.layer, self.described = layer, described
         self.built = True

@@ -1,7 +1,6 @@
 import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
