@@ -359,9 +359,9 @@ def fields(path: pathlib.Path, name: str = "Config") -> set[str]:
 
 
 def refused(path: pathlib.Path) -> set[str]:
-    """Return the inherited settings that a recipe always refuses: those in `Config.UNUSED`."""
+    """Return the settings that a recipe refuses always, or beside its defaults: `Config.UNUSED` and `Config.IDLE`."""
     given = [node for node in ast.walk(_parsed(path)) if isinstance(node, ast.Assign)]
-    named = [node.value for node in given if ast.unparse(node.targets[0]) == "UNUSED"]
+    named = [node.value for node in given if ast.unparse(node.targets[0]) in ("UNUSED", "IDLE")]
     return {name for value in named for name in ast.literal_eval(value)}
 
 

@@ -171,6 +171,15 @@ def test_the_fields_of_a_config_are_read_with_those_of_its_bases():
         assert copy.fields(ROOT / "recipes" / f"{recipe}.py") == {field.name for field in dataclasses.fields(config)}
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_the_copys_test_sets_is_not_refused(recipe):
+    path, config = ROOT / "recipes" / f"{recipe}.py", importlib.import_module(f"recipes.{recipe}").Config
+    short = {name: value for name, value in copy.SHORT.items() if name in copy.fields(path) - copy.refused(path)}
+    assert dataclasses.replace(config(), **short)
+    inherited = {"skip_unsupported"}  # by the recipes for texts
+    assert {*config.UNUSED, *getattr(config, "IDLE", ())} - inherited == copy.refused(path)
+
+
 def test_what_a_recipe_always_refuses_is_not_set_in_the_copys_test():
     assert copy.refused(ROOT / "recipes" / "domain_adaptation.py") == {
         "epochs", "learning_rate", "tensorboard", "views",
