@@ -306,7 +306,7 @@ def test_the_documented_model():
     assert model.layers[-1].units == 7 and model.count_params() - base.count_params() == 512 * 128 + 128 + 128 * 7 + 7
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_slice_of_ham10000(real_data, tmp_path):
     """Up to 40 lesions of each of the seven diagnoses: far better than chance, and nothing on two sides."""
     rows = read_table(real_data / "ham10000")
