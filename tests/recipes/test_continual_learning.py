@@ -186,7 +186,7 @@ def sources(stripes, tmp_path):
 
 def settings(data, tmp_path, **changed):
     common = {"backbone": "demo", "weights": "demo", "image_size": 32, "batch_size": 8}
-    if changes.get("method", "ridge") != "ridge" or "compare" in changes:
+    if changed.get("method", "ridge") != "ridge" or "compare" in changed:
         common["epochs"] = 4
     common |= {"data": tuple(data), "out": tmp_path / "runs", "cache": tmp_path / "cache"}
     return continual_learning.Config(**common | changed)
