@@ -14,6 +14,8 @@ def settings(photos, tmp_path, **changes):
         "backbone": "demo", "image_size": 32, "epochs": 2, "search_epochs": 1, "batch_size": 8,
         "validation_fraction": 0.2, "test_fraction": 0.2,
     }  # fmt: skip
+    if len(changes.get("learning_rates", (1, 2))) == 1:
+        del quick["search_epochs"]  # there is no search
     return from_scratch.Config(
         **{"data": str(photos), "out": tmp_path / "runs", "cache": tmp_path / "cache", **quick, **changes}
     )
