@@ -13,7 +13,6 @@ import pathlib
 import re
 import sys
 import traceback
-import types
 import typing
 from collections.abc import Callable, Collection, Iterator
 from typing import Annotated, Any, Literal
@@ -109,8 +108,7 @@ class RunConfig:
     # Flags of older versions.
     REMOVED = {"train_base": Removed(False, "no longer exists: a separate recipe trains all layers from scratch")}
 
-    # Inherited settings that have no effect in a recipe, name → why; without an annotation, so it is not a field.
-    UNUSED = types.MappingProxyType({})
+    UNUSED: typing.ClassVar[dict[str, str]] = {}  # inherited settings without an effect in a recipe, name → why
 
     def __post_init__(self) -> None:
         check_bounds(self)

@@ -84,15 +84,16 @@ class Config(settings.PhotoConfig):
     views: tyro.conf.Suppress[int] = 8
     no_baselines: tyro.conf.Suppress[bool] = False
 
-    COMPARED = ("strategies", "seeds")  # settings of --verify, as are those of training and augmentation
-    TRAINED = ("epochs", "brightness", "saturation", "hue", "erasing", "randaugment", "tensorboard")
+    COMPARED = ("strategies", "seeds")  # settings of --verify
+    # Of its training and augmentation, so without an effect by default.
+    IDLE = ("epochs", "brightness", "saturation", "hue", "erasing", "randaugment", "tensorboard")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         networks.check([*networks.named(self.backbones).values()], None)
         if self.verify:
             verification_config(self, ())  # report a mistake in --strategies now
-        flags.check_used(self, bool(self.verify), "without --verify", *self.COMPARED, *self.TRAINED)
+        flags.check_used(self, bool(self.verify), "without --verify", *self.COMPARED, *self.IDLE)
 
     def check_files(self) -> None:
         """Refuse presets, files and runs that cannot be networks, and a preprocessing that none of them takes."""

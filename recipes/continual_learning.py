@@ -106,6 +106,8 @@ class Config(settings.PhotoConfig):
 
     FORMS_OF_DATA = "folders of class folders, a CSV, tfds:NAME or demo"
     UNUSED = {"tensorboard": "it writes no curves"}
+    # Of heads that are trained, and of layers below them, so without an effect by default.
+    IDLE = ("epochs", "learning_rate", "fine_tuning_epochs", "fine_tuning_rate")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -121,9 +123,9 @@ class Config(settings.PhotoConfig):
             used = self.compare or goes_on or self.method in methods  # going on, the method is that of the run before
             flags.check_used(self, used, f"with --method {self.method}", name)
         trains = self.compare or goes_on or self.method != "ridge"
-        flags.check_used(self, trains, "with --method ridge, which has a closed form", "epochs", "learning_rate")
+        flags.check_used(self, trains, "with --method ridge, which has a closed form", *self.IDLE[:2])
         fine = bool(self.unfreeze_from) or goes_on
-        flags.check_used(self, fine, "without --unfreeze-from", "fine_tuning_epochs", "fine_tuning_rate")
+        flags.check_used(self, fine, "without --unfreeze-from", *self.IDLE[2:])
         flags.check(not (goes_on and self.compare), "compare", "needs the photos of all tasks; remove it")
         flags.check(not (goes_on and self.method == "joint"), "method", "joint needs the photos of all tasks")
 

@@ -113,7 +113,8 @@ class Config(fine_tuning.TwoStageConfig):
     }  # fmt: skip
     # Settings of the dense head.
     DENSE = ("hidden_units", "dropout", "l2", "epochs", "learning_rate", "no_scaling", "find_learning_rate")
-    TUNED = ("fine_tuning_epochs", "fine_tuning_rate", "warmup_epochs", "batch_norm")  # of the second stage
+    # Of the second stage, so without an effect by default.
+    IDLE = ("fine_tuning_epochs", "fine_tuning_rate", "warmup_epochs", "batch_norm")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -125,7 +126,7 @@ class Config(fine_tuning.TwoStageConfig):
             flags.check(False, idle[0], "has no effect with --head ridge; remove one")
         flags.check_used(self, self.sampling == "window", "without --sampling window", "stride", "test_time_views")
         tunes = bool(self.unfreeze_from) or self.temporal == "inflated"
-        flags.check_used(self, tunes, "without --unfreeze-from or --temporal inflated", *self.TUNED)
+        flags.check_used(self, tunes, "without --unfreeze-from or --temporal inflated", *self.IDLE)
 
     @property
     def fits_ridge(self) -> bool:

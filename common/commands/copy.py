@@ -13,6 +13,7 @@ A thin copy has no package of its own. Its `train.py` imports `common` from the 
 import ast
 import configparser
 import dataclasses
+import functools
 import importlib.util
 import keyword
 import pathlib
@@ -286,7 +287,24 @@ def _names_of_extras() -> set[str]:
 
 
 def _parsed(path: pathlib.Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+    return _tree(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _tree(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@functools.cache
+def _imported_names(text: str) -> frozenset[str]:
+    """Return the names of modules that a source imports; for `from a import b`, a and a.b."""
+    names: set[str] = set()
+    for node in ast.walk(_tree(text)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
 
 
 def _file(module: str) -> pathlib.Path:
@@ -296,12 +314,7 @@ def _file(module: str) -> pathlib.Path:
 
 def imported(path: pathlib.Path) -> set[pathlib.Path]:
     """Return the files of this repository that a file imports, at its top or inside functions."""
-    names: set[str] = set()
-    for node in ast.walk(_parsed(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    names = _imported_names(path.read_text(encoding="utf-8"))
     return {_file(name) for name in names if name.partition(".")[0] in PACKAGES and _file(name).is_file()}
 
 
@@ -346,9 +359,9 @@ def fields(path: pathlib.Path, name: str = "Config") -> set[str]:
 
 
 def refused(path: pathlib.Path) -> set[str]:
-    """Return the inherited settings that a recipe always refuses: those in `Config.UNUSED`."""
+    """Return the settings that a recipe refuses always, or beside its defaults: `Config.UNUSED` and `Config.IDLE`."""
     given = [node for node in ast.walk(_parsed(path)) if isinstance(node, ast.Assign)]
-    named = [node.value for node in given if ast.unparse(node.targets[0]) == "UNUSED"]
+    named = [node.value for node in given if ast.unparse(node.targets[0]) in ("UNUSED", "IDLE")]
     return {name for value in named for name in ast.literal_eval(value)}
 
 
@@ -356,11 +369,7 @@ def _requirements(sources: list[pathlib.Path], docstring: str) -> list[str]:
     """Return the requirements of what these files import, of the test, and of the extras in the docstring."""
     imported = {"tensorflow", "keras"}
     for path in sources:
-        for node in ast.walk(_parsed(path)):
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                imported.add(node.module.partition(".")[0])
+        imported |= {name.partition(".")[0] for name in _imported_names(path.read_text(encoding="utf-8"))}
     wanted = {MODULES.get(module, module.replace("_", "-")) for module in imported}
     lines = (files.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = [line for line in lines if (found := re.match(r"[\w-]+", line)) and found[0] in wanted]

@@ -151,5 +151,6 @@ def _draw(run: pathlib.Path, medium: Any, found: list[dict]) -> None:
     pictures = [page.read_small(row["path"], medium) for row in found]
     shown = [None if isinstance(picture, str) else picture for picture in pictures]
     captions = [f"{row['label']}\n→ {row['suggested']} {float(row['p_suggested']):.0%}" for row in found]
+    (run / "figures").mkdir(exist_ok=True)  # it is missing if the report could not be drawn
     with files.replacing(run / "figures" / "label_errors.png") as temporary:
         temporary.write_bytes(figures.photo_sheet(shown, captions))

@@ -42,13 +42,15 @@ def command(
     if not asked:
         raise errors.UserError("no photos given; use python -m recipes similar RUN photo.jpg")
     target = picture or run / "figures" / "similar.png"
-    if not target.absolute().parent.is_dir():
+    if picture and not target.absolute().parent.is_dir():
         raise errors.UserError(f"--picture {target}: no such folder")
     nearest = neighbours(run, saved.medium, asked, train, finished.config["config"], count)
     label_of = {sample.path: sample.label for sample in train}
     for path, found in nearest.items():
         for other, similarity in found:
             print("\t".join([words.printable(path), words.printable(other), label_of[other], f"{similarity:.4f}"]))
+    if not picture:  # the folder is missing if the report could not be drawn
+        target.parent.mkdir(exist_ok=True)
     draw(target, saved.medium, nearest, label_of, count)
     print(target)
     return 0

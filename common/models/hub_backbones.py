@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from common import errors, flags
-from common.models import nested, presets
+from common.models import applied_again, nested, presets
 
 PREFIX = "hub:"
 WANTED_BY = "--backbone hub:… needs"
@@ -225,21 +225,9 @@ def _as_map(features: Any) -> Any:
 # Encoders that are one layer, as their blocks ---------------------------------------------------------------------
 
 
-class Again(keras.layers.Layer):
-    """A layer that its network has applied already, as a layer with one output; never saved."""
-
-    def __init__(self, layer: keras.layers.Layer) -> None:
-        super().__init__(name=layer.name)
-        self.layer = layer
-        self.built = True
-
-    def call(self, x: Any) -> Any:
-        """Apply the layer."""
-        return self.layer(x)  # Keras hands `training` on
-
-    def get_config(self) -> dict[str, Any]:
-        """Return what the cache's key needs."""
-        return {"name": self.name} | _described(self.layer)
+def _again(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Return a layer that its network has applied already, as a layer with one output."""
+    return applied_again.Again(layer, _described(layer))
 
 
 def _vit(tower: Any) -> Any:
@@ -266,7 +254,7 @@ def _dinov2(tower: Any) -> Any:
     x = tower.embeddings.output
     for layer in tower.encoder.layers:
         x = layer(x)
-    return Again(tower.layernorm)(x)
+    return _again(tower.layernorm)(x)
 
 
 def _dinov3(tower: Any) -> Any:
@@ -276,14 +264,14 @@ def _dinov3(tower: Any) -> Any:
     x = tower.embeddings.output
     for layer in tower.encoder.layers:
         x = layer(x, position_embeddings=positions, num_prefix_tokens=1 + tower.num_register_tokens)
-    return Again(tower.layernorm)(x)
+    return _again(tower.layernorm)(x)
 
 
 def _siglip(tower: Any) -> Any:
     """Without the pooling head; the symbolic length is corrected, for KerasHub 0.32 counts a class token too many."""
     x = tower.embedding.output[:, : _patches(tower)]
     for layer in [*tower.encoder_layers, tower.post_layer_norm]:
-        x = Again(layer)(x)
+        x = _again(layer)(x)
     return x
 
 
@@ -297,7 +285,7 @@ def _swin(tower: Any) -> Any:
             height, width = stage.input_resolution
             stage.downsample.name = f"{stage.name}_{stage.downsample.name}"
             x = stage.downsample(x, H=height, W=width)
-    return Again(tower.norm)(x)
+    return _again(tower.norm)(x)
 
 
 def _hgnet(tower: Any) -> Any:

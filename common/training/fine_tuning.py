@@ -52,7 +52,7 @@ class TwoStageConfig(settings.PhotoConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fine_tuning(self)
-        idle = ("fine_tuning_rate", "warmup_epochs", "batch_norm", "unfreeze_from")
+        idle = ("fine_tuning_rate", "warmup_epochs", "batch_norm")
         flags.check_used(self, self.fine_tuning_epochs > 0, "with --fine-tuning-epochs 0", *idle)
 
 

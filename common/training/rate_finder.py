@@ -67,8 +67,9 @@ def check_enough(count: int, batch_size: int, unit: str) -> None:
     """
     if batch_size >= count:
         raise errors.UserError(
-            f"--find-learning-rate needs at least two batches of different {unit}s, but --batch-size {batch_size} takes "
-            f"all {words.plural(count, f'training {unit}')} at once; choose --batch-size {max(1, count // 4)} or smaller"
+            f"--find-learning-rate needs at least two batches of different {unit}s, but --batch-size {batch_size} "
+            f"takes all {words.plural(count, f'training {unit}')} at once; choose --batch-size {max(1, count // 4)} or "
+            "smaller"
         )
 
 

@@ -167,8 +167,8 @@ def test_exit_codes(raised, code, capsys):
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        ("2 files are damaged; leave them out with --skip-bad", "--skip-bad; --resume takes no such flag: for --skip-bad, "
-         "start a new run with it"),
+        ("2 files are damaged; leave them out with --skip-bad",
+         "--skip-bad; --resume takes no such flag: for --skip-bad, start a new run with it"),
         ("no space; choose another --out and --cache", "for --out or --cache, start a new run with them"),
         ("put it back, or start a new run with --skip-bad", "start a new run with --skip-bad"),
         ("--resume runs/x: this run is finished", "--resume runs/x: this run is finished"),

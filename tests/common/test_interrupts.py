@@ -17,8 +17,12 @@ HEARD = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); o
 SCRIPT = "import sys\nfrom recipes.__main__ import command\nif __name__ == '__main__':\n    command()\n"
 
 
-@pytest.mark.parametrize("library", ["tyro", "numpy", "keras"])  # the first one, one of a recipe's, one of the heavy ones
-@pytest.mark.parametrize("program", ["recipes/linear_probe.py", "-m recipes linear_probe", "keras-recipes linear_probe"])
+PROGRAMS = ["recipes/linear_probe.py", "-m recipes linear_probe", "keras-recipes linear_probe"]
+LIBRARIES = ["tyro", "numpy", "keras"]  # the first one, one that a recipe imports at once, a heavy one
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_it_ends_without_a_traceback_whatever_is_being_loaded(program, library, tmp_path):
     (tmp_path / f"{library}.py").write_text("import os, time\nos.write(1, b'loading')\ntime.sleep(60)\n")
     (tmp_path / "keras-recipes").write_text(SCRIPT)

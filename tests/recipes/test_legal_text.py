@@ -93,9 +93,13 @@ def test_the_report_can_be_drawn_again(compared):
 
 @pytest.mark.parametrize("strategy", ["lora", "full", "scratch"])
 def test_a_rate_of_0_leaves_the_perplexity_as_it_is(contracts, preset, tmp_path, strategy):
-    result = legal_text.run(
-        settings(contracts, preset, tmp_path, strategy=strategy, learning_rate=0.0, document_characters=300)
-    )
+    """The run of all layers is one of an older version that was interrupted, and goes on."""
+    config = settings(contracts, preset, tmp_path, strategy=strategy, learning_rate=0.0, document_characters=300)
+    if strategy == "full":
+        config = of_an_older_version(config, tmp_path, task="generate", windows_per_document=4)
+    result = legal_text.run(config)
+    if strategy == "full":
+        assert result.directory == config.resume
     if strategy == "scratch":  # its weights are those of the seed
         keras.utils.set_random_seed(0)
         model = language_model.load(preset, weights=False)
@@ -152,19 +156,19 @@ def test_what_classified_is_said_to_be_another_recipe():
             flags.parse(legal_text.Config, arguments)
 
 
-@pytest.mark.parametrize("task", ["generate", "classify"])
-def test_an_interrupted_run_of_an_older_version(contracts, preset, tmp_path, task):
-    """One that wrote goes on; one that classified is told of the recipe that does now."""
+def of_an_older_version(config, tmp_path, **further):
+    """The settings that resume an interrupted run of an older version, which had further ones."""
     directory = tmp_path / "runs" / "legal_text" / "old"
     directory.mkdir(parents=True)
-    stored = flags.to_dict(settings(contracts, preset, tmp_path, strategy="full", document_characters=300))
-    stored |= {"task": task, "windows_per_document": 4 if task == "generate" else 2, "adapt_epochs": 0}
+    stored = flags.to_dict(config) | {"adapt_epochs": 0} | further
     files.write_json(directory / "config.json", {"recipe": "legal_text", "command": "x", "config": stored})
-    if task == "generate":
-        assert legal_text.run(legal_text.Config(resume=directory)).directory == directory
-        return
+    return legal_text.Config(resume=directory)
+
+
+def test_an_interrupted_run_that_classified_is_told_of_the_recipe_that_does_now(contracts, preset, tmp_path):
+    config = settings(contracts, preset, tmp_path, strategy="full", document_characters=300)
     with pytest.raises(errors.UserError) as refused:
-        legal_text.run(legal_text.Config(resume=directory))
+        legal_text.run(of_an_older_version(config, tmp_path, task="classify", windows_per_document=2))
     told = str(refused.value)
     assert "made with --task classify" in told and "text_classification" in told and told.endswith("start a new run")
 

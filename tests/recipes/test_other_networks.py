@@ -50,7 +50,8 @@ def answers(run, photos):
     return saved.model.predict(photos, verbose=0)
 
 
-@pytest.mark.parametrize("name", ["vit", pytest.param("resnet", marks=pytest.mark.long), "file"])
+# The families of KerasHub are cut and trained in tests/common/models/test_hub_backbones.py too.
+@pytest.mark.parametrize("name", [*(pytest.param(each, marks=pytest.mark.long) for each in ("vit", "resnet")), "file"])
 def test_cached_training_is_that_of_the_whole_network(networks, stripes, tmp_path, name):
     photos = tiny_network.random_clips(3, 50, 40)
     runs = [

@@ -34,7 +34,7 @@ BESIDE = [
     ("from_scratch", {"learning_rates": (1e-3,)}, {"search_epochs"}, {"learning_rates": (1e-3, 3e-3)}),
     ("text_classification", {"strategy": "full"}, {"blocks", "lora_rank"}, {"strategy": None, "compare": True}),
     ("legal_text", {"strategy": "head"}, {"blocks", "lora_rank", "dropout"}, {"strategy": None}),  # the demo compares
-    ("skin_lesions", {"fine_tuning_epochs": 0}, {"fine_tuning_rate", "warmup_epochs", "batch_norm", "unfreeze_from"},
+    ("skin_lesions", {"fine_tuning_epochs": 0}, {"fine_tuning_rate", "warmup_epochs", "batch_norm"},
      {"fine_tuning_epochs": 5}),
     ("video_actions", {}, {"stride", "test_time_views"}, {"sampling": "window"}),
     ("video_actions", {}, {"fine_tuning_epochs", "fine_tuning_rate", "warmup_epochs", "batch_norm"},

@@ -167,17 +167,6 @@ def test_a_split_by_picture_leaks_and_says_so(lesions, tmp_path, capsys):
     assert all(row["lesion"] for row in predictions_of(result))  # the intervals still know the lesions
 
 
-def test_the_leak_is_shown_beside_the_result(lesions, tmp_path):
-    result = skin_lesions.run(settings(lesions, tmp_path, show_leak=True, fine_tuning_epochs=0))
-    found = result.results["clinic"]["leak"]
-    assert found["lesion"]["balanced_accuracy"] == result.results["test"]["balanced_accuracy"]
-    (leaky,) = (result.directory / "leak" / "skin_lesions").iterdir()
-    assert found["random"]["accuracy"] == finished_run.Result.read(leaky).results["test"]["accuracy"]
-    assert found["seen"]["n"] + found["unseen"]["n"] == found["random"]["n"]
-    assert found["lesions_on_both_sides"] == pytest.approx(found["seen"]["n"] / found["random"]["n"])
-    assert found["seen"]["n"] > 0
-
-
 @pytest.mark.slow
 def test_a_killed_run_goes_on_in_its_stage(lesions, tmp_path, monkeypatch):
     """Killed while it compares treatments, and once more in the fine-tuning."""
@@ -196,9 +185,16 @@ def without_seconds(result):
     return found | {"leak": {name: value for name, value in found["leak"].items() if name != "seconds"}}
 
 
-def test_a_killed_run_goes_on_with_its_leak(lesions, tmp_path, monkeypatch):
+def test_the_leak_is_shown_beside_the_result_and_a_killed_run_goes_on_with_it(lesions, tmp_path, monkeypatch):
     config = settings(lesions, tmp_path, deterministic=True, show_leak=True, fine_tuning_epochs=0)
     undisturbed = skin_lesions.run(config)
+    found = undisturbed.results["clinic"]["leak"]
+    assert found["lesion"]["balanced_accuracy"] == undisturbed.results["test"]["balanced_accuracy"]
+    (leaky,) = (undisturbed.directory / "leak" / "skin_lesions").iterdir()
+    assert found["random"]["accuracy"] == finished_run.Result.read(leaky).results["test"]["accuracy"]
+    assert found["seen"]["n"] + found["unseen"]["n"] == found["random"]["n"]
+    assert found["lesions_on_both_sides"] == pytest.approx(found["seen"]["n"] / found["random"]["n"])
+    assert found["seen"]["n"] > 0
 
     def die(*arguments):
         raise helpers.Killed
@@ -310,7 +306,7 @@ def test_the_documented_model():
     assert model.layers[-1].units == 7 and model.count_params() - base.count_params() == 512 * 128 + 128 + 128 * 7 + 7
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_slice_of_ham10000(real_data, tmp_path):
     """Up to 40 lesions of each of the seven diagnoses: far better than chance, and nothing on two sides."""
     rows = read_table(real_data / "ham10000")

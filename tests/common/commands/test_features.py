@@ -84,7 +84,8 @@ def test_the_features_of_a_run_s_network(run, module_stripes, tmp_path, capsys):
     capsys.readouterr()
     out = tmp_path / "own.npz"
     assert features.command((module_stripes,), backbone=str(run), out=out, cache=tmp_path / "cache") == 0
-    assert features.command((module_stripes,), backbone="demo", image_size=64, out=tmp_path / "x.npz", no_cache=True) == 0
+    whole = {"backbone": "demo", "image_size": 64, "no_cache": True}
+    assert features.command((module_stripes,), out=tmp_path / "x.npz", **whole) == 0
     assert written(out)["features"] == pytest.approx(written(tmp_path / "x.npz")["features"], abs=1e-4)
 
 
@@ -113,7 +114,7 @@ def test_a_split_or_photos_that_are_not_those_of_the_run_are_refused(run, module
         lambda: evaluate.command(run, module_stripes),
     ]  # fmt: skip
     for call in calls:
-        with pytest.raises(errors.UserError, match=r"split\.csv has been changed since the run began; put back the file"):
+        with pytest.raises(errors.UserError, match=r"split\.csv has been changed since the run began; put back"):
             call()
     split.write_text(written)
     one, other = trained(written)

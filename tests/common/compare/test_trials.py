@@ -201,7 +201,7 @@ print(trials.run_all([trials.Trial("a", "toy_recipe", config)], pathlib.Path("tr
 """)
     root = pathlib.Path(trials.__file__).parents[2]
     ended = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=900,
         env=os.environ | {"PYTHONPATH": str(root)},
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

@@ -81,9 +81,9 @@ def test_a_split_under_another_name(folder, capsys):
          "not so in 2 rows; add a column label"),
         ("1.jpg,cat\n2.jpg,dog\n", "its first line is a row already; put the names"),
         ("", "no column path and label; its first line has no names"),
-        ("Bild;Bezeichnung;Alter\n1;Hund;30\n2;Katze;40\n;;\n", "no column label; its first line has 'Bild', 'Bezeichnung', "
-         r"'Alter', and must name .* \(column 'Bild' names files that are there\); other names that are known: for label: "
-         "labels, label_name, class"),
+        ("Bild;Bezeichnung;Alter\n1;Hund;30\n2;Katze;40\n;;\n", "no column label; its first line has 'Bild', "
+         r"'Bezeichnung', 'Alter', and must name .* \(column 'Bild' names files that are there\); other names that are "
+         "known: for label: labels, label_name, class"),
         ("Datei;Klasse\n1.jpg;Hund\n2.jpg;Katze\n9.jpg;Hund\n", "no column path and label; .*'Datei', 'Klasse'.*"
          r"\(column 'Datei' names files that are there, but not in 1 row, such as '9.jpg'\); other.* for path: file, "),
         ("path,label\n1.jpg,\n", "line 2: path or label is empty"),

@@ -9,7 +9,7 @@ import pytest
 from common import errors
 from common.evaluation import baselines
 from common.report import classes
-from recipes import feature_extraction, from_scratch, linear_probe, partial_unfreezing
+from recipes import feature_extraction, linear_probe, partial_unfreezing
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 COMMON = {
@@ -77,7 +77,6 @@ def test_without_cached_features_there_are_none_and_that_is_said(stripes, tmp_pa
     assert result.results["baselines"] == {}
     assert "baselines: skipped, since the features" in capsys.readouterr().err
     assert "baselines" not in run(feature_extraction, stripes, tmp_path, no_baselines=True).results
-    assert "baselines" not in run(from_scratch, stripes, tmp_path, weights="none", learning_rates=(1e-3,)).results
 
 
 def test_maps_are_averaged_over_their_places():

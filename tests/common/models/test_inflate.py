@@ -79,7 +79,8 @@ def by_hand(clips, kernel, strides, padding):
 
 NETWORKS = [
     pytest.param("InceptionV3", "mixed8", marks=pytest.mark.long),
-    ("VGG16", None), ("MobileNetV2:0.35", None), ("demo", "block4_conv3"), ("ResNet50", "conv3_block2_out"),
+    pytest.param("VGG16", None, marks=pytest.mark.long),
+    ("MobileNetV2:0.35", None), ("demo", "block4_conv3"), ("ResNet50", "conv3_block2_out"),
 ]  # fmt: skip
 
 

@@ -45,13 +45,18 @@ def server(tmp_path_factory):
     process.wait(30)
 
 
+def settings(stripes, folder, **changes):
+    return feature_extraction.Config(
+        data=str(stripes), backbone="demo", weights="demo", image_size=32, head="gap", epochs=3, out=folder / "runs",
+        cache=folder / "cache", **changes,
+    )  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def run(server, tmp_path_factory, shared_cache):
+def run(server, module_stripes, tmp_path_factory):
     """A run with both records, of three epochs."""
-    config = feature_extraction.Config(
-        head="gap", epochs=3, out=tmp_path_factory.mktemp("runs"), cache=shared_cache, tensorboard=True, mlflow=server
-    )
-    return feature_extraction.run(config)
+    folder = tmp_path_factory.mktemp("run")
+    return feature_extraction.run(settings(module_stripes, folder, tensorboard=True, mlflow=server))
 
 
 def test_mlflow_has_the_settings_the_epochs_the_scores_and_the_report(server, run):
@@ -86,9 +91,8 @@ def test_tensorboard_reads_every_epoch(run):
     assert [event.step for event in events.Tensors("epoch_loss")] == [0, 1, 2]
 
 
-def test_records_change_nothing(run, shared_cache, tmp_path, undrawn):
-    plain = feature_extraction.Config(head="gap", epochs=3, out=tmp_path, cache=shared_cache)
-    assert feature_extraction.run(plain).results["test"] == run.results["test"]
+def test_records_change_nothing(run, module_stripes, tmp_path, undrawn):
+    assert feature_extraction.run(settings(module_stripes, tmp_path)).results["test"] == run.results["test"]
 
 
 def test_a_finished_run_can_be_sent_later_to_a_data_base(run, tmp_path, monkeypatch):
