@@ -29,6 +29,7 @@ import tables
 import tensorflow as tf
 import tyro
 
+from common import devices
 from common.data import dataset
 from common.data import splits as data_splits
 from common.features import engines, frozen_prefix, store
@@ -100,6 +101,8 @@ def measure_networks(config: Config) -> None:
             }
             if loaded := engines.load(network, pathlib.Path(folder) / "network.onnx", batch[: engines.CHECKED]):
                 ways["ONNX Runtime"] = functools.partial(loaded.predict_on_batch, batch)
+            if devices.has_bfloat16():
+                ways["Keras, bfloat16"] = functools.partial(engines.in_bfloat16(network).predict_on_batch, batch)
             rows[name] = in_turn(ways, config.repeats)
     table(rows, 32, "predict_on_batch", config.repeats, "in memory")
 
@@ -153,6 +156,7 @@ def _before(
     found: dict[str, np.ndarray],
 ) -> None:  # fmt: skip
     """Compute the features as before: decoded and resized in `tf.data`, portion by portion, then `predict_on_batch`."""
+    network = keras.Model(network.input, network.output)  # each run traces its network once
     paths = [path for side in ("train", "validation", "test") for path in splits.paths(side)]
     portion = frozen_prefix.PORTION_BYTES // (4 * 3 * backbone.image_size**2)
 

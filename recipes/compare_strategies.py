@@ -304,7 +304,9 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     devices.set_up(config)
     name = planned[0].backbone
     backbone = network(config, name)
-    same = {field: getattr(config, field) for field in ("aspect", "precision", "cache_dtype", "engine")}
+    same = {
+        field: getattr(config, field) for field in ("aspect", "precision", "cache_dtype", "engine", "prefix_precision")
+    }
     same |= networks_of(config)[name].settings(config)
     wanted: dict[tuple, settings.PhotoConfig] = {}
     whole = len(backbone.model.layers)

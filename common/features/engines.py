@@ -22,10 +22,11 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from common import devices, files, startup
+from common import devices, errors, files, startup
 
 Name = Literal["keras", "onnxruntime"]
 NAMES: tuple[Name, ...] = ("onnxruntime", "keras")
+BFLOAT16 = "bfloat16"  # Keras with its policy mixed_bfloat16
 PACKAGES = ("onnx", "onnxruntime", "tf2onnx")  # the extra `fast`
 # Pixels, those of 2,000 photos of 224 x 224: from here on, ONNX Runtime saves more seconds than the export takes (two
 # CPU seconds for MobileNetV2, eight for ResNet50, which save 2.1 and 5.6 ms a photo).
@@ -46,15 +47,35 @@ def chosen(config: Any, pixels: int) -> Name:
     Args:
         config: a `settings.PhotoConfig`.
         pixels: of all items in all their views, in the network's size.
+
+    Raises:
+        UserError: `--prefix-precision bfloat16` on a CPU that would be slower with it.
     """
+    if config.prefix_precision == BFLOAT16 and not devices.has_bfloat16():
+        raise errors.UserError(
+            "--prefix-precision bfloat16: this CPU has no units for bfloat16 (AMX or AVX512_BF16), so it would be "
+            "slower; remove it"
+        )
     pays = config.engine == "onnxruntime" or config.engine == "auto" and pixels >= PAYS_FROM
-    is_exact = not config.deterministic and config.precision == "float32"
+    is_exact = not config.deterministic and (config.precision, config.prefix_precision) == ("float32", "float32")
     return "onnxruntime" if pays and is_exact and is_installed() and not devices.has_gpu() else "keras"
 
 
-def mark(name: str) -> str:
-    """Return what an engine adds to the name of its features' folder: they differ in their last digits."""
-    return "" if name == "keras" else f"-{name}-{importlib.metadata.version(name)}"
+def mark(name: str, precision: str) -> str:
+    """Return what an engine and its precision add to the name of the features' folder, since their digits differ."""
+    rounded = "" if precision == "float32" else f"-{precision}"
+    return rounded if name == "keras" else f"-{name}-{importlib.metadata.version(name)}"
+
+
+def in_bfloat16(network: keras.Model) -> keras.Model:
+    """Return a copy of a network that computes in bfloat16, with weights in float32."""
+
+    def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return type(layer).from_config(layer.get_config() | {"dtype": "mixed_bfloat16"})
+
+    copy = keras.models.clone_model(network, clone_function=copied, recursive=True)
+    copy.set_weights(network.get_weights())
+    return copy
 
 
 def advice(config: Any, pixels: int) -> str:

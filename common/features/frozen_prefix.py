@@ -80,6 +80,7 @@ class FrozenPrefix:
         self.missing, self.missing_bytes = 0, 0
         self.engine = ""
         self._keys: dict[tuple, str] = {}  # of the tensors' prefixes, in the cache
+        self._stores: dict[pathlib.Path, store.FeatureStore] = {}  # that were opened
         self.store: store.FeatureStore | None = None
         live = self.augmentation and config.views == 0
         self.cut = None if config.no_cache or live else cut.cut(model, at)
@@ -128,7 +129,8 @@ class FrozenPrefix:
             raise ValueError("features: exactly one tensor must cross the frontier")
         names = [self._row_names(split, view) for view in self._views(split)]
         if self.store:
-            return np.stack([self.store.reader(row)(range(len(row)))[0] for row in names])
+            rows = [self.store.reader(row)(range(len(row)))[0] for row in names]
+            return np.stack([row if row.dtype == "float16" else row.astype("float32", copy=False) for row in rows])
         computed: dict[str, np.ndarray] = {}
         for batch, (features,) in self._from_items(self._work_of(split), part.prefix):
             computed.update(zip(batch, features, strict=True))
@@ -195,11 +197,12 @@ class FrozenPrefix:
     def _chosen_engine(self) -> str:
         """Return the engine for this run's items; the other one if `--engine auto` and it has computed them all."""
         name = engines.chosen(self.config, self._pixels())
-        if self.config.engine != "auto" or self.config.deterministic:
+        if self.config.engine != "auto" or self.config.deterministic or self.config.prefix_precision != "float32":
             return name
         for self.engine in sorted(engines.NAMES, key=lambda each: each != name):
             is_there = (self.engine == "keras" or engines.is_installed()) and self._directory(self.tensors).is_dir()
-            if is_there and all(row in self._open(self.tensors) for row in self._work()):
+            stored = self._open(self.tensors) if is_there else ()
+            if all(row in stored for row in self._work()):
                 return self.engine
         return name
 
@@ -208,7 +211,7 @@ class FrozenPrefix:
         if self.engine == "keras":
             if told := engines.advice(self.config, self._pixels()):
                 print(told, file=sys.stderr)
-            return prefix
+            return engines.in_bfloat16(prefix) if self.config.prefix_precision == engines.BFLOAT16 else prefix
         _, first = next(iter(work.values()))
         alike = [name for name, (_, look) in work.items() if (look.number is None) == (first.number is None)]
         return engines.load(prefix, file, next(iter(self._batches(alike[: engines.CHECKED], work))).numpy())
@@ -262,8 +265,7 @@ class FrozenPrefix:
     def _specification(self, tensors: list) -> list[tuple[tuple[int, ...], str]]:
         """Return shape and dtype of what is stored of each tensor for one item."""
         dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors]
-        if self.config.cache_dtype == "float16":
-            dtypes = ["float16" if dtype == "float32" else dtype for dtype in dtypes]
+        dtypes = [self.config.cache_dtype if dtype == "float32" else dtype for dtype in dtypes]
         return [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
 
     def _open(self, tensors: list) -> store.FeatureStore:
@@ -274,7 +276,10 @@ class FrozenPrefix:
             "image_size": self.backbone.image_size,
             "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
         }
-        return store.FeatureStore(self._directory(tensors), self._specification(tensors), about)
+        directory = self._directory(tensors)
+        if directory not in self._stores:  # all shards are read and checked
+            self._stores[directory] = store.FeatureStore(directory, self._specification(tensors), about)
+        return self._stores[directory]
 
     def _directory(self, tensors: list) -> pathlib.Path:
         place = tuple(map(id, tensors))
@@ -282,7 +287,9 @@ class FrozenPrefix:
             prefix = keras.Model(self.model.inputs, tensors)
             self._keys[place] = fingerprint.fingerprint(prefix, self.backbone, self.config.cache_dtype)
         key = self._keys[place]
-        return self.config.cache_directory / "features" / f"{key}{engines.mark(self.engine)}"
+        return (
+            self.config.cache_directory / "features" / f"{key}{engines.mark(self.engine, self.config.prefix_precision)}"
+        )
 
     def _check_size(self, store: store.FeatureStore, missing: int) -> None:
         """Raise an error before the computation if the features do not fit."""
@@ -330,12 +337,12 @@ class FrozenPrefix:
     def _source(self, work: Work, own: store.FeatureStore) -> tuple[store.FeatureStore, keras.Model] | None:
         """Find a store of an earlier cut with all items, and the model from that cut to this one.
 
-        If several stores qualify, the one with the smallest such model is returned. The result is None with
-        `--cache-dtype float16`: features computed from rounded ones would be rounded twice, and a key must always stand
-        for the same numbers.
+        If several stores qualify, the one with the smallest such model is returned. The result is None with a
+        `--cache-dtype` or `--prefix-precision` of 16 bits: features computed from rounded ones would be rounded
+        otherwise, and a key must always stand for the same numbers.
         """
         found = []
-        if self.config.cache_dtype == "float16":
+        if (self.config.cache_dtype, self.config.prefix_precision) != ("float32", "float32"):
             return None
         for path in self.config.cache_directory.glob("features/*"):
             tensors = _tensors_at(self.model, store.about_of(path).get("tensors", []))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common import errors
+from common import devices, errors
 from common.data import sample_list, splits, targets
 from common.features import engines, frozen_prefix
 from common.media import photos
@@ -110,12 +110,27 @@ def test_auto_exports_for_many_photos_only_and_takes_what_is_there(items, tmp_pa
     assert computed(items, tmp_path / "many")[0].engine == "onnxruntime"  # all features are there
 
 
+def test_bfloat16_rounds_the_features_and_has_a_key_of_its_own(items, tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "BFLOAT16_UNITS", ("processor",))  # so that this machine has them
+    exact, expected = computed(items, tmp_path)
+    rounded, found = computed(items, tmp_path, prefix_precision="bfloat16", cache_dtype="bfloat16")
+    assert exact.cache_bytes == 2 * rounded.cache_bytes and exact.store.directory != rounded.store.directory
+    difference = np.abs(expected[0] - found[0].astype("float32")).max() / np.abs(expected[0]).max()
+    assert 1e-5 < difference < 0.03
+    assert rounded.features("train").dtype == "float32"
+    assert rounded.model.layers[1].compute_dtype == "float32"  # what the run saves
+    monkeypatch.setattr(devices, "BFLOAT16_UNITS", ())
+    monkeypatch.setattr(devices, "has_gpu", lambda: False)
+    with pytest.raises(errors.UserError, match="has no units for bfloat16"):
+        computed(items, tmp_path, prefix_precision="bfloat16")
+
+
 def test_deterministic_and_other_precisions_mean_keras(monkeypatch):
     monkeypatch.setattr(engines, "PAYS_FROM", 1)
     assert engines.chosen(settings.PhotoConfig(), 10) == "onnxruntime"
     assert engines.chosen(settings.PhotoConfig(deterministic=True), 10) == "keras"
     assert engines.chosen(settings.PhotoConfig(precision="mixed_bfloat16"), 10) == "keras"
-    for wrong in ({"deterministic": True}, {"precision": "mixed_float16"}):
+    for wrong in ({"deterministic": True}, {"precision": "mixed_float16"}, {"prefix_precision": "bfloat16"}):
         with pytest.raises(errors.UserError, match="onnxruntime is"):
             settings.PhotoConfig(engine="onnxruntime", **wrong)
     monkeypatch.setattr(engines, "PACKAGES", ("no_such_package",))
