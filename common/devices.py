@@ -1,6 +1,7 @@
 """Setup of seeds, determinism, precision, GPU memory and the distribution strategy, in one call."""
 
 import os
+import pathlib
 import sys
 from typing import TypeAlias
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 from common import flags
 
 Strategy: TypeAlias = tf.distribute.Strategy
+BFLOAT16_UNITS = ("amx_bf16", "avx512_bf16")  # names in /proc/cpuinfo
 
 
 def set_up(config: flags.RunConfig) -> Strategy:
@@ -31,7 +33,10 @@ def set_up(config: flags.RunConfig) -> Strategy:
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     print(f"device: {description()}", file=sys.stderr)
-    if config.precision != "float32" and not gpus:
+    if config.precision == "mixed_bfloat16" and not gpus and has_bfloat16():
+        told = "faster or slower on this CPU, depending on the network; compare the plans of --dry-run"
+        print(f"device: mixed_bfloat16 is {told}", file=sys.stderr)
+    elif config.precision != "float32" and not gpus:
         print(f"device: {config.precision} is not faster without a GPU", file=sys.stderr)
     return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
 
@@ -39,6 +44,15 @@ def set_up(config: flags.RunConfig) -> Strategy:
 def has_gpu() -> bool:
     """Return whether TensorFlow computes on a GPU."""
     return bool(tf.config.list_physical_devices("GPU"))
+
+
+def has_bfloat16() -> bool:
+    """Return whether a GPU or this CPU multiplies numbers in bfloat16."""
+    try:
+        told = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not on Linux
+        told = ""
+    return any(unit in told for unit in BFLOAT16_UNITS) or has_gpu()
 
 
 def _grow_memory(gpu: tf.config.PhysicalDevice) -> None:

@@ -83,13 +83,15 @@ class RunConfig:
     split_seed: Annotated[int, Ge(0), Le(2**31 - 1)] | None = None  # seed of the split; default: the same as --seed
     validation_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; default: depends on the data
     test_fraction: Annotated[float, Gt(0), Lt(1)] | None = None  # of all samples; default: depends on the data
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"  # mixed is faster on GPUs only
+    # Of all computation. mixed is faster on GPUs; mixed_bfloat16 also for some networks on CPUs with AMX.
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     deterministic: bool = False  # the same weights every time, bit for bit; somewhat slower on a GPU
     out: pathlib.Path = pathlib.Path("runs")  # the folder in which the run directory is made
     resume: pathlib.Path | None = None  # the directory of an interrupted run, to continue after its last epoch
     cache: pathlib.Path | None = None  # folder of the feature cache; default: ~/.cache/keras_recipes
     no_cache: bool = False  # do not read or write the cache, and compute the frozen layers again in every epoch
-    cache_dtype: Literal["float32", "float16"] = "float32"  # float16 halves the cache, but features lose digits
+    # 16 bits halve the cache, but features lose digits: float16 keeps 11 bits, bfloat16 8, of numbers of any size.
+    cache_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     cache_limit_gb: Annotated[float, Gt(0)] = 20.0  # most gigabytes that the features at one cut may add to the cache
     dry_run: bool = False  # read the data, print the plan with its time, memory and disk space, and stop
     skip_bad: bool = False  # leave out unusable files instead of stopping; skipped.csv lists them

@@ -56,7 +56,7 @@ from common.compare import (
 )
 from common.compare import plan as plans
 from common.data import dataset, sample_list
-from common.features import frozen_prefix
+from common.features import engines, frozen_prefix
 from common.media import corruptions, photos
 from common.models import backbones, freezing, lora
 from common.runs import finished_run, speed
@@ -239,6 +239,14 @@ def plan(config: Config, names: tuple[str, ...], sources: dict[tuple[int, float]
     return planned
 
 
+def with_one_engine(config: Config, sources: dict[tuple[int, float], pathlib.Path]) -> Config:
+    """Return the settings with the engine that all trials take, also those with a fraction of the photos."""
+    items = max(len(sample_list.read_csv(path)) for path in sources.values())
+    views = config.views if config.augmentation else 1
+    pixels = items * max(1, views) * (config.image_size or 224) ** 2
+    return dataclasses.replace(config, engine="keras" if config.ray else engines.chosen(config, pixels))
+
+
 def network(config: Config, name: str) -> backbones.Backbone:
     """Load a network as the trials do."""
     own = networks_of(config)[name].settings(config)
@@ -311,7 +319,9 @@ def compute_features(config: Config, planned: list[Planned]) -> float:
     devices.set_up(config)
     name = planned[0].backbone
     backbone = network(config, name)
-    same = {field: getattr(config, field) for field in ("aspect", "precision", "cache_dtype")}
+    same = {
+        field: getattr(config, field) for field in ("aspect", "precision", "cache_dtype", "engine", "prefix_precision")
+    }
     same |= networks_of(config)[name].settings(config)
     wanted: dict[tuple, settings.PhotoConfig] = {}
     whole = len(backbone.model.layers)
@@ -367,6 +377,8 @@ def stress_seconds(config: Config, planned: list[Planned], sides: dict, speeds: 
 def as_run(each: Planned, outcome: trials.Outcome) -> trial_run.Run:
     """Return a planned trial with its outcome."""
     settings = dataclasses.replace(each.trial.config, out=flags.RunConfig.out)
+    if settings.engine == "keras":  # what `auto` takes for a trial alone
+        settings = dataclasses.replace(settings, engine="auto")
     command = shlex.join(["python", "-m", each.trial.recipe, *flags.arguments(settings)])
     role = next((role for role, name in ROLES.items() if name == each.name), "")
     uses_features = each.trial.recipe != from_scratch.__name__
@@ -386,6 +398,7 @@ def run(config: Config) -> finished_run.Result:
     sources = plans.splits_of_seeds(
         config, photos.Photos(), len(seeds_of(config)), config.fractions, record.directory / "splits"
     )
+    config = with_one_engine(config, sources)
     planned = with_attention(config, plan(config, names, sources))
     names = tuple(dict.fromkeys(each.backbone for each in planned))
     of_backbone = {name: [each for each in planned if each.backbone == name] for name in names}
@@ -418,7 +431,7 @@ def run(config: Config) -> finished_run.Result:
     if config.dry_run:
         record.discard()
         sys.exit()
-    record.write_config(backbones=tuple(str(networks_of(config)[name]) for name in names))
+    record.write_config(engine=config.engine, backbones=tuple(str(networks_of(config)[name]) for name in names))
 
     # The frozen network runs once for all trials; then each trial runs in its own process.
     if shared_features(config):

@@ -10,7 +10,7 @@ from common.features import store
 DRAWN = re.compile(r"[0-9a-f]{8}")
 # Folder → the names of its entries; anything else in it belongs to somebody else and is kept.
 KINDS = {
-    "features": re.compile(r"[0-9a-f]{32}"),
+    "features": re.compile(r"[0-9a-f]{32}(-onnxruntime-[\w.]+|-bfloat16)?"),
     "scan": re.compile(r"[0-9a-f]{16}\.json"),
     "demo": DRAWN, "demo_clips": DRAWN, "demo_lesions": DRAWN, "demo_text": DRAWN,
     "tfds": re.compile(r"\w[\w-]*"),

@@ -4,6 +4,7 @@ Every random number depends only on (seed, epoch, photo) and not on a generator'
 and continues at epoch 7 therefore sees the same photos as without the interruption.
 """
 
+import functools
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import sparse
 
 from common.data import unchanged
 from common.media import augmentation as augmentations
@@ -126,11 +128,12 @@ def look_batches(
 
     def load(path: tf.Tensor, item_seed: tf.Tensor, turn: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
         place = augmentations.position_of(item_seed) if seeds else position
-        pixels = augmentations.turned(_read_resized(path, resize, medium, place), turn)
+        pixels = augmentations.turned(_read_resized(path, resize, medium, place), turn if is_turned else 0)
         return augmentations.augment(pixels, augmentation, item_seed) if augmentation else pixels
 
     names, turns = _constants(paths, [look.turn for look in looks])
     positions = [look.position for look in looks]
+    is_turned = any(look.turn for look in looks)  # turning costs half a millisecond, even by nothing
     dataset = tf.data.Dataset.from_tensor_slices((names, seeds or [(0, 0)] * len(paths), turns, positions))
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE).batch(batch_size)
     return dataset.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
@@ -209,16 +212,75 @@ def _targets(labels: Labels) -> tf.Tensor:
     return tf.constant(labels, tf.int32 if labels.dtype.kind in "iub" else tf.float32)
 
 
-def _read_resized(path: tf.Tensor, resize: keras.Layer, medium: Items, position: Any) -> tf.Tensor:
-    """Read an item's file as float32 pixels, RGB 0–255, resized by the layer `resize`."""
+def _read_resized(path: tf.Tensor, resize: keras.layers.Resizing, medium: Items, position: Any) -> tf.Tensor:
+    """Read an item's file as float32 pixels, RGB 0–255, resized as by the layer `resize`."""
 
     def read(name: bytes, position: np.ndarray) -> np.ndarray:
-        return medium.read(os.fsdecode(name), media.Look(position=float(position)))
+        return resized(medium.read(os.fsdecode(name), media.Look(position=float(position))), resize)
 
     # Pillow and FFmpeg decode without holding Python's lock, so the parallel map does run in parallel.
-    pixels = tf.numpy_function(read, [path, position], tf.uint8, stateful=False)
-    pixels.set_shape(medium.shape)
-    return tf.ensure_shape(resize(tf.cast(pixels, tf.float32)), resize.compute_output_shape(medium.shape))
+    pixels = tf.numpy_function(read, [path, position], tf.float32, stateful=False)
+    return tf.ensure_shape(pixels, resize.compute_output_shape(medium.shape))
+
+
+def resized(pixels: np.ndarray, resize: keras.layers.Resizing) -> np.ndarray:
+    """Return one item's pixels as a layer resizes them: the same bits, about five times as fast for a small photo.
+
+    Each row of the result is a weighted sum of a few rows of the picture, and each column of a few columns. The layer
+    computes these weights again for every picture; here they are sparse matrices, kept for the next one of that size.
+
+    Args:
+        pixels: uint8 (…, height, width, 3).
+        resize: a layer of `raw_input.resizing`, to a square.
+
+    Returns:
+        float32 (…, size, size, 3).
+    """
+    if pixels.ndim > 3:
+        return np.stack([resized(frame, resize) for frame in pixels])
+    pixels, size = _in_aspect(pixels, resize), resize.height
+    height, width, channels = pixels.shape
+    rows, columns = (_weights(length, size, resize.interpolation) for length in (height, width))
+    shorter = rows @ pixels.reshape(height, -1).astype("float32")
+    narrower = columns @ _turned(shorter.reshape(size, width, channels)).reshape(width, -1)
+    return _turned(narrower.reshape(size, size, channels))
+
+
+def _in_aspect(pixels: np.ndarray, resize: keras.layers.Resizing) -> np.ndarray:
+    """Return the square middle of a picture, the picture between black borders, or as it is."""
+    height, width, _ = pixels.shape
+    if resize.crop_to_aspect_ratio:
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return pixels[top : top + side, left : left + side]
+    if resize.pad_to_aspect_ratio:
+        above, beside = ((max(height, width) - length) // 2 for length in (height, width))
+        return np.pad(pixels, [(above, above), (beside, beside), (0, 0)])
+    return pixels
+
+
+def _turned(pixels: np.ndarray) -> np.ndarray:
+    """Return float32 pixels with rows and columns exchanged; a pixel is moved as one, faster than its three numbers."""
+    height, width, channels = pixels.shape
+    whole = np.ascontiguousarray(pixels).view(f"V{4 * channels}")[..., 0]
+    return np.ascontiguousarray(whole.T).view("float32").reshape(width, height, channels)
+
+
+@functools.lru_cache(maxsize=1024)
+def _weights(length: int, size: int, interpolation: str) -> sparse.csr_matrix:
+    """Return the weights by which Keras resizes a row of pixels, float32 (size, length): what it makes of each pixel.
+
+    Each column of the identity matrix is a channel of a picture that is one pixel wide.
+    """
+    with tf.device("CPU"):
+        parts = [
+            keras.ops.image.resize(
+                np.eye(length, min(512, length - start), -start, dtype="float32")[:, np.newaxis], (size, 1),
+                interpolation, antialias=True, data_format="channels_last",
+            )
+            for start in range(0, length, 512)
+        ]  # fmt: skip
+    return sparse.csr_matrix(np.concatenate([np.asarray(part)[:, 0] for part in parts], axis=1))
 
 
 def _preprocessed(batches: tf.data.Dataset, preprocess: Function) -> tf.data.Dataset:

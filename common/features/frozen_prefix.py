@@ -6,6 +6,7 @@ on disk. The part after it is the *suffix*, and only the suffix is trained. It h
 so the whole model is trained too. Losses and weights equal those of training the whole model, within float rounding.
 """
 
+import dataclasses
 import hashlib
 import math
 import pathlib
@@ -22,7 +23,7 @@ import tqdm
 from common import devices, errors
 from common.data import mixing, pipeline, sample_list
 from common.data import splits as data_splits
-from common.features import fingerprint, store
+from common.features import engines, fingerprint, store
 from common.media import medium as media
 from common.models import backbones, cut, penultimate
 
@@ -42,6 +43,7 @@ class FrozenPrefix:
     Attributes:
         suffix: the model to compile and fit: the part that trains, or the whole model if nothing is cached.
         tensors: the tensors whose values are cached; empty if nothing is cached.
+        engine: what computes the features, `keras` or `onnxruntime`; "" if nothing is cached.
         seconds: time spent on computing features.
         cache_bytes: size of the features that this run uses.
         missing, missing_bytes: the rows that are not in the cache yet and their size; 0 once they are computed.
@@ -76,12 +78,16 @@ class FrozenPrefix:
         self.augmentation, self.at = config.augmentation or None, at
         self.model, self.suffix, self.seconds, self.cache_bytes = model, model, 0.0, 0
         self.missing, self.missing_bytes = 0, 0
+        self.engine = ""
+        self._keys: dict[tuple, str] = {}  # of the tensors' prefixes, in the cache
+        self._stores: dict[pathlib.Path, store.FeatureStore] = {}  # that were opened
         self.store: store.FeatureStore | None = None
         live = self.augmentation and config.views == 0
         self.cut = None if config.no_cache or live else cut.cut(model, at)
         self.tensors: list = []
         if self.cut and self.cut.prefix:
             self.tensors, self.suffix = self.cut.tensors, self.cut.suffix
+            self.engine = self._chosen_engine()
             if not fill:
                 self._count_missing()
                 return
@@ -123,7 +129,8 @@ class FrozenPrefix:
             raise ValueError("features: exactly one tensor must cross the frontier")
         names = [self._row_names(split, view) for view in self._views(split)]
         if self.store:
-            return np.stack([self.store.reader(row)(range(len(row)))[0] for row in names])
+            rows = [self.store.reader(row)(range(len(row)))[0] for row in names]
+            return np.stack([row if row.dtype == "float16" else row.astype("float32", copy=False) for row in rows])
         computed: dict[str, np.ndarray] = {}
         for batch, (features,) in self._from_items(self._work_of(split), part.prefix):
             computed.update(zip(batch, features, strict=True))
@@ -183,6 +190,32 @@ class FrozenPrefix:
             work.update(zip(self._row_names(split, view), items, strict=True))
         return work
 
+    def _pixels(self) -> int:
+        """Return the number of pixels that go through the network for all items in all their views."""
+        return len(self._work()) * math.prod(self.model.input_shape[1:-1])
+
+    def _chosen_engine(self) -> str:
+        """Return the engine for this run's items; the other one if `--engine auto` and it has computed them all."""
+        name = engines.chosen(self.config, self._pixels())
+        if self.config.engine != "auto" or self.config.deterministic or self.config.prefix_precision != "float32":
+            return name
+        for self.engine in sorted(engines.NAMES, key=lambda each: each != name):
+            is_there = (self.engine == "keras" or engines.is_installed()) and self._directory(self.tensors).is_dir()
+            stored = self._open(self.tensors) if is_there else ()
+            if all(row in stored for row in self._work()):
+                return self.engine
+        return name
+
+    def _network(self, prefix: keras.Model, file: pathlib.Path, work: Work) -> keras.Model | engines.OnnxNetwork | None:
+        """Return what computes the prefix: Keras's model, or an exported one; None if it cannot be exported."""
+        if self.engine == "keras":
+            if told := engines.advice(self.config, self._pixels()):
+                print(told, file=sys.stderr)
+            return engines.in_bfloat16(prefix) if self.config.prefix_precision == engines.BFLOAT16 else prefix
+        _, first = next(iter(work.values()))
+        alike = [name for name, (_, look) in work.items() if (look.number is None) == (first.number is None)]
+        return engines.load(prefix, file, next(iter(self._batches(alike[: engines.CHECKED], work))).numpy())
+
     def _filled_store(self, prefix: keras.Model) -> store.FeatureStore:
         """Open the features of this prefix and compute the missing ones."""
         store = self._open(self.tensors)
@@ -192,9 +225,13 @@ class FrozenPrefix:
         if missing:
             self._check_size(store, len(missing))
             source = self._source(missing, store)
+            network = None if source else self._network(prefix, store.directory / "network.onnx", missing)
+            if not source and not network:
+                self.engine = "keras"
+                return self._filled_store(prefix)
             self._say(prefix, store, source, len(missing), len(work))
             with tqdm.tqdm(total=len(missing), desc="frozen prefix", unit=self._row_unit(), disable=None) as progress:
-                batches = self._from_features(*source, missing) if source else self._from_items(missing, prefix)
+                batches = self._from_features(*source, missing) if source else self._from_items(missing, network)
                 store.write(_counted(batches, progress))
         return store
 
@@ -228,8 +265,7 @@ class FrozenPrefix:
     def _specification(self, tensors: list) -> list[tuple[tuple[int, ...], str]]:
         """Return shape and dtype of what is stored of each tensor for one item."""
         dtypes = [keras.backend.standardize_dtype(tensor.dtype) for tensor in tensors]
-        if self.config.cache_dtype == "float16":
-            dtypes = ["float16" if dtype == "float32" else dtype for dtype in dtypes]
+        dtypes = [self.config.cache_dtype if dtype == "float32" else dtype for dtype in dtypes]
         return [(tuple(tensor.shape[1:]), dtype) for tensor, dtype in zip(tensors, dtypes, strict=True)]
 
     def _open(self, tensors: list) -> store.FeatureStore:
@@ -240,11 +276,20 @@ class FrozenPrefix:
             "image_size": self.backbone.image_size,
             "tensors": [[*_address(self.model, tensor), tensor.name, list(tensor.shape[1:])] for tensor in tensors],
         }
-        return store.FeatureStore(self._directory(tensors), self._specification(tensors), about)
+        directory = self._directory(tensors)
+        if directory not in self._stores:  # all shards are read and checked
+            self._stores[directory] = store.FeatureStore(directory, self._specification(tensors), about)
+        return self._stores[directory]
 
     def _directory(self, tensors: list) -> pathlib.Path:
-        key = fingerprint.fingerprint(keras.Model(self.model.inputs, tensors), self.backbone, self.config.cache_dtype)
-        return self.config.cache_directory / "features" / key
+        place = tuple(map(id, tensors))
+        if place not in self._keys:  # hashing the weights takes a while
+            prefix = keras.Model(self.model.inputs, tensors)
+            self._keys[place] = fingerprint.fingerprint(prefix, self.backbone, self.config.cache_dtype)
+        key = self._keys[place]
+        return (
+            self.config.cache_directory / "features" / f"{key}{engines.mark(self.engine, self.config.prefix_precision)}"
+        )
 
     def _check_size(self, store: store.FeatureStore, missing: int) -> None:
         """Raise an error before the computation if the features do not fit."""
@@ -259,18 +304,23 @@ class FrozenPrefix:
         if needed > free:
             raise errors.UserError(f"the features need {_size(needed)}, but only {_size(free)} are free: {advice}")
 
-    def _from_items(self, work: Work, prefix: keras.Model) -> Features:
+    def _from_items(self, work: Work, network: Any) -> Features:
         """Yield (names, features) batch by batch, first of unchanged items, then of augmented views."""
         for numbered in (False, True):
             names = [name for name, (_, view) in work.items() if (view.number is not None) == numbered]
             for part in self._portions(names):
-                paths, looks = zip(*(work[name] for name in part), strict=True)
-                batches = pipeline.look_batches(
-                    paths, looks, self.backbone.resize, self.config.batch_size, self.backbone.preprocess,
-                    self.splits.reader, self.augmentation if numbered else None,
-                    [_view_seed(self.config.seed, name) for name in part] if numbered else None,
-                )  # fmt: skip
-                yield from _through(prefix, part, batches if devices.has_gpu() else list(batches))
+                batches = self._batches(part, work)
+                yield from _through(network, part, batches if devices.has_gpu() else list(batches))
+
+    def _batches(self, names: list[str], work: Work) -> Iterable:
+        """Return preprocessed batches of rows, all of unchanged items or all of augmented views."""
+        paths, looks = zip(*(work[name] for name in names), strict=True)
+        numbered = looks[0].number is not None
+        return pipeline.look_batches(
+            paths, looks, self.backbone.resize, self.config.batch_size, self.backbone.preprocess,
+            self.splits.reader, self.augmentation if numbered else None,
+            [_view_seed(self.config.seed, name) for name in names] if numbered else None,
+        )  # fmt: skip
 
     def _portions(self, names: list[str]) -> Iterator[list[str]]:
         """Yield the names in portions of whole batches; on the CPU a portion is decoded fully before it is computed.
@@ -287,12 +337,12 @@ class FrozenPrefix:
     def _source(self, work: Work, own: store.FeatureStore) -> tuple[store.FeatureStore, keras.Model] | None:
         """Find a store of an earlier cut with all items, and the model from that cut to this one.
 
-        If several stores qualify, the one with the smallest such model is returned. The result is None with
-        `--cache-dtype float16`: features computed from rounded ones would be rounded twice, and a key must always stand
-        for the same numbers.
+        If several stores qualify, the one with the smallest such model is returned. The result is None with a
+        `--cache-dtype` or `--prefix-precision` of 16 bits: features computed from rounded ones would be rounded
+        otherwise, and a key must always stand for the same numbers.
         """
         found = []
-        if self.config.cache_dtype == "float16":
+        if (self.config.cache_dtype, self.config.prefix_precision) != ("float32", "float32"):
             return None
         for path in self.config.cache_directory.glob("features/*"):
             tensors = _tensors_at(self.model, store.about_of(path).get("tensors", []))
@@ -328,6 +378,8 @@ def fill_together(prefixes: Sequence[FrozenPrefix]) -> float:
         UserError: as for `FrozenPrefix`.
     """
     started, first = time.perf_counter(), prefixes[0]
+    for each in prefixes:
+        each.engine = engines.chosen(first.config, first._pixels())
     stores = [each._open(each.tensors) for each in prefixes]
     work = {name: item for name, item in first._work().items() if not all(name in rows for rows in stores)}
     if not work:
@@ -335,6 +387,13 @@ def fill_together(prefixes: Sequence[FrozenPrefix]) -> float:
     for each, rows in zip(prefixes, stores, strict=True):
         each._check_size(rows, len(work))
     joined = keras.Model(first.model.inputs, [each.tensors[0] for each in prefixes])
+    name = hashlib.sha256(" ".join(rows.directory.name for rows in stores).encode()).hexdigest()[:16]
+    network = first._network(joined, stores[0].directory / f"{name}.onnx", work)
+    if not network:
+        own = dataclasses.replace(first.config, engine="keras")
+        for each in prefixes:
+            each.config = own
+        return fill_together(prefixes)
     unit = first.splits.medium.unit
     print(
         f"frozen prefix: {first.backbone.name}, {len(prefixes)} cuts in one pass over {len(work)} {unit}s",
@@ -342,7 +401,7 @@ def fill_together(prefixes: Sequence[FrozenPrefix]) -> float:
     )
     waiting: list[tuple[list[str], list[np.ndarray]]] = []
     with tqdm.tqdm(total=len(work), desc="frozen prefix", unit=unit, disable=None) as progress:
-        for batch in _counted(first._from_items(work, joined), progress):
+        for batch in _counted(first._from_items(work, network), progress):
             waiting.append(batch)
             if sum(len(names) for names, _ in waiting) >= ROWS_AT_ONCE:
                 _write_each(stores, waiting)
@@ -357,7 +416,7 @@ def _write_each(stores: Sequence[store.FeatureStore], batches: list[tuple[list[s
         each.write((names, [arrays[number]]) for names, arrays in batches)
 
 
-def _through(model: keras.Model, names: list[str], batches: Iterable) -> Features:
+def _through(model: Any, names: list[str], batches: Iterable) -> Features:
     """Yield (names, outputs) for batches of inputs, computed in inference mode."""
     start = 0
     for batch in batches:

@@ -159,7 +159,7 @@ class FrozenWindows:
         """Return the folder of the prefix's features, and the shape and dtype of a row."""
         length = self.windows["train"].token_ids.shape[1]
         shape, dtype = (length, prefix.output.shape[-1]), keras.backend.standardize_dtype(prefix.output.dtype)
-        dtype = "float16" if self.config.cache_dtype == "float16" and dtype == "float32" else dtype
+        dtype = self.config.cache_dtype if dtype == "float32" else dtype
         return self.config.cache_directory / "features" / fingerprint(model, prefix, length, dtype), shape, dtype
 
     def _count_missing(self, model: language_model.LanguageModel, prefix: keras.Model) -> None:

@@ -163,7 +163,8 @@ def check_same_score(before: float, after: float, config: flags.RunConfig) -> No
     Raises:
         UserError: the loss has changed, so the two stages do not train the same model.
     """
-    tolerance = 1e-4 if (config.precision, config.cache_dtype) == ("float32", "float32") else 1e-2
+    precisions = {config.precision, config.cache_dtype, getattr(config, "prefix_precision", "float32")}
+    tolerance = 1e-4 if precisions == {"float32"} else 1e-2
     if abs(before - after) > tolerance * max(1.0, abs(before)):
         raise errors.UserError(
             f"unfreezing alone changed the validation loss from {before:.5f} to {after:.5f} before any training; "

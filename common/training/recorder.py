@@ -305,6 +305,7 @@ class Recorder(Generic[ConfigType]):
             further: further sections of results.json, placed before the cost.
         """
         splits, backbone = part.splits, part.backbone
+        self._note_engine(part)
         sides = predictions or {side: part.predict(side)[0] for side in sample_list.SPLIT_NAMES}
         results = {"strategy": strategy, "medium": splits.medium.name}
         results |= {"evaluation": task.__name__.rpartition(".")[2], "data": splits.summary()} | further
@@ -329,6 +330,14 @@ class Recorder(Generic[ConfigType]):
                 of_features = baselines.on_features(frozen, task, self.config.seed, groups or {})
                 results["baselines"] = of_features | results.get("baselines", {})
         return self.complete(results, sections, saved)
+
+    def _note_engine(self, part: Any) -> None:
+        """Write to config.json what has computed the features, in place of `auto`."""
+        path = self.directory / "config.json"
+        if getattr(part, "engine", "") and path.is_file():
+            self.config = dataclasses.replace(self.config, **{"engine": part.engine})
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            files.write_json(path, stored | {"config": flags.to_dict(self.config)})
 
     def _keep_familiar(self, part: Any) -> dict[str, Any]:
         """Write familiar.npz, and return its threshold and how many test items it calls unlike; nothing if it fails."""

@@ -156,7 +156,7 @@ def test_splits_never_depend_on_the_network_or_how_it_is_trained(stripes, tmp_pa
               "erasing": 0.5, "randaugment": 9.0, "views": 2, "no_cache": True, "cache_dtype": "float16",
               "cache_limit_gb": 1.0, "tensorboard": True, "mlflow": "x", "out": tmp_path, "resume": tmp_path,
               "cache": tmp_path / "other", "debug": True, "dry_run": True, "no_baselines": True,
-              "price_per_hour": 0.5, "energy": True}  # fmt: skip
+              "price_per_hour": 0.5, "energy": True, "engine": "keras", "prefix_precision": "bfloat16"}  # fmt: skip
     plain = settings(stripes, tmp_path / "cache")
     assert {field.name for field in dataclasses.fields(plain)} == of_the_data | set(others)
     written = []

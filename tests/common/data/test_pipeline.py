@@ -118,3 +118,13 @@ def test_a_name_that_is_not_utf8(tmp_path):
     Image.new("RGB", (9, 9), (10, 20, 30)).save(open(path, "wb"), "PNG")
     batches = pipeline.evaluation_batches([path.decode(errors="surrogateescape")], [0], **SHAPE, preprocess=unchanged)
     assert np.allclose(next(iter(batches))[0][0, 0, 0], [10, 20, 30])
+
+
+@pytest.mark.parametrize("aspect", ["squash", "crop", "pad"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_resizing_in_front_of_the_network_gives_the_bits_of_keras_s_layer(aspect, interpolation):
+    resize = raw_input.resizing(32, aspect, interpolation)
+    random = np.random.default_rng(0)
+    for shape in [(32, 32), (20, 31), (33, 90), (700, 41), (2, 47, 64)]:
+        pixels = random.integers(0, 256, (*shape, 3), dtype="uint8")
+        assert np.array_equal(pipeline.resized(pixels, resize), resize(pixels.astype("float32")).numpy()), shape
