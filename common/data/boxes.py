@@ -15,7 +15,6 @@ from common.data import box_annotations, sample_list, targets
 ASPECTS = ("pad", "squash")
 EMPTY = -1.0  # the class of a row that only fills an array
 LEAST_LEFT = 0.3  # of a box's area inside of an augmented view, for the box to count
-LISTED = 100  # boxes of a photo in an answer
 
 
 def square(size: tuple[int, int], aspect: str) -> np.ndarray:
@@ -91,11 +90,6 @@ class Boxes(targets.Targets):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "box_classes", tuple(self.box_classes))
-
-    @property
-    def outputs(self) -> int:
-        """The last dimension of a model's output: the edges and a score for each class."""
-        return 4 + len(self.box_classes)
 
     def seen(self, samples: Sequence[sample_list.Sample]) -> Self:
         found = {box.label for sample in samples for box in box_annotations.boxes_of(sample)}

@@ -23,7 +23,7 @@ from common.data import box_annotations, sample_list
 from common.data import boxes as box_targets
 from common.evaluation import intervals
 
-HEADLINE = "ap50"
+HEADLINE = "ap50"  # the metric that a report begins with
 RESAMPLES = 200  # of photos; each takes some hundredths of a second
 MOST = 100  # boxes of a photo that count, as in COCO
 SIZES = ("all", "small", "medium", "large")  # up to 32², up to 96² pixels of the photo, and larger, as in COCO
