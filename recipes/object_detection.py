@@ -99,8 +99,7 @@ class Config(settings.PhotoConfig):
         flags.check(not both, "from_scratch", "trains all layers from random weights; remove the other flags for them")
         slow = self.fine_tuning_rate <= self.learning_rate / 10
         flags.check(slow or not self.unfreeze_from, "fine_tuning_rate", "must be at most a tenth of --learning-rate")
-        flags.check_used(self, bool(self.unfreeze_from), "without --unfreeze-from", "fine_tuning_epochs",
-                         "fine_tuning_rate")  # fmt: skip
+        flags.check_used(self, bool(self.unfreeze_from), "without --unfreeze-from", "fine_tuning_rate")
 
     def check_files(self) -> None:
         """Refuse a run that could not be evaluated, and a folder that is not there."""

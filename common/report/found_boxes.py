@@ -50,6 +50,7 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
     return pages.template("found_boxes.html").render(
         run=run, results=results, data=results["data"], test=results["test"], cost=results["cost"], unit=run.unit,
         metrics=METRICS, splits=SPLITS, classes=list(targets.box_classes), listed_files=LISTED_FILES,
+        groups=any(sample.group for sample in test),
         samples=_sheet(run, "training_boxes", _annotated(train)),
         worst=_sheet(run, "most_mistakes", [(each["path"], each["marks"]) for each in worst]),
         others=_sheet(run, "test_boxes", [(each["path"], each["marks"]) for each in others]),

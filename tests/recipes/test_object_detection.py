@@ -149,7 +149,7 @@ def test_decoded_boxes_are_the_true_ones_and_repeated_ones_are_left_out():
         ({"rotation": 5.0}, "--rotation turns things out of their boxes"),
         ({"views": 0}, "--views must be above 0"),
         ({"channels": 12}, "--channels must be a multiple of 8"),
-        ({"fine_tuning_epochs": 3}, "--fine-tuning-epochs"),
+        ({"fine_tuning_rate": 1e-5}, "--fine-tuning-rate has no effect without --unfreeze-from"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(flags, told):
