@@ -72,7 +72,7 @@ $(INSTALLED): requirements.txt setup.cfg pyproject.toml
 $(TESTED): $(INSTALLED)
 	@echo "installing what the tests need: all optional extras (Ray, MLflow, TensorBoard, ONNX, LiteRT, KerasHub, HEIC, DICOM, the server," >&2
 	@echo "the documentation, notebooks), ruff, mypy and Playwright; about 1 GB more in $(VENV), this takes a few minutes" >&2
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,track,export,fast,serve,text,photos,medical,labels,energy,tests,docs,notebooks]'
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,track,export,fast,serve,text,photos,medical,labels,energy,detection,tests,docs,notebooks]'
 	@touch $(TESTED)
 
 $(DOCUMENTED): $(INSTALLED)

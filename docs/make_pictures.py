@@ -32,6 +32,7 @@ FIGURES = {
     "from_scratch": ("accuracy", ""),
     "domain_adaptation": ("domain_map", ""),
     "continual_learning": ("tasks", "--method naive"),
+    "object_detection": ("test_boxes", ""),
     "skin_lesions": ("leak", ""),
     "video_actions": ("right_frames", ""),
     "legal_text": ("perplexities", ""),

@@ -105,6 +105,7 @@ def export(
     variants = _variants(formats, int8)
     _check_installed(variants)
     saved = saved_model.load_model(run)
+    saved_model.refuse_boxes(saved, run, "export")
     reading = saved_model.Reading.of(saved)
     precision = _precision(saved.model)
     found = _photos(run, photos, reading, int8)

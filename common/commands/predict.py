@@ -19,8 +19,10 @@ def command(
     csv: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
     batch_size: int = 32,
     top: int = 1,
+    coco: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    draw: Annotated[pathlib.Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
 ) -> int:
-    """Print class and probability for each photo, clip or document.
+    """Print class and probability for each photo, clip or document, or the boxes in each photo.
 
     A file that cannot be used does not stop it: stderr names the file, and the others are answered. The exit code is
     then 2, else 0.
@@ -31,19 +33,23 @@ def command(
         csv: also write path,label,probability, distance, unlike and one column per class to this file.
         batch_size: files per batch.
         top: print this many of the most probable classes, with their probabilities.
+        coco: for a run that finds boxes: also write them as JSON of COCO to this file.
+        draw: for a run that finds boxes: also write the photos with their boxes into this folder, as PNG.
     """
+    if coco and (coco.is_dir() or not coco.absolute().parent.is_dir()):
+        raise errors.UserError(f"--coco {coco}: {'a folder; name a file in it' if coco.is_dir() else 'no such folder'}")
     if csv and (csv.is_dir() or not csv.absolute().parent.is_dir()):
         raise errors.UserError(f"--csv {csv}: {'a folder; name a file in it' if csv.is_dir() else 'no such folder'}")
     if batch_size < 1:
         raise errors.UserError("--batch-size must be above 0")
     if top < 1:
         raise errors.UserError("--top must be above 0")
-    return predict(run, files, csv, batch_size, top)
+    return predict(run, files, csv, batch_size, top, coco, draw)
 
 
 def predict(
     run: pathlib.Path, names: Iterable[pathlib.Path], csv: pathlib.Path | None = None, batch_size: int = 32,
-    top: int = 1,
+    top: int = 1, coco: pathlib.Path | None = None, draw: pathlib.Path | None = None,
 ) -> int:  # fmt: skip
     """Print `path  class  probability` for each file, and a line on stderr for each file that cannot be used.
 
@@ -58,6 +64,7 @@ def predict(
         csv: where to write path,label,probability, a column for each class, distance and unlike, or None.
         batch_size: files per batch.
         top: how many of the most probable classes are printed.
+        coco, draw: as for `found_boxes.answer_files`, for a run that finds boxes.
 
     Returns:
         The exit code: 0, or 2 if a file was refused.
@@ -67,6 +74,12 @@ def predict(
     """
     reading = _reading(run)
     paths, targets = reading.find(names), reading.targets
+    if top > 1 and targets.name == "boxes":
+        raise errors.UserError("--top: a run that finds boxes gives one class for each; remove it")
+    if targets.name == "boxes":
+        return startup.by_name("report.found_boxes").answer_files(reading, paths, csv, coco, draw)
+    if coco or draw:
+        raise errors.UserError(f"--{'coco' if coco else 'draw'}: this run does not find boxes; remove it")
     target, known = finished_run.target_of(run), _familiar(run, reading)
     if top > 1 and not hasattr(targets, "class_names"):
         raise errors.UserError("--top: this run does not choose between classes")

@@ -62,6 +62,7 @@ class Answerer:
             UserError: there is no model.
         """
         saved = saved_model.load_model(run)
+        saved_model.refuse_boxes(saved, run, "serve")
         medium = saved.medium
         self.reading, self.target = saved_model.Reading.of(saved), finished_run.target_of(run)
         self.class_names, self.medium = saved.class_names, medium

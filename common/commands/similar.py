@@ -33,6 +33,7 @@ def command(
     if count < 1:
         raise errors.UserError("--count must be above 0")
     saved = saved_model.load_model(run)
+    saved_model.refuse_boxes(saved, run, "similar")
     if saved.medium.name != "photos":
         raise errors.UserError(f"{run}: similar is for runs on photos, and this one is on {saved.medium.unit}s")
     finished = finished_run.FinishedRun.read(run)

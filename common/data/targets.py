@@ -6,6 +6,7 @@ They are stored in the splits of a run and in its saved model. A further kind is
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import tensorflow as tf
 
-from common import errors
+from common import errors, startup
 from common.data import sample_list
 
 KINDS: dict[str, type[Targets]] = {}  # by name
@@ -161,6 +162,9 @@ def restored(saved: dict) -> Targets:
         UserError: this version does not know these targets.
     """
     name = saved.get("name") if isinstance(saved, dict) else None
+    if isinstance(name, str) and name not in KINDS and name.isidentifier():
+        with contextlib.suppress(errors.UserError):
+            startup.by_name(f"data.{name}")
     if not isinstance(name, str) or name not in KINDS:
         raise errors.UserError(f"this version has no targets {name!r}; it has {', '.join(sorted(KINDS))}")
     try:

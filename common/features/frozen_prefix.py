@@ -319,7 +319,7 @@ class FrozenPrefix:
         return pipeline.look_batches(
             paths, looks, self.backbone.resize, self.config.batch_size, self.backbone.preprocess,
             self.splits.reader, self.augmentation if numbered else None,
-            [_view_seed(self.config.seed, name) for name in names] if numbered else None,
+            [view_seed(self.config.seed, name) for name in names] if numbered else None,
         )  # fmt: skip
 
     def _portions(self, names: list[str]) -> Iterator[list[str]]:
@@ -437,7 +437,7 @@ def _size(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
-def _view_seed(seed: int, name: str) -> tuple[int, int]:
+def view_seed(seed: int, name: str) -> tuple[int, int]:
     """Return two integers from the run's seed and the row's name, which identifies the photo's content and the view."""
     return seed, int(hashlib.sha256(name.encode()).hexdigest()[:7], 16)
 

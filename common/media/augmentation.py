@@ -72,6 +72,16 @@ def photo_seed(seed: int, epoch: int | tf.Tensor, photo: int | tf.Tensor) -> tf.
     )
 
 
+def placement(augmentation: Augmentation, seed: tuple[int, int]) -> tuple[bool, float, float]:
+    """Return whether `augment` mirrors with this seed, by how many radians it turns, and how much it enlarges.
+
+    What else is known about places in a photo, such as boxes, can so follow it into a view.
+    """
+    draw = tf.random.stateless_uniform((4,), seed, minval=-1.0, maxval=1.0).numpy()
+    angle, zoom = float(draw[1]) * augmentation.rotation * (np.pi / 180), 1.0 + float(draw[2]) * augmentation.zoom
+    return bool(augmentation.flip and not draw[0] > 0), angle, zoom
+
+
 def augment(pixels: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
     """Flip, rotate and zoom a photo or clip, change its colours and cover a part, by amounts that `seed` fixes.
 

@@ -89,6 +89,18 @@ def load_model(directory: pathlib.Path) -> SavedModel:
         raise errors.UserError(f"{path}: not a model file of these recipes ({str(error).splitlines()[0]})") from error
 
 
+def refuse_boxes(saved: SavedModel, run: pathlib.Path, command: str) -> None:
+    """Refuse a run whose model finds boxes, for a command that shows classes.
+
+    Raises:
+        UserError: the model's targets are boxes.
+    """
+    if saved.targets.name == "boxes":
+        raise errors.UserError(
+            f"{run}: finds boxes, and {command} is for runs that classify; use `python -m recipes predict {run} FILE`"
+        )
+
+
 def _of_older_versions(told: dict) -> dict:
     """Return the content of targets.json and medium.json for a model of an earlier version."""
     medium = {"name": "photos"}

@@ -89,6 +89,7 @@ def of_items(
     turns: int = 1,
     at: dict[int, list] | None = None,
     unfreeze: Callable[[int], None] | None = None,
+    loss: Any = "categorical_crossentropy",
 ) -> Plan:
     """Plan a run on photos or clips. This trains the model on noise, so it cannot be used afterwards.
 
@@ -103,6 +104,7 @@ def of_items(
         at: the stage's first layer → tensors to cut at, as for `frozen_prefix.FrozenPrefix`.
         unfreeze: a function of a stage's first layer that freezes the network as that stage does; default: all layers
             from there on train.
+        loss: the loss of the training.
     """
     network = network or backbone.model
     counts = {side: len(getattr(data, side)) for side in sample_list.SPLIT_NAMES}
@@ -125,7 +127,7 @@ def of_items(
             forward = speed.usual_seconds(functools.partial(part.cut.prefix.predict_on_batch, batch)) / len(paths)
         if epochs:
             zeros = [np.zeros((len(paths), *tensor.shape[1:]), "float32") for tensor in part.tensors] or [batch]
-            begin, step = speed.of_training(part.suffix, zeros if len(zeros) > 1 else zeros[0], targets)
+            begin, step = speed.of_training(part.suffix, zeros if len(zeros) > 1 else zeros[0], targets, loss)
             epoch = speed.of_epoch(step, train_steps, val_steps)
             if not part.tensors:
                 epoch += reading * (counts["train"] + counts["validation"])
@@ -139,9 +141,9 @@ def of_items(
 
     trains = max([step.trains for step in steps])
     sides = ", ".join(f"{counts[side]:,} {side}" for side in sample_list.SPLIT_NAMES)
+    classes = f" in {len(data.class_names)} classes" if data.class_names else ""
     about = {
-        "data": f"{data.source}: {words.plural(sum(counts.values()), data.medium.unit)} in "
-        f"{len(data.class_names)} classes: {sides}",
+        "data": f"{data.source}: {words.plural(sum(counts.values()), data.medium.unit)}{classes}: {sides}",
         "network": f"{backbone.name}, weights {backbone.weights}, {backbone.image_size} pixels, "
         f"{model.count_params():,} parameters",
     }

@@ -146,6 +146,7 @@ class Recorder(Generic[ConfigType]):
         turns: int = 1,
         at: dict[int, list] | None = None,
         unfreeze: Callable[[int], None] | None = None,
+        loss: Any = "categorical_crossentropy",
         **resolved: Any,
     ) -> None:
         """Write config.json, with defaults that are now known; with `--dry-run` print the plan and stop the program.
@@ -155,7 +156,7 @@ class Recorder(Generic[ConfigType]):
             model: the classifier on it, its layers frozen as in the stage that trains most.
             splits: the items.
             stages: for each stage, the number of the first layer that trains and the likely number of epochs.
-            network, turns, at, unfreeze: as for `plan.of_items`.
+            network, turns, at, unfreeze, loss: as for `plan.of_items`.
             resolved: further settings that are known now.
 
         Raises:
@@ -166,7 +167,9 @@ class Recorder(Generic[ConfigType]):
         self._check_memory(model, backbone, splits)
         self.say_if_untrained()
         if self.config.dry_run:
-            self.print_plan(plan.of_items(model, backbone, splits, self.config, stages, network, turns, at, unfreeze))
+            self.print_plan(
+                plan.of_items(model, backbone, splits, self.config, stages, network, turns, at, unfreeze, loss)
+            )
         self.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, **resolved)
 
     def print_plan(self, planned: plan.Plan) -> NoReturn:

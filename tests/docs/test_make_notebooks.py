@@ -22,6 +22,7 @@ QUICK = {
     "feature_extraction": "epochs=2",
     "domain_adaptation": 'new_domain=("dusk",)',
     "from_scratch": "epochs=2",
+    "object_detection": "epochs=1, views=1",
     "legal_text": 'strategy="full", epochs=1, samples=2, sample_tokens=10',
     "text_classification": "epochs=1, windows_per_document=1",
 }

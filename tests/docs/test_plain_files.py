@@ -139,8 +139,8 @@ def flags_of(text):
 @pytest.mark.parametrize("recipe", recipe_source.recipes(), ids=lambda recipe: recipe.name)
 def test_flags_in_the_text_of_its_page_exist(recipe):
     known = [*recipe_source.settings_of(recipe), *itertools.chain(*recipe_source.shared_settings().values())]
-    tree = recipe_source.Source(ROOT / "common" / "commands" / "generate.py").tree
-    names = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    commands = [recipe_source.Source(ROOT / "common" / "commands" / f"{name}.py") for name in ("generate", "predict")]
+    names = {node.arg for each in commands for node in ast.walk(each.tree) if isinstance(node, ast.arg)}
     flags = {setting.flag for setting in known} | {f"--{name.replace('_', '-')}" for name in names}
     assert flags_of(read(f"docs/recipes/{recipe.name}.md").text) <= flags
 

@@ -369,7 +369,7 @@ def test_a_thin_copy_is_the_recipes_file_with_its_names(recipe, monkeypatch):
     ast.parse(texts(copied)[pathlib.PurePosixPath("test_train.py")])
     readme = texts(copied)[pathlib.PurePosixPath("README.md")]
     assert readme.startswith("# My flowers\n") and "python -m recipes report RUN" in readme
-    assert "pip install CHECKOUT\n" in readme or "pip install 'CHECKOUT[text]'\n" in readme
+    assert re.search(r"pip install (CHECKOUT|'CHECKOUT\[(text|detection)\]')\n", readme)
     assert ("prepare.py` is in the repository" in readme) == ("prepare.py" in source)
     assert "NOTICE" not in readme and "my_flowers" not in readme
 

@@ -1,0 +1,179 @@
+"""The recipe on small drawn scenes: loss by hand, cached as uncached, and a saved model that finds the same boxes."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from common import errors
+from common.commands import export, predict, serve
+from common.data import box_annotations, boxes, dataset, sample_list
+from common.demo import drawn_scenes
+from common.evaluation import detection
+from common.features import of_boxes
+from common.media import photos
+from common.models import backbones, detector, freezing
+from common.report import found_boxes
+from common.runs import saved_model
+from recipes import object_detection
+
+pytest.importorskip("pycocotools")
+SMALL = {"backbone": "demo", "weights": "demo", "image_size": 96, "channels": 16, "depth": 1, "views": 2}
+SMALL |= {"validation_fraction": 0.2, "test_fraction": 0.4}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    return drawn_scenes.write_photos(tmp_path_factory.mktemp("data") / "scenes", 20, 96)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def run(scenes, cache, tmp_path_factory):
+    config = object_detection.Config(
+        data=str(scenes), epochs=2, out=tmp_path_factory.mktemp("runs"), cache=cache, unfreeze_from="block5",
+        fine_tuning_epochs=1, **SMALL,
+    )  # fmt: skip
+    return object_detection.run(config)
+
+
+def test_a_run_writes_scores_boxes_and_a_report(run):
+    results = run.results
+    assert {"ap", "ap50", "ap75", "per_class", "by_size", "counting_error"} <= set(results["test"])
+    assert results["strategy"] == "head, then from block5" and results["usual_boxes"]["ap50"] < 0.2
+    assert [row["stage"] for row in results["stages"]] == ["head", "fine_tuning"]
+    page = (run.directory / "report.html").read_text()
+    assert "AP50" in page and "Found, missed, false" in page and "<script" not in page
+    drawn = {path.name for path in (run.directory / "figures").iterdir()}
+    assert {"precision_recall.png", "training_boxes.png", "test_boxes.png", "most_mistakes.png"} <= drawn
+    assert (run.directory / "predictions.csv").read_text().startswith("path,label,true_")
+
+
+def test_the_saved_model_finds_the_boxes_of_the_run_in_the_raw_photos(run):
+    reading = saved_model.Reading.of(saved_model.load_model(run.directory))
+    assert isinstance(reading.targets, boxes.Boxes)
+    listed = json.loads((run.directory / detection.FOUND).read_text())
+    test = [row for row in sample_list.read_csv(run.directory / "split.csv") if row.split == "test"]
+    for number, sample in enumerate(test[:3], start=1):
+        told = [row for row in listed if row["image_id"] == number]
+        found, size = found_boxes.found_in(reading, pathlib.Path(sample.path), 0.0)
+        assert size == (96, 96) and len(found) == len(told)
+        theirs = np.array([[*row["bbox"], row["score"]] for row in told])  # both by score, the surest first
+        found[:, 2:4] -= found[:, :2]
+        assert np.allclose(found[:, :5], theirs, atol=0.02)
+
+
+def test_predict_writes_lines_coco_and_pictures(run, scenes, tmp_path, capsys):
+    names = [scenes / "photos" / "scene_0000.jpg", tmp_path / "gone.jpg"]
+    out = {"csv": tmp_path / "a.csv", "coco": tmp_path / "a.json", "draw": tmp_path / "drawn"}
+    assert predict.predict(run.directory, names, **out) == 2
+    lines, told = capsys.readouterr()
+    assert "gone.jpg: missing" in told or "gone.jpg" in told
+    rows = out["csv"].read_text().splitlines()
+    assert rows[0] == "path,class,score,left,top,right,bottom" and len(rows) == len(lines.splitlines()) + 1
+    coco = json.loads(out["coco"].read_text())
+    assert len(coco["images"]) == 1 and len(coco["annotations"]) == len(rows) - 1
+    assert [each["name"] for each in coco["categories"]] == sorted(each["name"] for each in coco["categories"])
+    assert Image.open(out["draw"] / "scene_0000.png").size == (96, 96)
+    with pytest.raises(errors.UserError, match="--top"):
+        predict.predict(run.directory, names, top=2)
+
+
+def test_cached_features_give_the_losses_of_the_photos(scenes, cache, tmp_path):
+    """With augmented views: the same boxes with the same pixels, in the same order."""
+    found = {}
+    for no_cache in (False, True):
+        config = object_detection.Config(data=str(scenes), cache=cache, no_cache=no_cache, zoom=0.3, **SMALL)
+        read = box_annotations.read(config, photos.PHOTOS)
+        splits = dataset.load(config, tmp_path, photos.PHOTOS, boxes.Boxes(aspect="pad"), read.samples)
+        backbone = backbones.choose(config, default="demo")
+        freezing.freeze(backbone.model)
+        keras.utils.set_random_seed(1)
+        model, levels = object_detection.build_model(backbone.model, 6, config)
+        prefix = of_boxes.BoxPrefix(model, backbone, splits, config, at=levels)
+        loss = object_detection.DetectionLoss(96, 6)
+        train, validation, _ = prefix.generators(1)  # the second view
+        (inputs, truth), (_, labels) = next(iter(train)), next(iter(validation))
+        assert (truth[..., 0] >= 0).any() and labels.shape[-1] == 5
+        found[no_cache] = truth, np.array(loss.call(truth, prefix.suffix(inputs, training=False)))
+    assert (found[False][0] == found[True][0]).all()
+    assert np.allclose(found[False][1], found[True][1], rtol=1e-5, atol=1e-5)
+
+
+# The loss and the model ------------------------------------------------------------------------------------------
+
+
+def answers_for(truth, size, classes, sure=8.0):
+    """The answers of a detector that is right about one box."""
+    wanted = object_detection.detection_targets.assign(truth, size, classes)
+    middles, strides = detector.places(size)
+    answers = np.zeros((1, len(strides), classes + 5), "float32")
+    answers[..., :classes] = sure * (2 * np.array(wanted.classes) - 1)
+    own = np.array(wanted.boxes)[0]
+    reach = np.concatenate([middles - own[:, :2], own[:, 2:] - middles], axis=1) / strides[:, None]
+    answers[0, :, classes : classes + 4] = np.log(np.expm1(np.clip(reach, 0.05, 50))) - 2
+    centre = np.clip(np.array(wanted.centerness), 1e-3, 1 - 1e-3)
+    answers[..., -1] = np.log(centre / (1 - centre))
+    return answers
+
+
+def test_right_answers_have_a_low_loss_and_each_part_counts():
+    truth = np.array([[[1, 0.25, 0.3, 0.6, 0.7], [-1, 0, 0, 0, 0]]], "float32")
+    loss = object_detection.DetectionLoss(96, 2)
+    right = answers_for(truth, 96, 2)
+    lowest = float(loss.call(truth, right)[0])
+    for part, change in ((slice(0, 2), -16.0), (slice(2, 6), 2.0), (slice(6, 7), 4.0)):
+        wrong = right.copy()
+        wrong[..., part] = wrong[..., part] * -1 if change < -10 else wrong[..., part] + change
+        assert float(loss.call(truth, wrong)[0]) > lowest + 0.2
+
+
+def test_decoded_boxes_are_the_true_ones_and_repeated_ones_are_left_out():
+    truth = np.array([[[1, 0.25, 0.3, 0.6, 0.7]]], "float32")
+    decoded = np.array(detector.decoded(answers_for(truth, 96, 2), 96, 2))
+    found = detector.suppressed(decoded, overlap=0.6)
+    assert found.shape == (1, 100, 6) and (found[0, :, 4] > 0.5).sum() == 1
+    assert np.allclose(found[0, 0, :4], truth[0, 0, 1:], atol=1e-3) and found[0, 0, 5] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({"rotation": 5.0}, "--rotation turns things out of their boxes"),
+        ({"views": 0}, "--views must be above 0"),
+        ({"channels": 12}, "--channels must be a multiple of 8"),
+        ({"fine_tuning_rate": 1e-5}, "--fine-tuning-rate has no effect without --unfreeze-from"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(flags, told):
+    with pytest.raises(errors.UserError, match=told):
+        object_detection.Config(**flags)
+
+
+def test_a_network_without_the_strides_is_refused():
+    inputs = keras.Input((64, 64, 3))
+    flat = keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=2, name="block1_conv")(inputs), name="flat")
+    with pytest.raises(errors.UserError, match="flat has no feature map of stride 8 at 64 pixels"):
+        detector.levels(flat)
+
+
+def test_a_dry_run_plans_and_keeps_nothing(scenes, cache, tmp_path, capsys):
+    config = object_detection.Config(data=str(scenes), cache=cache, out=tmp_path / "runs", dry_run=True, **SMALL)
+    with pytest.raises(SystemExit):
+        object_detection.run(config)
+    told = capsys.readouterr().out
+    assert "20 photos: 8 train, 4 validation, 8 test" in told and "200" in told and not (tmp_path / "runs").exists()
+
+
+def test_commands_for_classes_refuse_a_run_that_finds_boxes(run, tmp_path):
+    with pytest.raises(errors.UserError, match="finds boxes, and export is for runs that classify"):
+        export.export(run.directory, ["onnx"])
+    with pytest.raises(errors.UserError, match="finds boxes, and serve is for"):
+        serve.Answerer(run.directory)
