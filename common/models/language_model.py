@@ -360,9 +360,12 @@ def for_documents(part: keras.Model, window: int, length: int) -> keras.Model:
 
 
 def mean_of(hidden: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:
-    """Return the mean over a document's tokens: (documents, length, width) and (documents, length) to (…, width)."""
-    seen = keras.ops.expand_dims(keras.ops.cast(mask, hidden.dtype), -1)
-    return keras.ops.sum(hidden * seen, axis=1) / keras.ops.sum(seen, axis=1)
+    """Return the mean over a document's tokens: (documents, length, width) and (documents, length) to (…, width).
+
+    It is float32 even under mixed precision, since a sum over many tokens needs its digits.
+    """
+    seen = keras.ops.expand_dims(keras.ops.cast(mask, "float32"), -1)
+    return keras.ops.sum(keras.ops.cast(hidden, "float32") * seen, axis=1) / keras.ops.sum(seen, axis=1)
 
 
 def ending_in_mean(prefix: keras.Model) -> tuple[keras.Model, keras.Model]:
@@ -377,7 +380,7 @@ def ending_in_mean(prefix: keras.Model) -> tuple[keras.Model, keras.Model]:
     shortened = keras.Model(prefix.inputs, mean_of(prefix.output, mask), name=f"{prefix.name}_mean")
     mean = keras.Input(shortened.output.shape[1:], dtype=shortened.output.dtype, name="mean")
     mask = keras.Input(mask.shape[1:], dtype=mask.dtype, name="padding_mask")
-    return shortened, keras.Model([mean, mask], keras.layers.Activation("linear")(mean), name="suffix")
+    return shortened, keras.Model([mean, mask], keras.layers.Activation("linear", dtype="float32")(mean), name="suffix")
 
 
 def entering(model: TextModel, first: int | None, token_ids: keras.KerasTensor) -> keras.KerasTensor:

@@ -36,8 +36,8 @@ def reviews(tmp_path_factory):
 
 
 def settings(reviews, bert, tmp_path, **changes):
-    few = {"data": str(reviews), "backbone": bert, "sequence_length": 8, "epochs": 2, "batch_size": 16, "duplicate_threshold": 1.0,
-           "out": tmp_path / "runs", "cache": tmp_path / "cache", "learning_rate": 1e-2}  # fmt: skip
+    few = {"data": str(reviews), "backbone": bert, "sequence_length": 8, "epochs": 2, "batch_size": 16, "out": tmp_path,
+           "duplicate_threshold": 1.0, "cache": tmp_path / "cache", "learning_rate": 1e-2}  # fmt: skip
     return text_classification.Config(**few | changes)
 
 
