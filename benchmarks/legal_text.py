@@ -77,7 +77,7 @@ def narrow_preset(config: Config, seed: int, folder: pathlib.Path) -> str:
     if not config.pretrain:
         return str(path)
     result = run(
-        legal_text, data=str(lines_of(config.pretrain, folder)), preset=str(path), strategy="scratch", seed=seed,
+        legal_text, data=str(lines_of(config.pretrain, folder)), backbone=str(path), strategy="scratch", seed=seed,
         samples=1, sample_tokens=8, epochs=config.pretrain_epochs, out=config.out, duplicate_threshold=1.0,
         sequence_length=config.sequence_length, batch_size=config.batch_size,
     )  # fmt: skip
@@ -121,7 +121,7 @@ def main(config: Config) -> None:
                      "batch_size", "learning_rate", "encoding", "out"]  # fmt: skip
             if config.recipe == "text_classification":
                 names += ["windows_per_document", "adapt_epochs"]
-            shared = {name: getattr(config, name) for name in names} | {"preset": preset, "seed": seed}
+            shared = {name: getattr(config, name) for name in names} | {"backbone": preset, "seed": seed}
             only = {"strategy": config.strategies[0]} if len(config.strategies) == 1 else {"compare": True}
             results.append(run(RECIPES[config.recipe], **shared, **only))
     print_generation(config, results) if config.recipe == "legal_text" else print_classes(config, results)

@@ -48,7 +48,7 @@ RENAMED = {
     "warm_up": ("warmup_epochs", "warmup_ratio"), "clip": ("clipnorm",), "accumulate": ("gradient_accumulation_steps",),
     "window": ("sequence_length",), "rate_decay": ("layer_decay",), "turns": ("test_time_views",),
     "looks": ("test_time_views",), "target": ("target_class",), "sensitivity": ("target_sensitivity",),
-    "cache_limit": ("cache_limit_gb",),
+    "cache_limit": ("cache_limit_gb",), "preset": ("backbone",),
 }  # fmt: skip
 # The name of a flag in other software → its name here.
 ELSEWHERE = {

@@ -34,7 +34,7 @@ from common import startup  # isort: skip  (first: it imports TensorFlow quietly
 import dataclasses
 import pathlib
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import keras
 from annotated_types import Gt
@@ -57,6 +57,8 @@ ELSEWHERE = "no longer exists: use the recipe text_classification to classify do
 class Config(tuning.TextConfig):
     """Tune a language model on legal texts."""
 
+    # What trains; default: full, and on demo data all of them.
+    strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None
     compare: bool = False  # try all five strategies and keep the best on validation; the default on demo data
     general: pathlib.Path | None = None  # a folder of general texts, to measure how much is forgotten
     samples: Annotated[int, Gt(0)] = 8  # texts to write before and after; prompts: first words of validation documents
@@ -89,7 +91,7 @@ def prepare(
     strategy: str, packed: dict[str, windows.Windows], record: recorder.Recorder
 ) -> tuple[tuning.Cut, frozen_windows.FrozenWindows]:
     """Cut the preset in front of the part that a strategy trains; return the cut model and its `FrozenWindows`."""
-    cut, config = tuning.begin(strategy, record.config.preset, record), record.config
+    cut, config = tuning.begin(strategy, record.config.backbone, record), record.config
     network = build_model(cut.model, cut.suffix)
     return cut, frozen_windows.FrozenWindows(cut.model, cut.prefix, network, packed, config, fill=not config.dry_run)
 
@@ -123,7 +125,7 @@ def run(config: Config) -> finished_run.Result:
     corpus = documents.load(config, record.directory)
     model, window = tuning.open_preset(config)
     encoded = {side: model.encode(corpus.texts_of(side)) for side in corpus.sides}
-    record.write_config(preset=model.preset, sequence_length=window)
+    record.write_config(backbone=model.preset, sequence_length=window)
     config = record.config
     packed = {side: windows.pack(ids, window, model.end_token) for side, ids in encoded.items()}
     print(documents.count_table(packed, window, len(corpus.duplicates)), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Text classification: documents by type or sentiment, with a tuned language model (the articles' sentiment analysis).
+"""Text classification: documents by type or sentiment, with BERT, GPT-2 and their kin (sentiment analysis).
 
 When to use it: to sort documents if you have examples that people sorted: contracts by type, reviews by sentiment,
 letters by who should answer. Logistic regression on counted words (TF-IDF) is trained for comparison and is often as
@@ -15,15 +15,19 @@ Command:
 
     pip install 'keras-recipes[text]'                                   # KerasHub
     python recipes/text_classification.py                               # drawn contracts, nothing is downloaded
+    python recipes/text_classification.py --data reviews.jsonl --backbone hub:bert_base_en_uncased
+    python recipes/text_classification.py --data reviews.jsonl --backbone hub:all_minilm_l6_v2_en --strategy features
     python recipes/text_classification.py --data contracts/ --group-pattern '^(\\d+)_'               # GPT-2, 124 M
-    python recipes/text_classification.py --data contracts/ --compare   # five strategies side by side
+    python recipes/text_classification.py --data contracts/ --compare   # six strategies side by side
     python -m recipes predict runs/text_classification/… contract.txt
 
-It follows ULMFiT (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146) on GPT-2. With many documents, the language
-model is first tuned on them (`--adapt-epochs`). Then a classifier is added on the mean and the maximum over all of a
-document's tokens. `--strategy` selects what trains below it: `head` (the last layer norm, on a frozen network),
-`last_blocks`, `lora` (Hu et al. 2021), `full`, or `scratch` (the same network from random weights). A document is read
-in separate windows and has one answer. Frozen first blocks run once instead of once per epoch.
+`--backbone` takes encoders (BERT, RoBERTa, XLM-RoBERTa, DistilBERT, DeBERTa) and causal language models such as GPT-2.
+The classifier of an encoder sees the mean over all of a document's tokens, a sentence embedding. That of GPT-2 sees the
+mean and the maximum, after ULMFiT (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146); with many documents,
+the language model is first tuned on them (`--adapt-epochs`). `--strategy` selects what trains: `features` (logistic
+regression on the frozen network), `head` (the classifier, and GPT-2's last layer norm), `last_blocks`, `lora` (Hu et
+al. 2021), `full`, or `scratch` (the same network from random weights). A document is read in separate windows and has
+one answer. Frozen first blocks run once instead of once per epoch.
 
 Expected: on 240 real contracts of six types (156 / 36 / 48, split by company), with a narrow GPT-2 that was not
 pretrained, a test accuracy of 0.938 (0.917 – 1.000, ten seeds). It takes 59 seconds (45 – 81) on two CPU cores.
@@ -40,7 +44,7 @@ import pathlib
 import sys
 import tempfile
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import keras
 import numpy as np
@@ -48,25 +52,29 @@ from annotated_types import Ge, Gt
 
 from common import devices, errors, flags, streams
 from common.data import documents, sample_list
-from common.evaluation import classification, counted_words, shortcuts
+from common.evaluation import classification, counted_words, nearest_texts, shortcuts
 from common.features import frozen_windows
 from common.media import windows
-from common.models import language_model, text_classifier
+from common.models import encoder, language_model, text_classifier
 from common.report import text_classes
 from common.runs import finished_run, saved_text_model
 from common.training import recorder, tuning
 
-STRATEGIES = ("head", "last_blocks", "lora", "full", "scratch")
+STRATEGIES = ("features", "head", "last_blocks", "lora", "full", "scratch")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(tuning.TextConfig):
-    """Tune a language model to classify documents."""
+    """Tune a language model or an encoder to classify documents."""
 
+    # What trains; features: logistic regression on the frozen network; default: full.
+    strategy: Literal["features", "head", "last_blocks", "lora", "full", "scratch"] | None = None
+    compare: bool = False  # try all six strategies and keep the best on validation
     batch_size: Annotated[int, Gt(0)] = 8  # windows; a batch has as many documents as contain this many, at least one
     epochs: Annotated[int, Gt(0)] = 10  # an upper limit, since early stopping ends the training
     patience: Annotated[int, Gt(0)] = 4  # epochs without a lower validation loss before the training stops
     windows_per_document: Annotated[int, Gt(0)] = 4  # windows read from its start; more need more memory and time
+    training_documents: Annotated[int, Gt(0)] | None = None  # draw so many training documents; default: all
     # Epochs in which to tune the language model on the training documents first, if they are many.
     adapt_epochs: Annotated[int, Ge(0)] = 0
 
@@ -80,14 +88,15 @@ class Config(tuning.TextConfig):
         return STRATEGIES if self.compare else (self.strategy or "full",)
 
 
-def build_model(model: language_model.LanguageModel, suffix: keras.Model, num_classes: int) -> keras.Model:
+def build_model(model: language_model.TextModel, suffix: keras.Model, num_classes: int) -> keras.Model:
     """Add a classifier to the last part of the network, for the probabilities of each document, (batch, classes).
 
-    The head sees the input and the output of the blocks for all of a document's tokens. It consists of mean and maximum
-    over the tokens, layer norm, Dropout and softmax.
+    Behind an encoder, the head sees the mean of the vectors of all of a document's tokens, a sentence embedding. Behind
+    a causal language model, it sees the mean and the maximum of the input and the output of the blocks. Layer norm,
+    Dropout and softmax follow.
     """
-    head = text_classifier.build_head(model.backbone.hidden_dim, num_classes)
-    return language_model.with_class_head(model, suffix, head)
+    build_head = text_classifier.build_mean_head if encoder.reads_both_sides(model) else text_classifier.build_head
+    return language_model.with_class_head(model, suffix, build_head(model.backbone.hidden_dim, num_classes))
 
 
 def prepare_adaptation(
@@ -106,7 +115,7 @@ def prepare_adaptation(
 def adapt(encoded: dict[str, list], record: recorder.Recorder) -> tuple[str, list[dict]]:
     """Tune the language model itself on the training documents; return the path of its preset, and this stage's row."""
     config = record.config
-    cut, part = prepare_adaptation(config.preset, encoded, record)
+    cut, part = prepare_adaptation(config.backbone, encoded, record)
     row = tuning.train(
         record, part, "full", cut.width, tuning.language_loss(), stage="adapt", epochs=config.adapt_epochs
     )
@@ -115,10 +124,19 @@ def adapt(encoded: dict[str, list], record: recorder.Recorder) -> tuple[str, lis
     return str(folder), [{name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")}]
 
 
+def check_adaptation(model: language_model.TextModel, config: Config) -> None:
+    """Refuse `--adapt-epochs` for an encoder, which has no next token to learn."""
+    if config.adapt_epochs and encoder.reads_both_sides(model):
+        raise errors.UserError(
+            f"--adapt-epochs {config.adapt_epochs}: only causal language models, such as GPT-2, are tuned on the "
+            "documents first; remove it"
+        )
+
+
 def check_preset(corpus: documents.Corpus, record: recorder.Recorder) -> None:
     """Refuse a network that cannot be saved with a classifier, before anything is trained."""
     config = record.config
-    cut = tuning.begin("full", config.preset, record)
+    cut = tuning.begin("full", config.backbone, record, encoder.load)
     suffix = language_model.for_documents(cut.suffix, config.sequence_length, config.sequence_length)
     head = build_model(cut.model, suffix, len(corpus.class_names)).get_layer("class_head")
     try:
@@ -128,28 +146,41 @@ def check_preset(corpus: documents.Corpus, record: recorder.Recorder) -> None:
     except Exception as error:  # KerasHub and Keras raise errors of any kind
         name = type(cut.model.backbone).__name__
         raise errors.UserError(
-            f"--preset {config.preset}: a classifier on a {name} cannot be saved ({error}); use a preset of GPT-2"
+            f"--backbone {config.backbone}: a classifier on a {name} cannot be saved ({error}); use GPT-2 or BERT"
         ) from error
 
 
 def prepare(
     strategy: str, preset: str, beginnings: dict[str, windows.Windows], corpus: documents.Corpus,
     record: recorder.Recorder,
-) -> tuple[tuning.Cut, keras.Model, frozen_windows.FrozenWindows]:  # fmt: skip
-    """Cut a preset in front of the part that a strategy trains; return it, its head, and its `FrozenWindows`."""
+) -> tuple[tuning.Cut, keras.Model, keras.Model, frozen_windows.FrozenWindows]:  # fmt: skip
+    """Cut a preset before the part that a strategy trains; return it, its suffix, its head and its `FrozenWindows`."""
     config = record.config
-    cut = tuning.begin(strategy, preset, record)
+    cut = tuning.begin(strategy, preset, record, encoder.load)
     length = config.sequence_length * config.windows_per_document
     prefix, suffix = (
         half and language_model.for_documents(half, config.sequence_length, length) for half in (cut.prefix, cut.suffix)
     )
+    if encoder.reads_both_sides(cut.model) and cut.first == len(cut.model.blocks):
+        prefix, suffix = language_model.ending_in_mean(prefix)
     network = build_model(cut.model, suffix, len(corpus.class_names))
     targets = {side: corpus.labels(side) for side in beginnings}
     in_documents = dataclasses.replace(config, batch_size=max(1, config.batch_size // config.windows_per_document))
     part = frozen_windows.FrozenWindows(
         cut.model, prefix, network, beginnings, in_documents, targets, fill=not config.dry_run
     )
-    return cut, network.get_layer("class_head"), part
+    return cut, suffix, network.get_layer("class_head"), part
+
+
+def sentence_embeddings(
+    model: encoder.Encoder, beginnings: dict[str, windows.Windows], window: int, config: Config
+) -> dict[str, np.ndarray]:
+    """Return the mean over a document's tokens behind the untuned network, side → (documents, width); cached."""
+    prefix, _ = language_model.halves(model, len(model.blocks))
+    length = next(iter(beginnings.values())).token_ids.shape[1]
+    parts = language_model.ending_in_mean(language_model.for_documents(prefix, window, length))
+    part = frozen_windows.FrozenWindows(model, *parts, beginnings, config)
+    return {side: part.suffix.predict(part.batches(side), verbose=0) for side in beginnings}
 
 
 def planned(
@@ -162,7 +193,8 @@ def planned(
         yield "adapt", prepare_adaptation(preset, encoded, record)[1], tuning.language_loss(), config.adapt_epochs
     for name in config.strategies:
         loss = keras.losses.SparseCategoricalCrossentropy()
-        yield name, prepare(name, preset, beginnings, corpus, record)[2], loss, config.epochs
+        part = prepare(name, preset, beginnings, corpus, record)[-1]
+        yield name, part, loss, 1 if name == "features" else config.epochs
 
 
 def tune(
@@ -171,8 +203,15 @@ def tune(
 ) -> tuple[tuple[tuning.Cut, keras.Model], frozen_windows.FrozenWindows, dict[str, Any], np.ndarray]:  # fmt: skip
     """Tune a preset by one strategy; return the cut model and its head, its `FrozenWindows`, its row, its answers."""
     config = record.config
-    cut, head, part = prepare(strategy, preset, beginnings, corpus, record)
-    row = tuning.train(record, part, strategy, cut.width, keras.losses.SparseCategoricalCrossentropy())
+    cut, suffix, head, part = prepare(strategy, preset, beginnings, corpus, record)
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    if strategy == "features":
+        reader = language_model.with_class_head(cut.model, suffix, text_classifier.without_answers(head))
+        labels = {side: corpus.labels(side) for side in ("train", "validation")}
+        row = tuning.fit_features(record, part, part.behind_cache(reader), head, labels, loss)
+    else:
+        rates = tuning.ENCODER_RATES if encoder.reads_both_sides(cut.model) else tuning.RATES
+        row = tuning.train(record, part, strategy, cut.width, loss, rates=rates)
     answers = {side: part.suffix.predict(part.batches(side), verbose=0) for side in ("validation", "test")}
     row |= {side: classification.evaluate(given, corpus, side, config.seed) for side, given in answers.items()}
     return (cut, head), part, row, answers["test"]
@@ -186,17 +225,20 @@ def run(config: Config) -> finished_run.Result:
 
     # Data: the texts are read first, so that a wrong path does not cost the download of a network.
     corpus = documents.load(config, record.directory, least_types=2)
-    model, window = tuning.open_preset(config)
+    if config.training_documents:
+        corpus = corpus.with_training(config.training_documents, config.seed)
+    model, window = tuning.open_preset(config, encoder.load)
+    check_adaptation(model, config)
     encoded = {side: model.encode(corpus.texts_of(side)) for side in sample_list.SPLIT_NAMES}
-    longest = max(len(ids) + 1 for side in encoded.values() for ids in side)
-    most = min(config.windows_per_document, -(-longest // window))
-    record.write_config(preset=model.preset, sequence_length=window, windows_per_document=most)
+    longest = max(len(ids) for side in encoded.values() for ids in side)
+    most = min(config.windows_per_document, model.windows_of(longest, window))
+    record.write_config(backbone=model.preset, sequence_length=window, windows_per_document=most)
     config = record.config
-    if type(model.backbone).__name__ != "GPT2Backbone":  # which is known to be savable
+    if not encoder.reads_both_sides(model) and type(model.backbone).__name__ != "GPT2Backbone":  # known to be savable
         check_preset(corpus, record)
 
     # A document is one row of its first windows: all of them together show its type, not each of them.
-    beginnings = {side: windows.pack_each(ids, window * most, model.end_token) for side, ids in encoded.items()}
+    beginnings = {side: model.rows(ids, window, most) for side, ids in encoded.items()}
     summary = corpus.summary() | {"read": windows.share_read(beginnings, encoded)}
     print(documents.documents_line(summary, config), file=sys.stderr)
     if config.dry_run:
@@ -221,6 +263,10 @@ def run(config: Config) -> finished_run.Result:
     found = tuning.results(record, rows, kept, part) | {
         "data": summary, "stages": stages, "counted_words": counted_words.evaluate(corpus, config.seed),
     }  # fmt: skip
+    if encoder.reads_both_sides(model):
+        with streams.appendix("the nearest texts"):
+            embeddings = sentence_embeddings(model, beginnings, window, config)
+            found["nearest_texts"] = nearest_texts.evaluate(embeddings, corpus, config.seed)
     with streams.appendix("the search for shortcuts"):
         found["shortcuts"] = shortcuts.evaluate(corpus, config.seed)
     return record.complete(found, [text_classes])

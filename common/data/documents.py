@@ -10,7 +10,7 @@ import json
 import pathlib
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Self
 
 from common import errors, files, words
 from common.data import duplicates as one_source
@@ -61,6 +61,27 @@ class Corpus(splits.Splits):
     def texts_of(self, split: str) -> list[str]:
         """Return the texts of a split's documents."""
         return [self.texts[sample.path] for sample in getattr(self, split)]
+
+    def with_training(self, count: int, seed: int) -> Self:
+        """Return the same splits with fewer training documents, drawn at random in the proportions of the types.
+
+        Raises:
+            UserError: there are not so many, or each type cannot have one.
+        """
+        from sklearn import model_selection  # here: the import takes a second, too long for --help
+
+        types = len(self.class_names)
+        if not types <= count <= len(self.train):
+            raise errors.UserError(
+                f"--training-documents {count}: must be from {types}, one for each type, to {len(self.train)}, the "
+                "number of training documents"
+            )
+        if count == len(self.train):
+            return self
+        drawn, _ = model_selection.train_test_split(
+            range(len(self.train)), train_size=count, random_state=seed, stratify=self.labels("train")
+        )
+        return dataclasses.replace(self, train=[self.train[number] for number in sorted(drawn)])
 
     def summary(self) -> dict:
         """Return the `data` section of results.json."""

@@ -84,7 +84,7 @@ class FrozenWindows:
 
     def __init__(
         self,
-        model: language_model.LanguageModel,
+        model: language_model.TextModel,
         prefix: keras.Model | None,
         suffix: keras.Model,
         windows: dict[str, windows.Windows],
@@ -123,6 +123,10 @@ class FrozenWindows:
             self.store = self._filled_store(model, prefix)
             self.seconds = time.perf_counter() - started
 
+    def behind_cache(self, network: keras.Model) -> keras.Model:
+        """Return a network behind the frozen part for the inputs that `batches` yields, as `suffix` is for them."""
+        return network if self.store is not None else language_model.joined(self.prefix, network)
+
     def generators(self, first_epoch: int = 0, balanced: bool = False) -> tuple[Batches, Batches, Batches | None]:
         """Return the train, validation and test generators for `suffix`; the last is None if there is no test side."""
         train = self.batches("train", seed=self.config.seed, first_epoch=first_epoch)
@@ -153,16 +157,15 @@ class FrozenWindows:
             for windows in self.windows.values() for row, name in enumerate(_row_names(windows))
         }  # fmt: skip
 
-    def _place(
-        self, model: language_model.LanguageModel, prefix: keras.Model
-    ) -> tuple[pathlib.Path, tuple[int, ...], str]:
+    def _place(self, model: language_model.TextModel, prefix: keras.Model) -> tuple[pathlib.Path, tuple[int, ...], str]:
         """Return the folder of the prefix's features, and the shape and dtype of a row."""
         length = self.windows["train"].token_ids.shape[1]
-        shape, dtype = (length, prefix.output.shape[-1]), keras.backend.standardize_dtype(prefix.output.dtype)
+        shape = tuple(length if size is None else size for size in prefix.output.shape[1:])
+        dtype = keras.backend.standardize_dtype(prefix.output.dtype)
         dtype = self.config.cache_dtype if dtype == "float32" else dtype
         return self.config.cache_directory / "features" / fingerprint(model, prefix, length, dtype), shape, dtype
 
-    def _count_missing(self, model: language_model.LanguageModel, prefix: keras.Model) -> None:
+    def _count_missing(self, model: language_model.TextModel, prefix: keras.Model) -> None:
         """Count the rows that are not in the cache, without making a folder for them."""
         names, (directory, shape, dtype) = self._work(), self._place(model, prefix)
         stored = self._open(model, directory, shape, dtype) if directory.is_dir() else ()
@@ -171,12 +174,12 @@ class FrozenWindows:
         self.missing_bytes, self.cache_bytes = self.missing * row_bytes, len(names) * row_bytes
 
     def _open(
-        self, model: language_model.LanguageModel, directory: pathlib.Path, shape: tuple[int, ...], dtype: str
+        self, model: language_model.TextModel, directory: pathlib.Path, shape: tuple[int, ...], dtype: str
     ) -> store.FeatureStore:
         about = {"what": f"{model.preset}, {' x '.join(map(str, shape))} for a row of tokens"}
         return store.FeatureStore(directory, [(shape, dtype)], about)
 
-    def _filled_store(self, model: language_model.LanguageModel, prefix: keras.Model) -> store.FeatureStore:
+    def _filled_store(self, model: language_model.TextModel, prefix: keras.Model) -> store.FeatureStore:
         stored, work = self._open(model, *self._place(model, prefix)), self._work()
         missing = [name for name in work if name not in stored]
         self.cache_bytes = len(work) * stored.row_bytes
@@ -224,7 +227,7 @@ def _row_names(windows: windows.Windows) -> list[str]:
     ]
 
 
-def fingerprint(model: language_model.LanguageModel, prefix: keras.Model, length: int, dtype: str) -> str:
+def fingerprint(model: language_model.TextModel, prefix: keras.Model, length: int, dtype: str) -> str:
     """Return a hash of everything except the windows that changes what the prefix computes."""
     settings = {key: value for key, value in model.backbone.get_config().items() if key not in ("name", "trainable")}
     about = [CACHE_VERSION, keys.computed_by(COMPUTED_BY), type(model.backbone).__name__, settings, length, dtype,

@@ -71,7 +71,7 @@ def pack(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token
 def share_read(rows: dict[str, Windows], documents: dict[str, list[np.ndarray]]) -> float:
     """Return the share of all documents' tokens that is in their rows, 0 to 1."""
     whole = sum(len(tokens) + 1 for side in documents.values() for tokens in side)
-    return sum(part.tokens for part in rows.values()) / whole
+    return sum(int((part.documents >= 0).sum()) for part in rows.values()) / whole
 
 
 def pack_each(documents: Sequence[np.ndarray], length: int, end_token: int, pad_token: int = 0) -> Windows:
@@ -84,3 +84,43 @@ def pack_each(documents: Sequence[np.ndarray], length: int, end_token: int, pad_
     names = ("token_ids", "targets", "weights")
     fields = {name: np.concatenate([getattr(part, name) for part in windows]) for name in names}
     return Windows(**fields, documents=np.concatenate(numbered).astype("int32"))
+
+
+def pack_framed(
+    documents: Sequence[np.ndarray], length: int, most: int, start_token: int, end_token: int, pad_token: int
+) -> Windows:
+    """Return one padded row for each document, with its first windows, for an encoder.
+
+    An encoder knows texts between a token at the start, such as [CLS], and one at the end, such as [SEP]. So each
+    window of a document has both, and `length - 2` tokens of the document.
+
+    Args:
+        documents: token numbers of each document, (tokens,), without those two.
+        length: number of tokens in a window.
+        most: number of windows in a row; further tokens of a document are left out.
+        start_token, end_token, pad_token: their token numbers.
+
+    Returns:
+        Rows (documents, most * length). Both tokens have weight 1. `documents` counts a document's own tokens, and the
+        end token of the window in which it ends. There is no next token to learn: `targets` are the tokens themselves.
+
+    Raises:
+        ValueError: there are no documents, or no place for their tokens.
+    """
+    if not documents or length < 3 or most < 1:
+        raise ValueError("pack_framed needs at least one document, one window, and a length of at least 3")
+    room = length - 2
+    ids = np.full((len(documents), most, length), pad_token, dtype="int32")
+    weights = np.zeros(ids.shape, dtype="float32")
+    owners = np.full(ids.shape, -1, dtype="int32")
+    for number, tokens in enumerate(documents):
+        for place, start in enumerate(range(0, max(1, min(len(tokens), most * room)), room)):
+            part = tokens[start : start + room]
+            end = len(part) + 1
+            ids[number, place, : end + 1] = start_token, *part, end_token
+            weights[number, place, : end + 1] = 1
+            owners[number, place, 1:end] = number
+            if start + room >= len(tokens):
+                owners[number, place, end] = number
+    rows = ids.reshape(len(documents), -1)
+    return Windows(rows, rows, weights.reshape(rows.shape), owners.reshape(rows.shape))

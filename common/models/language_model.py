@@ -13,7 +13,7 @@ import pathlib
 import shutil
 import types
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -21,7 +21,10 @@ import tensorflow as tf
 
 from common import errors
 from common.demo import drawn_texts
+from common.media import windows
 from common.models import presets
+
+PREFIX = "hub:"  # as for photos; a name without it is a preset, too
 
 
 def keras_hub() -> types.ModuleType:
@@ -31,6 +34,45 @@ def keras_hub() -> types.ModuleType:
         UserError: the package is not installed.
     """
     return presets.keras_hub("recipes for texts need")
+
+
+class TextModel(Protocol):
+    """What `LanguageModel` and `encoder.Encoder` have in common, documented there."""
+
+    @property
+    def preset(self) -> str: ...
+
+    @property
+    def backbone(self) -> Any: ...
+
+    @property
+    def tokenizer(self) -> Any: ...
+
+    @property
+    def context(self) -> int: ...
+
+    @property
+    def blocks(self) -> list[keras.layers.Layer]: ...
+
+    @property
+    def behind(self) -> list[keras.layers.Layer]: ...
+
+    @property
+    def inputs(self) -> list[keras.KerasTensor]: ...
+
+    @property
+    def hidden(self) -> list[keras.KerasTensor]: ...
+
+    @property
+    def output(self) -> keras.KerasTensor: ...
+
+    def encode(self, texts: Iterable[str]) -> list[np.ndarray]: ...
+
+    def windows_of(self, tokens: int, length: int) -> int: ...
+
+    def rows(self, documents: Sequence[np.ndarray], length: int, most: int) -> windows.Windows: ...
+
+    def save_to_preset(self, folder: str) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +112,26 @@ class LanguageModel:
         """The transformer blocks, from the input on."""
         return list(self.backbone.transformer_layers)
 
+    @property
+    def inputs(self) -> list[keras.KerasTensor]:
+        """The network's inputs: token_ids and padding_mask, int32 (batch, length)."""
+        return [self.backbone.input[name] for name in ("token_ids", "padding_mask")]
+
+    @property
+    def hidden(self) -> list[keras.KerasTensor]:
+        """The input of each block, and the output of the last one, (batch, length, width)."""
+        return [keras.tree.flatten(self.blocks[0].input)[0], *(block.output for block in self.blocks)]
+
+    @property
+    def output(self) -> keras.KerasTensor:
+        """The output of the network without the output layer, (batch, length, width)."""
+        return self.backbone.output
+
+    @property
+    def behind(self) -> list[keras.layers.Layer]:
+        """The layers behind the last block."""
+        return [self.backbone.layer_norm]
+
     @functools.cached_property
     def step(self) -> Callable:
         """A function from tokens (batch, n), cache and position to logits and cache, compiled once per shape."""
@@ -83,34 +145,70 @@ class LanguageModel:
         """Return the text of token numbers (tokens,), without incomplete characters."""
         return str(self.tokenizer.detokenize(np.asarray(tokens, dtype="int32"))) if len(tokens) else ""
 
+    def windows_of(self, tokens: int, length: int) -> int:
+        """Return the number of windows that a document of so many tokens fills, with its end token."""
+        return -(-(tokens + 1) // length)
+
+    def rows(self, documents: Sequence[np.ndarray], length: int, most: int) -> windows.Windows:
+        """Return one row for each document, with its first `most` windows of `length` tokens, for a classifier."""
+        return windows.pack_each(documents, length * most, self.end_token)
+
+    def save_to_preset(self, folder: str) -> None:
+        """Write the network and its tokenizer as KerasHub's preset."""
+        self.task.save_to_preset(folder)
+
+
+def source_of(backbone: str) -> str:
+    """Return the preset or the folder that `--backbone` names.
+
+    Args:
+        backbone: `demo`, a name in KerasHub (`gpt2_base_en`), `hf://…`, `kaggle://…`, or the folder of a preset; also
+            with `hub:` in front, as for photos.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    name = backbone.removeprefix(PREFIX)
+    source = str(drawn_texts.PRESET) if name == "demo" else name
+    folder = pathlib.Path(source).expanduser()
+    if "://" not in source and os.sep in source and not folder.is_dir():
+        raise errors.UserError(f"--backbone {backbone}: no such folder")
+    return str(folder) if folder.is_dir() else source
+
+
+def unloadable(backbone: str, source: str, known: Iterable[str], error: Exception) -> errors.UserError:
+    """Return the message for a preset that KerasHub cannot load.
+
+    Args:
+        backbone, source: as for `source_of`, and its result.
+        known: the names of KerasHub's presets.
+        error: what KerasHub, Kaggle or Hugging Face raised.
+    """
+    advice = (
+        "check the network, give the folder of a preset that save_to_preset wrote, or try --backbone demo"
+        if source in known or "://" in source
+        else "give a name from https://keras.io/keras_hub/presets/, hf://user/model, or the folder of a preset"
+    )
+    return errors.UserError(f"--backbone {backbone} cannot be loaded ({presets.reason(error)}); {advice}")
+
 
 def load(preset: str, weights: bool = True, dropout: float = 0.0) -> LanguageModel:
     """Load a causal language model by preset.
 
     Args:
-        preset: `demo`, a name in KerasHub (`gpt2_base_en`), `hf://…`, `kaggle://…`, or the folder of a preset.
+        preset: as for `source_of`.
         weights: whether to load the weights; False loads architecture and vocabulary, with random weights.
         dropout: dropout rate of all layers in training.
 
     Raises:
         UserError: there is no such preset, or it cannot be downloaded.
     """
-    package = keras_hub()
-    source = str(drawn_texts.PRESET) if preset == "demo" else preset
-    if "://" not in source and os.sep in source and not pathlib.Path(source).expanduser().is_dir():
-        raise errors.UserError(f"--preset {preset}: no such folder")
-    source = str(pathlib.Path(source).expanduser()) if pathlib.Path(source).expanduser().is_dir() else source
-    presets.check_reachable(f"--preset {preset}", source)
+    package, source = keras_hub(), source_of(preset)
+    presets.check_reachable(f"--backbone {preset}", source)
     try:
         task = package.models.CausalLM.from_preset(source, load_weights=weights)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face raise different types
-        known = source in package.models.CausalLM.presets or "://" in source
-        advice = (
-            "check the network, give the folder of a preset that save_to_preset wrote, or try --preset demo"
-            if known
-            else "give a name from https://keras.io/keras_hub/presets/, hf://user/model, or the folder of a preset"
-        )
-        raise errors.UserError(f"--preset {preset} cannot be loaded ({presets.reason(error)}); {advice}") from error
+        raise unloadable(preset, source, package.models.CausalLM.presets, error) from error
     task.backbone.trainable = True  # also a preset that was saved partly frozen
     return LanguageModel(preset, _with_dropout(task, dropout, preset))
 
@@ -125,13 +223,13 @@ def _with_dropout(task: keras.Model, dropout: float, preset: str) -> keras.Model
     if dropout == getattr(backbone, "dropout", 0.0):
         return task
     if not hasattr(backbone, "dropout"):
-        raise errors.UserError(f"--dropout {dropout}: the network of --preset {preset} has no dropout")
+        raise errors.UserError(f"--dropout {dropout}: the network of --backbone {preset} has no dropout")
     other = type(backbone).from_config(backbone.get_config() | {"dropout": dropout})
     other.set_weights(backbone.get_weights())
     return type(task)(backbone=other, preprocessor=task.preprocessor)
 
 
-def save(model: LanguageModel, folder: pathlib.Path) -> None:
+def save(model: TextModel, folder: pathlib.Path) -> None:
     """Write a preset folder that KerasHub loads without this repository; LoRA's weights are merged into the others.
 
     This also works for mixed precision: the saved weights are float32, and the policy at loading applies.
@@ -140,9 +238,9 @@ def save(model: LanguageModel, folder: pathlib.Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        model.task.save_to_preset(str(unfinished))
-        for name in ("config.json", "task.json"):
-            _forget_training(unfinished / name)
+        model.save_to_preset(str(unfinished))
+        for path in {unfinished / "config.json", *unfinished.glob("task.json")}:
+            _forget_training(path)
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.replace(folder)
     finally:
@@ -164,7 +262,7 @@ def _forget_training(path: pathlib.Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text("utf-8"), object_hook=changed), indent=4), encoding="utf-8")
 
 
-def enable_lora(model: LanguageModel, rank: int) -> None:
+def enable_lora(model: TextModel, rank: int) -> None:
     """Add KerasHub's LoRA to the queries and values of every block (Hu et al. 2021), and freeze everything else.
 
     KerasHub leaves the biases of those layers trainable; they would be lost if only LoRA's weights are saved.
@@ -175,14 +273,15 @@ def enable_lora(model: LanguageModel, rank: int) -> None:
             variable.trainable = False
 
 
-def freeze(model: LanguageModel, strategy: str, blocks: int, lora_rank: int) -> int | None:
+def freeze(model: TextModel, strategy: str, blocks: int, lora_rank: int) -> int | None:
     """Freeze all layers but those of a strategy; return the first block after the frozen ones, None if all train.
 
     The token embedding is also the output layer, so it does not change if the first blocks are frozen.
 
     Args:
         model: a model in which everything trains.
-        strategy: `head` (the last layer norm), `last_blocks`, `lora`, `full` or `scratch`.
+        strategy: `features` (nothing trains), `head` (the layer norm behind the last block), `last_blocks`, `lora`,
+            `full` or `scratch`.
         blocks: number of blocks for `last_blocks`; at most all.
         lora_rank: rank for `lora`.
     """
@@ -192,7 +291,7 @@ def freeze(model: LanguageModel, strategy: str, blocks: int, lora_rank: int) -> 
         return None
     first = len(model.blocks) - (min(blocks, len(model.blocks)) if strategy == "last_blocks" else 0)
     model.backbone.trainable = False
-    for layer in [*model.blocks[first:], model.backbone.layer_norm]:
+    for layer in [*model.blocks[first:], *(model.behind if strategy != "features" else ())]:
         layer.trainable = True
     return first
 
@@ -206,7 +305,7 @@ def whole(model: LanguageModel) -> keras.Model:
     return keras.Model(inputs, keras.ops.cast(model.task.output, "float32"), name="whole")
 
 
-def halves(model: LanguageModel, first: int | None) -> tuple[keras.Model | None, keras.Model]:
+def halves(model: TextModel, first: int | None) -> tuple[keras.Model | None, keras.Model]:
     """Cut the network without its output layer before block number `first`; both parts share its layers.
 
     Args:
@@ -217,18 +316,17 @@ def halves(model: LanguageModel, first: int | None) -> tuple[keras.Model | None,
         The prefix, [token_ids, padding_mask] to (batch, length, width), None without a cut. And the suffix, from [the
         prefix's output, padding_mask] (or the prefix's inputs) to the output layer's input, (batch, length, width).
     """
-    inputs = model.backbone.input
-    ids, mask = inputs["token_ids"], inputs["padding_mask"]
+    ids, mask = model.inputs
     if first is None:
-        return None, keras.Model([ids, mask], model.backbone.output, name="network")
+        return None, keras.Model([ids, mask], model.output, name="network")
     hidden = crossing(model, first)
     prefix = keras.Model([ids, mask], hidden, name="prefix")
-    return prefix, keras.Model([hidden, mask], model.backbone.output, name="suffix")
+    return prefix, keras.Model([hidden, mask], model.output, name="suffix")
 
 
-def crossing(model: LanguageModel, first: int) -> keras.KerasTensor:
+def crossing(model: TextModel, first: int) -> keras.KerasTensor:
     """Return the input of block number `first`, or the output of the last block."""
-    return model.blocks[first - 1].output if first else keras.tree.flatten(model.blocks[0].input)[0]
+    return model.hidden[first]
 
 
 def with_head(suffix: keras.Model, head: Callable) -> keras.Model:
@@ -261,7 +359,31 @@ def for_documents(part: keras.Model, window: int, length: int) -> keras.Model:
     return keras.Model(inputs, in_rows(part(in_rows(inputs, window)), length), name=f"{part.name}_by_{window}")
 
 
-def entering(model: LanguageModel, first: int | None, token_ids: keras.KerasTensor) -> keras.KerasTensor:
+def mean_of(hidden: keras.KerasTensor, mask: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the mean over a document's tokens: (documents, length, width) and (documents, length) to (…, width).
+
+    It is float32 even under mixed precision, since a sum over many tokens needs its digits.
+    """
+    seen = keras.ops.expand_dims(keras.ops.cast(mask, "float32"), -1)
+    return keras.ops.sum(keras.ops.cast(hidden, "float32") * seen, axis=1) / keras.ops.sum(seen, axis=1)
+
+
+def ending_in_mean(prefix: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Return a frozen part with the mean over the tokens as its output, and a suffix that passes this mean on.
+
+    If only a head on the mean trains, the cache then has one vector for each document instead of one for each token.
+
+    Args:
+        prefix: [token_ids, padding_mask] of documents to (documents, length, width).
+    """
+    mask = prefix.inputs[1]
+    shortened = keras.Model(prefix.inputs, mean_of(prefix.output, mask), name=f"{prefix.name}_mean")
+    mean = keras.Input(shortened.output.shape[1:], dtype=shortened.output.dtype, name="mean")
+    mask = keras.Input(mask.shape[1:], dtype=mask.dtype, name="padding_mask")
+    return shortened, keras.Model([mean, mask], keras.layers.Activation("linear", dtype="float32")(mean), name="suffix")
+
+
+def entering(model: TextModel, first: int | None, token_ids: keras.KerasTensor) -> keras.KerasTensor:
     """Return the input of the part that trains: word embeddings without positions, or the output of a frozen part.
 
     Args:
@@ -271,21 +393,41 @@ def entering(model: LanguageModel, first: int | None, token_ids: keras.KerasTens
     return model.backbone.token_embedding(token_ids) if first is None else crossing(model, first)
 
 
-def with_class_head(model: LanguageModel, suffix: keras.Model, head: keras.Model) -> keras.Model:
+def with_class_head(model: TextModel, suffix: keras.Model, head: keras.Model) -> keras.Model:
     """Return a suffix with a classifier behind it.
 
     Args:
         model: the model of the suffix.
         suffix: as `halves` returns it, or that `for_documents`.
-        head: takes the input of the part that trains and the output of the last block, both (batch, length, width),
-            and the padding mask (batch, length).
+        head: takes what its inputs are named after, see `with_named`.
     """
 
     def apply(hidden: keras.KerasTensor, inputs: list[keras.KerasTensor]) -> keras.KerasTensor:
         cut = keras.backend.is_float_dtype(inputs[0].dtype)
-        return head([inputs[0] if cut else entering(model, None, inputs[0]), hidden, inputs[-1]])
+        return with_named(head, hidden, inputs[-1], lambda: inputs[0] if cut else entering(model, None, inputs[0]))
 
     return with_head(suffix, apply)
+
+
+def with_named(
+    head: keras.Model, hidden: keras.KerasTensor, mask: keras.KerasTensor, entering: Callable[[], keras.KerasTensor]
+) -> keras.KerasTensor:
+    """Apply a head to the tensors that its inputs are named after.
+
+    Args:
+        head: its inputs are among `entering`, the input of the part that trains, and `hidden`, the output of the last
+            block, both (batch, length, width), `mean`, the mean of the latter over the tokens, (batch, width), and
+            `mask`, the padding mask (batch, length).
+        hidden: the output of the last block, or its mean already.
+        mask: the padding mask.
+        entering: returns the input of the part that trains; called only if the head takes it.
+    """
+    makers = {
+        "entering": entering, "hidden": lambda: hidden, "mask": lambda: mask,
+        "mean": lambda: hidden if len(hidden.shape) == 2 else mean_of(hidden, mask),
+    }  # fmt: skip
+    tensors = [makers[tensor.name]() for tensor in head.inputs]
+    return head(tensors if len(tensors) > 1 else tensors[0])
 
 
 def joined(prefix: keras.Model | None, suffix: keras.Model) -> keras.Model:

@@ -1,4 +1,4 @@
-"""The head that turns a language model into a classifier of documents."""
+"""The heads that turn a language model or an encoder into a classifier of documents."""
 
 import keras
 
@@ -21,3 +21,20 @@ def build_head(width: int, num_classes: int) -> keras.Model:
     x = keras.layers.Dropout(0.3, dtype="float32")(keras.layers.Concatenate(dtype="float32")(pooled))
     output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model([entering, hidden, mask], output, name="class_head")
+
+
+def build_mean_head(width: int, num_classes: int) -> keras.Model:
+    """Build the head of an encoder: from the mean of a document's vectors, (batch, width), to probabilities.
+
+    Layer norm gives all values of the mean one scale, so the rates need not depend on the network.
+    """
+    mean = keras.Input((width,), name="mean")
+    x = keras.layers.LayerNormalization(dtype="float32")(mean)
+    x = keras.layers.Dropout(0.1, dtype="float32")(x)
+    output = keras.layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(mean, output, name="class_head")
+
+
+def without_answers(head: keras.Model) -> keras.Model:
+    """Return a head without its last layer: the features that this layer answers from."""
+    return keras.Model(head.input, head.get_layer("probabilities").input, name="class_features")

@@ -42,8 +42,14 @@ def summary(result: finished_run.Result) -> str:
     return "\n".join([
         text_page.strategy_table(found["strategies"], COLUMNS, LEGEND),
         f"test accuracy {test['accuracy']:.3f} ({low:.3f} – {high:.3f}) on {test['n']} documents; logistic "
-        f"regression on TF-IDF {found['counted_words']['test']['accuracy']:.3f}, always {guessing['class']} "
-        f"{guessing['accuracy']:.3f}",
+        f"regression on TF-IDF {found['counted_words']['test']['accuracy']:.3f}, {_nearest(found)}"
+        f"always {guessing['class']} {guessing['accuracy']:.3f}",
         *shortcuts.lines(found, "document"),
         *text_page.ending(result),
     ])  # fmt: skip
+
+
+def _nearest(found: dict[str, Any]) -> str:
+    """Return the accuracy of the nearest sentence embeddings, which only encoders have."""
+    row = found.get("nearest_texts")
+    return f"the {row['neighbours']} nearest texts {row['test']['accuracy']:.3f}, " if row else ""

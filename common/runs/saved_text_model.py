@@ -14,12 +14,12 @@ import numpy as np
 
 from common import errors, files, flags
 from common.data import targets as kinds
-from common.media import texts, windows
-from common.models import language_model
+from common.media import texts
+from common.models import encoder, language_model
 
 
 def save(
-    folder: pathlib.Path, model: language_model.LanguageModel, first: int | None, head: keras.Model,
+    folder: pathlib.Path, model: language_model.TextModel, first: int | None, head: keras.Model,
     class_names: tuple[str, ...], config: Any,
 ) -> None:  # fmt: skip
     """Write `preset`, the network with its tokenizer, and `classifier.keras` with `targets.json` inside the archive.
@@ -34,15 +34,16 @@ def save(
         config: has `sequence_length` and `windows_per_document`.
     """
     language_model.save(model, folder / "preset")
-    fresh = language_model.load(str((folder / "preset").absolute()))
-    inputs = [fresh.backbone.input[name] for name in ("token_ids", "padding_mask")]
-    outputs = [language_model.entering(fresh, first, inputs[0]), fresh.backbone.output]
-    features = keras.Model(inputs, outputs, name="features")
+    fresh = encoder.load(str((folder / "preset").absolute()))
+    outputs = [fresh.output]
+    if "entering" in [tensor.name for tensor in head.inputs]:
+        outputs.append(language_model.entering(fresh, first, fresh.inputs[0]))
+    features = keras.Model(fresh.inputs, outputs, name="features")
     features = language_model.for_documents(
         features, config.sequence_length, config.sequence_length * config.windows_per_document
     )
-    mask = features.inputs[1]
-    classifier = keras.Model(features.inputs, head([*features.outputs, mask]), name="classifier")
+    answers = language_model.with_named(head, features.outputs[0], features.inputs[1], lambda: features.outputs[1])
+    classifier = keras.Model(features.inputs, answers, name="classifier")
     path = folder / "classifier.keras"
     with files.replacing(path) as temporary:
         classifier.save(temporary)
@@ -56,13 +57,13 @@ class Classifier:
 
     Attributes:
         model: takes a document's tokens and their mask, and returns probabilities.
-        language: the language model, which has the tokenizer.
+        language: the language model or the encoder, which has the tokenizer.
         targets: the classes, in the order of the outputs.
         settings: the settings of the run, from config.json: sequence_length, windows_per_document, encoding and others.
     """
 
     model: keras.Model
-    language: language_model.LanguageModel
+    language: language_model.TextModel
     targets: kinds.Targets
     settings: dict
 
@@ -86,7 +87,7 @@ class Classifier:
         except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise errors.UserError(f"{path}: not readable as a classifier of documents ({error})") from error
         targets = kinds.Classes(told) if older else kinds.restored(told)
-        return cls(model, language_model.load(str((run / "preset").absolute())), targets, settings)
+        return cls(model, encoder.load(str((run / "preset").absolute())), targets, settings)
 
     def find(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
         """Return the files that the names stand for: a file itself, or the .txt files in a folder.
@@ -122,6 +123,7 @@ class Classifier:
         return np.stack([self._answer(content) for content in contents])
 
     def _answer(self, content: str) -> np.ndarray:
-        length = self.settings["sequence_length"] * self.settings["windows_per_document"]
-        row = windows.pack_each(self.language.encode([content]), length, self.language.end_token)
+        settings = self.settings
+        ids = self.language.encode([content])
+        row = self.language.rows(ids, settings["sequence_length"], settings["windows_per_document"])
         return self.model.predict_on_batch([row.token_ids, (row.weights > 0).astype("int32")])[0]

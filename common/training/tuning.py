@@ -6,16 +6,18 @@ import dataclasses
 import functools
 import gc
 import sys
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
 
 import keras
+import numpy as np
 from annotated_types import Ge, Gt, Lt
 
 from common import errors, flags
 from common.data import documents
 from common.features import frozen_windows
-from common.models import freezing, language_model
+from common.models import freezing, language_model, linear_heads
 from common.runs import cost, speed
 from common.training import fitting, loss_scale, recorder, schedules
 from common.training import plan as plans
@@ -24,6 +26,8 @@ from common.training import plan as plans
 RATES = {"head": 2e-3, "last_blocks": 3e-4, "lora": 6e-4, "full": 2e-4, "scratch": 4e-4}
 # Setting → the strategies on which it has an effect.
 OF_STRATEGIES = {"blocks": ("last_blocks",), "lora_rank": ("lora",), "dropout": ("lora", "full", "scratch")}
+# For encoders, also for a width of 768. BERT's authors tune all of it at 2e-5 to 5e-5 (https://arxiv.org/abs/1810.04805).
+ENCODER_RATES = {"head": 2e-3, "last_blocks": 1e-4, "lora": 4e-4, "full": 3e-5, "scratch": 1e-4}
 DEMO_RATE = 3  # factor on demo data, where all strategies have to learn in some two hundred steps
 LONGEST_WINDOW = 256  # tokens, without --sequence-length
 
@@ -36,9 +40,9 @@ class TextConfig(flags.RunConfig):
     UNUSED = {"skip_unsupported": "only documents and lists of them are read"}
 
     data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
-    # A preset of KerasHub, hf://…, or a preset folder; default: gpt2_base_en (demo on demo data).
-    preset: str | None = None
-    strategy: Literal["head", "last_blocks", "lora", "full", "scratch"] | None = None  # what trains; default: full
+    # hub: and a preset of KerasHub, hf://…, or a preset folder; default: gpt2_base_en (demo on demo data).
+    backbone: str | None = None
+    strategy: str | None = None  # what trains, one of the recipe's strategies; default: full
     compare: bool = False  # try all five strategies and keep the best on validation
     blocks: Annotated[int, Gt(0)] = 1  # number of blocks that last_blocks trains; at most all
     lora_rank: Annotated[int, Gt(0)] = 8  # rank of lora, 4 to 16; more weights are rarely better
@@ -77,17 +81,21 @@ class TextConfig(flags.RunConfig):
         return tuple(RATES) if self.compare else (self.strategy or "full",)
 
 
+# Takes the name of the network, whether to load weights, and the dropout: `language_model.load`, or one like it.
+Load = Callable[[str, bool, float], Any]
+
+
 @dataclasses.dataclass(frozen=True)
 class Cut:
     """A language model, cut before the first block that a strategy trains.
 
     Attributes:
-        model: the whole model.
+        model: the whole model, a `language_model.LanguageModel` or one like it.
         first: number of the first block that trains; the number of blocks if none trains; None if all train.
         prefix, suffix: as `language_model.halves` makes them.
     """
 
-    model: language_model.LanguageModel
+    model: Any
     first: int | None
     prefix: keras.Model | None
     suffix: keras.Model
@@ -98,13 +106,17 @@ class Cut:
         return self.model.backbone.hidden_dim
 
 
-def open_preset(config: TextConfig) -> tuple[language_model.LanguageModel, int]:
+def open_preset(config: TextConfig, load: Load = language_model.load) -> tuple[Any, int]:
     """Load the network that a run starts from; return it and the number of tokens of a window.
+
+    Args:
+        config: the settings.
+        load: loads the network by its name, as `language_model.load` does.
 
     Raises:
         UserError: there is no such preset, or `--sequence-length` is longer than the network's context.
     """
-    model = language_model.load(config.preset or ("demo" if config.data == "demo" else "gpt2_base_en"))
+    model = load(config.backbone or ("demo" if config.data == "demo" else "gpt2_base_en"), True, 0.0)
     if config.sequence_length and config.sequence_length > model.context:
         raise errors.UserError(
             f"--sequence-length {config.sequence_length}: this network sees at most {model.context} tokens"
@@ -112,26 +124,28 @@ def open_preset(config: TextConfig) -> tuple[language_model.LanguageModel, int]:
     return model, config.sequence_length or min(LONGEST_WINDOW, model.context)
 
 
-def begin(strategy: str, preset: str, record: recorder.Recorder) -> Cut:
+def begin(strategy: str, preset: str, record: recorder.Recorder, load: Load = language_model.load) -> Cut:
     """Load the preset anew, as if the strategy ran alone, and cut it before the first part that trains.
 
     Args:
         strategy: as for `language_model.freeze`.
         preset: as for `language_model.load`; `scratch` uses only its architecture.
         record: the run; its peak of memory is measured from here on.
+        load: as for `open_preset`.
     """
     gc.collect()
     cost.forget_peak_memory()
     keras.utils.set_random_seed(record.config.seed)
-    dropout = 0.0 if strategy in ("head", "last_blocks") else record.config.dropout
-    model = language_model.load(preset, strategy != "scratch", dropout)
+    dropout = 0.0 if strategy in ("features", "head", "last_blocks") else record.config.dropout
+    model = load(preset, strategy != "scratch", dropout)
     first = language_model.freeze(model, strategy, record.config.blocks, record.config.lora_rank)
     return Cut(model, first, *language_model.halves(model, first))
 
 
 def optimizer(
-    network: keras.Model, strategy: str, width: int, batches: int, config: TextConfig
-) -> keras.optimizers.Optimizer:
+    network: keras.Model, strategy: str, width: int, batches: int, config: TextConfig,
+    rates: Mapping[str, float] = RATES,
+) -> keras.optimizers.Optimizer:  # fmt: skip
     """Return AdamW with a warm-up and a cosine, clipping, accumulation, and no decay of biases and norms.
 
     Args:
@@ -140,10 +154,11 @@ def optimizer(
         width: the width of the network's blocks.
         batches: the number of batches of the whole training.
         config: the settings.
+        rates: strategy → rate for a width of 768.
     """
     rate = config.learning_rate
     if rate is None:
-        rate = RATES[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
+        rate = rates[strategy] * 768 / width * (DEMO_RATE if config.data == "demo" else 1)
         print(f"learning rate: {rate:.1e}", file=sys.stderr)
     warm_up = int(config.warmup_ratio * batches)  # Keras's schedules count batches, even with accumulation
     steps = config.gradient_accumulation_steps
@@ -159,6 +174,7 @@ def optimizer(
 def train(
     record: recorder.Recorder, part: frozen_windows.FrozenWindows, strategy: str, width: int, loss: keras.losses.Loss,
     *, stage: str | None = None, epochs: int | None = None, baseline: float | None = None,
+    rates: Mapping[str, float] = RATES,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit the part behind the frozen layers, and keep the best epoch on validation.
 
@@ -172,6 +188,7 @@ def train(
         epochs: upper limit; default: `--epochs`.
         baseline: the validation loss before the stage. The cut network must have the same loss before any weight
             changes, and an epoch must be better to be kept.
+        rates: as for `optimizer`.
 
     Returns:
         The strategy's row of the table: `recorder.Recorder.stage`, `strategy`, `peak_memory_bytes`, `cache_bytes`, and
@@ -188,14 +205,51 @@ def train(
         "gradient_accumulation_steps",
         f"must be at most {steps}, the number of batches in an epoch",
     )
-    part.suffix.compile(optimizer(part.suffix, strategy, width, epochs * steps, config), loss)
+    part.suffix.compile(optimizer(part.suffix, strategy, width, epochs * steps, config, rates), loss)
     if baseline is not None:
         score = part.suffix.evaluate(part.batches("validation"), verbose=0)
         fitting.check_same_score(baseline, score, config)
     fitted = fitting.fit(record, part, stage, epochs, patience=config.patience, baseline=baseline)
-    row = record.stage(stage, part.suffix, fitted.score)
-    row |= {"strategy": strategy, "seconds": row["seconds"] + round(part.seconds, 1)}
+    return _row(record, part, strategy, stage, fitted.score)
+
+
+def _row(
+    record: recorder.Recorder, part: frozen_windows.FrozenWindows, strategy: str, stage: str, score: dict[str, float],
+    seconds: float = 0.0,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a strategy's row of the table; `seconds` are those that are not in history.csv."""
+    row = record.stage(stage, part.suffix, score)
+    row |= {"strategy": strategy, "seconds": round(row["seconds"] + part.seconds + seconds, 1)}
     return row | {"peak_memory_bytes": cost.peak_memory(), "cache_bytes": part.cache_bytes}
+
+
+def fit_features(
+    record: recorder.Recorder, part: frozen_windows.FrozenWindows, reader: keras.Model, head: keras.Model,
+    labels: dict[str, np.ndarray], loss: keras.losses.Loss,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit only the last layer of a classifier, by logistic regression on its input, in closed form for each penalty.
+
+    Args:
+        record: the run.
+        part: the windows of the run, behind the frozen layers; its network contains `head`.
+        reader: like `part.suffix`, but it returns the input of the head's last layer, (n, features).
+        head: the classifier; its last layer, `probabilities`, is set, and nothing else is trainable afterwards.
+        labels: `train` and `validation` → (n,) class numbers.
+        loss: the loss that is measured on validation.
+
+    Returns:
+        The row of the table as `train` returns it, and `chosen`: the penalty with the lowest validation log loss.
+    """
+    started = time.perf_counter()
+    for layer in head.layers:
+        layer.trainable = layer.name == "probabilities"
+    features = {side: reader.predict(part.batches(side), verbose=0) for side in ("train", "validation")}
+    last = head.get_layer("probabilities")
+    kernel, bias, chosen = linear_heads.logistic_regression(features, labels, last.units)
+    last.set_weights([kernel, bias])
+    part.suffix.compile(loss=loss)
+    score = {"loss": part.suffix.evaluate(part.batches("validation"), verbose=0)}
+    return _row(record, part, "features", "features", score, time.perf_counter() - started) | {"chosen": chosen}
 
 
 # A stage of a plan: its name, its windows, not filled, its loss and its epochs.
@@ -238,7 +292,7 @@ def plan(record: recorder.Recorder, stages: Iterable[Stage], corpus: documents.C
     sides = ", ".join(f"{len(getattr(corpus, side)):,} {side}" for side in corpus.sides)
     about = {
         "data": f"{corpus.source}: documents: {sides}",
-        "network": f"{record.config.preset}, {parameters:,} parameters",
+        "network": f"{record.config.backbone}, {parameters:,} parameters",
     }
     return plans.Plan(about, steps, memory, features, plans.space(parameters, most))
 

@@ -25,8 +25,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def settings(contracts, preset, tmp_path, **changes):
-    few = {"preset": preset, "document_characters": 600, "epochs": 1, "sequence_length": 64, "duplicate_threshold": 0.8,
-           "learning_rate": 1e-2, "samples": 2, "sample_tokens": 12}  # fmt: skip
+    few = {"backbone": preset, "document_characters": 600, "epochs": 1, "sequence_length": 64,
+           "duplicate_threshold": 0.8, "learning_rate": 1e-2, "samples": 2, "sample_tokens": 12}  # fmt: skip
     return legal_text.Config(
         **{"data": str(contracts), "out": tmp_path / "runs", "cache": tmp_path / "cache",
            "group_pattern": r"^(\w+?)_", "validation_fraction": 0.2, "test_fraction": 0.2} | few | changes
@@ -232,7 +232,7 @@ def killed_at_random(process, chance):
 @pytest.mark.long
 def test_killed_at_random_it_ends_as_if_undisturbed(contracts, preset, tmp_path):
     """Killed by SIGKILL while the frozen blocks are computed or the last one trains; a new moment each time."""
-    flags = ["--data", contracts, "--preset", preset, "--document-characters", 300, "--epochs", 5, "--samples", 2,
+    flags = ["--data", contracts, "--backbone", preset, "--document-characters", 300, "--epochs", 5, "--samples", 2,
              "--sample-tokens", 8, "--sequence-length", 32, "--group-pattern", r"^(\w+?)_", "--strategy", "last_blocks",
              "--deterministic", "--duplicate-threshold", 0.8]  # fmt: skip
     output, _ = started(*flags, "--out", tmp_path / "whole", "--cache", tmp_path / "cache").communicate()

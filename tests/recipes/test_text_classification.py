@@ -20,8 +20,8 @@ pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
 
 
 def settings(contracts, preset, tmp_path, **changes):
-    few = {"preset": preset, "document_characters": 600, "epochs": 1, "sequence_length": 64, "duplicate_threshold": 0.8,
-           "learning_rate": 1e-2}  # fmt: skip
+    few = {"backbone": preset, "document_characters": 600, "epochs": 1, "sequence_length": 64,
+           "duplicate_threshold": 0.8, "learning_rate": 1e-2}  # fmt: skip
     return text_classification.Config(
         **{"data": str(contracts), "out": tmp_path / "runs", "cache": tmp_path / "cache",
            "group_pattern": r"^(\w+?)_", "validation_fraction": 0.2, "test_fraction": 0.2} | few | changes

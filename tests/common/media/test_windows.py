@@ -41,3 +41,18 @@ def test_rows_of_a_classifier_hold_one_document_each():
 def test_nothing_to_pack_is_refused():
     with pytest.raises(ValueError, match="at least one document"):
         windows.pack([], 4, 1)
+
+
+def test_each_window_of_an_encoder_has_its_own_start_and_end():
+    long, short, empty = np.arange(10, 17), np.array([20]), np.array([], "int32")
+    packed = windows.pack_framed([long, short, empty], 5, 2, start_token=1, end_token=2, pad_token=0)
+    assert packed.token_ids.tolist() == [
+        [1, 10, 11, 12, 2, 1, 13, 14, 15, 2],
+        [1, 20, 2, 0, 0, 0, 0, 0, 0, 0],
+        [1, 2, 0, 0, 0, 0, 0, 0, 0, 0],
+    ]
+    assert packed.weights.tolist() == (packed.token_ids > 0).tolist()
+    # Six of the long one's seven tokens and its end are read: 6 of 8; all of the others.
+    assert windows.share_read({"train": packed}, {"train": [long, short, empty]}) == pytest.approx((6 + 2 + 1) / 11)
+    with pytest.raises(ValueError, match="a length of at least 3"):
+        windows.pack_framed([short], 2, 1, 1, 2, 0)

@@ -47,10 +47,10 @@ def test_accumulating_two_batches_is_one_of_twice_the_size(preset):
 
 def test_the_window_is_what_the_network_sees_or_less(preset):
     for window, expected in ((None, 64), (32, 32)):
-        model, found = tuning.open_preset(tuning.TextConfig(preset=preset, sequence_length=window))
+        model, found = tuning.open_preset(tuning.TextConfig(backbone=preset, sequence_length=window))
         assert (model.preset, found) == (preset, expected)
     with pytest.raises(errors.UserError, match="^--sequence-length 65: this network sees at most 64 tokens$"):
-        tuning.open_preset(tuning.TextConfig(preset=preset, sequence_length=65))
+        tuning.open_preset(tuning.TextConfig(backbone=preset, sequence_length=65))
 
 
 def test_a_comparison_takes_no_strategy():

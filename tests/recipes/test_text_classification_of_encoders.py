@@ -1,0 +1,111 @@
+"""text_classification with a tiny BERT: the sentiment of drawn sentences, which the words good and bad tell."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+import tiny_encoder
+
+from common import errors, flags
+from common.commands import predict
+from common.models import encoder
+from common.runs import saved_text_model
+from recipes import text_classification
+
+pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    return tiny_encoder.write(tmp_path_factory.mktemp("preset") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory):
+    """Drawn sentences as a .jsonl: one of two words decides; the others are drawn at random."""
+    random, lines = np.random.default_rng(0), []
+    for number in range(90):
+        label = ("bad", "good")[number % 2]
+        drawn = [*random.choice(["film", "story", "rent", "loan", "this", "very", "of", "it"], 9), label]
+        lines.append({"text": " ".join(random.permutation(drawn)), "label": label})
+    path = tmp_path_factory.mktemp("reviews") / "reviews.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def settings(reviews, bert, tmp_path, **changes):
+    few = {"data": str(reviews), "backbone": bert, "sequence_length": 8, "epochs": 2, "batch_size": 16, "out": tmp_path,
+           "duplicate_threshold": 1.0, "cache": tmp_path / "cache", "learning_rate": 1e-2}  # fmt: skip
+    return text_classification.Config(**few | changes)
+
+
+@pytest.mark.drawn
+def test_features_are_logistic_regression_on_the_mean(reviews, bert, tmp_path, capsys):
+    """Its answers, the files, the page, and the command on raw text."""
+    result = text_classification.run(settings(reviews, bert, tmp_path, strategy="features"))
+    found = result.results
+    (row,) = found["strategies"]
+    assert row["epochs"] == 0 and row["trainable_parameters"] == 2 * 16 + 2 and row["chosen"]["C"] > 0
+    assert row["cache_bytes"] == 90 * 16 * 4, "one vector for each document"
+    assert found["test"]["accuracy"] > 0.6 and found["counted_words"]["test"]["accuracy"] == 1
+    assert found["nearest_texts"]["test"]["n"] == found["test"]["n"]
+    out = capsys.readouterr().out
+    assert f"the {found['nearest_texts']['neighbours']} nearest texts" in out
+    assert "by the untuned network" in (result.directory / "report.html").read_text()
+
+    with open(result.directory / "predictions.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    lines = reviews.read_text().splitlines()
+    texts = [json.loads(lines[int(row["path"].rpartition(":")[2]) - 1])["text"] for row in rows]
+    classifier = saved_text_model.Classifier.load(result.directory)
+    again = classifier.probabilities(texts)
+    assert np.allclose(again[:, 0], [float(row["p_bad"]) for row in rows], atol=1e-4)
+    assert isinstance(classifier.language, encoder.Encoder)
+
+    # By hand: the mean over both windows, layer norm without scale, the last layer.
+    model = encoder.load(bert)
+    packed = model.rows(model.encode(texts), 8, 2)
+    ids, mask = (x.reshape(-1, 8) for x in (packed.token_ids, (packed.weights > 0).astype("int32")))
+    vectors = np.asarray(keras.Model(model.inputs, model.output)([ids, mask])).reshape(len(texts), 16, 16)
+    means = (vectors * packed.weights[..., None]).sum(axis=1) / packed.weights.sum(axis=1, keepdims=True)
+    normed = (means - means.mean(axis=1, keepdims=True)) / np.sqrt(means.var(axis=1, keepdims=True) + 1e-3)
+    kernel, bias = classifier.model.get_layer("class_head").get_layer("probabilities").get_weights()
+    assert np.allclose(np.asarray(keras.ops.softmax(normed @ kernel + bias)), again, atol=1e-3)
+
+    (tmp_path / "new.txt").write_text(texts[0])
+    assert predict.command(result.directory, (tmp_path / "new.txt",), tmp_path / "new.csv") == 0
+    with open(tmp_path / "new.csv", newline="") as file:
+        assert next(csv.DictReader(file))["label"] == rows[0]["predicted"]
+
+
+def test_training_learns_the_words_and_is_what_is_saved(reviews, bert, tmp_path):
+    result = text_classification.run(settings(reviews, bert, tmp_path, strategy="full", epochs=6, patience=6))
+    assert result.results["test"]["accuracy"] > 0.85
+    with open(result.directory / "predictions.csv", newline="") as file:
+        row = next(csv.DictReader(file))
+    line = json.loads(reviews.read_text().splitlines()[int(row["path"].rpartition(":")[2]) - 1])
+    answer = saved_text_model.Classifier.load(result.directory).probabilities([line["text"]])[0]
+    assert answer[0] == pytest.approx(float(row["p_bad"]), abs=1e-4)
+
+
+def test_cached_is_uncached(reviews, bert, tmp_path):
+    few = {"strategy": "last_blocks", "epochs": 1, "training_documents": 20}
+    cached, live = (
+        text_classification.run(settings(reviews, bert, tmp_path, **few, no_cache=off, out=tmp_path / str(off)))
+        for off in (False, True)
+    )
+    assert cached.results["data"]["train"] == 20 and live.results["strategies"][0]["cache_bytes"] == 0
+    for side in ("validation", "test"):
+        ours, theirs = (one.results[side]["log_loss"] for one in (cached, live))
+        assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def test_mistakes_are_one_line(reviews, bert, tmp_path):
+    with pytest.raises(errors.UserError, match=r"--training-documents 500: must be from 2, one for each type, to \d+"):
+        text_classification.run(settings(reviews, bert, tmp_path, training_documents=500))
+    with pytest.raises(errors.UserError, match="--adapt-epochs 1: only causal language models, such as GPT-2"):
+        text_classification.run(settings(reviews, bert, tmp_path, adapt_epochs=1))
+    with pytest.raises(errors.UserError, match="--preset is now --backbone"):
+        flags.parse(text_classification.Config, ["--preset", "gpt2_base_en"])
