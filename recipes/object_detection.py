@@ -34,6 +34,7 @@ import dataclasses
 import math
 import pathlib
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import keras
@@ -124,31 +125,30 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> tu
     return keras.Model(base_model.input, output, name="detector"), levels
 
 
-class DetectionLoss(keras.losses.Loss):
-    """The loss of FCOS: focal loss of all places, and of those with a box the edges and the centerness.
+def detection_loss(image_size: int, num_classes: int) -> Callable[[Any, Any], Any]:
+    """Return the loss of FCOS: the focal loss of all places, and of those with a box the edges and the centerness.
 
     Args:
         image_size: the side of the network's square in pixels.
         num_classes: the number of classes.
+
+    Returns:
+        A function of true boxes (batch, m, 5) and answers (batch, places, classes + 5). It returns the loss of each
+        photo, (batch,); all places of a batch with a box weigh the same.
     """
 
-    def __init__(self, image_size: int, num_classes: int) -> None:
-        super().__init__(name="detection_loss")
-        self.image_size, self.num_classes = image_size, num_classes
-
-    def call(self, truth: Any, answers: Any) -> Any:
-        """Return the loss of each photo; all places of a batch with a box weigh the same."""
-        ops, classes = keras.ops, self.num_classes
-        wanted = detection_targets.assign(truth, self.image_size, classes)
+    def loss(truth: Any, answers: Any) -> Any:
+        ops = keras.ops
+        wanted = detection_targets.assign(truth, image_size, num_classes)
         # The focal loss (Lin et al. 2017, https://arxiv.org/abs/1708.02002): easy background hardly counts.
         focal = keras.losses.binary_focal_crossentropy(
-            wanted.classes[..., None], answers[..., :classes, None], apply_class_balancing=True, alpha=0.25, gamma=2.0,
-            from_logits=True,
+            wanted.classes[..., None], answers[..., :num_classes, None], apply_class_balancing=True, alpha=0.25,
+            gamma=2.0, from_logits=True,
         )  # fmt: skip
-        boxes_found = detector.edges(answers, self.image_size, classes)
+        boxes_found = detector.edges(answers, image_size, num_classes)
         apart = 1.0 - detection_targets.generalised_iou(boxes_found, wanted.boxes)
         centre = keras.losses.binary_crossentropy(
-            wanted.centerness[..., None], answers[..., classes + detector.EDGES :], from_logits=True
+            wanted.centerness[..., None], answers[..., num_classes + detector.EDGES :], from_logits=True
         )
         with_box = ops.maximum(ops.mean(ops.sum(wanted.positive, axis=-1)), 1.0)
         weight = ops.maximum(ops.mean(ops.sum(wanted.centerness, axis=-1)), 1.0)
@@ -157,6 +157,8 @@ class DetectionLoss(keras.losses.Loss):
             + ops.sum(wanted.centerness * apart, axis=-1) / weight
             + ops.sum(wanted.positive * centre, axis=-1) / with_box
         )
+
+    return loss
 
 
 def optimizer(rate: float, epochs: int, steps: int) -> keras.optimizers.Optimizer:
@@ -225,7 +227,7 @@ def run(config: Config) -> finished_run.Result:
     first = first_unfrozen(backbone.model, config)
     ends = {0: model.inputs, len(backbone.model.layers): levels}
     ends.setdefault(first, detector.cut_at(model, levels, first, backbone.model))
-    loss = DetectionLoss(backbone.image_size, num_classes)
+    loss = detection_loss(backbone.image_size, num_classes)
     planned = stages(backbone.model, config, epochs)
     record.begin(backbone, model, splits, planned, at=ends, loss=loss, epochs=epochs)
     found_boxes.draw_annotated(record.directory, splits)

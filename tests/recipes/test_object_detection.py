@@ -98,11 +98,11 @@ def test_cached_features_give_the_losses_of_the_photos(scenes, cache, tmp_path):
         keras.utils.set_random_seed(1)
         model, levels = object_detection.build_model(backbone.model, 6, config)
         prefix = of_boxes.BoxPrefix(model, backbone, splits, config, at=levels)
-        loss = object_detection.DetectionLoss(96, 6)
+        loss = object_detection.detection_loss(96, 6)
         train, validation, _ = prefix.generators(1)  # the second view
         (inputs, truth), (_, labels) = next(iter(train)), next(iter(validation))
         assert (truth[..., 0] >= 0).any() and labels.shape[-1] == 5
-        found[no_cache] = truth, np.array(loss.call(truth, prefix.suffix(inputs, training=False)))
+        found[no_cache] = truth, np.array(loss(truth, prefix.suffix(inputs, training=False)))
     assert (found[False][0] == found[True][0]).all()
     assert np.allclose(found[False][1], found[True][1], rtol=1e-5, atol=1e-5)
 
@@ -126,13 +126,13 @@ def answers_for(truth, size, classes, sure=8.0):
 
 def test_right_answers_have_a_low_loss_and_each_part_counts():
     truth = np.array([[[1, 0.25, 0.3, 0.6, 0.7], [-1, 0, 0, 0, 0]]], "float32")
-    loss = object_detection.DetectionLoss(96, 2)
+    loss = object_detection.detection_loss(96, 2)
     right = answers_for(truth, 96, 2)
-    lowest = float(loss.call(truth, right)[0])
+    lowest = float(loss(truth, right)[0])
     for part, change in ((slice(0, 2), -16.0), (slice(2, 6), 2.0), (slice(6, 7), 4.0)):
         wrong = right.copy()
         wrong[..., part] = wrong[..., part] * -1 if change < -10 else wrong[..., part] + change
-        assert float(loss.call(truth, wrong)[0]) > lowest + 0.2
+        assert float(loss(truth, wrong)[0]) > lowest + 0.2
 
 
 def test_decoded_boxes_are_the_true_ones_and_repeated_ones_are_left_out():
