@@ -1,8 +1,9 @@
 """Compare ways to classify texts over seeds: an encoder's strategies, nearest texts, and counted words.
 
-    python data/film_reviews/prepare.py
-    python benchmarks/texts.py --data data/film_reviews/reviews.jsonl --backbone hub:all_minilm_l6_v2_en --seeds 5
-    python benchmarks/texts.py --data reviews.jsonl --backbone minilm/ --training-documents 6930 100 --seeds 5
+    python data/film_reviews/prepare.py --folder rt-polaritydata/
+    python benchmarks/texts.py --data reviews.jsonl --backbone hub:all_minilm_l6_v2_en
+    python benchmarks/texts.py --data reviews.jsonl --backbone minilm/ --strategies features last_blocks full
+    python benchmarks/texts.py --data reviews.jsonl --backbone minilm/ --training-documents 100 1000
 
 It prints the median and range of the test accuracy, for all or for few training documents. Every seed has its own
 split, and draws its own training documents.

@@ -53,7 +53,8 @@ def test_features_are_logistic_regression_on_the_mean(reviews, bert, tmp_path, c
     assert found["nearest_texts"]["test"]["n"] == found["test"]["n"]
     out = capsys.readouterr().out
     assert f"the {found['nearest_texts']['neighbours']} nearest texts" in out
-    assert "by the untuned network" in (result.directory / "report.html").read_text()
+    page = (result.directory / "report.html").read_text()
+    assert "by the untuned network" in page and "without epochs" in page and "The best epoch" not in page
 
     with open(result.directory / "predictions.csv", newline="") as file:
         rows = list(csv.DictReader(file))
