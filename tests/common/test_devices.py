@@ -22,13 +22,17 @@ def test_the_seed_fixes_the_weights():
     assert not np.array_equal(weights(1), weights(2))
 
 
-def test_precision_is_set_and_said(capsys):
+@pytest.mark.parametrize(
+    ("units", "told"), [((), "is not faster without a GPU"), (("processor",), "faster or slower on this CPU")]
+)
+def test_precision_is_set_and_said(capsys, monkeypatch, units, told):
+    monkeypatch.setattr(devices, "BFLOAT16_UNITS", units)  # a CPU without and with units for bfloat16
     devices.set_up(flags.RunConfig(precision="mixed_bfloat16"))
     assert keras.layers.Dense(1).compute_dtype == "bfloat16"
     printed = capsys.readouterr().err
     assert "mixed_bfloat16" in printed
     if not tf.config.list_physical_devices("GPU"):
-        assert "no GPU" in printed and "is not faster without a GPU" in printed
+        assert "no GPU" in printed and told in printed
 
 
 def test_one_replica_without_several_gpus():
