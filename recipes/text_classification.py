@@ -21,7 +21,7 @@ Command:
     python recipes/text_classification.py --data contracts/ --compare   # six strategies side by side
     python -m recipes predict runs/text_classification/… contract.txt
 
-`--backbone` takes encoders (BERT, RoBERTa, XLM-RoBERTa, DistilBERT, DeBERTa) and causal language models such as GPT-2.
+`--backbone` takes encoders (BERT, RoBERTa, XLM-RoBERTa, DistilBERT) and causal language models such as GPT-2.
 The classifier of an encoder sees the mean over all of a document's tokens, a sentence embedding. That of GPT-2 sees the
 mean and the maximum, after ULMFiT (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146); with many documents,
 the language model is first tuned on them (`--adapt-epochs`). `--strategy` selects what trains: `features` (logistic

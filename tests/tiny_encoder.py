@@ -19,23 +19,20 @@ def backbone(family: str) -> keras.Model:
     """Returns a small network of a family, with random weights that let its vectors differ."""
     models = language_model.keras_hub().models
     keras.utils.set_random_seed(0)
-    further = {"bucket_size": 8} if family == "DebertaV3" else {}
-    network = getattr(models, f"{family}Backbone")(vocabulary_size=80, dropout=0.1, **SIZES, **further)
+    network = getattr(models, f"{family}Backbone")(vocabulary_size=80, dropout=0.1, **SIZES)
     for weight in network.trainable_weights:
         weight.assign(weight + keras.random.normal(weight.shape, stddev=0.2, seed=1))
     return network
 
 
 def tokenizer(family: str):
-    """Returns the family's tokenizer of `WORDS` and letters; none for DeBERTa, which needs SentencePiece's file."""
+    """Returns the family's tokenizer of `WORDS` and letters."""
     kinds, letters = language_model.keras_hub().tokenizers, list(string.ascii_lowercase)
     if family in ("Bert", "DistilBert"):
         pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *letters[1:], *(f"##{one}" for one in letters)]
         return getattr(kinds, f"{family}Tokenizer")(vocabulary=pieces, lowercase=True)
-    if family == "Roberta":
-        pieces = ["<s>", "<pad>", "</s>", "<mask>", "Ġ", *letters, *string.punctuation, "Ġa"]
-        return kinds.RobertaTokenizer(vocabulary={name: n for n, name in enumerate(pieces)}, merges=["Ġ a"])
-    return None
+    pieces = ["<s>", "<pad>", "</s>", "<mask>", "Ġ", *letters, *string.punctuation, "Ġa"]
+    return kinds.RobertaTokenizer(vocabulary={name: n for n, name in enumerate(pieces)}, merges=["Ġ a"])
 
 
 def model(family: str) -> encoder.Encoder:

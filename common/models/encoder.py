@@ -22,9 +22,10 @@ from common.media import windows
 from common.models import language_model, presets
 
 # KerasHub's networks whose blocks follow each other, with the network's width from the first to the last.
-TAKEN = ("BertBackbone", "RobertaBackbone", "XLMRobertaBackbone", "DistilBertBackbone", "DebertaV3Backbone")
+TAKEN = ("BertBackbone", "RobertaBackbone", "XLMRobertaBackbone", "DistilBertBackbone")
 # Other encoders, and why they are refused.
 REFUSED = {
+    "DebertaV3Backbone": "cannot be loaded again once it is saved with a classifier (KerasHub 0.32)",
     "AlbertBackbone": "applies one block several times, so it cannot be cut between blocks",
     "FNetBackbone": "has no padding mask",
     "ElectraBackbone": "has word embeddings of another width than its blocks",
@@ -72,8 +73,7 @@ class Encoder:
     def hidden(self) -> list[keras.KerasTensor]:
         """The input of each block, and the output of the last one, (batch, length, width).
 
-        The blocks are applied once more, behind `inputs`. So segment_ids, which are 0 for a single text, are no input,
-        and DeBERTa's relative embeddings are computed behind a cut, not passed through it.
+        The blocks are applied once more, behind `inputs`. So segment_ids, which are 0 for a single text, are no input.
         """
         ids, mask = self.inputs
         given = {"token_ids": ids, "padding_mask": mask, "segment_ids": keras.ops.zeros_like(ids)}
@@ -83,8 +83,7 @@ class Encoder:
         x = embed([given[name] for name in needed])
         found = [x]
         for block in self.blocks:
-            relative = getattr(self.backbone, "relative_embeddings", None)
-            x = block(x, padding_mask=mask, **({"rel_embeddings": relative(x)} if relative else {}))
+            x = block(x, padding_mask=mask)
             found.append(x)
         return found
 
@@ -187,5 +186,5 @@ def _check(name: str, kind: str) -> None:
     if kind in REFUSED:
         raise errors.UserError(
             f"--backbone {name}: {kind.removesuffix('Backbone')} is not taken, because it {REFUSED[kind]}; give BERT, "
-            "RoBERTa, XLM-RoBERTa, DistilBERT or DeBERTa, or a causal language model such as gpt2_base_en"
+            "RoBERTa, XLM-RoBERTa or DistilBERT, or a causal language model such as gpt2_base_en"
         )

@@ -4,6 +4,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tiny_encoder
 import tiny_language_model
 
 from common import errors
@@ -59,3 +60,18 @@ def test_a_run_on_texts_names_the_commands_that_take_it(tmp_path):
     (tmp_path / "config.json").touch()
     with pytest.raises(errors.UserError, match="is not finished"):
         saved_model.load_model(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["Roberta", "DistilBert"])
+def test_an_encoder_that_is_saved_answers_as_what_was_trained(family, tmp_path):
+    """BERT's is in the recipe's test."""
+    model = tiny_encoder.model(family)
+    settings = dataclasses.make_dataclass("Sizes", ["sequence_length", "windows_per_document"])(WINDOW, 3)
+    head = text_classifier.build_mean_head(model.backbone.hidden_dim, 3)
+    suffix = language_model.for_documents(language_model.halves(model, None)[1], WINDOW, 3 * WINDOW)
+    whole = language_model.with_class_head(model, suffix, head)
+    saved_text_model.save(tmp_path, model, None, head, ["a", "b", "c"], settings)
+    saved = keras.saving.load_model(tmp_path / "classifier.keras", compile=False)
+    packed = model.rows(tiny_encoder.DOCUMENTS, WINDOW, 3)
+    rows = [packed.token_ids, (packed.weights > 0).astype("int32")]
+    assert np.allclose(saved.predict_on_batch(rows), whole.predict_on_batch(rows), atol=1e-5)
