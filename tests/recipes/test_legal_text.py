@@ -147,7 +147,7 @@ def test_settings_are_checked():
     assert legal_text.Config().strategies == legal_text.STRATEGIES
     assert legal_text.Config(data="x").strategies == ("full",)
     assert legal_text.Config(data="x", compare=True).strategies == legal_text.STRATEGIES
-    assert not {"image_size", "backbone", "flip"} & {field.name for field in dataclasses.fields(legal_text.Config)}
+    assert not {"image_size", "flip"} & {field.name for field in dataclasses.fields(legal_text.Config)}
 
 
 def test_what_classified_is_said_to_be_another_recipe():
