@@ -39,6 +39,7 @@ ALONE = {
 }  # fmt: skip
 HOW_TO_GO_ON: list[str] = []  # the flags that continue the current run if it is interrupted
 WITH_RESUME = ("--resume", "--debug")  # the flags that a run which goes on takes
+REMOVE = "remove it"  # what messages say of settings without an effect
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
 
@@ -223,7 +224,7 @@ def check_used(config: RunConfig, used: bool, why: str, *names: str) -> None:
         UserError: one of them is not its default; the message names its flag.
     """
     idle = [name for name in names if name in changed(config)]
-    check(used or not idle, "".join(idle[:1]), f"has no effect {why}; remove it")
+    check(used or not idle, "".join(idle[:1]), f"has no effect {why}; {REMOVE}")
 
 
 def default_cache_directory() -> pathlib.Path:
@@ -283,12 +284,15 @@ def advice_under_resume(message: str, arguments: Collection[str]) -> str:
 
     Args:
         message: one line.
-        arguments: the command line; a flag that it contains is no advice.
+        arguments: the command line; a flag that it contains is no advice. Nor is one at the start of the message,
+            which says what is wrong with it, or one in a message that ends in the advice to remove it.
     """
     given = [argument.partition("=")[0] for argument in arguments]
-    if "--resume" not in given or "start a new run with" in message:
+    if "--resume" not in given or "start a new run with" in message or REMOVE in message:
         return message
-    advised = [flag for flag in dict.fromkeys(FLAG.findall(message)) if flag not in (*given, *WITH_RESUME)]
+    subject = FLAG.match(message)
+    advice = message[subject.end() if subject else 0 :]
+    advised = [flag for flag in dict.fromkeys(FLAG.findall(advice)) if flag not in (*given, *WITH_RESUME)]
     if not advised:
         return message
     them = "it" if len(advised) == 1 else "them"

@@ -173,6 +173,9 @@ def test_exit_codes(raised, code, capsys):
         ("put it back, or start a new run with --skip-bad", "start a new run with --skip-bad"),
         ("--resume runs/x: this run is finished", "--resume runs/x: this run is finished"),
         ("--epochs cannot be used here; remove --epochs", "remove --epochs"),
+        ("--prefix-precision bfloat16: this CPU has no units for it; remove it", "for it; remove it"),
+        ("--engine onnxruntime needs tf2onnx: pip install 'keras-recipes[fast]'", "pip install 'keras-recipes[fast]'"),
+        ("--data x: 2 photos are damaged; give --skip-bad", "for --skip-bad, start a new run with it"),
     ],
 )  # fmt: skip
 def test_no_advice_under_resume_names_a_flag_that_it_refuses(message, said):

@@ -108,5 +108,7 @@ def test_mistakes_are_one_line(reviews, bert, tmp_path):
         text_classification.run(settings(reviews, bert, tmp_path, training_documents=500))
     with pytest.raises(errors.UserError, match="--adapt-epochs 1: only causal language models, such as GPT-2"):
         text_classification.run(settings(reviews, bert, tmp_path, adapt_epochs=1))
+    with pytest.raises(errors.UserError, match="--sequence-length 2: must be at least 3 for an encoder"):
+        text_classification.run(settings(reviews, bert, tmp_path, sequence_length=2))
     with pytest.raises(errors.UserError, match="--preset is now --backbone"):
         flags.parse(text_classification.Config, ["--preset", "gpt2_base_en"])
