@@ -23,7 +23,8 @@ VALUES = {
     "strategies": ("lora",), "brightness": 0.1, "saturation": 0.1, "hue": 0.1, "erasing": 0.1, "randaugment": 5.0,
     "fine_tuning_epochs": 4, "fine_tuning_rate": 1e-7, "search_epochs": 2, "blocks": 2, "lora_rank": 4, "dropout": 0.1,
     "warmup_epochs": 2, "batch_norm": "adapt", "unfreeze_from": "15", "stride": 3, "test_time_views": 2, "patience": 3,
-    "max_blocks": 2, "layer_decay": 0.5,
+    "max_blocks": 2, "layer_decay": 0.5, "warmup_ratio": 0.2, "weight_decay": 0.1, "clipnorm": 2.0,
+    "gradient_accumulation_steps": 2,
 }  # fmt: skip
 # Recipe, settings, those without an effect beside them, and what makes them have one.
 BESIDE = [
@@ -33,6 +34,10 @@ BESIDE = [
     ("continual_learning", {"method": "replay"}, {"fine_tuning_epochs", "fine_tuning_rate"}, {"unfreeze_from": "15"}),
     ("from_scratch", {"learning_rates": (1e-3,)}, {"search_epochs"}, {"learning_rates": (1e-3, 3e-3)}),
     ("text_classification", {"strategy": "full"}, {"blocks", "lora_rank"}, {"strategy": None, "compare": True}),
+    ("text_classification", {"strategy": "features"}, {"epochs"}, {"strategy": "head"}),
+    ("text_classification", {"strategy": "features"},
+     {"learning_rate", "patience", "warmup_ratio", "weight_decay", "clipnorm", "gradient_accumulation_steps"},
+     {"adapt_epochs": 1}),
     ("legal_text", {"strategy": "head"}, {"blocks", "lora_rank", "dropout"}, {"strategy": None}),  # the demo compares
     ("skin_lesions", {"fine_tuning_epochs": 0}, {"fine_tuning_rate", "warmup_epochs", "batch_norm"},
      {"fine_tuning_epochs": 5}),
