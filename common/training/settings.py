@@ -10,6 +10,9 @@ from common.features import engines
 from common.media import augmentation as augmentations
 from common.models import backbones
 
+# Settings of the machine that a run was on, which another one may not have: not for what goes on from a finished run.
+OF_THE_MACHINE = ("engine", "prefix_precision")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PhotoConfig(flags.RunConfig):

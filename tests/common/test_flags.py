@@ -240,6 +240,17 @@ def test_a_removed_setting_is_forgotten_where_it_did_nothing():
         flags.from_dict(Hiding, {"train_base": True})
 
 
+def test_a_stored_setting_without_an_effect_is_forgotten():
+    """A run of a version that took it can be resumed."""
+    given = {"skip_unsupported": True, "blocks": 2, "strategy": "full", "epochs": 3, "out": "here"}
+    with pytest.raises(errors.UserError, match="has no effect"):
+        legal_text.Config(**given)
+    stored = flags.from_dict(legal_text.Config, given)
+    assert stored == legal_text.Config(strategy="full", epochs=3, out=pathlib.Path("here"))
+    with pytest.raises(errors.UserError, match="--epochs must be above 0"):
+        flags.from_dict(legal_text.Config, given | {"epochs": 0})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Renaming(flags.RunConfig):
     colour: int = 4
