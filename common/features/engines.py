@@ -1,8 +1,9 @@
-"""What computes the frozen part of a network: Keras, or ONNX Runtime, which is faster, and within 1e-5 of the largest feature.
+"""What computes the frozen part of a network: Keras, or ONNX Runtime, which is faster.
 
-ONNX Runtime folds batch norm and activations into convolutions. It computes two photos at a time in each core's own
-thread, so what one layer hands to the next stays in the core's cache. A network must be exported first, which takes a
-few seconds. The exported file stays beside the features, and is kept only if it agrees with Keras.
+ONNX Runtime's numbers are within 1e-5 of the largest feature. It folds batch norm and activations into convolutions. It
+computes two photos at a time in each core's own thread, so what one layer hands to the next stays in the core's cache.
+A network must be exported first, which takes a few seconds. The exported file stays beside the features, and is kept
+only if it agrees with Keras.
 """
 
 from __future__ import annotations
@@ -138,9 +139,9 @@ def load(network: keras.Model, file: pathlib.Path, items: np.ndarray) -> OnnxNet
     refused = file.with_suffix(".refused")
     versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
     if refused.is_file():
-        *reason, of_versions = refused.read_text(encoding="utf-8").splitlines()
+        *lines, of_versions = refused.read_text(encoding="utf-8").splitlines()
         if of_versions == versions:  # others may export what these cannot
-            print(f"engine: Keras, since {' '.join(reason)}", file=sys.stderr)
+            print(f"engine: Keras, since {' '.join(lines)}", file=sys.stderr)
             return None
     if file.is_file():
         print(f"engine: {runtime}, as it was exported and compared with Keras before", file=sys.stderr)

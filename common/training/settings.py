@@ -73,7 +73,7 @@ class PhotoConfig(flags.RunConfig):
         if self.engine == "onnxruntime":
             self.check_engine()
         flags.check(
-            self.prefix_precision == "float32" or not (self.no_cache or self.deterministic), "prefix_precision",
+            self.prefix_precision == "float32" or self.caches and not self.deterministic, "prefix_precision",
             "bfloat16 is for cached features, and not for --deterministic; remove one of them",
         )  # fmt: skip
         if self.backbone and not backbones.is_elsewhere(self.backbone):
@@ -83,6 +83,8 @@ class PhotoConfig(flags.RunConfig):
         """Refuse ONNX Runtime where it cannot be used."""
         needed = "needs onnx, onnxruntime and tf2onnx: pip install 'keras-recipes[fast]'"
         flags.check(engines.is_installed(), "engine", f"onnxruntime {needed}")
+        told = "onnxruntime is for cached features; remove it, --no-cache or --views 0"
+        flags.check(self.caches, "engine", told)
         flags.check(not self.deterministic, "engine", "onnxruntime is not for --deterministic; remove one of them")
         exact = (self.precision, self.prefix_precision) == ("float32", "float32")
         flags.check(
@@ -97,6 +99,11 @@ class PhotoConfig(flags.RunConfig):
         """Refuse a preset, file or run that cannot be the backbone."""
         if self.backbone:
             self.check_backbone()
+
+    @property
+    def caches(self) -> bool:
+        """Whether features of the frozen layers are cached."""
+        return not self.no_cache and not (self.augmentation and self.views == 0)
 
     @property
     def augmentation(self) -> augmentations.Augmentation:
@@ -151,7 +158,7 @@ class HeadConfig(PhotoConfig):
     @property
     def gets_features(self) -> bool:
         """Whether the training gets the cached features of photos instead of photos."""
-        return not self.no_cache and not (self.augmentation and self.views == 0)
+        return self.caches
 
     @property
     def likely_epochs(self) -> int:
