@@ -102,7 +102,7 @@ def measure_networks(config: Config) -> None:
             if loaded := engines.load(network, pathlib.Path(folder) / "network.onnx", batch[: engines.CHECKED]):
                 ways["ONNX Runtime"] = functools.partial(loaded.predict_on_batch, batch)
             if devices.has_bfloat16():
-                ways["Keras, bfloat16"] = functools.partial(engines.in_bfloat16(network).predict_on_batch, batch)
+                ways["Keras, bfloat16"] = functools.partial(engines.in_bfloat16(network, name).predict_on_batch, batch)
             rows[name] = in_turn(ways, config.repeats)
     table(rows, 32, "predict_on_batch", config.repeats, "in memory")
 

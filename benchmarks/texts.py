@@ -42,6 +42,7 @@ def main(config: Config) -> None:
     """Print a row for each number of training documents and each way."""
     names = ["data", "backbone", "sequence_length", "windows_per_document", "batch_size", "epochs", "learning_rate",
              "group_pattern", "out", "cache"]  # fmt: skip
+    untrained = {name: getattr(text_classification.Config, name) for name in ("epochs", "learning_rate")}
     shared = {name: getattr(config, name) for name in names}
     rows: list[list[str]] = []
     sizes = {}
@@ -49,7 +50,9 @@ def main(config: Config) -> None:
         found: dict[str, list[dict]] = {}
         for seed in range(config.seeds):
             for strategy in config.strategies:
-                settings = text_classification.Config(**shared, strategy=strategy, seed=seed, training_documents=count)
+                own = {"strategy": strategy, "seed": seed, "training_documents": count}
+                own |= untrained if strategy == "features" else {}
+                settings = text_classification.Config(**shared | own)
                 results = tables.run_quietly(text_classification, settings)
                 found.setdefault(strategy, []).append(results["strategies"][0])
             found.setdefault("nearest texts", []).append(results["nearest_texts"])

@@ -39,6 +39,7 @@ ALONE = {
 }  # fmt: skip
 HOW_TO_GO_ON: list[str] = []  # the flags that continue the current run if it is interrupted
 WITH_RESUME = ("--resume", "--debug")  # the flags that a run which goes on takes
+REMOVE = "remove it"  # what messages say of settings without an effect
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 OPTIONS = (tyro.conf.FlagCreatePairsOff,)
 
@@ -210,6 +211,19 @@ def check(holds: bool, name: str, demand: str) -> None:
         raise errors.UserError(f"--{name.replace('_', '-')} {demand}")
 
 
+class NoEffect(errors.UserError):
+    """A setting is given that has no effect.
+
+    Attributes:
+        name: the setting.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        """Say why it has none: "without --compare"."""
+        super().__init__(f"--{name.replace('_', '-')} has no effect {why}; {REMOVE}")
+        self.name = name
+
+
 def check_used(config: RunConfig, used: bool, why: str, *names: str) -> None:
     """Refuse settings that are given and have no effect.
 
@@ -220,10 +234,11 @@ def check_used(config: RunConfig, used: bool, why: str, *names: str) -> None:
         names: the settings.
 
     Raises:
-        UserError: one of them is not its default; the message names its flag.
+        NoEffect: one of them is not its default; the message names its flag.
     """
     idle = [name for name in names if name in changed(config)]
-    check(used or not idle, "".join(idle[:1]), f"has no effect {why}; remove it")
+    if idle and not used:
+        raise NoEffect(idle[0], why)
 
 
 def default_cache_directory() -> pathlib.Path:
@@ -283,12 +298,15 @@ def advice_under_resume(message: str, arguments: Collection[str]) -> str:
 
     Args:
         message: one line.
-        arguments: the command line; a flag that it contains is no advice.
+        arguments: the command line; a flag that it contains is no advice. Nor is one at the start of the message,
+            which says what is wrong with it, or one in a message that ends in the advice to remove it.
     """
     given = [argument.partition("=")[0] for argument in arguments]
-    if "--resume" not in given or "start a new run with" in message:
+    if "--resume" not in given or "start a new run with" in message or REMOVE in message:
         return message
-    advised = [flag for flag in dict.fromkeys(FLAG.findall(message)) if flag not in (*given, *WITH_RESUME)]
+    subject = FLAG.match(message)
+    advice = message[subject.end() if subject else 0 :]
+    advised = [flag for flag in dict.fromkeys(FLAG.findall(advice)) if flag not in (*given, *WITH_RESUME)]
     if not advised:
         return message
     them = "it" if len(advised) == 1 else "them"
@@ -456,6 +474,8 @@ def renamed(values: dict[str, Any], fields: Collection[str] = ()) -> dict[str, A
 def from_dict(config_class: type[Any], values: dict[str, Any]) -> Any:
     """Make a config from a dict; the inverse of `to_dict`.
 
+    Settings without an effect, which older versions took, get their defaults: a run that has them can be resumed.
+
     Raises:
         UserError: a field is unknown, or was removed and its value had an effect: another version wrote the file.
         ValueError: a value cannot be a path.
@@ -479,9 +499,12 @@ def from_dict(config_class: type[Any], values: dict[str, Any]) -> Any:
         )
     paths = {name for name, field in fields.items() if "Path" in str(field.type)}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return config_class(
-        **{
-            name: pathlib.Path(value) if name in paths and value is not None else value
-            for name, value in values.items()
-        }
-    )
+    values = {
+        name: pathlib.Path(value) if name in paths and value is not None else value for name, value in values.items()
+    }
+    while True:
+        try:
+            return config_class(**values)
+        except NoEffect as error:
+            if values.pop(error.name, None) is None:
+                raise

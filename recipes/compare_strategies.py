@@ -148,8 +148,9 @@ class Config(fine_tuning.FineTuningConfig):
         for strategy in compared(self).values():
             with_settings(self, strategy)  # report a mistake in a setting now, not after the first trials
         for name in flags.changed(self):
-            told = f"has no effect on {words.listed(list(compared(self)))}; remove it"
-            flags.check(has_effect(self, name), name, told)
+            flags.check_used(self, has_effect(self, name), f"on {words.listed(list(compared(self)))}", name)
+        told = "onnxruntime is not for --ray, whose machines may lack it; remove one of them"
+        flags.check(not (self.ray and self.engine == "onnxruntime"), "engine", told)
 
     def check_files(self) -> None:
         """Refuse presets, files and runs that cannot be backbones, and a preprocessing that none of them takes."""
@@ -244,7 +245,10 @@ def with_one_engine(config: Config, sources: dict[tuple[int, float], pathlib.Pat
     items = max(len(sample_list.read_csv(path)) for path in sources.values())
     views = config.views if config.augmentation else 1
     pixels = items * max(1, views) * (config.image_size or 224) ** 2
-    return dataclasses.replace(config, engine="keras" if config.ray else engines.chosen(config, pixels))
+    if not has_effect(config, "engine"):
+        return config
+    keras_alone = config.ray or not config.caches
+    return dataclasses.replace(config, engine="keras" if keras_alone else engines.chosen(config, pixels))
 
 
 def network(config: Config, name: str) -> backbones.Backbone:
@@ -374,10 +378,15 @@ def stress_seconds(config: Config, planned: list[Planned], sides: dict, speeds: 
     ]
 
 
-def as_run(each: Planned, outcome: trials.Outcome) -> trial_run.Run:
-    """Return a planned trial with its outcome."""
+def names_engine(command: str) -> bool:
+    """Return whether a comparison's command says which engine to take."""
+    return any(word.partition("=")[0] == "--engine" for word in command.split())
+
+
+def as_run(each: Planned, outcome: trials.Outcome, says_engine: bool) -> trial_run.Run:
+    """Return a planned trial with its outcome; its command says the engine if that of the comparison does."""
     settings = dataclasses.replace(each.trial.config, out=flags.RunConfig.out)
-    if settings.engine == "keras":  # what `auto` takes for a trial alone
+    if settings.engine == "keras" and not says_engine:  # what `auto` takes for a trial alone
         settings = dataclasses.replace(settings, engine="auto")
     command = shlex.join(["python", "-m", each.trial.recipe, *flags.arguments(settings)])
     role = next((role for role, name in ROLES.items() if name == each.name), "")
@@ -446,7 +455,8 @@ def run(config: Config) -> finished_run.Result:
         trials.call(put_under_stress, [folder for each, folder in ended if folder and is_stressed(config, each)])
 
     # The results.
-    found = [as_run(each, outcomes[each.trial.name]) for each in planned]
+    says_engine = names_engine(record.command)
+    found = [as_run(each, outcomes[each.trial.name], says_engine) for each in planned]
     rows = [each for each, of in zip(found, planned, strict=True) if of.is_row]
     results = table.compare(rows, record.directory, feature_seconds)
     results["claims"] = claims.check(claims.Trials(found, ROLES)) if config.claims else []

@@ -67,7 +67,7 @@ EXAMPLES = 200  # photos whose gradients give Fisher's information of layers bel
 # Settings that a run that goes on does not take from the run before.
 OWN = ("data", "tasks", "continue_from", "out", "cache", "resume", "debug", "dry_run", "mlflow", "tensorboard",
        "no_cache", "skip_bad", "skip_unsupported", "same_names", "group_pattern", "compare", "methods", "orders",
-       "seeds", "forget_tests", "cache_limit_gb")  # fmt: skip
+       "seeds", "forget_tests", "cache_limit_gb", *settings.OF_THE_MACHINE)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,9 @@ def continued(config: Config) -> Config:
         return config
     run = config.continue_from.expanduser()
     with finished_run.sound(run):
-        stored = flags.from_dict(Config, json.loads((run / "config.json").read_text(encoding="utf-8"))["config"])
+        values = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
+        values = {name: value for name, value in values.items() if name not in settings.OF_THE_MACHINE}
+        stored = flags.from_dict(Config, values)
     state = states.State.load(run)
     method = state.about["method"] if state else stored.method  # after --compare, the state is that of the best one
     if config.method not in (Config.method, method):

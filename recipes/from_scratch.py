@@ -64,6 +64,8 @@ class Config(settings.HeadConfig):
     # Epochs without a higher validation accuracy before the training stops; the first epochs hardly improve it.
     patience: Annotated[int, Gt(0)] = 20
 
+    UNUSED = {"engine": "no layer is frozen", "prefix_precision": "no layer is frozen"}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         sound = len(self.learning_rates) > 0 and all(0 < rate < math.inf for rate in self.learning_rates)

@@ -61,6 +61,10 @@ from common.runs import finished_run, saved_text_model
 from common.training import recorder, tuning
 
 STRATEGIES = ("features", "head", "last_blocks", "lora", "full", "scratch")
+# Settings of training in epochs, which logistic regression does without.
+OF_TRAINING = (
+    "learning_rate", "patience", "warmup_ratio", "weight_decay", "clipnorm", "gradient_accumulation_steps",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,6 +85,13 @@ class Config(tuning.TextConfig):
     REMOVED = tuning.TextConfig.REMOVED | {
         "task": flags.Removed("classify", "no longer exists: this recipe always classifies; remove the flag")
     }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        trains = self.strategies != ("features",)
+        closed_form = "with --strategy features, which has a closed form"
+        flags.check_used(self, trains, closed_form, "epochs")
+        flags.check_used(self, trains or self.adapt_epochs > 0, closed_form, *OF_TRAINING)
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -143,6 +154,8 @@ def check_preset(corpus: documents.Corpus, record: recorder.Recorder) -> None:
         with tempfile.TemporaryDirectory() as folder:
             one = dataclasses.replace(config, windows_per_document=1)
             saved_text_model.save(pathlib.Path(folder), cut.model, cut.first, head, corpus.class_names, one)
+    except (OSError, errors.UserError):  # a full disk, say
+        raise
     except Exception as error:  # KerasHub and Keras raise errors of any kind
         name = type(cut.model.backbone).__name__
         raise errors.UserError(

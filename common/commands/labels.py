@@ -65,9 +65,7 @@ def features(
     Raises:
         UserError: photos have changed since the run, none can be read any more, or the network cannot be used.
     """
-    known = {field.name for field in dataclasses.fields(settings.PhotoConfig)} - {"resume", "out", "dry_run"}
-    stored = {name: value for name, value in finished.config["config"].items() if name in known}
-    config = flags.from_dict(settings.PhotoConfig, stored)
+    config = settings_of(finished.config["config"])
     labelled = [row for row in finished.split if row["label"] in finished.class_names]  # a new domain may have none
     samples = [sample_list.of_row(row) for row in labelled]
     facts = file_checks.scan(
@@ -87,6 +85,13 @@ def features(
     unit_of = splits.units_of(samples, contents)
     units = np.unique([unit_of[path] for path in paths], return_inverse=True)[1]
     return samples, pooled.of_files(backbone, medium, paths, contents, config), units
+
+
+def settings_of(stored: dict[str, Any]) -> settings.PhotoConfig:
+    """Return the settings by which a run's photos are read, from its config.json."""
+    known = {field.name for field in dataclasses.fields(settings.PhotoConfig)}
+    known -= {"resume", "out", "dry_run", *settings.OF_THE_MACHINE}
+    return flags.from_dict(settings.PhotoConfig, {name: value for name, value in stored.items() if name in known})
 
 
 def cross_validated(rows: np.ndarray, labels: np.ndarray, units: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
+import numpy as np
+
 from common import errors, files, words
 from common.data import duplicates as one_source
 from common.data import (
@@ -63,13 +65,11 @@ class Corpus(splits.Splits):
         return [self.texts[sample.path] for sample in getattr(self, split)]
 
     def with_training(self, count: int, seed: int) -> Self:
-        """Return the same splits with fewer training documents, drawn at random in the proportions of the types.
+        """Return the same splits with fewer training documents, one of each type and the rest in proportion, at random.
 
         Raises:
             UserError: there are not so many, or each type cannot have one.
         """
-        from sklearn import model_selection  # here: the import takes a second, too long for --help
-
         types = len(self.class_names)
         if not types <= count <= len(self.train):
             raise errors.UserError(
@@ -78,10 +78,16 @@ class Corpus(splits.Splits):
             )
         if count == len(self.train):
             return self
-        drawn, _ = model_selection.train_test_split(
-            range(len(self.train)), train_size=count, random_state=seed, stratify=self.labels("train")
-        )
-        return dataclasses.replace(self, train=[self.train[number] for number in sorted(drawn)])
+        generator = np.random.default_rng(seed)
+        _, type_of = np.unique(self.labels("train"), return_inverse=True)
+        there = np.bincount(type_of)
+        drawn = np.ones_like(there)
+        for _ in range(count - len(there)):  # one more of the type that lacks most of its share
+            lacks = np.where(drawn < there, count * there / len(type_of) - drawn, -np.inf)
+            drawn[generator.choice(np.flatnonzero(lacks == lacks.max()))] += 1
+        chosen = [generator.choice(np.flatnonzero(type_of == kind), drawn[kind], replace=False)
+                  for kind in range(len(there))]  # fmt: skip
+        return dataclasses.replace(self, train=[self.train[number] for number in sorted(np.concatenate(chosen))])
 
     def summary(self) -> dict:
         """Return the `data` section of results.json."""

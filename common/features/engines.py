@@ -1,8 +1,9 @@
-"""What computes the frozen part of a network: Keras, or ONNX Runtime, which is faster and gives the same numbers.
+"""What computes the frozen part of a network: Keras, or ONNX Runtime, which is faster.
 
-ONNX Runtime folds batch norm and activations into convolutions. It computes two photos at a time in each core's own
-thread, so what one layer hands to the next stays in the core's cache. A network must be exported first, which takes a
-few seconds. The exported file stays beside the features, and is kept only if it agrees with Keras.
+ONNX Runtime's numbers are within 1e-5 of the largest feature. It folds batch norm and activations into convolutions. It
+computes two photos at a time in each core's own thread, so what one layer hands to the next stays in the core's cache.
+A network must be exported first, which takes a few seconds. The exported file stays beside the features, and is kept
+only if it agrees with Keras.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def is_installed() -> bool:
 
 
 def chosen(config: Any, pixels: int) -> Name:
-    """Return the engine for features of so many pixels; the same settings and photos always give the same one.
+    """Return the engine for features of so many pixels, whatever the cache contains.
 
     Args:
         config: a `settings.PhotoConfig`.
@@ -67,14 +68,27 @@ def mark(name: str, precision: str) -> str:
     return rounded if name == "keras" else f"-{name}-{importlib.metadata.version(name)}"
 
 
-def in_bfloat16(network: keras.Model) -> keras.Model:
-    """Return a copy of a network that computes in bfloat16, with weights in float32."""
+def in_bfloat16(network: keras.Model, name: str) -> keras.Model:
+    """Return a copy of a network that computes in bfloat16, with weights in float32.
+
+    Args:
+        network: the network, or its frozen part.
+        name: what `--backbone` calls it.
+
+    Raises:
+        UserError: a layer cannot be made anew from its settings, such as some of KerasHub's.
+    """
 
     def copied(layer: keras.layers.Layer) -> keras.layers.Layer:
         return type(layer).from_config(layer.get_config() | {"dtype": "mixed_bfloat16"})
 
-    copy = keras.models.clone_model(network, clone_function=copied, recursive=True)
-    copy.set_weights(network.get_weights())
+    try:
+        copy = keras.models.clone_model(network, clone_function=copied, recursive=True)
+        copy.set_weights(network.get_weights())
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise errors.UserError(
+            f"--prefix-precision bfloat16: {name} has layers that cannot be made anew in bfloat16; remove it"
+        ) from error
     return copy
 
 
@@ -117,14 +131,18 @@ def load(network: keras.Model, file: pathlib.Path, items: np.ndarray) -> OnnxNet
 
     Args:
         network: the frozen part of a model.
-        file: where the exported network is, or will be kept; beside it, the reason why there is none.
+        file: where the exported network is, or will be kept; beside it, the reason why there is none, which counts for
+            the same versions of the packages.
         items: preprocessed items to compare both on.
     """
     runtime = f"ONNX Runtime {importlib.metadata.version('onnxruntime')}"
     refused = file.with_suffix(".refused")
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in PACKAGES)
     if refused.is_file():
-        print(f"engine: Keras, since {refused.read_text(encoding='utf-8')}", file=sys.stderr)
-        return None
+        *lines, of_versions = refused.read_text(encoding="utf-8").splitlines()
+        if of_versions == versions:  # others may export what these cannot
+            print(f"engine: Keras, since {' '.join(lines)}", file=sys.stderr)
+            return None
     if file.is_file():
         print(f"engine: {runtime}, as it was exported and compared with Keras before", file=sys.stderr)
         return OnnxNetwork(file)
@@ -140,8 +158,8 @@ def load(network: keras.Model, file: pathlib.Path, items: np.ndarray) -> OnnxNet
     except Exception as error:  # converters raise errors of any class
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         told = f"{runtime} does not compute this network as Keras does: {reason}"
-        if not isinstance(error, OSError):  # not for a full disk, say
-            refused.write_text(told, encoding="utf-8")
+        if not isinstance(error, OSError | MemoryError):  # not for a full disk, say
+            refused.write_text(f"{told}\n{versions}", encoding="utf-8")
         print(f"engine: Keras, since {told}", file=sys.stderr)
         return None
     seconds = time.perf_counter() - started
@@ -161,4 +179,4 @@ def _export(network: keras.Model, file: pathlib.Path) -> None:
 def _difference(expected: list, found: list[np.ndarray]) -> float:
     """Return the largest difference between outputs of Keras and of ONNX Runtime, relative to the output's size."""
     pairs = zip(map(keras.ops.convert_to_numpy, expected), found, strict=True)
-    return max(float(np.abs(a - b).max() / (np.abs(a).max() or 1)) for a, b in pairs)
+    return float(np.max([np.abs(a - b).max() / (np.abs(a).max() or 1) for a, b in pairs]))  # NaN if one is

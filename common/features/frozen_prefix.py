@@ -211,7 +211,8 @@ class FrozenPrefix:
         if self.engine == "keras":
             if told := engines.advice(self.config, self._pixels()):
                 print(told, file=sys.stderr)
-            return engines.in_bfloat16(prefix) if self.config.prefix_precision == engines.BFLOAT16 else prefix
+            rounds = self.config.prefix_precision == engines.BFLOAT16
+            return engines.in_bfloat16(prefix, self.backbone.name) if rounds else prefix
         _, first = next(iter(work.values()))
         alike = [name for name, (_, look) in work.items() if (look.number is None) == (first.number is None)]
         return engines.load(prefix, file, next(iter(self._batches(alike[: engines.CHECKED], work))).numpy())

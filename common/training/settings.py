@@ -10,6 +10,9 @@ from common.features import engines
 from common.media import augmentation as augmentations
 from common.models import backbones
 
+# Settings of the machine that a run was on, which another one may not have: not for what goes on from a finished run.
+OF_THE_MACHINE = ("engine", "prefix_precision")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PhotoConfig(flags.RunConfig):
@@ -56,8 +59,8 @@ class PhotoConfig(flags.RunConfig):
     randaugment: Annotated[float, Ge(0), Le(10)] = 0.0
     # Augmented views to cache per photo; 0 draws new ones each epoch, uncached, slow.
     views: Annotated[int, Ge(0), Le(1000)] = 8
-    # What computes the frozen layers. onnxruntime is faster on a CPU, with the same numbers (extra fast). auto takes it
-    # from 2,000 photos on, since the network must be exported first, if it agrees with Keras.
+    # What computes the frozen layers. onnxruntime is faster on a CPU, within 1e-5 of the largest feature (extra fast).
+    # auto takes it from 2,000 photos on, since the network must be exported first, if it agrees with Keras.
     engine: Literal["auto", "keras", "onnxruntime"] = "auto"
     # bfloat16 computes the frozen layers with 8 bits, on CPUs with AMX or AVX512_BF16 and on GPUs: faster for VGG16 and
     # InceptionV3, but features lose digits. The model that a run saves computes in float32.
@@ -70,7 +73,7 @@ class PhotoConfig(flags.RunConfig):
         if self.engine == "onnxruntime":
             self.check_engine()
         flags.check(
-            self.prefix_precision == "float32" or not (self.no_cache or self.deterministic), "prefix_precision",
+            self.prefix_precision == "float32" or self.caches and not self.deterministic, "prefix_precision",
             "bfloat16 is for cached features, and not for --deterministic; remove one of them",
         )  # fmt: skip
         if self.backbone and not backbones.is_elsewhere(self.backbone):
@@ -80,6 +83,8 @@ class PhotoConfig(flags.RunConfig):
         """Refuse ONNX Runtime where it cannot be used."""
         needed = "needs onnx, onnxruntime and tf2onnx: pip install 'keras-recipes[fast]'"
         flags.check(engines.is_installed(), "engine", f"onnxruntime {needed}")
+        told = "onnxruntime is for cached features; remove it, --no-cache or --views 0"
+        flags.check(self.caches, "engine", told)
         flags.check(not self.deterministic, "engine", "onnxruntime is not for --deterministic; remove one of them")
         exact = (self.precision, self.prefix_precision) == ("float32", "float32")
         flags.check(
@@ -94,6 +99,11 @@ class PhotoConfig(flags.RunConfig):
         """Refuse a preset, file or run that cannot be the backbone."""
         if self.backbone:
             self.check_backbone()
+
+    @property
+    def caches(self) -> bool:
+        """Whether features of the frozen layers are cached."""
+        return not self.no_cache and not (self.augmentation and self.views == 0)
 
     @property
     def augmentation(self) -> augmentations.Augmentation:
@@ -148,7 +158,7 @@ class HeadConfig(PhotoConfig):
     @property
     def gets_features(self) -> bool:
         """Whether the training gets the cached features of photos instead of photos."""
-        return not self.no_cache and not (self.augmentation and self.views == 0)
+        return self.caches
 
     @property
     def likely_epochs(self) -> int:

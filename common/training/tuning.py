@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Lt
 from common import errors, flags
 from common.data import documents
 from common.features import frozen_windows
-from common.models import freezing, language_model, linear_heads
+from common.models import encoder, freezing, language_model, linear_heads
 from common.runs import cost, speed
 from common.training import fitting, loss_scale, recorder, schedules
 from common.training import plan as plans
@@ -30,6 +30,7 @@ OF_STRATEGIES = {"blocks": ("last_blocks",), "lora_rank": ("lora",), "dropout": 
 ENCODER_RATES = {"head": 2e-3, "last_blocks": 1e-4, "lora": 4e-4, "full": 3e-5, "scratch": 1e-4}
 DEMO_RATE = 3  # factor on demo data, where all strategies have to learn in some two hundred steps
 LONGEST_WINDOW = 256  # tokens, without --sequence-length
+SHORTEST_FRAMED = 3  # tokens of an encoder's window: one of the text between those at its start and its end
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,12 +115,18 @@ def open_preset(config: TextConfig, load: Load = language_model.load) -> tuple[A
         load: loads the network by its name, as `language_model.load` does.
 
     Raises:
-        UserError: there is no such preset, or `--sequence-length` is longer than the network's context.
+        UserError: there is no such preset, or `--sequence-length` is longer than the network's context, or too short
+            for an encoder, whose windows begin and end with a token of their own.
     """
     model = load(config.backbone or ("demo" if config.data == "demo" else "gpt2_base_en"), True, 0.0)
     if config.sequence_length and config.sequence_length > model.context:
         raise errors.UserError(
             f"--sequence-length {config.sequence_length}: this network sees at most {model.context} tokens"
+        )
+    if config.sequence_length and config.sequence_length < SHORTEST_FRAMED and encoder.reads_both_sides(model):
+        raise errors.UserError(
+            f"--sequence-length {config.sequence_length}: must be at least {SHORTEST_FRAMED} for an encoder, whose "
+            "windows begin and end with a token of their own"
         )
     return model, config.sequence_length or min(LONGEST_WINDOW, model.context)
 

@@ -173,6 +173,9 @@ def test_exit_codes(raised, code, capsys):
         ("put it back, or start a new run with --skip-bad", "start a new run with --skip-bad"),
         ("--resume runs/x: this run is finished", "--resume runs/x: this run is finished"),
         ("--epochs cannot be used here; remove --epochs", "remove --epochs"),
+        ("--prefix-precision bfloat16: this CPU has no units for it; remove it", "for it; remove it"),
+        ("--engine onnxruntime needs tf2onnx: pip install 'keras-recipes[fast]'", "pip install 'keras-recipes[fast]'"),
+        ("--data x: 2 photos are damaged; give --skip-bad", "for --skip-bad, start a new run with it"),
     ],
 )  # fmt: skip
 def test_no_advice_under_resume_names_a_flag_that_it_refuses(message, said):
@@ -235,6 +238,17 @@ def test_a_removed_setting_is_forgotten_where_it_did_nothing():
     assert flags.from_dict(Hiding, {"seed": 3, "train_base": False}) == Hiding(seed=3)
     with pytest.raises(errors.UserError, match="made with --train-base True; --train-base no longer .*start a new run"):
         flags.from_dict(Hiding, {"train_base": True})
+
+
+def test_a_stored_setting_without_an_effect_is_forgotten():
+    """A run of a version that took it can be resumed."""
+    given = {"skip_unsupported": True, "blocks": 2, "strategy": "full", "epochs": 3, "out": "here"}
+    with pytest.raises(errors.UserError, match="has no effect"):
+        legal_text.Config(**given)
+    stored = flags.from_dict(legal_text.Config, given)
+    assert stored == legal_text.Config(strategy="full", epochs=3, out=pathlib.Path("here"))
+    with pytest.raises(errors.UserError, match="--epochs must be above 0"):
+        flags.from_dict(legal_text.Config, given | {"epochs": 0})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import types
 
 import keras
 import numpy as np
@@ -36,9 +37,10 @@ def reviews(tmp_path_factory):
 
 
 def settings(reviews, bert, tmp_path, **changes):
-    few = {"data": str(reviews), "backbone": bert, "sequence_length": 8, "epochs": 2, "batch_size": 16, "out": tmp_path,
-           "duplicate_threshold": 1.0, "cache": tmp_path / "cache", "learning_rate": 1e-2}  # fmt: skip
-    return text_classification.Config(**few | changes)
+    few = {"data": str(reviews), "backbone": bert, "sequence_length": 8, "batch_size": 16, "out": tmp_path,
+           "duplicate_threshold": 1.0, "cache": tmp_path / "cache"}  # fmt: skip
+    trained = {} if changes.get("strategy") == "features" else {"epochs": 2, "learning_rate": 1e-2}
+    return text_classification.Config(**few | trained | changes)
 
 
 @pytest.mark.drawn
@@ -108,5 +110,25 @@ def test_mistakes_are_one_line(reviews, bert, tmp_path):
         text_classification.run(settings(reviews, bert, tmp_path, training_documents=500))
     with pytest.raises(errors.UserError, match="--adapt-epochs 1: only causal language models, such as GPT-2"):
         text_classification.run(settings(reviews, bert, tmp_path, adapt_epochs=1))
+    with pytest.raises(errors.UserError, match="--sequence-length 2: must be at least 3 for an encoder"):
+        text_classification.run(settings(reviews, bert, tmp_path, sequence_length=2))
     with pytest.raises(errors.UserError, match="--preset is now --backbone"):
         flags.parse(text_classification.Config, ["--preset", "gpt2_base_en"])
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(OSError("no space left"), OSError), (errors.UserError("--out is gone"), errors.UserError),
+     (ValueError("odd"), errors.UserError)],
+)  # fmt: skip
+def test_only_what_a_network_is_to_blame_for_is_said_of_it(reviews, bert, tmp_path, monkeypatch, error, told):
+    def save(*_):
+        raise error
+
+    monkeypatch.setattr(saved_text_model, "save", save)
+    record = types.SimpleNamespace(config=settings(reviews, bert, tmp_path))
+    corpus = types.SimpleNamespace(class_names=("bad", "good"))
+    with pytest.raises(told) as raised:
+        text_classification.check_preset(corpus, record)
+    assert ("cannot be saved (odd); use GPT-2 or BERT" in str(raised.value)) == isinstance(error, ValueError)
+    assert isinstance(error, ValueError) or raised.value is error

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from common.commands import labels
+from common.features import engines
+from common.training import settings
 
 cleanlab = pytest.importorskip("cleanlab", reason="wrong labels need the extra labels")
 
@@ -54,3 +56,9 @@ def test_probabilities_add_up_and_a_class_of_two_units_is_possible():
     answers = labels.cross_validated(rows, given, np.arange(180))
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-9)
     assert answers.shape == (180, 4)
+
+
+def test_what_the_machine_of_the_run_had_is_not_needed(monkeypatch):
+    monkeypatch.setattr(engines, "PACKAGES", ("no_such_package",))
+    stored = {"engine": "onnxruntime", "prefix_precision": "bfloat16", "aspect": "crop", "epochs": 7, "head": "gap"}
+    assert labels.settings_of(stored) == settings.PhotoConfig(aspect="crop", epochs=7)

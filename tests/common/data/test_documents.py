@@ -10,6 +10,8 @@ import pytest
 
 from common import errors
 from common.data import documents, near_duplicates, sample_list
+from common.data import targets as kinds
+from common.media import texts as media_texts
 
 pytestmark = pytest.mark.quick
 
@@ -342,3 +344,35 @@ def test_texts_changed_before_stay_on_the_side_of_their_source_and_are_listed(tm
     listed = (tmp_path / "run" / "duplicates.csv").read_text().splitlines()
     assert collections.Counter(row.partition(",")[0] for row in listed) == {"kind": 1, "name": 32, "text": 1}
     assert corpus.summary()["groups"] == {"train": 0, "validation": 0, "test": 0}  # they are no companies
+
+
+# Few training documents ---------------------------------------------------------------------------------------------
+
+
+def corpus_of(*counts):
+    """A corpus with so many training documents of each type."""
+    labels = [str(number) for number, count in enumerate(counts) for _ in range(count)]
+    samples = [sample_list.Sample(f"{place}", label, split="train") for place, label in enumerate(labels)]
+    return documents.Corpus.of("x", media_texts.Texts(), kinds.CLASSES, samples, {}, {}, texts={})
+
+
+@pytest.mark.parametrize(
+    ("count", "drawn"),
+    [(3, [1, 1, 1]), (4, [2, 1, 1]), (20, [18, 1, 1]), (98, [88, 5, 5]), (100, [90, 5, 5])],
+)  # fmt: skip
+def test_few_documents_are_one_of_each_type_and_the_rest_in_proportion(count, drawn):
+    corpus = corpus_of(90, 5, 5)
+    few = corpus.with_training(count, 0)
+    assert list(collections.Counter(sorted(sample.label for sample in few.train)).values()) == drawn
+    assert [int(sample.path) for sample in few.train] == sorted({int(sample.path) for sample in few.train})
+    assert few.train == corpus.with_training(count, 0).train
+    assert count == 100 or few.train != corpus.with_training(count, 1).train
+
+
+def test_few_documents_where_a_type_has_one():
+    for count in (2, 99):
+        few = corpus_of(99, 1).with_training(count, 0)
+        assert collections.Counter(sample.label for sample in few.train) == {"0": count - 1, "1": 1}
+    assert len(corpus_of(90, 5, 5).with_training(99, 0).train) == 99
+    with pytest.raises(errors.UserError, match="--training-documents 2: must be from 3, one for each type, to 100"):
+        corpus_of(90, 5, 5).with_training(2, 0)

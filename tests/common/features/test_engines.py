@@ -96,6 +96,50 @@ def test_what_cannot_be_exported_is_said_and_computed_by_keras(items, tmp_path, 
     assert prefix.store.directory.is_dir() and "engine: Keras, since" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("error", "kept"), [(ValueError("odd"), True), (MemoryError(), False), (OSError(), False)])
+def test_a_reason_is_kept_for_the_same_versions_and_not_for_lack_of_space(tmp_path, capsys, monkeypatch, error, kept):
+    calls = []
+
+    def export(*_):
+        calls.append(1)
+        raise error
+
+    monkeypatch.setattr(engines, "_export", export)
+    model, rows = network().model, np.zeros((1, 16, 16, 3), "float32")
+    for _ in range(2):
+        assert engines.load(model, tmp_path / "x.onnx", rows) is None
+    assert len(calls) == (1 if kept else 2) and (tmp_path / "x.refused").is_file() == kept
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == told[1]
+    monkeypatch.setattr(engines.importlib.metadata, "version", lambda package: "99")
+    engines.load(model, tmp_path / "x.onnx", rows)
+    assert len(calls) == (2 if kept else 3)
+
+
+def test_a_number_that_is_none_is_the_largest_difference_wherever_it_is():
+    good, bad = np.ones(2), np.array([1.0, np.nan])
+    for found in ([good, bad], [bad, good]):
+        assert np.isnan(engines._difference([good, good], found))
+    assert engines._difference([good, 2 * good], [good, 3 * good]) == 0.5
+
+
+class Fixed(keras.layers.Layer):
+    """A layer that cannot be made from its settings."""
+
+    def __init__(self, needed):
+        """Take what the settings lack."""
+        super().__init__()
+
+    def call(self, x):
+        """Return the input."""
+        return x
+
+
+def test_a_network_that_cannot_be_copied_has_no_bfloat16():
+    with pytest.raises(errors.UserError, match="^--prefix-precision bfloat16: hub:x has layers that .*; remove it$"):
+        engines.in_bfloat16(network(Fixed(1)).model, "hub:x")
+
+
 def test_other_numbers_are_refused(items, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(engines, "BOUND", 0.0)
     assert computed(items, tmp_path, engine="onnxruntime")[0].engine == "keras"

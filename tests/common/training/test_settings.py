@@ -57,3 +57,13 @@ def test_a_fine_tuning_rate_near_that_of_the_head_is_refused():
         fine_tuning.FineTuningConfig(learning_rate=1e-3, fine_tuning_rate=2e-4)
     with pytest.raises(errors.UserError, match="^--warmup-epochs must be below --fine-tuning-epochs"):
         fine_tuning.FineTuningConfig(fine_tuning_epochs=2, warmup_epochs=2)
+
+
+@pytest.mark.parametrize("given", [{"no_cache": True}, {"flip": True, "views": 0}])
+def test_an_engine_and_its_precision_are_for_cached_features(monkeypatch, given):
+    monkeypatch.setattr(settings.engines, "is_installed", lambda: True)
+    with pytest.raises(errors.UserError, match="^--engine onnxruntime is for cached features; remove it"):
+        settings.PhotoConfig(engine="onnxruntime", **given)
+    with pytest.raises(errors.UserError, match="^--prefix-precision bfloat16 is for cached features"):
+        settings.PhotoConfig(prefix_precision="bfloat16", **given)
+    settings.PhotoConfig(engine="onnxruntime", views=0)  # nothing is augmented, so photos are cached
