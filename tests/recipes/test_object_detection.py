@@ -47,6 +47,7 @@ def run(scenes, cache, tmp_path_factory):
 def test_a_run_writes_scores_boxes_and_a_report(run):
     results = run.results
     assert {"ap", "ap50", "ap75", "per_class", "by_size", "counting_error"} <= set(results["test"])
+    assert "ap50" in results["validation"] and "train" not in results  # training photos are only seen augmented
     assert results["strategy"] == "head, then from block5" and results["usual_boxes"]["ap50"] < 0.2
     assert [row["stage"] for row in results["stages"]] == ["head", "fine_tuning"]
     page = (run.directory / "report.html").read_text()
