@@ -219,6 +219,33 @@ def test_groups_and_sides_of_a_listing(tmp_path):
         read(tmp_path, listing=tmp_path / "sides.csv")
 
 
+def listed(folder, text):
+    (folder / "groups.csv").write_text("path,group\n" + text)
+    return {pathlib.Path(sample.path).name: sample.group for sample in read(folder).samples}
+
+
+def test_rows_without_a_photo_and_photos_without_a_row_are_counted(tmp_path, capsys):
+    of_format(tmp_path, "voc", ("a", "b", "c"))
+    assert listed(tmp_path, "a.png,s1\ngone.png,s1\n") == {"a.png": "s1", "b.png": "", "c.png": ""}
+    told = capsys.readouterr().err
+    assert "1 row of groups.csv left alone, since there is no such photo: gone.png" in told
+    assert "2 photos not in groups.csv, each a group of its own: b.png, c.png" in told
+
+
+def test_a_photo_that_is_listed_twice_has_one_group(tmp_path):
+    of_format(tmp_path, "voc")
+    assert listed(tmp_path, "photos/a.png,s1\nphotos/a.png,s1\nb.png,s2\n") == {"a.png": "s1", "b.png": "s2"}
+    with pytest.raises(errors.UserError, match=r"groups\.csv, line 3: .*a\.png is listed twice, with another group"):
+        listed(tmp_path, "photos/a.png,s1\nphotos/a.png,s2\n")
+
+
+def test_the_name_alone_counts_only_where_one_row_has_it(tmp_path, capsys):
+    of_format(tmp_path, "voc")
+    text = "slideA/a.png,s1\nphotos/a.png,s2\nx/b.png,s1\ny/b.png,s2\n"
+    assert listed(tmp_path, text) == {"a.png": "s2", "b.png": ""}
+    assert "3 rows of groups.csv left alone, since there is no such photo: slideA/a.png" in capsys.readouterr().err
+
+
 def test_a_folder_without_photos_or_annotations_is_told(tmp_path):
     with pytest.raises(errors.UserError, match="no photos in it"):
         read(tmp_path)
