@@ -15,7 +15,7 @@ from typing import Any
 
 from common import errors, files, words
 from common.data import box_formats as formats
-from common.data import file_checks, group_pattern, names, sample_list, sources, tables
+from common.data import file_checks, group_pattern, name_series, names, sample_list, sources, tables
 from common.demo import drawn_scenes
 from common.media import folders
 from common.media import medium as media
@@ -121,6 +121,8 @@ def read(config: Any, medium: media.Medium) -> Found:
     if config.group_pattern is not None:
         samples = group_pattern.with_groups(samples, config.group_pattern, medium.title, medium.unit)
         group_pattern.say(samples, medium.unit)
+    else:
+        samples = _with_series(samples, medium)
     return Found(samples, sorted(problems, key=lambda problem: problem.path))
 
 
@@ -342,6 +344,17 @@ def _with_classes(samples: list[sample_list.Sample], config: Any) -> list[sample
         )
         for sample, each in zip(samples, kept, strict=True)
     ]  # fmt: skip
+
+
+def _with_series(samples: list[sample_list.Sample], medium: media.Medium) -> list[sample_list.Sample]:
+    """Return the samples with frames of one video and the like as groups, where the names say so.
+
+    Photos are dealt out whatever is in them, so all count as one class here.
+    """
+    label = "+".join(sorted({box.label for sample in samples for box in boxes_of(sample)}))
+    alike = [dataclasses.replace(sample, label=label) for sample in samples]
+    groups = [sample.group for sample in name_series.with_groups(alike, medium.title, medium.unit)]
+    return [dataclasses.replace(sample, group=group) for sample, group in zip(samples, groups, strict=True)]
 
 
 def _listed_groups(

@@ -239,6 +239,16 @@ def test_a_photo_that_is_listed_twice_has_one_group(tmp_path):
         listed(tmp_path, "photos/a.png,s1\nphotos/a.png,s2\n")
 
 
+def test_frames_of_one_video_are_a_group_whatever_is_in_them(tmp_path, capsys):
+    for video in range(6):
+        for frame in range(2):
+            photo(tmp_path, stem := f"clip{video}_frame{frame:03}")
+            write(tmp_path, stem, voc(stem, TRUE[: 1 + (video == 0)]))  # dogs in one video only
+    assert [sample.group for sample in read(tmp_path).samples[::2]] == [f"clip{video}" for video in range(6)]
+    assert "the names look like 12 frames of 6 videos" in capsys.readouterr().err
+    assert read(tmp_path, group_pattern=r"^clip(\d)").samples[-1].group == "5"
+
+
 def test_the_name_alone_counts_only_where_one_row_has_it(tmp_path, capsys):
     of_format(tmp_path, "voc")
     text = "slideA/a.png,s1\nphotos/a.png,s2\nx/b.png,s1\ny/b.png,s2\n"
