@@ -141,10 +141,41 @@ def test_yolo_polygons_and_numbers_as_names(tmp_path, capsys):
     assert "the classes have numbers as names" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "names"), [("names: [cat, 'dog']", NAMES), ("names:\n- cat\n- dog\nx: 1", NAMES)])
-def test_names_of_yolo(tmp_path, text, names):
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names: [cat, 'dog']", {0: "cat", 1: "dog"}),
+        ("names:\n- cat\n- dog\nx: 1", {0: "cat", 1: "dog"}),
+        ("names: {1: cat, 2: dog}", {1: "cat", 2: "dog"}),
+        ("names:\n  1: cat  # small\n\n  # large\n  0: dog\n", {0: "dog", 1: "cat"}),
+        ("names: [\n  'cat, tabby',\n  no,\n]", {0: "cat, tabby", 1: "no"}),
+    ],
+)
+def test_names_of_yolo_keep_their_numbers(tmp_path, text, names):
     (tmp_path / "data.yaml").write_text(text)
     assert formats.yolo_names(tmp_path) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("names: cat", "names in data.yaml is neither"),
+        ("names: [cat, [dog]]", "names in data.yaml is neither"),
+        ("names: {cat: 0}", "names in data.yaml is neither"),
+        ("names:\n", "names in data.yaml is neither"),
+        ("x: 1\nnames: [cat", "data.yaml, line 2 is not YAML"),
+    ],
+)
+def test_names_that_are_not_understood_are_refused(tmp_path, text, told):
+    of_format(tmp_path, "yolo")
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(errors.UserError, match=told):
+        read(tmp_path)
+
+
+def test_an_empty_line_in_a_list_of_names_counts(tmp_path):
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
+    assert formats.yolo_names(tmp_path) == {0: "cat", 2: "dog"}
 
 
 # Checks ----------------------------------------------------------------------------------------------------------
