@@ -90,6 +90,8 @@ class Config(settings.PhotoConfig):
     from_scratch: bool = False
     no_baselines: tyro.conf.Suppress[bool] = True  # those of classes do not find boxes
 
+    IDLE = ("fine_tuning_epochs", "fine_tuning_rate")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         flags.check(self.channels % 8 == 0, "channels", "must be a multiple of 8")
@@ -100,7 +102,7 @@ class Config(settings.PhotoConfig):
         flags.check(not both, "from_scratch", "trains all layers from random weights; remove the other flags for them")
         slow = self.fine_tuning_rate <= self.learning_rate / 10
         flags.check(slow or not self.unfreeze_from, "fine_tuning_rate", "must be at most a tenth of --learning-rate")
-        flags.check_used(self, bool(self.unfreeze_from), "without --unfreeze-from", "fine_tuning_rate")
+        flags.check_used(self, bool(self.unfreeze_from), "without --unfreeze-from", *self.IDLE)
 
     def check_files(self) -> None:
         """Refuse a run that could not be evaluated, and a folder that is not there."""
@@ -200,6 +202,7 @@ def found(prefix: of_boxes.BoxPrefix, side: str) -> np.ndarray:
 
 def run(config: Config) -> finished_run.Result:
     """Train the head, then layers of the network if asked, and read the test photos once."""
+    detection.check_installed()  # again, since with --resume no files are checked
     record = recorder.Recorder("object_detection", config)
     config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
