@@ -87,6 +87,19 @@ def test_predict_writes_lines_coco_and_pictures(run, scenes, tmp_path, capsys):
         predict.predict(run.directory, names, top=2)
 
 
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_as_the_folder_of_drawn_photos_is_refused_before_the_work(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.UserError, match=f"--draw .*{name}: a file; name a folder"):
+        predict.command(tmp_path / "no_run", (tmp_path / "photo.jpg",), draw=tmp_path / name)
+
+
+def test_a_resumed_run_without_pycocotools_stops_at_once(monkeypatch):
+    monkeypatch.setattr(detection.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(errors.UserError, match=r"keras-recipes\[detection\]"):
+        object_detection.run(object_detection.Config(resume=pathlib.Path("x")))
+
+
 def test_cached_features_give_the_losses_of_the_photos(scenes, cache, tmp_path):
     """With augmented views: the same boxes with the same pixels, in the same order."""
     found = {}
