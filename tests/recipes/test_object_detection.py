@@ -100,6 +100,13 @@ def test_a_resumed_run_without_pycocotools_stops_at_once(monkeypatch):
         object_detection.run(object_detection.Config(resume=pathlib.Path("x")))
 
 
+def test_a_class_with_a_side_in_its_name_is_told(scenes, cache, tmp_path, capsys):
+    config = object_detection.Config(data=str(scenes), cache=cache, one_class="left hand", **SMALL)
+    read = box_annotations.read(config, photos.PHOTOS)
+    dataset.load(config, tmp_path, photos.PHOTOS, boxes.Boxes(), read.samples)
+    assert "--flip mirrors left and right, and the name of class 'left hand'" in capsys.readouterr().err
+
+
 def test_cached_features_give_the_losses_of_the_photos(scenes, cache, tmp_path):
     """With augmented views: the same boxes with the same pixels, in the same order."""
     found = {}
