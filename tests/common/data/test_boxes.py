@@ -38,6 +38,15 @@ def test_a_box_is_where_the_resized_photo_shows_it(size, aspect):
     assert np.allclose(boxes.from_square(square, size, aspect), [box], atol=1e-6)
 
 
+@pytest.mark.parametrize(("size", "side", "box"), [((5, 10), 90, (1, 2, 4, 7)), ((8, 3), 56, (1, 1, 5, 2))])
+def test_an_odd_photo_is_padded_as_keras_does(size, side, box):
+    """Each pixel of the photo becomes a whole number of pixels, so that the edges are exact."""
+    shown = np.array(raw_input.resizing(side, "pad")(photo(size, box)))
+    square = boxes.to_square(np.array([box], float), size, "pad")
+    assert np.allclose(square[0] * side, bright(shown), atol=0.3)
+    assert boxes.to_square(np.array([[0, 0, 50, 101.0]]), (50, 101), "pad")[0].tolist() == [0.25, 0, 0.75, 1]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_boxes_of_a_view_are_the_boxes_in_its_pixels(seed):
     """Mirrored and zoomed: the moved box is where the augmented picture shows it."""
