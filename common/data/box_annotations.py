@@ -127,16 +127,31 @@ def read(config: Any, medium: media.Medium) -> Found:
 
 
 class _Places:
-    """Where the photos are: by their path in the folder, by their name and by their name without an ending."""
+    """Where the photos are: by their path, by their name with and without its ending, and by where annotations lie."""
 
     def __init__(self, folder: pathlib.Path, paths: Iterable[str]) -> None:
+        self.folder = folder
         self.by_path: dict[str, str] = {}
         self.by_key: dict[str, set[str]] = collections.defaultdict(set)
+        self.by_place: dict[str, set[str]] = collections.defaultdict(set)
         for path in paths:
             pure = pathlib.PurePath(path)
             self.by_path[pure.relative_to(folder).as_posix()] = path
-            for key in (pure.name, pure.stem):
+            for key in {pure.name, pure.stem}:
                 self.by_key[key].add(path)
+            self.by_place[self._place(pure)].add(path)
+
+    def beside(self, annotation: pathlib.Path) -> str | None:
+        """Return the photo of an annotation file: images/train/1.jpg of labels/train/1.txt, or one of the same name."""
+        if len(found := self.by_place.get(self._place(annotation), set())) == 1:
+            return next(iter(found))
+        return self.find(annotation.stem)
+
+    def _place(self, path: pathlib.PurePath) -> str:
+        """Return a path without its ending and without the folders that only tell photos from annotations."""
+        *above, _ = path.relative_to(self.folder).parts
+        kinds = (*PHOTO_FOLDERS, *ANNOTATION_FOLDERS)
+        return "/".join([*(part for part in above if part.lower() not in kinds), path.stem])
 
     def whole(self, name: str) -> str | None:
         """Return the photo with this path in the folder; None if there is none."""
@@ -181,7 +196,7 @@ def _annotations(
     numbered = False
     for path in others:
         kind = path.suffix.lower()
-        is_meant = places.find(path.stem) is not None or _is_below(path, folder, ANNOTATION_FOLDERS)
+        is_meant = places.beside(path) is not None or _is_below(path, folder, ANNOTATION_FOLDERS)
         if path.name in NOT_BOXES or kind not in (".xml", ".txt", ".json"):
             continue
         try:
@@ -207,7 +222,7 @@ def _annotations(
             if kind == ".json" and "not an annotation" in str(error) and not is_meant:
                 left_alone.append(path.name)
             else:
-                problems.append(file_checks.Problem(places.find(path.stem) or str(path), "",
+                problems.append(file_checks.Problem(places.beside(path) or str(path), "",
                                                     f"{_named(path, folder)}: {error}"))  # fmt: skip
     if numbered:
         print("data: no classes.txt, obj.names or data.yaml, so the classes have numbers as names", file=sys.stderr)
@@ -240,7 +255,7 @@ def _paired(
     problems = []
     several: dict[str, list[str]] = {}
     for annotation in listed:
-        own = places.find(annotation.file.stem) if annotation.file.suffix.lower() != ".json" else None
+        own = places.beside(annotation.file) if annotation.file.suffix.lower() != ".json" else None
         path = own or (places.find(annotation.photo) if annotation.photo else None)
         if path is None:
             named = words.printable(annotation.photo or annotation.file.stem)

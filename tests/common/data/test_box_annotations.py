@@ -219,6 +219,22 @@ def test_a_photo_without_annotation_and_the_reverse(tmp_path):
     assert told["c.png"].startswith("annotated twice: in c.txt and c.xml") and len(told) == 3
 
 
+@pytest.mark.parametrize("order", ["images/{0}|labels/{0}", "{0}/images|{0}/labels"])
+def test_photos_of_one_name_in_several_folders_have_the_labels_of_their_folder(tmp_path, order):
+    for number, side in enumerate(("train", "val")):
+        photos_in, labels_in = (tmp_path / part.format(side) for part in order.split("|"))
+        photo(tmp_path, side)
+        for folder in (photos_in, labels_in):
+            folder.mkdir(parents=True)
+        (tmp_path / "photos" / f"{side}.png").rename(photos_in / "1.png")
+        (labels_in / "1.txt").write_text(yolo().splitlines()[number])
+    (tmp_path / "photos").rmdir()
+    found = read(tmp_path)
+    assert not found.problems
+    assert [edges(sample)[0][0] for sample in found.samples if "train" in sample.path] == ["0"]
+    assert [edges(sample)[0][0] for sample in found.samples if "val" in sample.path] == ["1"]
+
+
 def test_an_annotation_of_a_photo_of_another_size_is_a_fault(tmp_path):
     photo(tmp_path, "a", (80, 60))
     write(tmp_path, "a", voc("a"))
