@@ -21,6 +21,7 @@ from common import words
 PASCAL = "PASCAL Annotation Version 1.00"
 _COORDINATES = r"\((-?\d+), *(-?\d+)\) *- *\((-?\d+), *(-?\d+)\)"
 _NAMES = re.compile(r"^[\"']?names[\"']?[ \t]*:", re.MULTILINE)
+_POSES = re.compile(r"^[\"']?kpt_shape[\"']?[ \t]*:", re.MULTILINE)
 MOST_BYTES = 2**31  # a larger file is no list of boxes
 
 
@@ -208,14 +209,21 @@ def yolo_names(folder: pathlib.Path) -> dict[int, str]:
     """Return number → class from the files beside YOLO's: classes.txt, obj.names, or `names` in data.yaml; {} for none.
 
     Raises:
-        FormatError: `names` is something else than a list or numbers with names.
+        FormatError: `names` is something else than a list or numbers with names, or the labels are those of poses.
     """
+    described = [(path, _text(path)) for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])]
+    for path, text in described:
+        if _POSES.search(text):
+            raise FormatError(
+                f"is one of poses: {words.printable(path.name)} has kpt_shape, and key points would be read as "
+                "polygons; keep class, x, y, width and height of each line, and remove kpt_shape"
+            )
     for name in ("classes.txt", "obj.names"):
         for path in sorted(folder.rglob(name)):
             lines = map(str.strip, _text(path).splitlines())
             return {number: line for number, line in enumerate(lines) if line}
-    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
-        if _NAMES.search(text := _text(path)):
+    for path, text in described:
+        if _NAMES.search(text):
             return _numbered_names(path, _yaml(path, text).get("names"))
     return {}
 

@@ -173,6 +173,15 @@ def test_names_that_are_not_understood_are_refused(tmp_path, text, told):
         read(tmp_path)
 
 
+@pytest.mark.parametrize("other", ["data.yaml", "classes.txt"])
+def test_key_points_are_not_read_as_polygons(tmp_path, other):
+    of_format(tmp_path, "yolo")
+    (tmp_path / other).write_text("names: [cat, dog]\n")
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\nkpt_shape: [2, 2]\n")
+    with pytest.raises(errors.UserError, match="one of poses: data.yaml has kpt_shape"):
+        read(tmp_path)
+
+
 def test_an_empty_line_in_a_list_of_names_counts(tmp_path):
     (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
     assert formats.yolo_names(tmp_path) == {0: "cat", 2: "dog"}
