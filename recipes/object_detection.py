@@ -47,6 +47,7 @@ from common.data import box_annotations, boxes, dataset, pipeline
 from common.demo import drawn_scenes
 from common.evaluation import detection
 from common.features import of_boxes
+from common.media import augmentation as augmentations
 from common.media import photos
 from common.models import backbones, blocks, detector, freezing, raw_input
 from common.report import found_boxes
@@ -108,6 +109,11 @@ class Config(settings.PhotoConfig):
         """Refuse a run that could not be evaluated, and a folder that is not there."""
         super().check_files()
         detection.check_installed()
+
+    @property
+    def augmentation(self) -> augmentations.Augmentation:
+        """The limits within which training photos are changed at random; what comes from outside has no things."""
+        return augmentations.AugmentationOnBlack(**dataclasses.asdict(super().augmentation))
 
 
 # The model -------------------------------------------------------------------------------------------------------

@@ -58,6 +58,18 @@ def test_the_boxes_of_a_view_are_the_boxes_in_its_pixels(seed):
     assert np.allclose(boxes.moved(rows, mirrored, zoom)[0, 1:] * 96, bright(shown), atol=1.0) and angle == 0
 
 
+def test_a_view_that_is_zoomed_out_shows_no_mirrored_copies():
+    pixels = np.full((32, 32, 3), 255.0, "float32")
+    seeds = [(3, number) for number in range(8)]
+    kinds = augmentations.AugmentationOnBlack(zoom=0.5), augmentations.Augmentation(zoom=0.5)
+    (seed, *_) = [seed for seed in seeds if augmentations.placement(kinds[0], seed)[2] < 0.8]
+    black, reflected = (augmentations.augment(tf.constant(pixels), kind, tf.constant(seed)) for kind in kinds)
+    side = 32 * augmentations.placement(kinds[0], seed)[2]
+    assert np.array(reflected).min() == 255 and np.array(black)[0].max() == 0
+    assert np.allclose(bright(np.array(black)), [16 - side / 2, 16 - side / 2, 16 + side / 2, 16 + side / 2], atol=1)
+    assert kinds[0] and not augmentations.AugmentationOnBlack()
+
+
 def test_flips_and_zooms_of_boxes_by_hand():
     rows = np.array([[2, 0.1, 0.2, 0.3, 0.6], [boxes.EMPTY, 0, 0, 0, 0]], "float32")
     assert np.allclose(boxes.moved(rows, True, 1.0)[0], [2, 0.7, 0.2, 0.9, 0.6], atol=1e-6)
