@@ -1,5 +1,6 @@
 """`python -m recipes predict`: a finished run's model on new photos, clips or documents."""
 
+import os
 import pathlib
 import sys
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ def command(
         run: the directory of a finished run, or a model.keras.
         files: photos, clips or .txt files, of the kind that the run was trained on, or folders of them.
         csv: also write path,label,probability, distance, unlike and one column per class to this file.
-        batch_size: files per batch.
+        batch_size: files per batch; a run that finds boxes takes one photo at a time.
         top: print this many of the most probable classes, with their probabilities.
         coco: for a run that finds boxes: also write them as JSON of COCO to this file.
         draw: for a run that finds boxes: also write the photos with their boxes into this folder, as PNG.
@@ -40,11 +41,18 @@ def command(
         raise errors.UserError(f"--coco {coco}: {'a folder; name a file in it' if coco.is_dir() else 'no such folder'}")
     if csv and (csv.is_dir() or not csv.absolute().parent.is_dir()):
         raise errors.UserError(f"--csv {csv}: {'a folder; name a file in it' if csv.is_dir() else 'no such folder'}")
+    if draw and not _can_be_folder(draw):
+        raise errors.UserError(f"--draw {draw}: a file; name a folder")
     if batch_size < 1:
         raise errors.UserError("--batch-size must be above 0")
     if top < 1:
         raise errors.UserError("--top must be above 0")
     return predict(run, files, csv, batch_size, top, coco, draw)
+
+
+def _can_be_folder(path: pathlib.Path) -> bool:
+    """Return whether a path is a folder, or can be made one: the first that exists of it and its parents is one."""
+    return next(place for place in (path.absolute(), *path.absolute().parents) if os.path.lexists(place)).is_dir()
 
 
 def predict(
@@ -62,7 +70,7 @@ def predict(
         names: photos, clips or .txt files, of the kind that the run was trained on, or folders of them. A folder of
             frames is a clip.
         csv: where to write path,label,probability, a column for each class, distance and unlike, or None.
-        batch_size: files per batch.
+        batch_size: files per batch; a run that finds boxes takes one photo at a time.
         top: how many of the most probable classes are printed.
         coco, draw: as for `found_boxes.answer_files`, for a run that finds boxes.
 

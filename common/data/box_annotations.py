@@ -15,7 +15,7 @@ from typing import Any
 
 from common import errors, files, words
 from common.data import box_formats as formats
-from common.data import file_checks, group_pattern, names, sample_list, sources, tables
+from common.data import file_checks, group_pattern, name_series, names, sample_list, sources, tables
 from common.demo import drawn_scenes
 from common.media import folders
 from common.media import medium as media
@@ -117,27 +117,52 @@ def read(config: Any, medium: media.Medium) -> Found:
             samples.append(sample_of(path, size, boxes))
     _say(outcome)
     samples = _with_classes(samples, config)
-    samples = _listed_groups(samples, folder, config)
+    samples = _listed_groups(samples, folder, places, config)
     if config.group_pattern is not None:
         samples = group_pattern.with_groups(samples, config.group_pattern, medium.title, medium.unit)
         group_pattern.say(samples, medium.unit)
+    else:
+        samples = _with_series(samples, medium)
     return Found(samples, sorted(problems, key=lambda problem: problem.path))
 
 
 class _Places:
-    """Where the photos are: by their path in the folder, by their name and by their name without an ending."""
+    """Where the photos are: by their path, by their name with and without its ending, and by where annotations lie."""
 
     def __init__(self, folder: pathlib.Path, paths: Iterable[str]) -> None:
+        self.folder = folder
+        self.by_path: dict[str, str] = {}
         self.by_key: dict[str, set[str]] = collections.defaultdict(set)
+        self.by_place: dict[str, set[str]] = collections.defaultdict(set)
         for path in paths:
             pure = pathlib.PurePath(path)
-            for key in (pure.relative_to(folder).as_posix(), pure.name, pure.stem):
+            self.by_path[pure.relative_to(folder).as_posix()] = path
+            for key in {pure.name, pure.stem}:
                 self.by_key[key].add(path)
+            self.by_place[self._place(pure)].add(path)
+
+    def beside(self, annotation: pathlib.Path) -> str | None:
+        """Return the photo of an annotation file: images/train/1.jpg of labels/train/1.txt, or one of the same name."""
+        if len(found := self.by_place.get(self._place(annotation), set())) == 1:
+            return next(iter(found))
+        return self.find(annotation.stem)
+
+    def _place(self, path: pathlib.PurePath) -> str:
+        """Return a path without its ending and without the folders that only tell photos from annotations."""
+        *above, _ = path.relative_to(self.folder).parts
+        kinds = (*PHOTO_FOLDERS, *ANNOTATION_FOLDERS)
+        return "/".join([*(part for part in above if part.lower() not in kinds), path.stem])
+
+    def whole(self, name: str) -> str | None:
+        """Return the photo with this path in the folder; None if there is none."""
+        return self.by_path.get(pathlib.PurePosixPath(name.replace("\\", "/")).as_posix())
 
     def find(self, name: str) -> str | None:
         """Return the photo with a name, perhaps with folders in front of it; None if none or several have it."""
+        if whole := self.whole(name):
+            return whole
         pure = pathlib.PurePosixPath(name.replace("\\", "/"))
-        for key in (pure.as_posix(), pure.name, pure.stem):
+        for key in (pure.name, pure.stem):
             if len(found := self.by_key.get(key, set())) == 1:
                 return next(iter(found))
         return None
@@ -171,7 +196,7 @@ def _annotations(
     numbered = False
     for path in others:
         kind = path.suffix.lower()
-        is_meant = places.find(path.stem) is not None or _is_below(path, folder, ANNOTATION_FOLDERS)
+        is_meant = places.beside(path) is not None or _is_below(path, folder, ANNOTATION_FOLDERS)
         if path.name in NOT_BOXES or kind not in (".xml", ".txt", ".json"):
             continue
         try:
@@ -197,7 +222,7 @@ def _annotations(
             if kind == ".json" and "not an annotation" in str(error) and not is_meant:
                 left_alone.append(path.name)
             else:
-                problems.append(file_checks.Problem(places.find(path.stem) or str(path), "",
+                problems.append(file_checks.Problem(places.beside(path) or str(path), "",
                                                     f"{_named(path, folder)}: {error}"))  # fmt: skip
     if numbered:
         print("data: no classes.txt, obj.names or data.yaml, so the classes have numbers as names", file=sys.stderr)
@@ -230,7 +255,7 @@ def _paired(
     problems = []
     several: dict[str, list[str]] = {}
     for annotation in listed:
-        own = places.find(annotation.file.stem) if annotation.file.suffix.lower() != ".json" else None
+        own = places.beside(annotation.file) if annotation.file.suffix.lower() != ".json" else None
         path = own or (places.find(annotation.photo) if annotation.photo else None)
         if path is None:
             named = words.printable(annotation.photo or annotation.file.stem)
@@ -336,7 +361,20 @@ def _with_classes(samples: list[sample_list.Sample], config: Any) -> list[sample
     ]  # fmt: skip
 
 
-def _listed_groups(samples: list[sample_list.Sample], folder: pathlib.Path, config: Any) -> list[sample_list.Sample]:
+def _with_series(samples: list[sample_list.Sample], medium: media.Medium) -> list[sample_list.Sample]:
+    """Return the samples with frames of one video and the like as groups, where the names say so.
+
+    Photos are dealt out whatever is in them, so all count as one class here.
+    """
+    label = "+".join(sorted({box.label for sample in samples for box in boxes_of(sample)}))
+    alike = [dataclasses.replace(sample, label=label) for sample in samples]
+    groups = [sample.group for sample in name_series.with_groups(alike, medium.title, medium.unit)]
+    return [dataclasses.replace(sample, group=group) for sample, group in zip(samples, groups, strict=True)]
+
+
+def _listed_groups(
+    samples: list[sample_list.Sample], folder: pathlib.Path, places: _Places, config: Any
+) -> list[sample_list.Sample]:
     """Return the samples with the groups and sides that a CSV lists: `--listing`, or groups.csv in the folder."""
     path = config.listing.expanduser() if config.listing else folder / LISTING
     if not path.is_file():
@@ -346,15 +384,51 @@ def _listed_groups(samples: list[sample_list.Sample], folder: pathlib.Path, conf
     table = tables.read(path)
     if "path" not in table.columns or not {"group", "split"} & set(table.columns):
         raise errors.UserError(f"{path}: needs a column path, and group or split")
-    places = _Places(folder, [sample.path for sample in samples])
-    rows = {found: row for _, row in table.rows if (found := places.find(row["path"]))}
+    rows, unknown = _rows_of_photos(table, places)
     without = [sample for sample in samples if sample.path not in rows]
     if without and "split" in table.columns:
         raise errors.UserError(f"{path}: does not list {words.printable(without[0].path)}; give all photos a side")
-    if not rows:
+    if not any(sample.path in rows for sample in samples):
         raise errors.UserError(f"{path}: lists none of the photos; its paths are relative to {folder}")
+    if unknown:
+        print(
+            f"data: {words.plural(len(unknown), 'row')} of {path.name} left alone, since there is no such photo: "
+            f"{', '.join(map(words.printable, unknown[:NAMED]))}",
+            file=sys.stderr,
+        )
+    if without:
+        some = ", ".join(words.printable(pathlib.PurePath(sample.path).name) for sample in without[:NAMED])
+        print(
+            f"data: {words.plural(len(without), 'photo')} not in {path.name}, each a group of its own: {some}",
+            file=sys.stderr,
+        )
     told = {sample.path: rows.get(sample.path, {}) for sample in samples}
     return [
         dataclasses.replace(sample, group=told[sample.path].get("group", ""), split=told[sample.path].get("split", ""))
         for sample in samples
     ]
+
+
+def _rows_of_photos(table: tables.Table, places: _Places) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return photo → its row, and the paths that are those of no photo.
+
+    A whole path counts first. The end of a path counts if one row and one photo have it, so that slideA/1.jpg is never
+    slideB/1.jpg of another row.
+
+    Raises:
+        UserError: a photo is listed twice, with another group or side.
+    """
+    whole = {row["path"]: found for _, row in table.rows if (found := places.whole(row["path"]))}
+    others = {row["path"]: places.find(row["path"]) for _, row in table.rows if row["path"] not in whole}
+    counts = collections.Counter(found for found in others.values() if found and found not in set(whole.values()))
+    photo_of = whole | {path: found for path, found in others.items() if found and counts[found] == 1}
+    rows: dict[str, dict[str, str]] = {}
+    for line, row in table.rows:
+        if not (found := photo_of.get(row["path"])):
+            continue
+        if any(rows.setdefault(found, row).get(name) != row.get(name) for name in ("group", "split")):
+            raise errors.UserError(
+                f"{table.path}, line {line}: {words.printable(row['path'])} is listed twice, with another group or "
+                "split"
+            )
+    return rows, [row["path"] for _, row in table.rows if row["path"] not in photo_of]

@@ -13,14 +13,15 @@ import math
 import pathlib
 import re
 import xml.etree.ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from common import words
 
 PASCAL = "PASCAL Annotation Version 1.00"
 _COORDINATES = r"\((-?\d+), *(-?\d+)\) *- *\((-?\d+), *(-?\d+)\)"
-_NAMES = re.compile(r"^names[ \t]*:[ \t]*(.*)$", re.MULTILINE)
+_NAMES = re.compile(r"^[\"']?names[\"']?[ \t]*:", re.MULTILINE)
+_POSES = re.compile(r"^[\"']?kpt_shape[\"']?[ \t]*:", re.MULTILINE)
 MOST_BYTES = 2**31  # a larger file is no list of boxes
 
 
@@ -170,7 +171,7 @@ def pascal(path: pathlib.Path) -> Annotation:
 # YOLO ------------------------------------------------------------------------------------------------------------
 
 
-def yolo(path: pathlib.Path, class_names: Sequence[str]) -> Annotation:
+def yolo(path: pathlib.Path, class_names: Mapping[int, str]) -> Annotation:
     """Read a text with `class x y width height` on each line, in fractions of the photo, or `class` and a polygon.
 
     Args:
@@ -188,8 +189,9 @@ def yolo(path: pathlib.Path, class_names: Sequence[str]) -> Annotation:
         values = [_number(value, f"line {line}: a value") for value in rest]
         if not first.isdigit() or len(first) > 6:
             raise FormatError(f"line {line}: class {_shown(first)} is not a number")
-        if class_names and int(first) >= len(class_names):
-            raise FormatError(f"line {line}: unknown class {first}; the names are those of 0 to {len(class_names) - 1}")
+        if class_names and int(first) not in class_names:
+            known = f"{min(class_names)} to {max(class_names)}"
+            raise FormatError(f"line {line}: unknown class {first}; the names are those of {known}")
         if len(values) == 4:
             x, y, width, height = values
             edges = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
@@ -203,28 +205,58 @@ def yolo(path: pathlib.Path, class_names: Sequence[str]) -> Annotation:
     return Annotation(path, "", (0, 0), boxes, in_fractions=True)
 
 
-def yolo_names(folder: pathlib.Path) -> tuple[str, ...]:
-    """Return the class names beside YOLO's files: classes.txt, obj.names, or `names` in data.yaml; () for none."""
+def yolo_names(folder: pathlib.Path) -> dict[int, str]:
+    """Return number → class from the files beside YOLO's: classes.txt, obj.names, or `names` in data.yaml; {} for none.
+
+    Raises:
+        FormatError: `names` is something else than a list or numbers with names, or the labels are those of poses.
+    """
+    described = [(path, _text(path)) for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")])]
+    for path, text in described:
+        if _POSES.search(text):
+            raise FormatError(
+                f"is one of poses: {words.printable(path.name)} has kpt_shape, and key points would be read as "
+                "polygons; keep class, x, y, width and height of each line, and remove kpt_shape"
+            )
     for name in ("classes.txt", "obj.names"):
         for path in sorted(folder.rglob(name)):
-            return tuple(line.strip() for line in _text(path).splitlines() if line.strip())
-    for path in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
-        if found := _NAMES.search(text := _text(path)):
-            listed = found[1].strip()
-            if listed.startswith("["):
-                return tuple(name.strip(" '\"") for name in listed.strip("[]").split(","))
-            lines = text[found.end() :].lstrip("\n").splitlines()
-            return tuple(_listed_names(lines))
-    return ()
+            lines = map(str.strip, _text(path).splitlines())
+            return {number: line for number, line in enumerate(lines) if line}
+    for path, text in described:
+        if _NAMES.search(text):
+            return _numbered_names(path, _yaml(path, text).get("names"))
+    return {}
 
 
-def _listed_names(lines: list[str]) -> Iterator[str]:
-    """Yield the items of a YAML list, or the values of a mapping of numbers, until something else comes."""
-    for line in lines:
-        found = re.fullmatch(r"\s*(?:-|\d+\s*:)\s+(.+?)\s*", line)
-        if not found:
-            return
-        yield found[1].strip("'\"")
+def _numbered_names(path: pathlib.Path, listed: Any) -> dict[int, str]:
+    if isinstance(listed, dict) and all(isinstance(key, str) and re.fullmatch("[0-9]{1,6}", key) for key in listed):
+        found = {int(key): name for key, name in listed.items()}
+    elif isinstance(listed, list):
+        found = dict(enumerate(listed))
+    else:
+        found = {}
+    if not found or not all(isinstance(name, str) and name.strip() for name in found.values()):
+        raise FormatError(
+            f"is not understood: names in {words.printable(path.name)} is neither [cat, dog] nor numbers with names, "
+            "such as 0: cat"
+        )
+    return {number: name.strip() for number, name in found.items()}
+
+
+def _yaml(path: pathlib.Path, text: str) -> dict:
+    """Return a mapping in YAML in which every value stays text, so that a class `no` is not False."""
+    try:
+        import yaml  # an optional package
+    except ImportError:
+        needed = "pip install 'keras-recipes[detection]'"
+        raise FormatError(f"is YAML, and reading it needs an extra package: {needed}") from None
+    try:
+        content = yaml.load(text, Loader=yaml.BaseLoader)  # makes no other objects than safe_load
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f", line {place.line + 1}" if place else ""
+        raise FormatError(f"is damaged: {words.printable(path.name)}{where} is not YAML") from error
+    return content if isinstance(content, dict) else {}
 
 
 # COCO ------------------------------------------------------------------------------------------------------------

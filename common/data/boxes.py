@@ -20,7 +20,8 @@ LEAST_LEFT = 0.3  # of a box's area inside of an augmented view, for the box to 
 def square(size: tuple[int, int], aspect: str) -> np.ndarray:
     """Return the width and height of a photo, and its left and top, as fractions of the network's square, (2, 2).
 
-    `pad` puts the photo in the middle of a square of its longer side, as `keras.layers.Resizing` does.
+    `pad` puts the same border on both sides, as `keras.layers.Resizing` does; if an odd number of pixels is missing,
+    what is padded is a pixel shorter than the longer side.
 
     Args:
         size: width and height in pixels.
@@ -29,8 +30,8 @@ def square(size: tuple[int, int], aspect: str) -> np.ndarray:
     sides = np.array(size, float)
     if aspect == "squash":
         return np.array([[1.0, 1.0], [0.0, 0.0]])
-    longer = sides.max()
-    return np.stack([sides / longer, np.floor((longer - sides) / 2) / longer])
+    border = np.floor((sides.max() - sides) / 2)
+    return np.stack([sides, border]) / (sides + 2 * border)
 
 
 def to_square(corners: np.ndarray, size: tuple[int, int], aspect: str) -> np.ndarray:

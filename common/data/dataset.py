@@ -121,7 +121,8 @@ def load(
     quality |= picture_checks.check(usable, facts, medium.unit, targets.strata)
     properties = {sample.path: medium.properties(facts[sample.path]) for sample in usable}
     found = splits.Splits.of(config.data, medium, targets, usable, quality, contents, properties=properties)
-    sided = [name for name in found.class_names if SIDES.search(name)] if config.flip else []
+    named = found.class_names or getattr(found.targets, "box_classes", ())
+    sided = [name for name in named if SIDES.search(name)] if config.flip else []
     if sided:
         print(
             f"data: --flip mirrors left and right, and the name of class {sided[0]!r} contains a side, so a mirrored "

@@ -265,7 +265,8 @@ def best_threshold(predictions: np.ndarray, samples: Sequence[sample_list.Sample
     f1 = 2 * right / (np.arange(1, len(order) + 1) + total)
     best = int(f1.argmax())
     below = order[best + 1] if best + 1 < len(order) else None
-    return round((scores[order[best]] + (scores[below] if below is not None else scores[order[best]])) / 2, 4)
+    middle = (scores[order[best]] + (scores[below] if below is not None else scores[order[best]])) / 2
+    return math.floor(float(middle) * 1e6) / 1e6  # rounded down, so that the last right box stays above it
 
 
 # A baseline ------------------------------------------------------------------------------------------------------

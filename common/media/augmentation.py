@@ -46,6 +46,25 @@ class Augmentation:
     def __bool__(self) -> bool:
         return any(dataclasses.astuple(self))
 
+    @property
+    def fill_mode(self) -> str:
+        """How areas from outside the photo are filled, as for `rand_augment.moved`."""
+        return "reflect"
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationOnBlack(Augmentation):
+    """Changes in which areas from outside the photo are black, as its borders: a mirrored thing would have no box."""
+
+    black: bool = True  # a field, so that cached views of both kinds have other names
+
+    def __bool__(self) -> bool:
+        return any(dataclasses.astuple(dataclasses.replace(self, black=False)))
+
+    @property
+    def fill_mode(self) -> str:
+        return "constant" if self.black else "reflect"
+
 
 def position_of(seed: tf.Tensor) -> tf.Tensor:
     """Return the position of a training clip's window, in 0–1, from two integers that are unique to the clip."""
@@ -93,7 +112,7 @@ def augment(pixels: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> t
         seed: two integers, as for TensorFlow's stateless random functions.
 
     Returns:
-        A float32 tensor of the same shape and range; areas from outside the photo are filled by reflection.
+        A float32 tensor of the same shape and range; areas from outside the photo are filled as the augmentation says.
     """
     draw = tf.random.stateless_uniform((4,), seed, minval=-1.0, maxval=1.0)
 
@@ -104,7 +123,7 @@ def augment(pixels: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> t
         pixels = tf.where(draw[0] > 0, pixels, tf.reverse(pixels, axis=[-2]))
     if augmentation.rotation or augmentation.zoom:
         angle = draw[1] * augmentation.rotation * (np.pi / 180)
-        pixels = _rotated(pixels, angle, 1.0 + draw[2] * augmentation.zoom)
+        pixels = _rotated(pixels, angle, 1.0 + draw[2] * augmentation.zoom, augmentation.fill_mode)
     if augmentation.colour:
         gains = tf.random.stateless_uniform((3,), own_seed(1), 1.0 - augmentation.colour, 1.0 + augmentation.colour)
         pixels = tf.clip_by_value(pixels * gains, 0.0, 255.0)
@@ -150,7 +169,7 @@ def _erased(pixels: tf.Tensor, chance: float, seed: tf.Tensor) -> tf.Tensor:
     return tf.where(covered, mean, pixels)
 
 
-def _rotated(pixels: tf.Tensor, angle: tf.Tensor, zoom: tf.Tensor) -> tf.Tensor:
+def _rotated(pixels: tf.Tensor, angle: tf.Tensor, zoom: tf.Tensor, fill_mode: str = "reflect") -> tf.Tensor:
     """Rotate by `angle` radians and magnify by `zoom` about the middle, with bilinear interpolation."""
     cosine, sine = tf.cos(angle) / zoom, tf.sin(angle) / zoom
-    return rand_augment.moved(pixels, (cosine, -sine, sine, cosine))
+    return rand_augment.moved(pixels, (cosine, -sine, sine, cosine), fill_mode=fill_mode)

@@ -51,13 +51,14 @@ def more_colourful(pixels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(grey + (pixels - grey) * factor, 0.0, 255.0)
 
 
-def moved(pixels: tf.Tensor, linear: tuple, shift: tuple = (0.0, 0.0)) -> tf.Tensor:
+def moved(pixels: tf.Tensor, linear: tuple, shift: tuple = (0.0, 0.0), fill_mode: str = "reflect") -> tf.Tensor:
     """Return a photo or clip after an affine map about its middle; what comes from outside is filled by reflection.
 
     Args:
         pixels: (height, width, channels), or (frames, height, width, channels).
         linear: (a, b, d, e): the output pixel (x, y), from the middle, is the input pixel (a x + b y, d x + e y).
         shift: added to the input pixel's x and y.
+        fill_mode: `constant` fills with black instead.
     """
     height, width = pixels.shape[-3], pixels.shape[-2]
     middle_x, middle_y = (width - 1) / 2, (height - 1) / 2
@@ -70,7 +71,7 @@ def moved(pixels: tf.Tensor, linear: tuple, shift: tuple = (0.0, 0.0)) -> tf.Ten
     frames = tf.reshape(pixels, (-1, height, width, pixels.shape[-1]))
     transforms = tf.repeat(transform[None], tf.shape(frames)[0], axis=0)
     result = keras.ops.image.affine_transform(
-        frames, transforms, interpolation="bilinear", fill_mode="reflect", data_format="channels_last"
+        frames, transforms, interpolation="bilinear", fill_mode=fill_mode, data_format="channels_last"
     )
     return tf.reshape(result, pixels.shape)
 

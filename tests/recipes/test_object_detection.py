@@ -47,6 +47,7 @@ def run(scenes, cache, tmp_path_factory):
 def test_a_run_writes_scores_boxes_and_a_report(run):
     results = run.results
     assert {"ap", "ap50", "ap75", "per_class", "by_size", "counting_error"} <= set(results["test"])
+    assert "ap50" in results["validation"] and "train" not in results  # training photos are only seen augmented
     assert results["strategy"] == "head, then from block5" and results["usual_boxes"]["ap50"] < 0.2
     assert [row["stage"] for row in results["stages"]] == ["head", "fine_tuning"]
     page = (run.directory / "report.html").read_text()
@@ -84,6 +85,26 @@ def test_predict_writes_lines_coco_and_pictures(run, scenes, tmp_path, capsys):
     assert Image.open(out["draw"] / "scene_0000.png").size == (96, 96)
     with pytest.raises(errors.UserError, match="--top"):
         predict.predict(run.directory, names, top=2)
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_as_the_folder_of_drawn_photos_is_refused_before_the_work(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(errors.UserError, match=f"--draw .*{name}: a file; name a folder"):
+        predict.command(tmp_path / "no_run", (tmp_path / "photo.jpg",), draw=tmp_path / name)
+
+
+def test_a_resumed_run_without_pycocotools_stops_at_once(monkeypatch):
+    monkeypatch.setattr(detection.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(errors.UserError, match=r"keras-recipes\[detection\]"):
+        object_detection.run(object_detection.Config(resume=pathlib.Path("x")))
+
+
+def test_a_class_with_a_side_in_its_name_is_told(scenes, cache, tmp_path, capsys):
+    config = object_detection.Config(data=str(scenes), cache=cache, one_class="left hand", **SMALL)
+    read = box_annotations.read(config, photos.PHOTOS)
+    dataset.load(config, tmp_path, photos.PHOTOS, boxes.Boxes(), read.samples)
+    assert "--flip mirrors left and right, and the name of class 'left hand'" in capsys.readouterr().err
 
 
 def test_cached_features_give_the_losses_of_the_photos(scenes, cache, tmp_path):

@@ -34,6 +34,7 @@ BESIDE = [
                              "randaugment", "tensorboard"}, {"verify": 2}),
     ("continual_learning", {"method": "ridge"}, {"epochs", "learning_rate"}, {"method": "replay"}),
     ("continual_learning", {"method": "replay"}, {"fine_tuning_epochs", "fine_tuning_rate"}, {"unfreeze_from": "15"}),
+    ("object_detection", {}, {"fine_tuning_epochs", "fine_tuning_rate"}, {"unfreeze_from": "block_13"}),
     ("from_scratch", {"learning_rates": (1e-3,)}, {"search_epochs"}, {"learning_rates": (1e-3, 3e-3)}),
     ("text_classification", {"strategy": "full"}, {"blocks", "lora_rank"}, {"strategy": None, "compare": True}),
     ("text_classification", {"strategy": "features"}, {"epochs"}, {"strategy": "head"}),

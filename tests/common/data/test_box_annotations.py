@@ -141,10 +141,50 @@ def test_yolo_polygons_and_numbers_as_names(tmp_path, capsys):
     assert "the classes have numbers as names" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("text", "names"), [("names: [cat, 'dog']", NAMES), ("names:\n- cat\n- dog\nx: 1", NAMES)])
-def test_names_of_yolo(tmp_path, text, names):
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("names: [cat, 'dog']", {0: "cat", 1: "dog"}),
+        ("names:\n- cat\n- dog\nx: 1", {0: "cat", 1: "dog"}),
+        ("names: {1: cat, 2: dog}", {1: "cat", 2: "dog"}),
+        ("names:\n  1: cat  # small\n\n  # large\n  0: dog\n", {0: "dog", 1: "cat"}),
+        ("names: [\n  'cat, tabby',\n  no,\n]", {0: "cat, tabby", 1: "no"}),
+    ],
+)
+def test_names_of_yolo_keep_their_numbers(tmp_path, text, names):
     (tmp_path / "data.yaml").write_text(text)
     assert formats.yolo_names(tmp_path) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("names: cat", "names in data.yaml is neither"),
+        ("names: [cat, [dog]]", "names in data.yaml is neither"),
+        ("names: {cat: 0}", "names in data.yaml is neither"),
+        ("names:\n", "names in data.yaml is neither"),
+        ("x: 1\nnames: [cat", "data.yaml, line 2 is not YAML"),
+    ],
+)
+def test_names_that_are_not_understood_are_refused(tmp_path, text, told):
+    of_format(tmp_path, "yolo")
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(errors.UserError, match=told):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("other", ["data.yaml", "classes.txt"])
+def test_key_points_are_not_read_as_polygons(tmp_path, other):
+    of_format(tmp_path, "yolo")
+    (tmp_path / other).write_text("names: [cat, dog]\n")
+    (tmp_path / "data.yaml").write_text("names: [cat, dog]\nkpt_shape: [2, 2]\n")
+    with pytest.raises(errors.UserError, match="one of poses: data.yaml has kpt_shape"):
+        read(tmp_path)
+
+
+def test_an_empty_line_in_a_list_of_names_counts(tmp_path):
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n")
+    assert formats.yolo_names(tmp_path) == {0: "cat", 2: "dog"}
 
 
 # Checks ----------------------------------------------------------------------------------------------------------
@@ -188,6 +228,22 @@ def test_a_photo_without_annotation_and_the_reverse(tmp_path):
     assert told["c.png"].startswith("annotated twice: in c.txt and c.xml") and len(told) == 3
 
 
+@pytest.mark.parametrize("order", ["images/{0}|labels/{0}", "{0}/images|{0}/labels"])
+def test_photos_of_one_name_in_several_folders_have_the_labels_of_their_folder(tmp_path, order):
+    for number, side in enumerate(("train", "val")):
+        photos_in, labels_in = (tmp_path / part.format(side) for part in order.split("|"))
+        photo(tmp_path, side)
+        for folder in (photos_in, labels_in):
+            folder.mkdir(parents=True)
+        (tmp_path / "photos" / f"{side}.png").rename(photos_in / "1.png")
+        (labels_in / "1.txt").write_text(yolo().splitlines()[number])
+    (tmp_path / "photos").rmdir()
+    found = read(tmp_path)
+    assert not found.problems
+    assert [edges(sample)[0][0] for sample in found.samples if "train" in sample.path] == ["0"]
+    assert [edges(sample)[0][0] for sample in found.samples if "val" in sample.path] == ["1"]
+
+
 def test_an_annotation_of_a_photo_of_another_size_is_a_fault(tmp_path):
     photo(tmp_path, "a", (80, 60))
     write(tmp_path, "a", voc("a"))
@@ -217,6 +273,43 @@ def test_groups_and_sides_of_a_listing(tmp_path):
     (tmp_path / "sides.csv").write_text("path,split\na.png,train\n")
     with pytest.raises(errors.UserError, match=r"does not list .*b\.png; give all photos a side"):
         read(tmp_path, listing=tmp_path / "sides.csv")
+
+
+def listed(folder, text):
+    (folder / "groups.csv").write_text("path,group\n" + text)
+    return {pathlib.Path(sample.path).name: sample.group for sample in read(folder).samples}
+
+
+def test_rows_without_a_photo_and_photos_without_a_row_are_counted(tmp_path, capsys):
+    of_format(tmp_path, "voc", ("a", "b", "c"))
+    assert listed(tmp_path, "a.png,s1\ngone.png,s1\n") == {"a.png": "s1", "b.png": "", "c.png": ""}
+    told = capsys.readouterr().err
+    assert "1 row of groups.csv left alone, since there is no such photo: gone.png" in told
+    assert "2 photos not in groups.csv, each a group of its own: b.png, c.png" in told
+
+
+def test_a_photo_that_is_listed_twice_has_one_group(tmp_path):
+    of_format(tmp_path, "voc")
+    assert listed(tmp_path, "photos/a.png,s1\nphotos/a.png,s1\nb.png,s2\n") == {"a.png": "s1", "b.png": "s2"}
+    with pytest.raises(errors.UserError, match=r"groups\.csv, line 3: .*a\.png is listed twice, with another group"):
+        listed(tmp_path, "photos/a.png,s1\nphotos/a.png,s2\n")
+
+
+def test_frames_of_one_video_are_a_group_whatever_is_in_them(tmp_path, capsys):
+    for video in range(6):
+        for frame in range(2):
+            photo(tmp_path, stem := f"clip{video}_frame{frame:03}")
+            write(tmp_path, stem, voc(stem, TRUE[: 1 + (video == 0)]))  # dogs in one video only
+    assert [sample.group for sample in read(tmp_path).samples[::2]] == [f"clip{video}" for video in range(6)]
+    assert "the names look like 12 frames of 6 videos" in capsys.readouterr().err
+    assert read(tmp_path, group_pattern=r"^clip(\d)").samples[-1].group == "5"
+
+
+def test_the_name_alone_counts_only_where_one_row_has_it(tmp_path, capsys):
+    of_format(tmp_path, "voc")
+    text = "slideA/a.png,s1\nphotos/a.png,s2\nx/b.png,s1\ny/b.png,s2\n"
+    assert listed(tmp_path, text) == {"a.png": "s2", "b.png": ""}
+    assert "3 rows of groups.csv left alone, since there is no such photo: slideA/a.png" in capsys.readouterr().err
 
 
 def test_a_folder_without_photos_or_annotations_is_told(tmp_path):

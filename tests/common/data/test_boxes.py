@@ -38,6 +38,15 @@ def test_a_box_is_where_the_resized_photo_shows_it(size, aspect):
     assert np.allclose(boxes.from_square(square, size, aspect), [box], atol=1e-6)
 
 
+@pytest.mark.parametrize(("size", "side", "box"), [((5, 10), 90, (1, 2, 4, 7)), ((8, 3), 56, (1, 1, 5, 2))])
+def test_an_odd_photo_is_padded_as_keras_does(size, side, box):
+    """Each pixel of the photo becomes a whole number of pixels, so that the edges are exact."""
+    shown = np.array(raw_input.resizing(side, "pad")(photo(size, box)))
+    square = boxes.to_square(np.array([box], float), size, "pad")
+    assert np.allclose(square[0] * side, bright(shown), atol=0.3)
+    assert boxes.to_square(np.array([[0, 0, 50, 101.0]]), (50, 101), "pad")[0].tolist() == [0.25, 0, 0.75, 1]
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_boxes_of_a_view_are_the_boxes_in_its_pixels(seed):
     """Mirrored and zoomed: the moved box is where the augmented picture shows it."""
@@ -47,6 +56,18 @@ def test_the_boxes_of_a_view_are_the_boxes_in_its_pixels(seed):
     mirrored, angle, zoom = augmentations.placement(augmentation, (3, seed))
     rows = np.array([[0, 30 / 96, 36 / 96, 54 / 96, 66 / 96]], "float32")
     assert np.allclose(boxes.moved(rows, mirrored, zoom)[0, 1:] * 96, bright(shown), atol=1.0) and angle == 0
+
+
+def test_a_view_that_is_zoomed_out_shows_no_mirrored_copies():
+    pixels = np.full((32, 32, 3), 255.0, "float32")
+    seeds = [(3, number) for number in range(8)]
+    kinds = augmentations.AugmentationOnBlack(zoom=0.5), augmentations.Augmentation(zoom=0.5)
+    (seed, *_) = [seed for seed in seeds if augmentations.placement(kinds[0], seed)[2] < 0.8]
+    black, reflected = (augmentations.augment(tf.constant(pixels), kind, tf.constant(seed)) for kind in kinds)
+    side = 32 * augmentations.placement(kinds[0], seed)[2]
+    assert np.array(reflected).min() == 255 and np.array(black)[0].max() == 0
+    assert np.allclose(bright(np.array(black)), [16 - side / 2, 16 - side / 2, 16 + side / 2, 16 + side / 2], atol=1)
+    assert kinds[0] and not augmentations.AugmentationOnBlack()
 
 
 def test_flips_and_zooms_of_boxes_by_hand():

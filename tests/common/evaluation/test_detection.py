@@ -92,6 +92,11 @@ def test_the_threshold_is_that_of_the_best_f1():
     chosen = dataclasses.replace(TARGETS, threshold=0.5)
     assert detection.at_threshold(found, SAMPLES, chosen)["f1"] == 1.0
     assert detection.at_threshold(found, SAMPLES, dataclasses.replace(TARGETS, threshold=0.3))["precision"] == 2 / 3
+    # The last right box is above the threshold, whatever its digits.
+    for score in (0.12345678, 0.99996, 3e-5):
+        sure = perfect(score=score)
+        lowest = dataclasses.replace(TARGETS, threshold=detection.best_threshold(sure, SAMPLES, TARGETS))
+        assert detection.at_threshold(sure, SAMPLES, lowest)["recall"] == 1.0
     nothing = np.zeros((12, 1, 6))
     assert detection.best_threshold(nothing, SAMPLES, TARGETS) == TARGETS.threshold
 
