@@ -232,7 +232,7 @@ UNUSED = {"recipes.choose_backbone": {"seeds"}}  # has no effect without --verif
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", commands(), ids=str)
-def test_each_runs_dry_on_drawn_data(command, shared_cache, tmp_path, monkeypatch, capsys):
+def test_each_runs_dry_on_drawn_data(command, shared_cache, tmp_path, tmp_path_factory, monkeypatch, capsys):
     """As it stands, but on the demo's data, and with a small network."""
     from common import flags
 
@@ -242,6 +242,12 @@ def test_each_runs_dry_on_drawn_data(command, shared_cache, tmp_path, monkeypatc
     arguments[place : place + 2] = []
     if recipe.__name__ in ("recipes.legal_text", "recipes.text_classification"):
         pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
+        if "--backbone" in arguments:  # of KerasHub, which would be downloaded
+            import tiny_encoder
+
+            arguments[arguments.index("--backbone") + 1] = tiny_encoder.write(
+                tmp_path_factory.mktemp("preset") / "tiny"
+            )
     known = flags.flag_names(recipe.Config)
     arguments += ["--dry-run", "--out", str(tmp_path / "runs"), "--cache", str(shared_cache)]
     for name, value in SMALL.items():
