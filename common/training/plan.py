@@ -76,7 +76,7 @@ class Plan:
             "disk": f"{space}; up to {words.size(self.run)} in {out}",
         }
         lines = [*(f"{name:<9}{told}" for name, told in facts.items()), "", *table]
-        return "\n".join([*lines, "With early stopping, the number of epochs is a typical one."])
+        return "\n".join([*lines, "Where training may stop early, the number of epochs is a typical one."])
 
 
 def of_items(
