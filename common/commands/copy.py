@@ -13,7 +13,6 @@ A thin copy has no package of its own. Its `train.py` imports `common` from the 
 import ast
 import configparser
 import dataclasses
-import functools
 import importlib.util
 import keyword
 import pathlib
@@ -29,13 +28,11 @@ from typing import Annotated, Any
 import jinja2
 import tyro
 
-from common import errors, files, flags
+from common import errors, files, flags, source_code
 from common.commands import main
 
 FILES = ("templates/project",)
-CODE = pathlib.Path(__file__).resolve().parents[2]  # the folder of the packages
 TEMPLATES = pathlib.Path(__file__).resolve().parent / FILES[0]
-PACKAGES = ("common", "recipes")
 COMMANDS = ("cache", "predict", "report")  # come with every recipe
 TAKEN = {"train", "tests", "data", "runs", "recipes", "common", "photos", "clips", "lesions", "contracts"}
 MODULES = {"PIL": "pillow", "sklearn": "scikit-learn"}  # whose package has another name
@@ -168,14 +165,15 @@ def plan(recipe: str, destination: pathlib.Path, package: str | None = None, com
     source = _source(recipe)
     package = _checked(package or destination.expanduser().resolve().name.replace("-", "_"))
 
-    docstring = ast.get_docstring(_parsed(source)) or ""
+    docstring = ast.get_docstring(source_code.parsed(source)) or ""
     commands = _commands(docstring, commands)
     prepare = [files.ROOT / name for name in re.findall(PREPARE, docstring)]
-    sources = reached([source, *prepare, *(_file(f"common.commands.{name}") for name in ("main", *commands))])
+    started = [source_code.file_of(f"common.commands.{name}") for name in ("main", *commands)]
+    sources = source_code.reached([source, *prepare, *started])
     rename = Renaming(recipe, package)
 
     def place(path: pathlib.Path) -> pathlib.PurePosixPath:
-        room, *rest = path.relative_to(files.ROOT if path.is_relative_to(files.ROOT) else CODE).parts
+        room, *rest = path.relative_to(files.ROOT if path.is_relative_to(files.ROOT) else source_code.CODE).parts
         if path == source:
             return pathlib.PurePosixPath("train.py")
         return pathlib.PurePosixPath(*{"common": [package], "recipes": [package, room]}.get(room, [room]), *rest)
@@ -185,7 +183,7 @@ def plan(recipe: str, destination: pathlib.Path, package: str | None = None, com
     rooms = {path.parent for path in found if path.parts[0] == package} | {pathlib.PurePosixPath(package)}
     found |= {room / "__init__.py": "" for room in rooms}
     content = {path: text.encode() for path, text in found.items()}
-    for path in (each for module in sources if module not in prepare for each in needed_files(module)):
+    for path in (each for module in sources if module not in prepare for each in source_code.needed_files(module)):
         is_ours = place(path).parts[0] == package  # a template may name us, data does not
         content[place(path)] = rename(path.read_text(encoding="utf-8")).encode() if is_ours else path.read_bytes()
 
@@ -225,11 +223,11 @@ def _source(recipe: str) -> pathlib.Path:
     Raises:
         UserError: the recipe is unknown.
     """
-    names = sorted(path.stem for path in (CODE / "recipes").glob("[!_]*.py"))
+    names = sorted(path.stem for path in (source_code.CODE / "recipes").glob("[!_]*.py"))
     if recipe not in names:
         hint = flags.suggestion(recipe, names) or f"; there are {', '.join(names)}"
         raise errors.UserError(f"unknown recipe {recipe}{hint}")
-    return _file(f"recipes.{recipe}")
+    return source_code.file_of(f"recipes.{recipe}")
 
 
 def _commands(docstring: str, asked: Iterable[str]) -> list[str]:
@@ -283,93 +281,11 @@ def _names_of_extras() -> set[str]:
     return {name.replace("-", "_") for lines in _extras().values() for name in _names(lines).split()}
 
 
-# Reading sources ----------------------------------------------------------------------------------------------
-
-
-def _parsed(path: pathlib.Path) -> ast.Module:
-    return _tree(path.read_text(encoding="utf-8"))
-
-
-@functools.cache
-def _tree(text: str) -> ast.Module:
-    return ast.parse(text)
-
-
-@functools.cache
-def _imported_names(text: str) -> frozenset[str]:
-    """Return the names of modules that a source imports; for `from a import b`, a and a.b."""
-    names: set[str] = set()
-    for node in ast.walk(_tree(text)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return frozenset(names)
-
-
-def _file(module: str) -> pathlib.Path:
-    """Return the file of the module with that name."""
-    return CODE / f"{module.replace('.', '/')}.py"
-
-
-def imported(path: pathlib.Path) -> set[pathlib.Path]:
-    """Return the files of this repository that a file imports, at its top or inside functions."""
-    names = _imported_names(path.read_text(encoding="utf-8"))
-    return {_file(name) for name in names if name.partition(".")[0] in PACKAGES and _file(name).is_file()}
-
-
-def reached(paths: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-    """Return these files, those that they import, those that these import, and so on."""
-    waiting, found = set(paths), set[pathlib.Path]()
-    while waiting:
-        path = waiting.pop()
-        found.add(path)
-        waiting |= imported(path) - found
-    return sorted(found)
-
-
-def needed_files(path: pathlib.Path) -> list[pathlib.Path]:
-    """Return the files that a module names in FILES; a folder gives all files in it."""
-    for node in _parsed(path).body:
-        if isinstance(node, ast.Assign) and any(ast.unparse(target) == "FILES" for target in node.targets):
-            named = ast.literal_eval(node.value)
-            places = [beside if (beside := path.parent / name).exists() else files.ROOT / name for name in named]
-            inside = ([file for file in sorted(one.rglob("*")) if file.is_file()] or [one] for one in places)
-            return [file for folder in inside for file in folder]
-    return []
-
-
-def fields(path: pathlib.Path, name: str = "Config") -> set[str]:
-    """Return the fields of a dataclass in a file and of its bases, which may be in other files of this repository."""
-    tree = _parsed(path)
-    node = next((each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name), None)
-    if node is None:
-        return set()
-    modules = {
-        alias.asname or alias.name: _file(f"{each.module}.{alias.name}")
-        for each in tree.body if isinstance(each, ast.ImportFrom) for alias in each.names
-    }  # fmt: skip
-    annotated = [each for each in node.body if isinstance(each, ast.AnnAssign)]
-    found = {ast.unparse(each.target) for each in annotated if "ClassVar" not in ast.unparse(each.annotation)}
-    for base in node.bases:
-        module, _, inherited = ast.unparse(base).rpartition(".")
-        place = modules.get(module) if module else path
-        found |= fields(place, inherited) if place and place.is_file() else set()
-    return found
-
-
-def refused(path: pathlib.Path) -> set[str]:
-    """Return the settings that a recipe refuses always, or beside its defaults: `Config.UNUSED` and `Config.IDLE`."""
-    given = [node for node in ast.walk(_parsed(path)) if isinstance(node, ast.Assign)]
-    named = [node.value for node in given if ast.unparse(node.targets[0]) in ("UNUSED", "IDLE")]
-    return {name for value in named for name in ast.literal_eval(value)}
-
-
 def _requirements(sources: list[pathlib.Path], docstring: str) -> list[str]:
     """Return the requirements of what these files import, of the test, and of the extras in the docstring."""
     imported = {"tensorflow", "keras"}
     for path in sources:
-        imported |= {name.partition(".")[0] for name in _imported_names(path.read_text(encoding="utf-8"))}
+        imported |= {name.partition(".")[0] for name in source_code.imported_names(path)}
     wanted = {MODULES.get(module, module.replace("_", "-")) for module in imported}
     lines = (files.ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = [line for line in lines if (found := re.match(r"[\w-]+", line)) and found[0] in wanted]
@@ -464,17 +380,18 @@ def _names(requirements: list[str]) -> str:
 def _view(source: pathlib.Path, package: str, commands: list[str], docstring: str) -> dict[str, Any]:
     """Return what the templates are filled with: facts from the sources, never a recipe's name."""
     title, parts = sections(docstring)
-    modules = reached([source])  # those of the recipe alone: a command may bring others
-    settings = fields(source)
+    modules = source_code.reached([source])  # those of the recipe alone: a command may bring others
+    settings = source_code.fields(source)
+    compares = source_code.file_of("common.compare.trials") in modules
     return {
         "recipe": source.stem, "package": package, "name": _title(package), "title": title,
         "parts": parts, "commands": commands,
-        "compares": _file("common.compare.trials") in modules and "fractions" in settings,
-        "ranks": _file("common.compare.trials") in modules and "fractions" not in settings,  # it trains no model itself
-        "clips": _file("common.media.clips") in modules,
-        "texts": _file("common.models.language_model") in modules,
-        "writes": _file("common.models.generation") in modules,
-        "short": [f"{name}={value}" for name, value in SHORT.items() if name in settings - refused(source)],
+        "compares": compares and "fractions" in settings,
+        "ranks": compares and "fractions" not in settings,  # it trains no model itself
+        "clips": source_code.file_of("common.media.clips") in modules,
+        "texts": source_code.file_of("common.models.language_model") in modules,
+        "writes": source_code.file_of("common.models.generation") in modules,
+        "short": [f"{name}={value}" for name, value in SHORT.items() if name in settings - source_code.refused(source)],
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import zipfile
 
 import pytest
 
-from common import errors, files
+from common import errors, files, source_code
 from common.commands import copy
 
 ROOT = pathlib.Path(copy.__file__).resolve().parents[2]
@@ -112,7 +112,7 @@ def test_a_copy_for_photos_is_small_and_has_nothing_of_other_recipes():
 def test_every_file_besides_python_belongs_to_one_module():
     """So a copy has the templates and the weights of its modules, and no others."""
     modules = [path for folder in ("common", "recipes") for path in sorted((ROOT / folder).rglob("*.py"))]
-    named = [file for path in modules for file in copy.needed_files(path)]
+    named = [file for path in modules for file in source_code.needed_files(path)]
     assert all(file.is_file() for file in named) and len(named) == len(set(named))
     templates = {file for file in (ROOT / "common").rglob("templates/**/*") if file.is_file()}
     assert templates <= set(named)
@@ -168,23 +168,25 @@ def test_commands_that_are_refused(name, message, tmp_path):
 def test_the_fields_of_a_config_are_read_with_those_of_its_bases():
     for recipe in RECIPES:
         config = importlib.import_module(f"recipes.{recipe}").Config
-        assert copy.fields(ROOT / "recipes" / f"{recipe}.py") == {field.name for field in dataclasses.fields(config)}
+        known = {field.name for field in dataclasses.fields(config)}
+        assert source_code.fields(ROOT / "recipes" / f"{recipe}.py") == known
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_what_the_copys_test_sets_is_not_refused(recipe):
     path, config = ROOT / "recipes" / f"{recipe}.py", importlib.import_module(f"recipes.{recipe}").Config
-    short = {name: value for name, value in copy.SHORT.items() if name in copy.fields(path) - copy.refused(path)}
+    taken = source_code.fields(path) - source_code.refused(path)
+    short = {name: value for name, value in copy.SHORT.items() if name in taken}
     assert dataclasses.replace(config(), **short)
     inherited = {"skip_unsupported"}  # by the recipes for texts
-    assert {*config.UNUSED, *getattr(config, "IDLE", ())} - inherited == copy.refused(path)
+    assert {*config.UNUSED, *getattr(config, "IDLE", ())} - inherited == source_code.refused(path)
 
 
 def test_what_a_recipe_always_refuses_is_not_set_in_the_copys_test():
-    assert copy.refused(ROOT / "recipes" / "domain_adaptation.py") == {
+    assert source_code.refused(ROOT / "recipes" / "domain_adaptation.py") == {
         "epochs", "learning_rate", "tensorboard", "views",
     }  # fmt: skip
-    assert not copy.refused(ROOT / "recipes" / "feature_extraction.py")
+    assert not source_code.refused(ROOT / "recipes" / "feature_extraction.py")
 
 
 @pytest.mark.parametrize(
