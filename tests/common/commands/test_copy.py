@@ -109,16 +109,6 @@ def test_a_copy_for_photos_is_small_and_has_nothing_of_other_recipes():
     assert not re.search(r"^(av|ray|keras-hub)\b", required, re.MULTILINE)
 
 
-def test_every_file_besides_python_belongs_to_one_module():
-    """So a copy has the templates and the weights of its modules, and no others."""
-    modules = [path for folder in ("common", "recipes") for path in sorted((ROOT / folder).rglob("*.py"))]
-    named = [file for path in modules for file in source_code.needed_files(path)]
-    assert all(file.is_file() for file in named) and len(named) == len(set(named))
-    templates = {file for file in (ROOT / "common").rglob("templates/**/*") if file.is_file()}
-    assert templates <= set(named)
-    assert {path.relative_to(ROOT).parts[0] for path in set(named) - templates} == {"data"}
-
-
 def test_no_recipe_is_named_in_the_code_that_they_share():
     """What a recipe needs is decided by what it imports and which settings it has."""
     for path in sorted((ROOT / "common").rglob("*.py")):
@@ -165,13 +155,6 @@ def test_commands_that_are_refused(name, message, tmp_path):
     assert len(ended.stderr.splitlines()) == 1 and f"--with {name}: no such command; {message}" in ended.stderr
 
 
-def test_the_fields_of_a_config_are_read_with_those_of_its_bases():
-    for recipe in RECIPES:
-        config = importlib.import_module(f"recipes.{recipe}").Config
-        known = {field.name for field in dataclasses.fields(config)}
-        assert source_code.fields(ROOT / "recipes" / f"{recipe}.py") == known
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_what_the_copys_test_sets_is_not_refused(recipe):
     path, config = ROOT / "recipes" / f"{recipe}.py", importlib.import_module(f"recipes.{recipe}").Config
@@ -180,13 +163,6 @@ def test_what_the_copys_test_sets_is_not_refused(recipe):
     assert dataclasses.replace(config(), **short)
     inherited = {"skip_unsupported"}  # by the recipes for texts
     assert {*config.UNUSED, *getattr(config, "IDLE", ())} - inherited == source_code.refused(path)
-
-
-def test_what_a_recipe_always_refuses_is_not_set_in_the_copys_test():
-    assert source_code.refused(ROOT / "recipes" / "domain_adaptation.py") == {
-        "epochs", "learning_rate", "tensorboard", "views",
-    }  # fmt: skip
-    assert not source_code.refused(ROOT / "recipes" / "feature_extraction.py")
 
 
 @pytest.mark.parametrize(
