@@ -78,7 +78,7 @@ class Config(tuning.TextConfig):
     epochs: Annotated[int, Gt(0)] = 10  # an upper limit, since early stopping ends the training
     patience: Annotated[int, Gt(0)] = 4  # epochs without a lower validation loss before the training stops
     windows_per_document: Annotated[int, Gt(0)] = 4  # windows read from its start; more need more memory and time
-    training_documents: Annotated[int, Gt(0)] | None = None  # draw so many training documents; default: all
+    training_documents: Annotated[int, Gt(0)] | None = None  # how many to draw at random; default: all
     # Epochs in which to tune the language model on the training documents first, if they are many.
     adapt_epochs: Annotated[int, Ge(0)] = 0
 

@@ -1,4 +1,4 @@
-"""Boxes in the formats of annotation tools: Pascal VOC, PASCAL 1.00, COCO and YOLO, as they stand in the files.
+"""Boxes in the formats of annotation tools: Pascal VOC, PASCAL 1.00, COCO and YOLO, before any check.
 
 Formats: http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html (VOC),
 https://www.cis.upenn.edu/~jshi/ped_html/ (PASCAL Annotation Version 1.00), https://cocodataset.org/#format-data (COCO),

@@ -68,7 +68,7 @@ class Corpus(splits.Splits):
         """Return the same splits with fewer training documents, one of each type and the rest in proportion, at random.
 
         Raises:
-            UserError: there are not so many, or each type cannot have one.
+            UserError: there are fewer, or this is too few for one of each type.
         """
         types = len(self.class_names)
         if not types <= count <= len(self.train):

@@ -43,7 +43,7 @@ def is_installed() -> bool:
 
 
 def chosen(config: Any, pixels: int) -> Name:
-    """Return the engine for features of so many pixels, whatever the cache contains.
+    """Return the engine for features of this many pixels, whatever the cache contains.
 
     Args:
         config: a `settings.PhotoConfig`.
@@ -93,7 +93,7 @@ def in_bfloat16(network: keras.Model, name: str) -> keras.Model:
 
 
 def advice(config: Any, pixels: int) -> str:
-    """Return one line on why Keras computes so many pixels, "" if that needs no words."""
+    """Return a line that says why Keras is used for this many pixels, or "" if there is nothing to say."""
     if config.engine == "onnxruntime" and devices.has_gpu():
         return "engine: Keras, since ONNX Runtime is installed for the CPU here, and there is a GPU"
     if config.engine == "auto" and pixels >= PAYS_FROM and not is_installed() and not devices.has_gpu():

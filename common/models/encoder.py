@@ -111,7 +111,7 @@ class Encoder:
         return found
 
     def windows_of(self, tokens: int, length: int) -> int:
-        """Return the number of windows that a document of so many tokens fills."""
+        """Return the number of windows that a document with this many tokens fills."""
         return max(1, -(-tokens // (length - 2)))
 
     def rows(self, documents: Sequence[np.ndarray], length: int, most: int) -> windows.Windows:

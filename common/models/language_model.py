@@ -146,7 +146,7 @@ class LanguageModel:
         return str(self.tokenizer.detokenize(np.asarray(tokens, dtype="int32"))) if len(tokens) else ""
 
     def windows_of(self, tokens: int, length: int) -> int:
-        """Return the number of windows that a document of so many tokens fills, with its end token."""
+        """Return the number of windows that a document with this many tokens fills, with its end token."""
         return -(-(tokens + 1) // length)
 
     def rows(self, documents: Sequence[np.ndarray], length: int, most: int) -> windows.Windows:
