@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Collection
 
-from common import errors, flags, outputs, streams
+from common import errors, flags, interrupts, outputs, streams
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -54,7 +54,8 @@ def run(program: str, package: str, name: str) -> None:
         package: the package of the recipes.
         name: the name of the recipe.
     """
-    from common import startup
+    with interrupts.at_once():
+        from common import startup
 
     recipe = importlib.import_module(f"{package}.{name}")
     described = re.sub(rf"\bpython {package}/(\w+)\.py\b", rf"{program} \1", recipe.__doc__ or "")
@@ -79,7 +80,8 @@ def call(program: str, name: str, *arguments: str, recipes: Collection[str] = ()
         known = [*recipes, *names()]
         hint = flags.suggestion(name, known) or f"; the commands are {', '.join(known)}"
         raise errors.UserError(f"unknown command {name}{hint}")
-    from common import startup  # noqa: F401  (imports TensorFlow quietly; a list or an error does not need it)
+    with interrupts.at_once():  # importing it changes what Control-C does, for programs that begin with it
+        from common import startup  # noqa: F401  (imports TensorFlow quietly; a list or an error does not need it)
 
     function = importlib.import_module(f"{__package__}.{name}").command
     return flags.call(function, list(arguments), f"{program} {name}")

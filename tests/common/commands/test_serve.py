@@ -78,7 +78,7 @@ def page(run, tmp_path_factory):
     assert list(empty.rglob("*")) == [] and sorted(path.name for path in run.rglob("*")) == before
     program.send_signal(signal.SIGINT)
     rest, complaints = program.communicate(timeout=120)
-    assert program.returncode == 0 and rest == ""
+    assert program.returncode == 0 and rest == "", complaints
     assert complaints.splitlines() == ["Ctrl-C stops it"]
     assert list(empty.rglob("*")) == []
 
