@@ -134,7 +134,7 @@ def check_paths(config: RunConfig) -> None:
         UserError: a path does not exist; the message names its flag.
     """
     for source in () if config.resume else sources_of(config):
-        special = source == "demo" or source.startswith("tfds:")
+        special = source == "demo" or source.startswith(("demo:", "tfds:"))
         if not special and not pathlib.Path(source).expanduser().exists():
             raise errors.UserError(f"--data {source}: no such file or folder; give {config.FORMS_OF_DATA}")
     if config.resume and not config.resume.expanduser().is_dir():

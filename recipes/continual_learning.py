@@ -11,6 +11,7 @@ parted, or a CSV with a column `task`:
 Command:
 
     python recipes/continual_learning.py                                      # the demo: six classes in three tasks
+    python recipes/continual_learning.py --data demo demo:dusk demo:pencil    # the demo: one domain after the other
     python recipes/continual_learning.py --data january/ february/ march/
     python recipes/continual_learning.py --data photos/ --tasks by-class 2 --compare
     python recipes/continual_learning.py --data photos.csv --tasks by-column camera --method replay
@@ -104,7 +105,7 @@ class Config(settings.PhotoConfig):
     views: Annotated[int, Gt(0), doc("the features are computed once, so there are no new views")] = 8
     no_baselines: tyro.conf.Suppress[bool] = True  # --compare has more
 
-    FORMS_OF_DATA = "folders of class folders, a CSV, tfds:NAME or demo"
+    FORMS_OF_DATA = "folders of class folders, a CSV, tfds:NAME, demo, or demo:STYLE for another domain"
     UNUSED = {"tensorboard": "it writes no curves"}
     # Of heads that are trained, and of layers below them, so without an effect by default.
     IDLE = ("epochs", "learning_rate", "fine_tuning_epochs", "fine_tuning_rate")
@@ -147,9 +148,10 @@ class Config(settings.PhotoConfig):
         return self.tasks or (("by-class", "2") if self.data == ("demo",) and not self.continue_from else None)
 
     def of_one_source(self, seed: int | None = None) -> settings.PhotoConfig:
-        """Return the settings of photos, with the first source as their data."""
+        """Return the settings of photos, with the first source as their data; a drawn domain is demo data too."""
         names = {field.name for field in dataclasses.fields(settings.PhotoConfig)}
-        shared = {name: getattr(self, name) for name in names} | {"data": self.data[0]}
+        first = "demo" if self.data[0].startswith(tasks.DRAWN) else self.data[0]
+        shared = {name: getattr(self, name) for name in names} | {"data": first}
         return settings.PhotoConfig(**shared | ({} if seed is None else {"seed": seed}))
 
 

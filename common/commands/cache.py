@@ -12,7 +12,9 @@ DRAWN = re.compile(r"[0-9a-f]{8}")
 KINDS = {
     "features": re.compile(r"[0-9a-f]{32}(-onnxruntime-[\w.]+|-bfloat16)?"),
     "scan": re.compile(r"[0-9a-f]{16}\.json"),
-    "demo": DRAWN, "demo_clips": DRAWN, "demo_lesions": DRAWN, "demo_text": DRAWN,
+    "demo": DRAWN, "demo_clips": DRAWN, "demo_lesions": DRAWN, "demo_styles": DRAWN, "demo_text": DRAWN,
+    "scenes": DRAWN,
+    "near_duplicates": re.compile(r"[0-9a-f]{16}\.npy"),
     "tfds": re.compile(r"\w[\w-]*"),
 }  # fmt: skip
 DESCRIPTIONS = {
@@ -20,7 +22,10 @@ DESCRIPTIONS = {
     "demo": "drawn photos",
     "demo_clips": "drawn clips",
     "demo_lesions": "drawn lesions",
+    "demo_styles": "drawn photos in another style",
     "demo_text": "drawn contracts",
+    "scenes": "drawn photos with boxes",
+    "near_duplicates": "features of photos, to compare them",
     "tfds": "photos of TFDS",
 }
 VERSION = re.compile(r"\d+\.\d+\.\d+")  # a TFDS data set's folder contains a folder for each version

@@ -18,9 +18,11 @@ import numpy as np
 
 from common import errors, words
 from common.data import dataset, group_pattern, name_series, names, sample_list, sources, splits, targets, unchanged
+from common.demo import drawn_styles
 from common.media import medium as media
 
 COLUMN = "task"  # of a CSV with several tasks, and of split.csv
+DRAWN = "demo:"  # before the name of a style, for the demo's classes in another domain
 Samples = list[sample_list.Sample]
 
 
@@ -77,7 +79,7 @@ def load(
         folder.mkdir(parents=True, exist_ok=True)
         print(f"task {name}:", file=sys.stderr)
         _check_spelling(labels, samples, name)
-        of_one = dataclasses.replace(config, data=source)
+        of_one = dataclasses.replace(config, data="demo" if source.startswith(DRAWN) else source)
         loaded = dataset.load(of_one, folder, medium, ClassesOfATask(), samples)
         _check_new(name, loaded, met, medium.unit)
         settled = with_known_sides(Task(name, loaded), met, medium.unit)
@@ -111,12 +113,31 @@ def _read(
 
 def _samples(source: str, config: Any, medium: media.Medium) -> Samples:
     """Return the items of a source, with the groups of `--group-pattern` or those that the names clearly say."""
-    samples = sources.read_source(source, config.cache_directory, medium, config.skip_unsupported, least_classes=1)
+    cache = config.cache_directory
+    place = drawn_in_style(source.removeprefix(DRAWN), cache) if source.startswith(DRAWN) else source
+    samples = sources.read_source(place, cache, medium, config.skip_unsupported, least_classes=1)
     if config.group_pattern is None:
         return name_series.with_groups(samples, medium.title, medium.unit)
     samples = group_pattern.with_groups(samples, config.group_pattern, medium.title, medium.unit)
     group_pattern.say(samples, medium.unit)
     return samples
+
+
+def drawn_in_style(style: str, cache_directory: pathlib.Path) -> str:
+    """Return the folder of the demo's photos in another style, which are drawn at the first call.
+
+    Raises:
+        UserError: there is no such style.
+    """
+    if style not in drawn_styles.STYLES:
+        known = ", ".join(DRAWN + each for each in drawn_styles.STYLES)
+        raise errors.UserError(f"--data {DRAWN}{style}: there is no such demo; give {known}")
+    write = functools.partial(_write_style, style)
+    return str(sources.drawn_folder(cache_directory / "demo_styles", drawn_styles, write))
+
+
+def _write_style(style: str, folder: pathlib.Path) -> pathlib.Path:
+    return drawn_styles.write_photos(folder / style, style)
 
 
 def by_class(samples: Samples, sizes: str) -> dict[str, Samples]:

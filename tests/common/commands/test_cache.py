@@ -1,4 +1,7 @@
-from common import files
+import pathlib
+import re
+
+from common import files, outputs
 from common.commands import cache
 
 
@@ -25,3 +28,12 @@ def test_entries_are_described_and_only_they_are_cleared(tmp_path):
     leaves = (path for path in tmp_path.rglob("*") if path.is_file() or not any(path.iterdir()))
     assert sorted(str(path.relative_to(tmp_path)) for path in leaves) == mine
     assert cache.entries(tmp_path) == []
+
+
+def test_every_folder_that_is_written_into_the_cache_is_known():
+    written = set()
+    for path in pathlib.Path(cache.__file__).parents[1].rglob("*.py"):
+        written |= set(re.findall(r'\bcache(?:_directory)? / "(\w+)"', path.read_text(encoding="utf-8")))
+    assert {"features", "demo_styles", "near_duplicates"} <= written
+    assert set(cache.KINDS) == set(outputs.IN_CACHE) == (written - {"tmp"}) | {"scan"}
+    assert set(cache.DESCRIPTIONS) == set(cache.KINDS) - {"features"}

@@ -1,12 +1,14 @@
 """Tasks are split on their own, and what an earlier task has trained on is never tested."""
 
 import dataclasses
+import functools
 import shutil
 
 import pytest
 
 from common import errors
 from common.data import sample_list, tasks
+from common.demo import drawn_styles
 from common.media import photos
 from common.training import settings
 
@@ -131,3 +133,14 @@ def test_a_column_task_parts_a_csv(stripes, tmp_path):
     lines = [f"{path},{path.parent.name},{path.parent.name[0]}" for path in sorted(stripes.glob("*/*.jpg"))]
     (tmp_path / "all.csv").write_text("\n".join(["path,label,task", *lines]) + "\n")
     assert [task.name for task in load([tmp_path / "all.csv"], tmp_path)] == ["a", "d"]
+
+
+def test_the_demo_has_other_domains(tmp_path, monkeypatch):
+    few = functools.partial(drawn_styles.write_photos, per_class=10, size=32)
+    monkeypatch.setattr(drawn_styles, "write_photos", few)
+    dusk, fog = load(["demo:dusk", "demo:fog"], tmp_path)
+    assert dusk.classes == fog.classes and len(dusk.classes) == 6
+    assert tasks.scenario_of([dusk.classes, fog.classes], None) == "domain"
+    assert [len(each.splits.labels("test")) for each in (dusk, fog)] == [36, 36]  # six of ten, as in other demos
+    with pytest.raises(errors.UserError, match="--data demo:rain: there is no such demo; give demo:dusk, demo:fog"):
+        load(["demo:rain"], tmp_path, "other")
