@@ -68,7 +68,7 @@ EXAMPLES = 200  # photos whose gradients give Fisher's information of layers bel
 # Settings that a run that goes on does not take from the run before.
 OWN = ("data", "tasks", "continue_from", "out", "cache", "resume", "debug", "dry_run", "mlflow", "tensorboard",
        "no_cache", "skip_bad", "skip_unsupported", "same_names", "group_pattern", "compare", "methods", "orders",
-       "seeds", "forget_tests", "cache_limit_gb", *settings.OF_THE_MACHINE)  # fmt: skip
+       "seeds", "cache_limit_gb", *settings.OF_THE_MACHINE)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,12 +127,20 @@ class Config(settings.PhotoConfig):
         flags.check_used(self, trains, "with --method ridge, which has a closed form", *self.IDLE[:2])
         fine = bool(self.unfreeze_from) or goes_on
         flags.check_used(self, fine, "without --unfreeze-from", *self.IDLE[2:])
+        half = self.unfreeze_from and self.precision == "mixed_float16"
+        flags.check(not half, "precision", "mixed_float16 is not for --unfreeze-from here; give mixed_bfloat16")
+        alone = self.compare and self.unfreeze_from and self.methods != METHODS and "ridge" in self.methods
+        flags.check(not alone, "methods", "ridge is not for --unfreeze-from, since it trains the head alone; remove it")
         flags.check(not (goes_on and self.compare), "compare", "needs the photos of all tasks; remove it")
         flags.check(not (goes_on and self.method == "joint"), "method", "joint needs the photos of all tasks")
 
     def check_files(self) -> None:
-        """Refuse a run to go on from that has no state."""
+        """Refuse a run to go on from that has no state, and settings of one method where all are compared."""
         super().check_files()
+        if self.compare:
+            flags.check_used(self, False, "with --compare, which tries --methods", "method")
+            for name, methods in (("strength", set(STRENGTHS)), ("per_class", {"replay"})):
+                flags.check_used(self, bool(methods & set(self.methods)), "with these --methods", name)
         run = self.continue_from
         for name in (states.NAME, "results.json", "config.json", "split.csv"):
             if run and not (run.expanduser() / name).is_file():
@@ -167,10 +175,21 @@ def continued(config: Config) -> Config:
     state = states.State.load(run)
     method = state.about["method"] if state else stored.method  # after --compare, the state is that of the best one
     if config.method not in (Config.method, method):
-        raise errors.UserError(f"--method {config.method}: the run before has the state of {method}; remove it")
-    given = [field for field in dataclasses.fields(Config) if getattr(config, field.name) != field.default]
-    kept = {*OWN, "method", *(field.name for field in given)}
+        told = "its state is that method's; remove --method"
+        raise errors.UserError(f"--method {config.method}: the run before learnt by {method}, and {told}")
+    given = [field.name for field in dataclasses.fields(Config) if getattr(config, field.name) != field.default]
+    used = {"strength": method in STRENGTHS, "per_class": method == "replay",
+            **dict.fromkeys(Config.IDLE, method != "ridge")}  # fmt: skip
+    for name in given:
+        flags.check_used(config, used.get(name, True), f"with the {method} of the run before", name)
+    scenario = state.about.get("scenario") if state else None
+    if config.scenario and scenario and "task" in (config.scenario, scenario) and config.scenario != scenario:
+        told = f"the run before has --scenario {scenario}, and results of the two cannot be compared"
+        raise errors.UserError(f"--scenario {config.scenario}: {told}; remove it")
+    kept = {*OWN, "method", *given}
     taken = {field.name: getattr(stored, field.name) for field in dataclasses.fields(Config) if field.name not in kept}
+    if scenario == "task":
+        taken |= {"scenario": scenario}
     changed = {name: value for name, value in (taken | {"method": method}).items() if value != getattr(config, name)}
     if changed:
         told = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in changed.items())
@@ -226,7 +245,7 @@ class Methods(task_sequence.Learner):
         else:
             learnt = self.train_on(state, task, known, held)
         about = {"name": task.name, "classes": of_tasks.numbers(task.classes, known).tolist(),
-                 "photos": {side: len(labels) for side, (_, labels) in task.sides.items()}}  # fmt: skip
+                 "photos": {side: task.count(side) for side in task.sides}}  # fmt: skip
         seconds = [*state.about["seconds"], round(time.perf_counter() - started, 3)]
         return learnt.with_arrays({"classes": known, "tasks": [*state.about["tasks"], about], "seconds": seconds})
 
@@ -244,6 +263,8 @@ class Methods(task_sequence.Learner):
         strength = None if is_first else state.about["strength"]
         if method in STRENGTHS and not is_first and not strength:
             strength = self.chosen_strength(trained, rows, start, [*held.values(), task])
+            if not self.config.compare:
+                print(f"strength of {method}: {strength:g}, by the validation photos of two tasks", file=sys.stderr)
         weights = trained.fit(rows, start, strength, shares)
         learnt = state.with_arrays({"strength": strength or state.about["strength"]}, weight=weights)
         if method == "replay":
@@ -293,9 +314,12 @@ class Methods(task_sequence.Learner):
 
 
 def ridge(state: states.State, task: Task, known: list[str], held: dict[str, Task]) -> states.State:
-    """Add the sums of a task to those of the earlier ones, and solve for the head of all of them."""
+    """Add the sums of a task to those of the earlier ones, and solve for the head of all of them.
+
+    The views of a photo count as one photo together: they are alike, and would make the penalty too small.
+    """
     features, labels = task.sides["train"]
-    sums = additive_heads.Sums.of(features, of_tasks.numbers(labels, known), len(known))
+    sums = additive_heads.Sums.of(features, of_tasks.numbers(labels, known), len(known)) * (1 / task.views)
     names = ("counts", "totals", "products")
     if "counts" in state.arrays:
         counts, totals, products = (state.arrays[name] for name in names)
@@ -348,8 +372,7 @@ def run(config: Config) -> finished_run.Result:
     config = record.config  # with --resume, the settings of the interrupted run
     device = devices.set_up(config)
     before = config.continue_from and config.continue_from.expanduser()
-    earlier_state = states.State.load(before) if before else None
-    earlier = sample_list.read_csv(before / "split.csv") if before else []
+    earlier_state, earlier = task_sequence.run_before(before, config.strength) if before else (None, [])
     done = earlier_state.about["tasks"] if earlier_state else []
 
     # Data: each task is split on its own.
@@ -372,9 +395,18 @@ def run(config: Config) -> finished_run.Result:
     key = fingerprint.network(network.prefix, backbone)
     if earlier_state:
         earlier_state.check(key, f"--continue-from {config.continue_from}")
-    record.begin(backbone, model, splits, stages(backbone.model, config))
     sample_list.write_csv(record.directory / "split.csv", [*earlier, *tasks.listed(splits)])
-    print(f"scenario: {scenario}-incremental, {words.plural(len(loaded), 'task')}", file=sys.stderr)
+    if config.compare and config.dry_run:
+        count = len(config.methods) * config.orders * config.seeds
+        print(f"this plan is that of one sequence of tasks; --compare runs up to {count}", file=sys.stderr)
+    record.begin(backbone, model, splits, stages(backbone.model, config))
+    print(
+        f"scenario: {scenario}-incremental, {words.plural(len(loaded), 'new task' if done else 'task')}",
+        file=sys.stderr,
+    )
+    if scenario == "task":
+        print("the saved model is not told the task of a photo, so predict and evaluate are right less often",
+              file=sys.stderr)  # fmt: skip
     print(freezing.trainable_table(model), file=sys.stderr)
 
     # The network before the cut runs once per photo.
@@ -387,14 +419,21 @@ def run(config: Config) -> finished_run.Result:
             for seed in range(config.seed + 1, config.seed + config.seeds)
         }
         methods = [method for method in config.methods if method != "ridge" or network.is_head_alone]
+        if len(methods) < len(config.methods):
+            print("ridge is left out: it trains the head alone", file=sys.stderr)
         rows = task_sequence.compare(Methods(network, config, scenario), methods, by_seed, config.orders)
         best: Any = task_sequence.best_method(rows, bound="joint", preferred="ridge")
+        print(f"chosen by the validation photos: {best}", file=sys.stderr)
         config = dataclasses.replace(config, method=best)
 
     # Learning: one task after the other. The state on the disk always is that after a whole task.
     learner = Methods(network, config, scenario)
     state = states.State.load(record.directory) or earlier_state or learner.empty_state(key)
     state.check(key, f"--resume {record.directory}")
+    task_sequence.check_complete(state, record.directory)
+    if state.about["method"] != config.method:
+        told = f"its state is that of {state.about['method']}, but its config.json says {config.method}"
+        raise errors.UserError(f"--resume {record.directory}: {told}; put the file back as it was")
     held = of_tasks.from_arrays([each["name"] for each in state.about["tasks"]], state.arrays)
     for task in todo:
         if task.name in [each["name"] for each in state.about["tasks"]]:
@@ -412,7 +451,8 @@ def run(config: Config) -> finished_run.Result:
         side for side in sample_list.SPLIT_NAMES if side != "train" or not before
     ]  # the old training photos are gone
     predictions = {
-        side: np.concatenate([learner.probabilities(state, task, side) for task in held.values()]) for side in sides
+        side: np.concatenate([learner.probabilities(state, task, side)[: task.count(side)] for task in held.values()])
+        for side in sides
     }
     sequence = {"scenario": scenario, "method": config.method, "tasks": state.about["tasks"], "classes": known,
                 "first": state.about["first"], "unmeasured": [each["name"] for each in state.about["tasks"]

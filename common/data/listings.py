@@ -8,7 +8,7 @@ import itertools
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from common import errors, files, outputs, words
 from common.data import names, sample_list, sides, tables, unchanged
@@ -38,11 +38,16 @@ MOST_SEEN = 50_000  # files that are looked at to find where a CSV's files are
 # A CSV -----------------------------------------------------------------------------------------------------------
 
 
-def read(path: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
+def read(path: pathlib.Path, medium: media.Medium, columns: Collection[str] = ()) -> list[sample_list.Sample]:
     """Read the items of a CSV with the columns `path,label[,group][,split]`; paths are relative to the CSV's folder.
 
     Columns with a similar name are used if there is only one, with a message. Further columns are kept as `about`. A
     file that is not there as written is looked for under similar names (`_Finder`).
+
+    Args:
+        path: the CSV.
+        medium: the medium of the items.
+        columns: further columns that the caller reads, if they are there.
 
     Raises:
         UserError: a column or a value is missing, a split has another name, or a path is listed twice.
@@ -58,8 +63,8 @@ def read(path: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample]:
             f"columns path,label[,group][,split]{_files_of(table, finder)}; other names that are known: "
             f"{'; '.join(_known(role) for role in missing)}"
         )
-    hashes = {unchanged.COLUMN: unchanged.COLUMN} if unchanged.COLUMN in table.columns else {}
-    tables.say_columns(table, column | hashes, ROLES | hashes)
+    further = {name: name for name in (unchanged.COLUMN, *columns) if name in table.columns}
+    tables.say_columns(table, column | further, ROLES | further)
     _check_labels(table, column["label"])
     if "split" in column:
         sides.tell({row[column["split"]] for _, row in table.rows}, str(path))
@@ -146,7 +151,9 @@ def _sample(row: dict[str, str], column: dict[str, str], finder: _Finder, place:
 # A folder with tables ---------------------------------------------------------------------------------------------
 
 
-def in_folder(folder: pathlib.Path, medium: media.Medium) -> list[sample_list.Sample] | None:
+def in_folder(
+    folder: pathlib.Path, medium: media.Medium, columns: Collection[str] = ()
+) -> list[sample_list.Sample] | None:
     """Read the items that Hugging Face's `metadata.csv` lists, in the folder itself or in train/, test/, … below it.
 
     The table needs a column with the file's name, such as `file_name`, and one with the label. Without a split in the
@@ -163,7 +170,7 @@ def in_folder(folder: pathlib.Path, medium: media.Medium) -> list[sample_list.Sa
         if not _is_listing(folder / FILE_NAME):
             return None
         _say_used([folder])
-        samples = read(folder / FILE_NAME, medium)
+        samples = read(folder / FILE_NAME, medium, columns)
         _say_unlisted(samples, [folder], medium)
         if any(sample.split for sample in samples):
             return samples

@@ -18,7 +18,7 @@ from common.media import medium as media
 
 def read_source(
     source: str, cache_directory: pathlib.Path, medium: media.Medium, skip_unsupported: bool = False,
-    least_classes: int = 2,
+    least_classes: int = 2, columns: Collection[str] = (),
 ) -> list[sample_list.Sample]:  # fmt: skip
     """Return the items of `--data`, without decoding them.
 
@@ -28,6 +28,7 @@ def read_source(
         cache_directory: the folder for the demo's drawn photos and for exported TFDS photos.
         medium: the medium of the items.
         skip_unsupported, least_classes: as for `read_folder`.
+        columns: as for `listings.read`.
 
     Raises:
         UserError: there are no items, or the layout is not as expected.
@@ -38,11 +39,11 @@ def read_source(
         return read_folder(tfds.export(source.removeprefix("tfds:"), cache_directory / "tfds"), medium)
     path = pathlib.Path(source).expanduser()
     if path.is_dir():
-        listed = listings.in_folder(path, medium)
+        listed = listings.in_folder(path, medium, columns)
         samples = listed or read_folder(path, medium, (), skip_unsupported, least_classes)
         return with_groups_of_files(samples, medium)
     if path.is_file() and path.suffix.lower() in tables.ENDINGS:
-        return with_groups_of_files(listings.read(path, medium), medium)
+        return with_groups_of_files(listings.read(path, medium, columns), medium)
     if path.exists():
         raise errors.UserError(f"--data {source}: neither a folder nor a .csv file")
     raise errors.UserError(

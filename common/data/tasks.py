@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,13 +94,14 @@ def _read(
     given: Sequence[str], parted: tuple[str, str] | None, config: Any, medium: media.Medium
 ) -> list[tuple[str, str, Samples]]:
     """Return the name, the source and the items of each task."""
-    items = [(source, _samples(source, config, medium)) for source in given]
+    columns = (parted[1] if parted and parted[0] == "by-column" else COLUMN,) if len(given) == 1 else ()
+    items = [(source, _samples(source, config, medium, columns)) for source in given]
     if len(items) > 1:
         if parted:
             raise errors.UserError("--tasks parts one source, but --data has several, each of which is a task")
         return [(pathlib.Path(source).name or source, source, samples) for source, samples in items]
     ((source, samples),) = items
-    if parted is None and all(sample.about.get(COLUMN) for sample in samples):
+    if parted is None and any(sample.about.get(COLUMN) for sample in samples):
         parted = ("by-column", COLUMN)
     if parted is None:
         return [(pathlib.Path(source).name or source, source, samples)]
@@ -111,11 +113,11 @@ def _read(
     raise errors.UserError(f"--tasks {how}: must be by-class N or by-column NAME")
 
 
-def _samples(source: str, config: Any, medium: media.Medium) -> Samples:
+def _samples(source: str, config: Any, medium: media.Medium, columns: Collection[str]) -> Samples:
     """Return the items of a source, with the groups of `--group-pattern` or those that the names clearly say."""
     cache = config.cache_directory
     place = drawn_in_style(source.removeprefix(DRAWN), cache) if source.startswith(DRAWN) else source
-    samples = sources.read_source(place, cache, medium, config.skip_unsupported, least_classes=1)
+    samples = sources.read_source(place, cache, medium, config.skip_unsupported, 1, columns)
     if config.group_pattern is None:
         return name_series.with_groups(samples, medium.title, medium.unit)
     samples = group_pattern.with_groups(samples, config.group_pattern, medium.title, medium.unit)
@@ -217,21 +219,28 @@ def with_known_sides(task: Task, met: Samples, unit: str) -> Task:
     """
     contents = {sample.about[unchanged.COLUMN]: sample.split for sample in met if unchanged.COLUMN in sample.about}
     groups = {sample.group: sample.split for sample in met if sample.group}
-
-    def moved(sample: sample_list.Sample) -> sample_list.Sample:
-        here = groups.get(sample.group, sample.split)
-        return dataclasses.replace(sample, split=contents.get(task.splits.content_of[sample.path], here))
-
     samples = listed(task.splits)
-    after = [moved(sample) for sample in samples]
-    count = sum(one.split != other.split for one, other in zip(samples, after, strict=True))
-    if not count:
+    unit_of = splits.units_of(samples, task.splits.content_of)  # what belongs together moves together
+    there: dict[str, set[str]] = {}
+    for sample in samples:
+        sides_there = {contents.get(task.splits.content_of[sample.path]), groups.get(sample.group or "")} - {None}
+        there.setdefault(unit_of[sample.path], set()).update(side for side in sides_there if side)
+    known = [sample for sample in samples if there[unit_of[sample.path]]]
+    if not known:
         return task
-    print(
-        f"data: {words.plural(count, unit)} of task {task.name} (or others of their group) are in earlier tasks, and "
-        f"take the side that they have there",
-        file=sys.stderr,
-    )
+    parted = [sample for sample in known if len(there[unit_of[sample.path]]) > 1]
+    after = [
+        dataclasses.replace(sample, split=next(iter(there[unit_of[sample.path]]), sample.split))
+        for sample in samples
+        if len(there[unit_of[sample.path]]) < 2
+    ]
+    side_of = {sample.path: sample.split for sample in samples}
+    moved = sum(sample.split != side_of[sample.path] for sample in after)
+    told = f"{words.plural(len(known), unit)} of task {task.name} or others of their group are in earlier tasks"
+    print(f"data: {told}, and take the side that they have there; {moved} of them change sides", file=sys.stderr)
+    if parted:
+        told = f"{words.plural(len(parted), unit)} of task {task.name} are left out"
+        print(f"data: {told}: what belongs together is on several sides in earlier tasks", file=sys.stderr)
     try:
         splits.check_classes(after, task.splits.targets.strata)
     except errors.UserError as error:
@@ -289,7 +298,7 @@ def listed(found: splits.Splits) -> Samples:
 
 
 def scenario_of(classes: Sequence[Sequence[str]], wanted: str | None) -> str:
-    """Return the scenario: `domain` if all tasks have the same classes, otherwise `class`; or `task` if it is wanted.
+    """Return the scenario: `class` if a later task brings new classes, otherwise `domain`; or `task` if it is wanted.
 
     In the first two, the model is not told to which task an item belongs (van de Ven and Tolias 2019,
     https://arxiv.org/abs/1904.07734).
@@ -301,19 +310,18 @@ def scenario_of(classes: Sequence[Sequence[str]], wanted: str | None) -> str:
     Raises:
         UserError: the wanted scenario does not suit the classes.
     """
-    same = len({tuple(sorted(each)) for each in classes}) == 1 and len(classes) > 1
+    met = set(classes[0])
+    same = len(classes) > 1 and all(set(each) <= met for each in classes[1:])
     found = "domain" if same else "class"
     if wanted in (None, "task", found) or len(classes) < 2:
         return wanted or found
-    told = "have the same classes" if same else "have different classes"
-    raise errors.UserError(f"--scenario {wanted}: the tasks {told}, which is --scenario {found}; or give task")
+    told = "no later task has a new class" if same else "later tasks have new classes"
+    raise errors.UserError(f"--scenario {wanted}: {told}, which is --scenario {found}; or give task")
 
 
 def orders(count: int, number: int, seed: int) -> list[list[int]]:
     """Return orders of `count` tasks: the given one, then random ones, all different, `number` if there are as many."""
-    found, random = [list(range(count))], np.random.default_rng(seed)
-    for _ in range(100 * number):
-        order = random.permutation(count).tolist()
-        if len(found) < number and order not in found:
-            found.append(order)
-    return found
+    found, random = {tuple(range(count)): None}, np.random.default_rng(seed)
+    while len(found) < min(number, math.factorial(count)):
+        found[tuple(random.permutation(count).tolist())] = None
+    return [list(order) for order in found]

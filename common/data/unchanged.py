@@ -138,7 +138,8 @@ def seals(directory: pathlib.Path) -> dict[str, dict]:
     Raises:
         OSError, ValueError: a split cannot be read.
     """
-    paths = [*directory.glob("split.csv"), *sorted(directory.glob("splits/*/*.csv"))]
+    paths = [*directory.glob("split.csv"), *sorted(directory.glob("splits/*/*.csv")),
+             *sorted(directory.glob("tasks/*/split.csv"))]  # fmt: skip
     return {path.relative_to(directory).as_posix(): _seal(path) for path in paths}
 
 

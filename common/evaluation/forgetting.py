@@ -20,7 +20,8 @@ def measures(matrix: Matrix, chances: Sequence[float | None]) -> dict[str, float
 
     Returns:
         `average_accuracy`: the mean of the last row. `forgetting`: how much lower the accuracy on an earlier task is
-        at the end than at its best, the mean (Chaudhry et al. 2018, https://arxiv.org/abs/1801.10112).
+        at the end than at its best since it was learnt, the mean (Chaudhry et al. 2018,
+        https://arxiv.org/abs/1801.10112, who also count what a task had before it was learnt).
         `backward_transfer`: how much higher it is at the end than right after the task; `forward_transfer`: how much
         better than guessing a task is answered just before it is learnt (both Lopez-Paz and Ranzato 2017,
         https://arxiv.org/abs/1706.08840).

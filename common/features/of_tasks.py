@@ -22,11 +22,17 @@ class TaskFeatures:
 
     Attributes:
         name: its name.
-        sides: side → features and classes; training items count once for each view.
+        sides: side → features and classes; training items count once for each view, all in their first view first.
+        views: the number of views of each training item.
     """
 
     name: str
     sides: dict[str, Side]
+    views: int = 1
+
+    def count(self, side: str) -> int:
+        """Return the number of items on a side."""
+        return len(self.sides[side][1]) // (self.views if side == "train" else 1)
 
     @property
     def classes(self) -> list[str]:
@@ -42,14 +48,16 @@ def computed(prefix: frozen_prefix.FrozenPrefix, loaded: list[tasks.Task]) -> li
         loaded: the tasks.
     """
     found: dict[str, dict[str, Side]] = {task.name: {} for task in loaded}
+    views = 1
     for side in sample_list.SPLIT_NAMES:
         features, start = prefix.features(side).astype("float32"), 0
+        views = len(features) if side == "train" else views
         for task in loaded:
             labels = [sample.label for sample in getattr(task.splits, side)]
             own = features[:, start : start + len(labels)]
             found[task.name][side] = np.concatenate(own), labels * len(own)
             start += len(labels)
-    return [TaskFeatures(name, sides) for name, sides in found.items()]
+    return [TaskFeatures(name, sides, views) for name, sides in found.items()]
 
 
 def joined(parts: list[Side]) -> Side:

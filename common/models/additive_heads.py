@@ -21,6 +21,7 @@ from common import files
 Linear = tuple[np.ndarray, np.ndarray]  # kernel (channels, classes) and bias (classes,)
 PENALTIES = tuple(10.0 ** (power / 2) for power in range(-2, 13))  # for standardised features
 SMALLEST = 1e-10  # directions that vary less than this share of the widest one are rounding
+DEGREE = 1.4  # samples that each degree of freedom needs
 STILL = 1e-6  # a channel whose standard deviation is below this share of the mean one is constant
 
 
@@ -66,6 +67,12 @@ class Sums:
         if (other.counts > self.counts).any():
             raise ValueError("there are fewer samples of a class than are to be taken away")
         return self + dataclasses.replace(other, counts=-other.counts, totals=-other.totals, products=-other.products)
+
+    def __mul__(self, share: float) -> Self:
+        """Return the sums in which each sample counts as a share of one."""
+        return dataclasses.replace(
+            self, counts=self.counts * share, totals=self.totals * share, products=self.products * share
+        )
 
     def for_classes(self, num_classes: int) -> Self:
         """Return the sums with as many classes; further ones have no samples yet."""
@@ -192,7 +199,10 @@ def generalised_errors(spectrum: Spectrum, penalties: Sequence[float]) -> np.nda
     """Return the mean squared error of generalised cross-validation for each penalty, from the sums alone.
 
     It is n·RSS / (n - df)², where df counts the bias and the directions, each by how little it is shrunk (Golub, Heath
-    and Wahba 1979, https://doi.org/10.1080/00401706.1979.10489751).
+    and Wahba 1979, https://doi.org/10.1080/00401706.1979.10489751). Where df comes near n, both are near 0, and a few
+    samples that are alike make the quotient too small. So a penalty that leaves less than 1 - 1/1.4 of the samples to
+    judge by is infinitely bad (Kim and Gu 2004 let a degree of freedom count 1.4 times,
+    https://doi.org/10.1046/j.1369-7412.2003.05316.x), unless all are.
     """
     count = spectrum.count
     total = count * (1 - spectrum.target_mean**2)  # of the squared targets about their mean
@@ -201,7 +211,9 @@ def generalised_errors(spectrum: Spectrum, penalties: Sequence[float]) -> np.nda
         weights = spectrum.along / (spectrum.sizes + penalty)[:, None]
         rest = total - (weights * (2 * spectrum.along - spectrum.sizes[:, None] * weights)).sum(axis=0)
         freedom = 1 + (spectrum.sizes / (spectrum.sizes + penalty)).sum()
-        found.append(count * rest.mean() / (count - freedom) ** 2)
+        found.append(count * rest.mean() / (count - freedom) ** 2 if DEGREE * freedom < count else np.inf)
+    if np.isinf(found).all():
+        found[int(np.argmax(penalties))] = 1.0
     return np.array(found)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +12,21 @@ from typing import Any
 import keras
 import numpy as np
 
-from common.data import tasks
+from common import errors
+from common.data import sample_list, tasks
 from common.evaluation import forgetting
 from common.features import of_tasks
 from common.models import suffix
+from common.runs import finished_run
 from common.runs import state as states
 
 Task = of_tasks.TaskFeatures
+FACTS = {"method", "fingerprint", "classes", "tasks", "matrix", "first", "chances", "strength", "sharpness", "seconds"}
+# Method → the arrays of a state that it needs beside its weights.
+NEEDED = {
+    "ridge": ("counts", "totals", "products"), "replay": ("replay_features", "replay_labels", "replay_tasks"),
+    "ewc": ("importance.0",), "si": ("importance.0",),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +58,7 @@ class Learner:
         """Return the state before the first task."""
         about = {"method": self.config.method, "fingerprint": fingerprint, "classes": [], "tasks": [], "matrix": [],
                  "first": {}, "chances": [], "strength": self.config.strength, "sharpness": 1.0, "seconds": [],
-                 }  # fmt: skip
+                 "scenario": self.scenario}  # fmt: skip
         return states.State(about, {})
 
     def scores(self, state: states.State, task: Task, side: str) -> np.ndarray:
@@ -109,6 +118,44 @@ def with_held(state: states.State, held: dict[str, Task]) -> states.State:
     kept = {name: value for name, value in state.arrays.items() if not name.startswith(of_tasks.HELD)}
     names = [each["name"] for each in state.about["tasks"]]
     return states.State(state.about, kept | of_tasks.to_arrays(names, held))
+
+
+def run_before(run: pathlib.Path, strength: float | None) -> tuple[states.State, tasks.Samples]:
+    """Return the state and the items of a run to go on from.
+
+    Args:
+        run: its directory.
+        strength: of the penalty from now on; None for that of the state.
+
+    Raises:
+        UserError: it is gone, or its split.csv is not as the run wrote it.
+    """
+    state = states.State.load(run)
+    if state is None or not (run / "results.json").is_file():
+        raise errors.UserError(f"--continue-from {run}: there is no finished run; put it back, or start a new one")
+    check_complete(state, run)
+    finished_run.FinishedRun.read(run).check_split()
+    earlier = sample_list.read_csv(run / "split.csv")
+    for task in of_tasks.from_arrays([each["name"] for each in state.about["tasks"]], state.arrays).values():
+        for side in task.sides:
+            rows = [each.label for each in earlier if (each.about[tasks.COLUMN], each.split) == (task.name, side)]
+            if rows != task.sides[side][1]:
+                told = "its rows are not in the order in which the run wrote them"
+                raise errors.UserError(f"{run / 'split.csv'} does not fit the state: {told}; put it back as it was")
+    return state.with_arrays({"strength": strength} if strength else {}), earlier
+
+
+def check_complete(state: states.State, run: pathlib.Path) -> None:
+    """Refuse a state that lacks what its method needs to go on.
+
+    Raises:
+        UserError: something is missing.
+    """
+    method = state.about.get("method", "")
+    arrays = ("head0.0",) if method == "expand" else ("weight.0", *NEEDED.get(method, ()))
+    missing = [*(FACTS - state.about.keys()), *(name for name in arrays if name not in state.arrays)]
+    if missing and (state.about.get("tasks") or missing[0] in FACTS):
+        raise errors.UserError(f"{run / states.NAME} is damaged: it lacks {missing[0]}; put back a copy of it")
 
 
 # Rehearsal ----------------------------------------------------------------------------------------------------

@@ -114,6 +114,7 @@ class Trained:
         model.own_loss = self.loss
         is_si = self.config.method == "si"
         optimizer = importance.PathIntegral(rate, self.penalty) if is_si else keras.optimizers.Adam(rate)
-        model.compile(optimizer=optimizer, steps_per_execution=10)  # steps are short
+        # Steps are short. The head computes in float32, so there is no loss to scale under mixed_float16.
+        model.compile(optimizer=optimizer, steps_per_execution=10, auto_scale_loss=False)
         optimizer.build(model.trainable_variables)
         return model, [keras.ops.convert_to_numpy(each).copy() for each in optimizer.variables]

@@ -233,7 +233,10 @@ def test_what_does_not_fit_the_state_is_refused_in_one_line(sources, tmp_path):
     later = settings(sources[1:], tmp_path, continue_from=first.directory)
     with pytest.raises(errors.UserError, match="--continue-from .*other weights or another cut"):
         continual_learning.run(dataclasses.replace(later, image_size=48))
-    with pytest.raises(errors.UserError, match="--method ewc: the run before has the state of ridge"):
+    with pytest.raises(
+        errors.UserError,
+        match="--method ewc: the run before learnt by ridge, .*remove --method",
+    ):
         continual_learning.run(dataclasses.replace(later, method="ewc"))
     with pytest.raises(errors.UserError, match="has no state/state.npz"):
         dataclasses.replace(later, continue_from=tmp_path).check_files()
@@ -249,6 +252,53 @@ def test_what_does_not_fit_the_state_is_refused_in_one_line(sources, tmp_path):
     result = continual_learning.run(later)
     assert result.results["sequence"]["unmeasured"] == ["photos"] and result.results["data"]["test"] == 2
     assert result.results["sequence"]["matrix"][1][0] is None
+
+
+def test_what_a_later_run_is_given_has_an_effect_or_is_refused(sources, tmp_path):
+    first = continual_learning.run(settings(sources[:1], tmp_path, method="ewc", epochs=2, forget_tests=True))
+    later = settings(sources[1:], tmp_path, continue_from=first.directory, strength=5.0, epochs=2)
+    result = continual_learning.run(later)
+    assert result.results["sequence"]["strength"] == 5
+    state = states.State.load(result.directory)
+    assert not [name for name in state.arrays if name.startswith("held")]  # --forget-tests is kept
+    with pytest.raises(errors.UserError, match="--per-class .*with the ewc of the run before"):
+        continual_learning.run(dataclasses.replace(later, per_class=3))
+    with pytest.raises(errors.UserError, match="--scenario task: the run before has --scenario class"):
+        continual_learning.run(dataclasses.replace(later, scenario="task"))
+    path = first.directory / "split.csv"
+    path.write_text(path.read_text().replace(",train", ",validation", 1))
+    with pytest.raises(errors.UserError, match=r"split.csv has been changed since the run began"):
+        continual_learning.run(later)
+
+
+def test_a_split_in_another_order_does_not_fit_the_state(sources, tmp_path):
+    first = continual_learning.run(settings(sources[:1], tmp_path))
+    head, *rows = (first.directory / "split.csv").read_text().splitlines()
+    (first.directory / "split.csv").write_text("\n".join([head, *rows[::-1]]) + "\n")
+    with pytest.raises(errors.UserError, match="split.csv does not fit the state"):
+        continual_learning.run(settings(sources[1:], tmp_path, continue_from=first.directory))
+
+
+@pytest.mark.parametrize("changed", [
+    {"views": 3, "brightness": 0.2}, {"views": 2, "flip": True, "method": "replay"},
+    {"precision": "mixed_float16", "method": "si"},
+])  # fmt: skip
+def test_views_and_half_precision_come_to_an_end(sources, tmp_path, changed):
+    result = continual_learning.run(settings(sources, tmp_path, **changed))
+    assert result.results["sequence"]["tasks"][0]["photos"]["train"] == 22
+    assert result.results["train"]["n"] == result.results["data"]["train"]
+    assert result.results["sequence"]["average_accuracy"] > 0.4
+
+
+@pytest.mark.parametrize(("changed", "message"), [
+    ({"compare": True, "method": "lwf"}, "--method .*with --compare"),
+    ({"compare": True, "methods": ("ridge", "naive"), "strength": 4.0}, "--strength .*with these --methods"),
+    ({"compare": True, "methods": ("ridge", "naive"), "unfreeze_from": "3"}, "--methods ridge is not for"),
+    ({"method": "naive", "unfreeze_from": "3", "precision": "mixed_float16"}, "--precision mixed_float16 is not for"),
+])  # fmt: skip
+def test_settings_that_would_be_ignored_are_refused(changed, message):
+    with pytest.raises(errors.UserError, match=message):
+        continual_learning.Config(**changed).check_files()
 
 
 def test_a_run_that_is_killed_between_tasks_goes_on(sources, tmp_path, monkeypatch):

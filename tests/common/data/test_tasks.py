@@ -59,6 +59,7 @@ def test_by_column_takes_the_values_as_they_come():
 @pytest.mark.parametrize(("classes", "wanted", "found"), [
     (["ab", "cd"], None, "class"), (["ab", "ba"], None, "domain"), (["ab", "ab"], "task", "task"),
     (["ab"], None, "class"), (["ab"], "domain", "domain"), (["ab", "abc"], None, "class"),
+    (["abc", "ca"], None, "domain"),
 ])  # fmt: skip
 def test_the_scenario_is_found_from_the_classes(classes, wanted, found):
     assert tasks.scenario_of(classes, wanted) == found
@@ -66,9 +67,9 @@ def test_the_scenario_is_found_from_the_classes(classes, wanted, found):
 
 @pytest.mark.quick
 def test_a_scenario_that_does_not_suit_the_classes_is_refused():
-    with pytest.raises(errors.UserError, match="have the same classes, which is --scenario domain"):
+    with pytest.raises(errors.UserError, match="no later task has a new class, which is --scenario domain"):
         tasks.scenario_of(["ab", "ab"], "class")
-    with pytest.raises(errors.UserError, match="have different classes"):
+    with pytest.raises(errors.UserError, match="later tasks have new classes"):
         tasks.scenario_of(["ab", "cd"], "domain")
 
 
@@ -100,7 +101,7 @@ def test_a_photo_that_has_trained_is_not_tested_later(january, stripes, tmp_path
     (moved,) = load([stripes], tmp_path, "second", earlier=tasks.listed(first.splits))
     side_of = {sample.path: sample.split for sample in tasks.listed(moved.splits)}
     assert side_of[second.splits.test[0].path] == "train" and side_of[second.splits.train[0].path] == "test"
-    assert "2 photos of task photos (or others of their group) are in earlier tasks" in capsys.readouterr().err
+    assert "2 photos of task photos or others of their group are in earlier tasks" in capsys.readouterr().err
 
 
 def test_a_group_stays_on_the_side_that_it_has_in_an_earlier_task(january, stripes, tmp_path):
@@ -144,3 +145,71 @@ def test_the_demo_has_other_domains(tmp_path, monkeypatch):
     assert [len(each.splits.labels("test")) for each in (dusk, fog)] == [36, 36]  # six of ten, as in other demos
     with pytest.raises(errors.UserError, match="--data demo:rain: there is no such demo; give demo:dusk, demo:fog"):
         load(["demo:rain"], tmp_path, "other")
+
+
+def listing(folder, name, rows):
+    """A CSV of photos in `folder` with label and group."""
+    path = folder / name
+    path.write_text("path,label,group\n" + "".join(f"{photo},{label},{group}\n" for photo, label, group in rows))
+    return path
+
+
+def test_a_whole_group_takes_the_side_of_its_photo_in_an_earlier_task(stripes, tmp_path, capsys):
+    photos_of = {label: sorted((stripes / label).iterdir()) for label in ("across", "down")}
+    first = listing(tmp_path, "first.csv", [
+        (path, label, f"{label}{number}") for label, paths in photos_of.items() for number, path in enumerate(paths[:8])
+    ])  # fmt: skip
+    (earlier,) = load([first], tmp_path, "first")
+    # Each group of the second task has one photo of a side of the first, and one that is new.
+    old = {label: [next(one.path for one in side if one.label == label) for side in (
+        earlier.splits.train, earlier.splits.validation, earlier.splits.test
+    )] for label in photos_of}  # fmt: skip
+    second = listing(tmp_path, "second.csv", [
+        (path, label, f"new {label}{number % 3}")
+        for label, paths in photos_of.items()
+        for number, path in enumerate([*old[label], *paths[8:11]])
+    ])  # fmt: skip
+    (task,) = load([second], tmp_path, "second", earlier=tasks.listed(earlier.splits))
+    side_of = {sample.path: sample.split for sample in tasks.listed(earlier.splits)}
+    sides = {}
+    for sample in tasks.listed(task.splits):
+        assert sample.split == side_of.get(sample.path, sample.split)
+        sides.setdefault(sample.group, set()).add(sample.split)
+    assert len(sides) == 6 and all(len(each) == 1 for each in sides.values())
+    assert "12 photos of task second.csv or others of their group are in earlier tasks" in capsys.readouterr().err
+
+
+def test_what_is_on_two_sides_in_earlier_tasks_is_left_out(stripes, tmp_path, capsys):
+    photos_of = {label: sorted((stripes / label).iterdir()) for label in ("across", "down")}
+    first = listing(tmp_path, "first.csv", [
+        (path, label, f"{label}{number}") for label, paths in photos_of.items() for number, path in enumerate(paths[:8])
+    ])  # fmt: skip
+    (earlier,) = load([first], tmp_path, "first")
+    trained, tested = (next(one for one in side if one.label == "down") for side in (
+        earlier.splits.train, earlier.splits.test
+    ))  # fmt: skip
+    rows = [(path, label, f"{label} {number}") for label, paths in photos_of.items() for number, path in
+            enumerate(paths[8:])]  # fmt: skip
+    second = listing(tmp_path, "second.csv", [*rows, (trained.path, "down", "both"), (tested.path, "down", "both")])
+    (task,) = load([second], tmp_path, "second", earlier=tasks.listed(earlier.splits))
+    assert not {trained.path, tested.path} & {sample.path for sample in tasks.listed(task.splits)}
+    assert "2 photos of task second.csv are left out" in capsys.readouterr().err
+
+
+def test_the_column_of_the_tasks_is_read_and_must_be_filled(stripes, tmp_path, capsys):
+    path = tmp_path / "all.csv"
+    photos_of = {label: sorted((stripes / label).iterdir()) for label in ("across", "down")}
+    rows = [f"{each},{label},{'one' if number % 2 else 'two'}" for label, paths in photos_of.items() for number, each in
+            enumerate(paths)]  # fmt: skip
+    path.write_text("\n".join(["path,label,camera", *rows]) + "\n")
+    assert len(load([path], tmp_path, "named", parted=("by-column", "camera"))) == 2
+    assert "not read" not in capsys.readouterr().err
+    path.write_text("\n".join(["path,label,task", *rows[:-1], rows[-1].rpartition(",")[0] + ","]) + "\n")
+    with pytest.raises(errors.UserError, match="no task"):
+        load([path], tmp_path, "empty")
+
+
+@pytest.mark.quick
+def test_orders_are_all_that_there_are_at_most():
+    assert tasks.orders(3, 10**6, 0)[0] == [0, 1, 2] and len(tasks.orders(3, 10**6, 0)) == 6
+    assert len(tasks.orders(9, 5, 0)) == 5

@@ -120,3 +120,26 @@ def test_a_constant_channel_changes_nothing():
         scores = [rows @ kernel + bias for rows, (kernel, bias) in
                   ((features, additive_heads.ridge(one, 1.0)), (more, additive_heads.ridge(other, 1.0)))]  # fmt: skip
         np.testing.assert_allclose(scores[0], scores[1], atol=1e-8)
+
+
+def test_a_penalty_that_leaves_nothing_to_judge_by_is_not_chosen():
+    random = np.random.default_rng(0)
+    features, labels = random.normal(size=(40, 60)), np.arange(40) % 2
+    features[:, 0] += 2 * labels
+    features[1], labels[1] = features[3], labels[3]  # two samples that are alike, fewer samples than channels
+    spectrum = additive_heads.Spectrum.of(additive_heads.Sums.of(features, labels, 2))
+    penalties = [*additive_heads.PENALTIES]
+    found = additive_heads.generalised_errors(spectrum, penalties)
+    left_out = additive_heads.left_out(spectrum, features, labels, penalties)
+    truth = ((left_out - (2 * np.eye(2)[labels] - 1)) ** 2).mean(axis=(1, 2))
+    assert np.isinf(found[0])
+    assert truth[found.argmin()] < 1.3 * truth.min() < truth[0]
+
+
+def test_views_of_a_sample_count_as_one_together():
+    random = np.random.default_rng(1)
+    features, labels = random.normal(size=(30, 5)), np.arange(30) % 3
+    once = additive_heads.Sums.of(features, labels, 3)
+    twice = additive_heads.Sums.of(np.concatenate([features] * 2), np.tile(labels, 2), 3) * 0.5
+    for name in ("counts", "totals", "products"):
+        np.testing.assert_allclose(getattr(twice, name), getattr(once, name))
