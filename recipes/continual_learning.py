@@ -400,10 +400,8 @@ def run(config: Config) -> finished_run.Result:
         count = len(config.methods) * config.orders * config.seeds
         print(f"this plan is that of one sequence of tasks; --compare runs up to {count}", file=sys.stderr)
     record.begin(backbone, model, splits, stages(backbone.model, config))
-    print(
-        f"scenario: {scenario}-incremental, {words.plural(len(loaded), 'new task' if done else 'task')}",
-        file=sys.stderr,
-    )
+    counted = words.plural(len(loaded), "new task" if done else "task")
+    print(f"scenario: {scenario}-incremental, {counted}", file=sys.stderr)
     if scenario == "task":
         print("the saved model is not told the task of a photo, so predict and evaluate are right less often",
               file=sys.stderr)  # fmt: skip
