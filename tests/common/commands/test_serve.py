@@ -25,6 +25,7 @@ from common.commands import predict, serve
 from common.data import targets
 from common.media import clips, film, photos
 from common.models import backbones, frames, raw_input
+from common.report import answers
 from common.runs import familiar, saved_model
 
 for package in ("starlette", "uvicorn"):
@@ -199,7 +200,7 @@ def test_what_is_unlike_the_training_is_said(run, photo, tmp_path):
     photo.save(tmp_path / "photo.png")
     _, features = reading.with_features([reading.looks(tmp_path / "photo.png")])
     familiar.Familiar.of(features, features).save(tmp_path)  # it knows this photo only
-    answerer = serve.Answerer(tmp_path)
+    answerer = answers.load(tmp_path)
     pink = Image.new("RGB", (60, 60), (250, 20, 120))
     for picture, unlike in ((photo, False), (pink, True)):
         assert answerer.data(encoded(picture, "PNG"))["unlike"] is unlike
@@ -247,7 +248,8 @@ def test_only_the_page_under_its_own_address_may_send(headers, local, public, re
 
 
 def test_behind_a_proxy_the_page_has_a_path_too(run):
-    answerer = types.SimpleNamespace(class_names=CLASSES, target=None, medium=photos.PHOTOS)
+    reading = types.SimpleNamespace(targets=targets.Classes(CLASSES), medium=photos.PHOTOS)
+    answerer = answers.Answerer(reading, CLASSES)
     app = serve.application(answerer, run, 10**6, public=f"{LAB}/app")
     sent = []
 
@@ -331,7 +333,7 @@ def test_clips(tmp_path):
     saved_model.save_model(tmp_path, saved_model.SavedModel(model, targets.Classes(["brighter", "darker"]), looking))
     moving = np.linspace(40, 200, 9).reshape(-1, 1, 1, 1) * np.ones((9, 40, 48, 3))
     film.write(tmp_path / "clip.mp4", moving.astype("uint8"))
-    answerer = serve.Answerer(tmp_path)
+    answerer = answers.load(tmp_path)
     html = answerer.answer((tmp_path / "clip.mp4").read_bytes())
     assert html.index("brighter") < html.index("darker") and html.count("data:image/png;base64,") == 2
     with pytest.raises(errors.UserError, match="a photo"):
@@ -340,7 +342,7 @@ def test_clips(tmp_path):
 
 
 def test_what_lies_in_memory_is_read_and_gone(photo):
-    with serve.in_memory(encoded(photo, "PNG")) as path:
+    with answers.in_memory(encoded(photo, "PNG")) as path:
         assert (photos.read(path) == np.array(photo)).all()
     assert not path.exists()
 
