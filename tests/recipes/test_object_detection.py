@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from common import errors
-from common.commands import export, predict, serve
+from common.commands import export, predict, serve, similar
 from common.data import box_annotations, boxes, dataset, sample_list
 from common.demo import drawn_scenes
 from common.evaluation import detection
@@ -193,6 +193,11 @@ def test_a_dry_run_plans_and_keeps_nothing(scenes, cache, tmp_path, capsys):
         object_detection.run(config)
     told = capsys.readouterr().out
     assert "20 photos: 8 train, 4 validation, 8 test" in told and "200" in told and not (tmp_path / "runs").exists()
+
+
+def test_a_command_for_classes_refuses_a_run_that_finds_boxes(run, scenes):
+    with pytest.raises(errors.UserError, match="finds boxes, and similar is for runs that classify"):
+        similar.command(run.directory, (scenes / "photos",))
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import types
 import urllib.request
 
@@ -23,7 +24,7 @@ from PIL import Image
 from common import errors, files
 from common.commands import predict, serve
 from common.data import targets
-from common.media import clips, film, photos
+from common.media import clips, film, photos, texts
 from common.models import backbones, frames, raw_input
 from common.report import answers
 from common.runs import familiar, saved_model
@@ -319,6 +320,46 @@ def test_in_a_browser(page, browser, photo, tmp_path):
     upload("too_large.jpg", "too large: 61.0 MB, more than 60.0 MB")
     assert all(url.startswith((page, "data:")) for url in requests) and len(requests) > 5
     assert not [text for text in complaints if "415" not in text]  # Chromium notes each refused upload
+
+
+class Echo(answers.Answerer):
+    """Answers a text with itself, as the page of a run on texts sends it."""
+
+    def __init__(self):
+        super().__init__(types.SimpleNamespace(targets=targets.Classes(CLASSES), medium=texts.Texts()), CLASSES)
+
+    def answer(self, content, explain=None, charset=""):
+        return f"<p>{charset}: {content.decode(charset)}</p>"
+
+
+def test_a_text_in_a_browser(browser, tmp_path):
+    """By the button and by Ctrl-Enter; it is sent in the page's own encoding, and says so."""
+    import uvicorn
+
+    listener = serve.listening("127.0.0.1", 0)
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    app = serve.application(Echo(), tmp_path, 1000)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        tab = browser.new_page()
+        tab.set_default_timeout(120_000)  # a bound, for a machine with other work
+        tab.goto(address)
+        tab.fill("#text", "café")
+        tab.click("#ask")
+        tab.locator("#answer p", has_text="utf-8: café").wait_for()
+        tab.fill("#text", "naïve")
+        tab.keyboard.press("Control+Enter")
+        tab.locator("#answer p", has_text="utf-8: naïve").wait_for()
+        tab.fill("#text", "x" * 1001)
+        tab.click("#ask")
+        tab.locator("#status", has_text="too large").wait_for()
+        tab.close()
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        listener.close()
 
 
 def test_clips(tmp_path):
