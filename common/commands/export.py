@@ -8,7 +8,8 @@ The formats and their inputs:
 - `litert`: for LiteRT, formerly TensorFlow Lite, on phones and small boards. One photo of the network's own size.
 
 All of them include the preprocessing. Those that take photos of any size include the resizing. ONNX and LiteRT have no
-antialiased bilinear resizing that gives the same pixels, so the caller resizes as described in the JSON.
+antialiased bilinear resizing that gives the same pixels, so the caller resizes as described in the JSON. Of a run on
+texts, all formats take token numbers, and the tokenizer's vocabulary lies beside them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import keras
@@ -37,7 +38,7 @@ import tyro
 from common import devices, errors, files, outputs, startup, words
 from common.data import sample_list
 from common.models import freezing
-from common.runs import cost, exported_model, finished_run, saved_model
+from common.runs import cost, exported_model, finished_run
 
 PACKAGES = {"onnx": ("onnx", "onnxruntime", "tf2onnx"), "litert": ("ai_edge_litert",)}
 # The precision of a network → the largest difference of a probability that a float32 export may have. Converters only
@@ -104,24 +105,24 @@ def export(
     """
     variants = _variants(formats, int8)
     _check_installed(variants)
-    saved = saved_model.load_model(run)
-    saved_model.refuse_boxes(saved, run, "export")
-    reading = saved_model.Reading.of(saved)
-    precision = _precision(saved.model)
-    found = _photos(run, photos, reading, int8)
+    model = _exportable(run, int8)
+    precision = _precision(model.model)
+    found = _photos(run, photos, model, int8)
     directory = (out or run / "export").expanduser()
     with _folder(directory), outputs.locked(run):
-        _check_free(directory, run, variants)
+        _check_free(directory, run, variants, model.beside)
         with tempfile.TemporaryDirectory(prefix=".export-", dir=directory) as unfinished:
-            written = _write_all(variants, saved, reading, found.calibration, pathlib.Path(unfinished), run)
+            written = _write_all(variants, model, found.calibration, pathlib.Path(unfinished))
             if not written:
                 return 2
-            rows = _compare(written, reading, found.compared)
+            rows = _compare(written, model, found.compared)
             for variant, row in zip(written, rows, strict=True):
-                description = describe(variant, saved, reading, finished_run.target_of(run)) | {"compared": row}
+                description = describe(variant, model, finished_run.target_of(run)) | {"compared": row}
                 files.write_json(_description(directory, variant), description)
                 _move(pathlib.Path(unfinished) / variant.file, directory / variant.file)
-        comparison = _comparison(run, rows, found, reading, int8)
+            for name in model.beside:
+                _move(pathlib.Path(unfinished) / name, directory / name)
+        comparison = _comparison(run, rows, found, model, int8)
         files.write_json(directory / "export.json", comparison)
         print(table(comparison))
         print(directory)
@@ -132,8 +133,22 @@ def export(
     limit = TOLERANCES[precision]
     wrong = [variant.name for variant, row in zip(written, rows, strict=True) if not _agrees(variant, row, limit)]
     if wrong:
-        print(f"do not use {', '.join(wrong)}: a probability differs by more than {limit}", file=sys.stderr)
+        what = "an edge or a score" if comparison["finds"] == "boxes" else "a probability"
+        print(f"do not use {', '.join(wrong)}: {what} differs by more than {limit}", file=sys.stderr)
     return 2 if wrong or len(written) < len(variants) else 0
+
+
+def _exportable(run: pathlib.Path, int8: bool) -> exported_model.Exportable:
+    """Return the run's model.
+
+    Raises:
+        UserError: there is none, or int8 is asked of a model of texts.
+    """
+    if not (run / "classifier.keras").is_file():
+        return exported_model.Pictures.of(run)
+    if int8:
+        raise errors.UserError("--int8: is for photos and clips, and this run classifies texts; remove it")
+    return startup.by_name("runs.saved_text_model").Classifier.load(run).exportable(run)
 
 
 def _variants(formats: Collection[str], int8: bool) -> list[exported_model.Variant]:
@@ -168,12 +183,14 @@ def _check_installed(variants: list[exported_model.Variant]) -> None:
 # The photos ---------------------------------------------------------------------------------------------------
 
 
-def _photos(run: pathlib.Path, moved_to: pathlib.Path | None, reading: saved_model.Reading, int8: bool) -> Photos:
+def _photos(
+    run: pathlib.Path, moved_to: pathlib.Path | None, model: exported_model.Exportable, int8: bool
+) -> Photos:  # fmt: skip
     """Return the current paths of the test photos to compare on and of the training photos to calibrate on."""
     split_csv = run / "split.csv"
     if not split_csv.is_file():
         raise errors.UserError(f"{run} contains no split.csv, which lists the test photos; give a run's directory")
-    unit = reading.medium.unit
+    unit = model.reading.medium.unit
     samples = sample_list.read_csv(split_csv)
     root = pathlib.Path(os.path.commonpath([os.path.dirname(sample.path) for sample in samples]))
 
@@ -181,7 +198,7 @@ def _photos(run: pathlib.Path, moved_to: pathlib.Path | None, reading: saved_mod
         paths = [pathlib.Path(sample.path) for sample in samples if sample.split == split]
         if moved_to:
             paths = [moved_to.expanduser() / path.relative_to(root) for path in paths]
-        missing = [path for path in paths if not path.exists()]
+        missing = [path for path in paths if not model.exists(path)]
         if missing:
             where = f"not in --photos {moved_to}" if moved_to else "not where split.csv says"
             raise errors.UserError(
@@ -193,24 +210,14 @@ def _photos(run: pathlib.Path, moved_to: pathlib.Path | None, reading: saved_mod
     return Photos(*side("test", MOST_COMPARED), *(side("train", CALIBRATED_ON) if int8 else ([], 0)))
 
 
-def _looks(path: pathlib.Path, reading: saved_model.Reading) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return a file's looks (uint8) in their own size, for models that take any size, and in the network's size.
-
-    A model that takes whole clips samples frames by their number; it gets exactly as many as the look needs.
-    """
-    pairs = [reading.medium.raw(path, look) for look in reading.medium.looks("test")]
-    return [raw for raw, _ in pairs], [reading.resized(taken) for _, taken in pairs]
-
-
 # Writing ------------------------------------------------------------------------------------------------------
 
 
 def _write_all(
-    variants: Sequence[exported_model.Variant], saved: saved_model.SavedModel, reading: saved_model.Reading,
-    calibration: Sequence[pathlib.Path], folder: pathlib.Path, run: pathlib.Path,
+    variants: Sequence[exported_model.Variant], model: exported_model.Exportable,
+    calibration: Sequence[pathlib.Path], folder: pathlib.Path,
 ) -> dict[exported_model.Variant, exported_model.Loaded]:  # fmt: skip
     """Write and load the variants; one that cannot be written gets a line on stderr."""
-    looks = [look for path in calibration for look in _looks(path, reading)[1]]
     written: dict[exported_model.Variant, exported_model.Loaded] = {}
     for variant in variants:
         if variant.int8 and exported_model.Variant(variant.format) not in written:
@@ -218,10 +225,9 @@ def _write_all(
         print(f"export: {variant.name}", file=sys.stderr)
         try:
             with startup.stderr_held_back([]):
-                exported_model.write(variant, saved, reading, looks, folder, run)
-                written[variant] = exported_model.Loaded(
-                    exported_model.load(variant, folder / variant.file), exported_model.bytes_of(folder / variant.file)
-                )
+                model.write(variant, calibration, folder)
+                path = folder / variant.file
+                written[variant] = exported_model.Loaded(model.load(variant, path), exported_model.bytes_of(path))
         except Exception as error:  # converters raise errors of any class
             print(f"--format {variant.name} cannot represent this network: {_reason(error)}", file=sys.stderr)
     return written
@@ -256,14 +262,16 @@ def _folder(directory: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def _check_free(directory: pathlib.Path, run: pathlib.Path, variants: Sequence[exported_model.Variant]) -> None:
+def _check_free(
+    directory: pathlib.Path, run: pathlib.Path, variants: Sequence[exported_model.Variant], beside: Sequence[str]
+) -> None:  # fmt: skip
     """Raise a UserError if the folder contains another run's exports or a file with an export's name."""
     earlier = directory / "export.json"
     if earlier.is_file() and json.loads(earlier.read_text(encoding="utf-8")).get("run") != _name_of(run):
         raise errors.UserError(f"{directory} contains the exports of another run; choose another --out")
-    for variant in variants:
-        path = directory / variant.file
-        if path.exists() and not _description(directory, variant).is_file():
+    own = {directory / variant.file: _description(directory, variant) for variant in variants}
+    for path, mark in (own | {directory / name: earlier for name in beside}).items():
+        if path.exists() and not mark.is_file():
             raise errors.UserError(f"{path} exists and was not exported by this program; choose another --out")
 
 
@@ -284,41 +292,52 @@ def _move(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _compare(
-    written: dict[exported_model.Variant, exported_model.Loaded], reading: saved_model.Reading,
+    written: dict[exported_model.Variant, exported_model.Loaded], model: exported_model.Exportable,
     paths: Sequence[pathlib.Path],
 ) -> list[dict]:  # fmt: skip
     """Compare every export with the Keras model on the same files.
 
     Returns:
         For each export its `bytes` on disk, `milliseconds` per file, `runtime`, the largest `difference` of a
-        probability, and the share of files with the same most probable class (`agreement`).
+        probability (or of an edge or a score of a box), and the `agreement`: the share of files with the same most
+        probable class, or the mean share of boxes that both find.
     """
     # On a recent GPU the Keras model would multiply with ten bits (TensorFloat-32), but the exports with all bits.
     tf.config.experimental.enable_tensor_float_32_execution(False)
-    answers: dict[exported_model.Variant, list[np.ndarray]] = {variant: [] for variant in written}
-    expected, first = [], None
+    differences: dict[exported_model.Variant, list[float]] = {variant: [] for variant in written}
+    agreements: dict[exported_model.Variant, list[float]] = {variant: [] for variant in written}
+    first: Any = None
     for path in tqdm.tqdm(paths, desc="comparing", unit="file", disable=None):
         try:
-            raw, resized = _looks(path, reading)
+            own, resized = model.inputs(path)
         except errors.UnusableFile as error:
             raise errors.UserError(f"{path}: {error}; an export is compared on the run's test files") from error
-        first = first or (raw, resized)
-        expected.append(reading.probabilities([resized])[0])
+        first = first or resized
+        expected = model.expected(resized)
         for variant, export in written.items():
-            looks = raw if variant.any_size else resized
-            answers[variant].append(np.mean([export.ask(look[None].astype("float32"))[0] for look in looks], axis=0))
+            looks = own if variant.any_size else resized
+            answer = np.mean([export.ask(*look)[0] for look in looks], axis=0)
+            differences[variant].append(float(np.abs(answer - expected).max()))
+            agreements[variant].append(_agreement(model.reading.targets, answer, expected))
     return [
         {
             "name": variant.name,
             "file": variant.file,
-            "difference": float(np.abs(np.array(answers[variant]) - expected).max()),
-            "agreement": float((np.argmax(answers[variant], -1) == np.argmax(expected, -1)).mean()),
+            "difference": max(differences[variant]),
+            "agreement": statistics.fmean(agreements[variant]),
             "bytes": export.bytes,
-            "milliseconds": round(_milliseconds(variant, export.ask, first, reading), 3),
+            "milliseconds": round(_milliseconds(variant, export.ask, first), 3),
             "runtime": _runtime(variant),
         }
         for variant, export in written.items()
     ]
+
+
+def _agreement(targets: Any, answer: np.ndarray, expected: np.ndarray) -> float:
+    """Return 1 if two answers have the same most probable class, else 0; of boxes, the share that is in both."""
+    if targets.name == "boxes":
+        return startup.by_name("report.found_boxes").in_both(targets, answer, expected)
+    return float(np.argmax(answer) == np.argmax(expected))
 
 
 def _runtime(variant: exported_model.Variant) -> str:
@@ -327,31 +346,34 @@ def _runtime(variant: exported_model.Variant) -> str:
     return f"{package} {importlib.metadata.version(package)}"
 
 
-def _milliseconds(variant: exported_model.Variant, ask: Callable, looks: Any, reading: saved_model.Reading) -> float:
+def _milliseconds(
+    variant: exported_model.Variant, ask: exported_model.Predictor, looks: list[exported_model.Inputs]
+) -> float:  # fmt: skip
     """Return the median time of some calls for one file in the network's size, after calls that warm up."""
-    raw, resized = looks
-    photo = (reading.resized(raw[0]) if variant.any_size else resized[0])[None]
     for _ in range(WARM_UP):
-        ask(photo)
+        ask(*looks[0])
     seconds = []
     for _ in range(REPEATS):
         started = time.perf_counter()
-        ask(photo)
+        ask(*looks[0])
         seconds.append(time.perf_counter() - started)
     # A model of clips of any length takes all windows in one call.
-    return 1000 * statistics.median(seconds) * (1 if variant.any_size else len(resized))
+    return 1000 * statistics.median(seconds) * (1 if variant.any_size else len(looks))
 
 
 def _agrees(variant: exported_model.Variant, row: dict, limit: float) -> bool:
-    """Return whether an export gives the Keras model's probabilities; int8 is not expected to."""
+    """Return whether an export gives the Keras model's answers; int8 is not expected to."""
     return variant.int8 or row["difference"] <= limit
 
 
-def _comparison(run: pathlib.Path, rows: list[dict], found: Photos, reading: saved_model.Reading, int8: bool) -> dict:
+def _comparison(
+    run: pathlib.Path, rows: list[dict], found: Photos, model: exported_model.Exportable, int8: bool
+) -> dict:  # fmt: skip
     """Return the content of export.json."""
     return {
         "run": _name_of(run),
-        "unit": reading.medium.unit,
+        "unit": model.reading.medium.unit,
+        "finds": model.reading.targets.name,
         "compared_on": len(found.compared),
         "test": found.test,
         "calibrated_on": len(found.calibration) if int8 else None,
@@ -365,8 +387,9 @@ def _comparison(run: pathlib.Path, rows: list[dict], found: Photos, reading: sav
 
 def table(comparison: dict) -> str:
     """Return the rows as text for the terminal."""
-    unit = comparison["unit"]
-    lines = [("format", "largest difference", "same class", "MB", f"ms per {unit}")]
+    unit, finds_boxes = comparison["unit"], comparison["finds"] == "boxes"
+    same = "same boxes" if finds_boxes else "same class"
+    lines = [("format", "largest difference", same, "MB", f"ms per {unit}")]
     for row in comparison["rows"]:
         agreement = f"{100 * row['agreement']:.1f} %"
         size, duration = f"{row['bytes'] / 1e6:.2f}", f"{row['milliseconds']:.1f}"
@@ -377,8 +400,9 @@ def table(comparison: dict) -> str:
         for line in lines
     ]
     chosen = f" of {comparison['test']}" if comparison["test"] > comparison["compared_on"] else ""
+    compared = "Edges and scores" if finds_boxes else "Probabilities"
     notes = [
-        f"Probabilities compared with the Keras model's on {comparison['compared_on']}{chosen} test {unit}s; "
+        f"{compared} compared with the Keras model's on {comparison['compared_on']}{chosen} test {unit}s; "
         f"one {unit} at a time, median of {REPEATS} calls, default threads; {comparison['device']}."
     ]
     if comparison["calibrated_on"]:
@@ -389,50 +413,15 @@ def table(comparison: dict) -> str:
 # What it takes and gives --------------------------------------------------------------------------------------
 
 
-def describe(
-    variant: exported_model.Variant, saved: saved_model.SavedModel, reading: saved_model.Reading, target: dict | None
-) -> dict:
+def describe(variant: exported_model.Variant, model: exported_model.Exportable, target: dict | None) -> dict:
     """Return the JSON beside an export: all that a program without this repository needs to know.
 
     Args:
         variant: the export.
-        saved: the run's model.
-        reading: the reader of the model's inputs.
+        model: the run's model.
         target: the classes that the run is meant to find, with their threshold, or None.
     """
-    size = [None, None] if variant.any_size else [reading.resize.height, reading.resize.width]
-    frames = [None if variant.any_size else length for length in saved.medium.shape[:-3]]
-    batch = 1 if variant.format == "litert" else None
-    told = {
-        "format": variant.format,
-        "weights": "int8" if variant.int8 else "float32",
-        "class_names": list(saved.class_names),
-        "input": {
-            "name": saved.model.inputs[0].name if variant.any_size else exported_model.INPUT,
-            "shape": [batch, *frames, *size, 3],
-            "axes": ["batch", *(["frames"] if frames else []), "height", "width", "colours"],
-            "dtype": "float32",
-            "range": [0, 255],
-            "colours": "RGB",
-            "before": "turned upright as EXIF says, transparent pixels on white; the model scales and normalises",
-            "resize": None if variant.any_size else _resizing(reading.resize),
-        },
-        "output": {"shape": [batch, len(saved.class_names)], "dtype": "float32", "is": "probabilities of class_names"},
-    }
-    told |= saved.medium.description(variant.any_size)
+    told = model.describe(variant)
     if target and not variant.int8:  # int8 has different probabilities, for which the threshold was not chosen
         told["target"] = {"classes": target["classes"], "threshold": target["threshold"], "use": "no medical device"}
     return told
-
-
-def _resizing(resize: keras.layers.Resizing) -> dict:
-    """Return how to resize a photo to the network's size."""
-    aspect = "squash: scale height and width by different factors"
-    if resize.crop_to_aspect_ratio:
-        aspect = "crop: first cut out the largest centred part with the target's aspect ratio"
-    if resize.pad_to_aspect_ratio:
-        aspect = "pad: first centre it on black with the target's aspect ratio"
-    method = f"{resize.interpolation}, antialiased (Pillow's {resize.interpolation.upper()})"
-    if resize.interpolation == "bilinear":
-        method = "bilinear, antialiased (a triangle filter as wide as the scale; Pillow's BILINEAR)"
-    return {"height": resize.height, "width": resize.width, "method": method, "aspect": aspect}

@@ -1,8 +1,8 @@
-"""`python -m recipes serve`: a local web page that shows a run's classes, probabilities and Grad-CAM for an upload.
+"""`python -m recipes serve`: a local web page that shows a run's answer to a photo, a clip or a text.
 
-An uploaded photo or clip stays in memory. It is read through a file that is in no folder (`memfd_create`), by the same
-function as in training. The page loads only what this program serves, and its Content-Security-Policy forbids
-everything else, so it needs no internet connection.
+What is uploaded stays in memory. It is read through a file that is in no folder (`memfd_create`), by the same function
+as in training. The page loads only what this program serves, and its Content-Security-Policy forbids everything else,
+so it needs no internet connection.
 """
 
 from __future__ import annotations
@@ -10,24 +10,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import email.message
 import errno
 import os
 import pathlib
 import socket
 import sys
-import threading
 import urllib.parse
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import numpy as np
 import tyro
 
-from common import errors, startup, words
-from common.report import page
-from common.runs import familiar, finished_run, saved_model
+from common import errors, words
+from common.report import answers, page
+from common.runs import finished_run
 
-FILES = ("templates/answer.html", "templates/serve.css", "templates/serve.html", "templates/serve.js")
+FILES = ("templates/serve.css", "templates/serve.html", "templates/serve.js")
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
 # Only our own scripts, styles and pictures are allowed, and no other page may frame this one.
@@ -44,113 +43,6 @@ FULL_UPLOADS = 8  # all uploads together take at most as much memory as this man
 STALLED_SECONDS = 15  # without a byte, an upload is given up
 SLOWEST_SECONDS = 600  # for a whole upload
 DISCARDED_SECONDS = 1  # as STALLED_SECONDS, for an upload that is too large anyway
-
-
-class Answerer:
-    """The answers of a run to uploads, one at a time.
-
-    Attributes:
-        class_names: the names of the classes, in the order of the probabilities.
-        medium: the kind of the uploads.
-        target: the classes that the run is meant to find, with their threshold, or None.
-    """
-
-    def __init__(self, run: pathlib.Path) -> None:
-        """Load the run's model and call it once, so that the first answer is as fast as the others.
-
-        Raises:
-            UserError: there is no model.
-        """
-        saved = saved_model.load_model(run)
-        saved_model.refuse_boxes(saved, run, "serve")
-        medium = saved.medium
-        self.reading, self.target = saved_model.Reading.of(saved), finished_run.target_of(run)
-        self.class_names, self.medium = saved.class_names, medium
-        self.known = familiar.Familiar.load(run, self.reading)
-        section = startup.by_name(f"report.{medium.explained_by}") if medium.explained_by else None
-        self._explain = section.for_answers(saved.model) if section else None
-        # One at a time: a large photo takes gigabytes while it is resized.
-        self._turn = threading.Lock()
-        size = self.reading.resize.height, self.reading.resize.width
-        grey = np.full((*medium.shape[:-3], *size, 3), 128, "uint8")
-        self._answer([grey] * len(medium.looks("test")), None)
-
-    def answer(self, content: bytes, explain: int | None = None) -> str:
-        """Return the answer to a photo or clip, as a fragment of HTML.
-
-        Args:
-            content: the bytes of the file.
-            explain: the index of the class to explain; None for the most probable one.
-
-        Raises:
-            UnusableFile: the content is not a photo or clip; the message says what is wrong.
-        """
-        with self._turn, in_memory(content) as path:
-            return self._answer(self.reading.looks(path), explain)
-
-    def data(self, content: bytes) -> dict:
-        """Return the answer to a photo or clip as plain data: the classes with their probabilities, best first.
-
-        Raises:
-            UnusableFile: the content is not a photo or clip; the message says what is wrong.
-        """
-        with self._turn, in_memory(content) as path:
-            probabilities, unlike = self._asked(self.reading.looks(path))
-        order = np.argsort(-probabilities, kind="stable").tolist()
-        classes = [{"class": self.class_names[each], "probability": float(probabilities[each])} for each in order]
-        return {"classes": classes, "target": self._called(probabilities), "unlike": unlike}
-
-    def _asked(self, looks: list[np.ndarray]) -> tuple[np.ndarray, bool | None]:
-        """Return the probabilities, and whether the item is unlike all training items; None if it is not known."""
-        if not self.known:
-            return self.reading.probabilities([looks])[0], None
-        answers, features = self.reading.with_features([looks])
-        return answers[0], bool(self.known.distances(features)[0] > self.known.threshold)
-
-    def _answer(self, looks: list[np.ndarray], explain: int | None) -> str:
-        probabilities, unlike = self._asked(looks)
-        order = np.argsort(-probabilities, kind="stable").tolist()
-        explained = order[0] if explain is None else explain
-        rows = [
-            {"index": index, "name": self.class_names[index], "probability": float(probabilities[index])}
-            for index in order
-        ]
-        pictures = self._explain(looks[0], explained) if self._explain else {}
-        return page.template("answer.html", TEMPLATES).render(
-            rows=rows,
-            explained={"index": explained, "name": self.class_names[explained]},
-            kind_of_answer=self._kind_of_answer(len(looks)),
-            target=self._called(probabilities),
-            unlike=unlike,
-            unit=self.medium.unit,
-            **{"seen": None, "heat": None, "strip": None} | pictures,
-        )
-
-    def _kind_of_answer(self, looks: int) -> str:
-        if self.target:
-            return "the most probable class; use the numbers to rank, not as a risk in percent"
-        mean = f", averaged over {looks} {self.medium.several} of the {self.medium.unit}" if looks > 1 else ""
-        return f"the most probable of {len(self.class_names)} classes{mean}"
-
-    def _called(self, probabilities: np.ndarray) -> dict | None:
-        if not self.target:
-            return None
-        answer = self.reading.targets.answer(probabilities)
-        together = sum(answer[f"p_{name}"] for name in self.target["classes"])
-        called = "called" if together >= self.target["threshold"] else "not called"
-        return self.target | {"name": " or ".join(self.target["classes"]), "probability": together, "called": called}
-
-
-@contextlib.contextmanager
-def in_memory(content: bytes) -> Iterator[pathlib.Path]:
-    """Yield the path of a file that is in no folder, and is gone when the block or the process ends."""
-    descriptor = os.memfd_create("upload")
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        yield pathlib.Path(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
 
 
 class Refused(Exception):
@@ -267,7 +159,9 @@ def _name_of(address: str) -> str:
         return ""
 
 
-def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool = True, public: str = "") -> Any:
+def application(
+    answerer: answers.Answerer, run: pathlib.Path, max_bytes: int, local: bool = True, public: str = ""
+) -> Any:
     """Return the Starlette application: the page, its style and script, and the answers.
 
     Args:
@@ -309,14 +203,15 @@ def application(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bo
         return responses.Response(script, media_type="text/javascript", headers=HEADERS)
 
     async def give_answer(request: Any) -> Any:
-        explain = _class_to_explain(request.query_params.get("explain"), len(answerer.class_names))
-        as_data = _wants_data(request)
+        explainable = len(answerer.class_names) if answerer.explains else 0
+        explain = _class_to_explain(request.query_params.get("explain"), explainable)
+        as_data, charset = _wants_data(request), _charset(request)
         async with uploads.received(request) as content:
             try:
                 if as_data:
-                    data = await concurrency.run_in_threadpool(answerer.data, content)
+                    data = await concurrency.run_in_threadpool(answerer.data, content, charset)
                     return responses.JSONResponse(data, headers=HEADERS)
-                answer = await concurrency.run_in_threadpool(answerer.answer, content, explain)
+                answer = await concurrency.run_in_threadpool(answerer.answer, content, explain, charset)
                 return responses.HTMLResponse(answer, headers=HEADERS)
             except errors.UserError as error:
                 raise Refused(words.without_advice(error), 415) from error
@@ -337,6 +232,13 @@ def _wants_data(request: Any) -> bool:
     return "application/json" in request.headers.get("accept", "")
 
 
+def _charset(request: Any) -> str:
+    """Return the encoding that a request names for its text, "" if it names none."""
+    told = email.message.Message()
+    told["content-type"] = request.headers.get("content-type", "")
+    return told.get_content_charset("")
+
+
 def _class_to_explain(asked: str | None, classes: int) -> int | None:
     """Return the index of a class from a query, None if none is asked for.
 
@@ -348,17 +250,17 @@ def _class_to_explain(asked: str | None, classes: int) -> int | None:
     return None if asked is None else int(asked)
 
 
-def _page(answerer: Answerer, run: pathlib.Path, max_bytes: int, local: bool) -> str:
+def _page(answerer: answers.Answerer, run: pathlib.Path, max_bytes: int, local: bool) -> str:
     results = finished_run.Result.read(run).results if (run / "results.json").is_file() else {}
     return page.template("serve.html", TEMPLATES).render(
         title=results.get("recipe", "model"),
         class_names=answerer.class_names,
+        finds=answerer.reading.targets.name,
         test=results.get("test"),
+        medium=answerer.medium,
         unit=answerer.medium.unit,
         target=answerer.target,
-        extensions=answerer.medium.extensions,
         limit=max_bytes,
-        most_pixels=answerer.medium.most_pixels,
         local=local,
     )
 
@@ -371,7 +273,7 @@ def command(
     max_megabytes: int = 100,
     public_address: str = "",
 ) -> int:
-    """Serve a page to try the model: upload a photo or clip, see classes and Grad-CAM.
+    """Serve a page to try the model: upload a photo or clip, or type a text, and see the answer.
 
     Args:
         run: the directory of a finished run, or a model.keras.
@@ -412,7 +314,7 @@ def serve(
     if max_megabytes < 1:
         raise errors.UserError("--max-megabytes must be above 0")
     with listening(host, port) as listener:
-        answerer = Answerer(run)
+        answerer = answers.load(run)
         app = application(answerer, run, max_megabytes * 10**6, local, public_address)
         if not local:
             print(f"--host {host}: anyone who reaches this computer can upload, without encryption", file=sys.stderr)

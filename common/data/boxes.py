@@ -151,3 +151,22 @@ class Boxes(targets.Targets):
 
     def about(self) -> dict:
         return dataclasses.asdict(self) | {"box_classes": list(self.box_classes)}
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return self.box_classes
+
+    def described(self) -> dict:
+        """Return what the answers of all places are, and how boxes in the photo are made of them, as `predict` does."""
+        inside = "the whole photo"
+        if self.aspect == "pad":
+            inside = "the photo with a border of floor((longer - shorter side) / 2) pixels along both longer sides"
+        return {
+            "is": "for each place, the left, top, right and bottom edge of a box in fractions of `square`, then a "
+            "score for each of class_names",
+            "square": inside,
+            "threshold": self.threshold,
+            "overlap": self.overlap,
+            "after": "keep the boxes with a score of at least `threshold`; of those of one class whose intersection "
+            "over union is above `overlap`, keep the one with the higher score",
+        }

@@ -84,6 +84,15 @@ class Targets:
         """Return the description of the targets in results.json and in an export."""
         return dataclasses.asdict(self)
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The names of the classes; empty if there are none."""
+        return ()
+
+    def described(self) -> dict:
+        """Return what a model's output is, for programs that use an export; the classes there are `class_names`."""
+        return {}
+
     def array(self, samples: Sequence[sample_list.Sample]) -> np.ndarray:
         """Return the targets of samples, (n, …)."""
         return np.array([self.of(sample) for sample in samples])
@@ -147,6 +156,13 @@ class Classes(Targets):
 
     def about(self) -> dict:
         return {"class_names": list(self.class_names)}
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        return self.class_names
+
+    def described(self) -> dict:
+        return {"is": "probabilities of class_names"}
 
     def summary(self, samples: Sequence[sample_list.Sample]) -> dict:
         return dict(sorted(collections.Counter(sample.label for sample in samples).items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import os
@@ -19,15 +20,16 @@ from common.data import box_annotations, boxes, sample_list
 from common.evaluation import detection
 from common.media import medium as media
 from common.models import detector
-from common.report import box_pictures, figures
+from common.report import answers, box_pictures, figures
 from common.report import page as pages
 from common.runs import finished_run, saved_model
 
-FILES = ("templates/found_boxes.html",)
+FILES = ("templates/answer_boxes.html", "templates/found_boxes.html")
 TRAINING_PHOTOS = 6
 TEST_PHOTOS = 12  # those with the most mistakes, and as many evenly spaced ones
 METRICS = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}
 LISTED_FILES = 50
+ANSWER_SIDE = 1200  # pixels on the longer side of an uploaded photo with its boxes
 SPLITS = ("train", "validation", "test")
 
 
@@ -181,6 +183,53 @@ def found_in(reading: saved_model.Reading, path: pathlib.Path, least: float | No
     output = reading.model.predict_on_batch(reading.resized(pixels)[None])
     (rows,) = detector.suppressed(np.asarray(output), overlap=targets.overlap)
     return targets.in_photo(rows, size, least), size
+
+
+def in_both(targets: boxes.Boxes, first: np.ndarray, second: np.ndarray) -> float:
+    """Return the share of the boxes of two answers to one photo that have their like in the other; 1 without boxes.
+
+    Args:
+        targets: of the run.
+        first, second: (places, 4 + classes) as `detector.decoded` gives.
+    """
+    one, other = (targets.in_photo(rows, (1, 1)) for rows in detector.suppressed(
+        np.stack([first, second]), overlap=targets.overlap
+    ))  # fmt: skip
+    count = len(one) + len(other)
+    return 2 * len(detection.matched(one, np.delete(other, 4, axis=1))) / count if count else 1.0
+
+
+class Answers(answers.Answerer):
+    """The answers of a run that finds boxes: those that `predict` prints, drawn on the photo and as a table."""
+
+    def __init__(self, reading: saved_model.Reading) -> None:
+        super().__init__(reading, reading.targets.box_classes)  # type: ignore[attr-defined]
+        # Called once, so that the first answer is as fast as the others.
+        reading.model.predict_on_batch(np.full((1, reading.resize.height, reading.resize.width, 3), 128, "float32"))
+
+    def _answer(self, path: pathlib.Path, explain: int | None, charset: str) -> str:
+        told = self._data(path, charset)
+        marks = []
+        for box in told["boxes"]:
+            edges = (box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"])
+            marks.append(box_pictures.Mark(edges, f"{box['class']} {box['score']:.2f}", "right"))
+        picture = box_pictures.drawn(self.medium.read(path, media.PLAIN), marks, ANSWER_SIDE)
+        counts = collections.Counter(box["class"] for box in told["boxes"])
+        return pages.template("answer_boxes.html").render(told, picture=pages.jpeg_uri(picture), counts=counts)
+
+    def _data(self, path: pathlib.Path, charset: str) -> dict:
+        """Return the boxes in pixels of the upright photo, the surest first, its size, and the threshold."""
+        found, (width, height) = found_in(self.reading, path)
+        boxes_found = [
+            {"class": self.class_names[int(label)], "score": score, "x": left, "y": top, "width": right - left,
+             "height": bottom - top}
+            for left, top, right, bottom, score, label in found.tolist()
+        ]  # fmt: skip
+        return {
+            "boxes": boxes_found,
+            "photo": {"width": width, "height": height},
+            "threshold": self.reading.targets.threshold,
+        }
 
 
 def answer_files(

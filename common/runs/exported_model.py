@@ -1,4 +1,4 @@
-"""Export a saved model to other formats, and load each export in its own runtime."""
+"""Export a saved model of photos or clips to other formats, and load each export in its own runtime."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import functools
 import logging
 import pathlib
 import shutil
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol
 
 import keras
 import numpy as np
@@ -24,7 +24,8 @@ WITH_INT8 = ("onnx", "litert")
 RUNTIMES = {"keras": "keras", "saved_model": "tensorflow", "onnx": "onnxruntime", "litert": "ai-edge-litert"}
 
 INPUT = "pixels"  # name of the input in ONNX and LiteRT
-Predictor = Callable[[np.ndarray], np.ndarray]
+Inputs = tuple[np.ndarray, ...]  # one array for each input of a model, with a batch of 1
+Predictor = Callable[..., np.ndarray]  # takes one array for each input of a model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,47 +53,157 @@ class Variant:
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """A loaded export: a function from float32 photos to probabilities, and its size on disk in bytes."""
+    """A loaded export: a function from its inputs to its answers, and its size on disk in bytes."""
 
     ask: Predictor
     bytes: int
 
 
-def write(
-    variant: Variant, saved: saved_model.SavedModel, reading: saved_model.Reading, looks: list[np.ndarray],
-    folder: pathlib.Path, run: pathlib.Path,
-) -> None:  # fmt: skip
-    """Write one variant of a saved model into a folder.
+class Exportable(Protocol):
+    """A run's model that can be exported: `Pictures`, or `exported_text_model.Documents`."""
 
-    Args:
-        variant: the format, in float32 or int8.
-        saved, reading: the model of the run, and how it reads files.
-        looks: training photos in the network's size, float32, to calibrate int8 with.
-        folder: the folder for the file `variant.file`.
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The names of folders that `write` leaves beside the exports."""
+
+    @property
+    def model(self) -> keras.Model:
+        """The whole model."""
+
+    @property
+    def reading(self) -> Any:
+        """How files become inputs of the model: a `saved_model.Reading` or a `saved_text_model.Classifier`."""
+
+    def exists(self, path: pathlib.Path) -> bool:
+        """Return whether an item of split.csv is where it was."""
+
+    def inputs(self, path: pathlib.Path) -> tuple[list[Inputs], list[Inputs]]:
+        """Return the inputs for an item, one for each look: in its own size, and in the network's size.
+
+        Raises:
+            UnusableFile: the file cannot be read.
+        """
+
+    def expected(self, inputs: list[Inputs]) -> np.ndarray:
+        """Return the Keras model's answer for the inputs of an item in the network's size."""
+
+    def write(self, variant: Variant, calibration: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
+        """Write one variant into a folder, as the file `variant.file`; int8 is calibrated on the given items."""
+
+    def load(self, variant: Variant, path: pathlib.Path) -> Predictor:
+        """Load an export."""
+
+    def describe(self, variant: Variant) -> dict:
+        """Return all that a program without this repository needs to know of an export, besides its `target`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """A run's model of photos or clips, documented in `Exportable`.
+
+    Attributes:
         run: the directory of the run.
+        saved, reading: its model, and how it reads files.
     """
-    path = folder / variant.file
-    if variant.format == "keras":
-        shutil.copyfile(run / "model.keras", path)
-    elif variant.format == "saved_model":
-        _write_saved_model(saved.model, path)
-    elif variant == Variant("onnx"):
-        logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
-        model = _without_resizing(run)
-        model.export(str(path), format="onnx", verbose=False, input_signature=signature(model, None))
-    elif variant.format == "onnx":
-        _quantise_onnx(folder / Variant("onnx").file, path, looks)
-    else:
-        _write_litert(_without_resizing(run), path, looks if variant.int8 else None)
+
+    run: pathlib.Path
+    saved: saved_model.SavedModel
+    reading: saved_model.Reading
+
+    beside: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def of(cls, run: pathlib.Path) -> Pictures:
+        """Return the model of a run; raises a UserError if there is none."""
+        saved = saved_model.load_model(run)
+        return cls(run, saved, saved_model.Reading.of(saved))
+
+    @property
+    def model(self) -> keras.Model:
+        return self.saved.model
+
+    def exists(self, path: pathlib.Path) -> bool:
+        return path.exists()
+
+    def inputs(self, path: pathlib.Path) -> tuple[list[Inputs], list[Inputs]]:
+        # A model that takes whole clips samples frames by their number; it gets exactly as many as the look needs.
+        pairs = [self.reading.medium.raw(path, look) for look in self.reading.medium.looks("test")]
+        own: list[Inputs] = [(raw[None].astype("float32"),) for raw, _ in pairs]
+        return own, [(self.reading.resized(taken)[None],) for _, taken in pairs]
+
+    def expected(self, inputs: list[Inputs]) -> np.ndarray:
+        return self.reading.probabilities([[look[0] for (look,) in inputs]])[0]
+
+    def write(self, variant: Variant, calibration: Sequence[pathlib.Path], folder: pathlib.Path) -> None:
+        path = folder / variant.file
+        looks = [look[0] for item in calibration for (look,) in self.inputs(item)[1]] if variant.int8 else []
+        if variant.format == "keras":
+            shutil.copyfile(self.run / "model.keras", path)
+        elif variant.format == "saved_model":
+            write_saved_model(self.model, path)
+        elif variant == Variant("onnx"):
+            write_onnx(_without_resizing(self.run), path)
+        elif variant.format == "onnx":
+            _quantise_onnx(folder / Variant("onnx").file, path, looks)
+        else:
+            write_litert(_without_resizing(self.run), path, looks if variant.int8 else None)
+
+    def load(self, variant: Variant, path: pathlib.Path) -> Predictor:
+        return load(variant, path)
+
+    def describe(self, variant: Variant) -> dict:
+        resize, medium = self.reading.resize, self.saved.medium
+        size = [None, None] if variant.any_size else [resize.height, resize.width]
+        frames = [None if variant.any_size else length for length in medium.shape[:-3]]
+        batch = 1 if variant.format == "litert" else None
+        told = {
+            "format": variant.format,
+            "weights": "int8" if variant.int8 else "float32",
+            "class_names": list(self.saved.targets.named),
+            "input": {
+                "name": self.model.inputs[0].name if variant.any_size else INPUT,
+                "shape": [batch, *frames, *size, 3],
+                "axes": ["batch", *(["frames"] if frames else []), "height", "width", "colours"],
+                "dtype": "float32",
+                "range": [0, 255],
+                "colours": "RGB",
+                "before": "turned upright as EXIF says, transparent pixels on white; the model scales and normalises",
+                "resize": None if variant.any_size else _resizing(resize),
+            },
+            "output": {"shape": [batch, *self.model.output_shape[1:]], "dtype": "float32"}
+            | self.saved.targets.described(),
+        }
+        return told | medium.description(variant.any_size)
 
 
-def _write_saved_model(model: keras.Model, path: pathlib.Path) -> None:
+def _resizing(resize: keras.layers.Resizing) -> dict:
+    """Return how to resize a photo to the network's size."""
+    aspect = "squash: scale height and width by different factors"
+    if resize.crop_to_aspect_ratio:
+        aspect = "crop: first cut out the largest centred part with the target's aspect ratio"
+    if resize.pad_to_aspect_ratio:
+        aspect = "pad: first centre it on black with the target's aspect ratio"
+    method = f"{resize.interpolation}, antialiased (Pillow's {resize.interpolation.upper()})"
+    if resize.interpolation == "bilinear":
+        method = "bilinear, antialiased (a triangle filter as wide as the scale; Pillow's BILINEAR)"
+    return {"height": resize.height, "width": resize.width, "method": method, "aspect": aspect}
+
+
+# Writing ------------------------------------------------------------------------------------------------------
+
+
+def write_saved_model(model: keras.Model, path: pathlib.Path) -> None:
     """Write a SavedModel with `training=False`; in `model.export`, `Resizing` switches on the dropout behind it."""
     archive = keras.export.ExportArchive()
     archive.track(model)
-    signature = [keras.InputSpec(shape=model.input_shape, dtype="float32", name=model.inputs[0].name)]
-    archive.add_endpoint("serve", functools.partial(model.__call__, training=False), signature)
+    archive.add_endpoint("serve", functools.partial(model.__call__, training=False), signature(model, None))
     archive.write_out(str(path), verbose=False)
+
+
+def write_onnx(model: keras.Model, path: pathlib.Path) -> None:
+    """Write ONNX for any number of inputs at a time."""
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    model.export(str(path), format="onnx", verbose=False, input_signature=signature(model, None))
 
 
 def _without_resizing(run: pathlib.Path) -> keras.Model:
@@ -118,12 +229,13 @@ def _without_resizing(run: pathlib.Path) -> keras.Model:
     return keras.Model(pixels, walk(reading.model, pixels))
 
 
-def signature(model: keras.Model, batch: int | None) -> list[keras.InputSpec]:
+def signature(model: keras.Model, batch: int | None) -> list:
     """Return the input signature of an export, for `batch` inputs at a time; None for any number."""
-    return [keras.InputSpec(shape=(batch, *model.input_shape[1:]), dtype="float32", name=INPUT)]
+    specs = [keras.InputSpec(shape=(batch, *each.shape[1:]), dtype=each.dtype, name=each.name) for each in model.inputs]
+    return specs if len(specs) == 1 else [specs]  # several inputs are one argument, a list
 
 
-def _write_litert(model: keras.Model, path: pathlib.Path, looks: list[np.ndarray] | None) -> None:
+def write_litert(model: keras.Model, path: pathlib.Path, looks: list[np.ndarray] | None = None) -> None:
     """Write LiteRT with its built-in operations only: TensorFlow's would need the Flex library on the phone."""
     options: dict[str, object] = {"target_spec": {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}}
     if looks is not None:
@@ -160,21 +272,34 @@ def _quantise_onnx(source: pathlib.Path, path: pathlib.Path, looks: list[np.ndar
 # Comparing ----------------------------------------------------------------------------------------------------
 
 
-def load(variant: Variant, path: pathlib.Path) -> Predictor:
-    """Load an export as a function from float32 (1, height, width, 3) to probabilities (1, classes)."""
-    return {"keras": _load_keras, "saved_model": _load_saved_model, "onnx": _load_onnx, "litert": _load_litert}[
-        variant.format
-    ](path)
+def load(variant: Variant, path: pathlib.Path, names: Sequence[str] = (INPUT,)) -> Predictor:
+    """Load an export as a function from its inputs, such as float32 (1, height, width, 3), to its answers.
+
+    Args:
+        variant: the format.
+        path: the file or folder of the export.
+        names: the names of the inputs in ONNX and LiteRT, in the order of the function's arguments.
+    """
+    if variant.format == "keras":
+        return _load_keras(path)
+    if variant.format == "saved_model":
+        return _load_saved_model(path)
+    return (_load_onnx if variant.format == "onnx" else _load_litert)(path, names)
 
 
 def _load_keras(path: pathlib.Path) -> Predictor:
-    return keras.saving.load_model(path, compile=False).predict_on_batch
+    model = keras.saving.load_model(path, compile=False)
+    return lambda *arrays: model.predict_on_batch(list(arrays) if len(arrays) > 1 else arrays[0])
 
 
 def _load_saved_model(path: pathlib.Path) -> Predictor:
     model = tf.saved_model.load(str(path))
-    # The function keeps the model alive.
-    return lambda photos: model.serve(tf.constant(photos)).numpy()
+
+    def ask(*arrays: np.ndarray) -> np.ndarray:  # the function keeps the model alive
+        tensors = [tf.constant(array) for array in arrays]
+        return model.serve(tensors if len(tensors) > 1 else tensors[0]).numpy()
+
+    return ask
 
 
 def _onnx_session(path: pathlib.Path) -> Any:
@@ -183,25 +308,21 @@ def _onnx_session(path: pathlib.Path) -> Any:
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
-def _load_onnx(path: pathlib.Path) -> Predictor:
+def _load_onnx(path: pathlib.Path, names: Sequence[str]) -> Predictor:
     session = _onnx_session(path)
-    name = session.get_inputs()[0].name
-    return lambda photos: session.run(None, {name: photos})[0]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))[0]
 
 
-def _load_litert(path: pathlib.Path) -> Predictor:
+def _load_litert(path: pathlib.Path, names: Sequence[str]) -> Predictor:
     from ai_edge_litert import interpreter
 
-    model = interpreter.Interpreter(model_path=str(path))
-    model.allocate_tensors()
-    (taken,), (given,) = model.get_input_details(), model.get_output_details()
+    ask = interpreter.Interpreter(model_path=str(path)).get_signature_runner()
 
-    def ask(photos: np.ndarray) -> np.ndarray:
-        model.set_tensor(taken["index"], photos)
-        model.invoke()
-        return model.get_tensor(given["index"])
+    def answer(*arrays: np.ndarray) -> np.ndarray:
+        (answers,) = ask(**dict(zip(names, arrays, strict=True))).values()
+        return answers
 
-    return ask
+    return answer
 
 
 def bytes_of(path: pathlib.Path) -> int:

@@ -69,7 +69,7 @@ def load_model(directory: pathlib.Path) -> SavedModel:
     if (directory / "config.json").is_file() and not (directory / "results.json").is_file():
         raise errors.UserError(f"{directory} is not finished; continue it with --resume {directory}")
     if (directory / "preset").is_dir():
-        asked = "predict" if (directory / "classifier.keras").is_file() else "generate"
+        asked = "predict, serve, export" if (directory / "classifier.keras").is_file() else "generate"
         raise errors.UserError(f"{directory} is a run on texts; use it with the commands {asked} and report")
     if not path.is_file():
         raise errors.UserError(f"{directory} has no model.keras; give the directory of a finished run")

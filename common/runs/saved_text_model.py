@@ -112,6 +112,10 @@ class Classifier:
         """
         return self.medium.read(path)
 
+    def in_encoding(self, encoding: str) -> Classifier:
+        """Return the classifier for documents in another encoding than that of the run's."""
+        return dataclasses.replace(self, settings=self.settings | {"encoding": encoding})
+
     @property
     def medium(self) -> texts.Texts:
         """The medium with the settings by which the run read its documents."""
@@ -122,8 +126,17 @@ class Classifier:
         """Return the model's answers for tidied texts, (n, classes); one at a time, since lengths differ."""
         return np.stack([self._answer(content) for content in contents])
 
-    def _answer(self, content: str) -> np.ndarray:
-        settings = self.settings
+    def exportable(self, run: pathlib.Path) -> Any:
+        """Return an `exported_text_model.Documents`; through here, the copy of a recipe for texts has that module."""
+        from common.runs import exported_text_model
+
+        return exported_text_model.Documents.of(run, self)
+
+    def tokens(self, content: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return a tidied text as the model's inputs: token numbers and their mask, int32 (1, length)."""
         ids = self.language.encode([content])
-        row = self.language.rows(ids, settings["sequence_length"], settings["windows_per_document"])
-        return self.model.predict_on_batch([row.token_ids, (row.weights > 0).astype("int32")])[0]
+        row = self.language.rows(ids, self.settings["sequence_length"], self.settings["windows_per_document"])
+        return row.token_ids, (row.weights > 0).astype("int32")
+
+    def _answer(self, content: str) -> np.ndarray:
+        return self.model.predict_on_batch(list(self.tokens(content)))[0]

@@ -1,5 +1,7 @@
 """The recipe on small drawn scenes: loss by hand, cached as uncached, and a saved model that finds the same boxes."""
 
+import csv
+import dataclasses
 import json
 import pathlib
 
@@ -9,14 +11,14 @@ import pytest
 from PIL import Image
 
 from common import errors
-from common.commands import export, predict, serve
+from common.commands import export, predict, serve, similar
 from common.data import box_annotations, boxes, dataset, sample_list
 from common.demo import drawn_scenes
 from common.evaluation import detection
 from common.features import of_boxes
 from common.media import photos
 from common.models import backbones, detector, freezing
-from common.report import found_boxes
+from common.report import answers, found_boxes
 from common.runs import saved_model
 from recipes import object_detection
 
@@ -193,8 +195,81 @@ def test_a_dry_run_plans_and_keeps_nothing(scenes, cache, tmp_path, capsys):
     assert "20 photos: 8 train, 4 validation, 8 test" in told and "200" in told and not (tmp_path / "runs").exists()
 
 
-def test_commands_for_classes_refuse_a_run_that_finds_boxes(run, tmp_path):
-    with pytest.raises(errors.UserError, match="finds boxes, and export is for runs that classify"):
-        export.export(run.directory, ["onnx"])
-    with pytest.raises(errors.UserError, match="finds boxes, and serve is for"):
-        serve.Answerer(run.directory)
+def test_a_command_for_classes_refuses_a_run_that_finds_boxes(run, scenes):
+    with pytest.raises(errors.UserError, match="finds boxes, and similar is for runs that classify"):
+        similar.command(run.directory, (scenes / "photos",))
+
+
+@pytest.mark.slow
+def test_exports_give_the_answers_of_the_model_and_the_json_makes_boxes_of_them(run, tmp_path):
+    """ONNX Runtime, Pillow and NumPy alone find what `predict` finds, in a photo that is no square."""
+    pytest.importorskip("tf2onnx", reason="the extra `export` is not installed")
+    import onnxruntime
+
+    formats = ["onnx", "litert"]
+    assert export.export(run.directory, formats, out=tmp_path / "out") == 0
+    rows = json.loads((tmp_path / "out" / "export.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == formats
+    assert all(row["difference"] < 1e-4 and row["agreement"] == 1.0 for row in rows)
+    told = json.loads((tmp_path / "out" / "model.onnx.json").read_text())
+    reading = saved_model.Reading.of(saved_model.load_model(run.directory))
+    targets = dataclasses.replace(reading.targets, threshold=0.05)  # after a short training, scores are low
+    reading = dataclasses.replace(reading, targets=targets)
+    sample = next(row for row in sample_list.read_csv(run.directory / "split.csv") if row.split == "test")
+    photo = Image.open(sample.path).crop((0, 10, 96, 70))
+    photo.save(tmp_path / "photo.png")
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    wide = Image.new("RGB", (96, 96))
+    wide.paste(photo, (0, 18))  # floor((96 - 60) / 2)
+    (answers,) = session.run(None, {told["input"]["name"]: np.array(wide, "float32")[None]})[0]
+    assert told["output"]["shape"] == [None, *answers.shape] and told["class_names"] == list(targets.box_classes)
+    found = by_hand(answers, 0.05, told["output"]["overlap"])
+    found[:, [0, 2]] *= 96
+    found[:, [1, 3]] = np.clip(found[:, [1, 3]] * 96 - 18, 0, 60)
+    expected, _ = found_boxes.found_in(reading, tmp_path / "photo.png")
+    assert len(expected) > 1 and np.allclose(found[: len(expected)], expected, atol=1e-2)
+
+
+def by_hand(answers, threshold, overlap):
+    """Non-maximum suppression in NumPy, as the documentation of exports has it."""
+    found = []
+    for label, scores in enumerate(answers[:, 4:].T):
+        left = np.argsort(-scores)
+        left = left[scores[left] >= threshold]
+        while len(left):
+            (first, *_), box = left, answers[left[0], :4]
+            found.append([*box, scores[first], label])
+            sides = np.minimum(box[2:], answers[left, 2:4]) - np.maximum(box[:2], answers[left, :2])
+            shared = np.prod(np.maximum(sides, 0), axis=1)
+            areas = np.prod(answers[left, 2:4] - answers[left, :2], axis=1)
+            left = left[(shared / (areas + areas[0] - shared) <= overlap) & (left != first)]
+    return np.array(sorted(found, key=lambda row: -row[4]))
+
+
+def test_the_page_of_serve_shows_the_boxes_that_predict_prints(run, scenes, tmp_path):
+    """Of a photo that is stored lying on its side, in pixels of the upright photo."""
+    answerer = answers.load(run.directory)
+    photo, exif = Image.open(scenes / "photos" / "scene_0001.jpg").resize((150, 96)), Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees with the clock
+    photo.save(tmp_path / "photo.png", exif=exif)
+    targets = dataclasses.replace(answerer.reading.targets, threshold=0.05)  # after a short training, scores are low
+    answerer.reading = dataclasses.replace(answerer.reading, targets=targets)
+    content = (tmp_path / "photo.png").read_bytes()
+    told = answerer.data(content)
+    assert told["photo"] == {"width": 96, "height": 150} and told["threshold"] == 0.05 and len(told["boxes"]) > 1
+    found_boxes.answer_files(answerer.reading, [tmp_path / "photo.png"], tmp_path / "boxes.csv", None, None)
+    with open(tmp_path / "boxes.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [box["class"] for box in told["boxes"]] == [row["class"] for row in rows]
+    for box, row in zip(told["boxes"], rows, strict=True):
+        edges = [box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]]
+        assert edges == pytest.approx([float(row[name]) for name in ("left", "top", "right", "bottom")], abs=0.06)
+        assert box["score"] == pytest.approx(float(row["score"]), abs=1e-4)
+    html = answerer.answer(content)
+    assert html.count("<tr>") == len(rows) + 1 and html.count("data:image/jpeg;base64,") == 1
+    page = serve._page(answerer, run.directory, 10**6, local=True)
+    assert f"It finds {', '.join(targets.box_classes)} in photos" in page.replace("<wbr>", "") and "AP50" in page
+    answerer.reading = dataclasses.replace(answerer.reading, targets=dataclasses.replace(targets, threshold=1.0))
+    assert answerer.data(content)["boxes"] == [] and "Nothing found" in answerer.answer(content)
+    with pytest.raises(errors.UnusableFile, match="not an image"):
+        answerer.answer(b"no photo")

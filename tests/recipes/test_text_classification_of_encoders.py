@@ -10,8 +10,9 @@ import pytest
 import tiny_encoder
 
 from common import errors, flags
-from common.commands import predict
+from common.commands import export, predict, serve
 from common.models import encoder
+from common.report import answers
 from common.runs import saved_text_model
 from recipes import text_classification
 
@@ -91,6 +92,69 @@ def test_training_learns_the_words_and_is_what_is_saved(reviews, bert, tmp_path)
     line = json.loads(reviews.read_text().splitlines()[int(row["path"].rpartition(":")[2]) - 1])
     answer = saved_text_model.Classifier.load(result.directory).probabilities([line["text"]])[0]
     assert answer[0] == pytest.approx(float(row["p_bad"]), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def classifier(reviews, bert, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    return text_classification.run(settings(reviews, bert, folder, strategy="features")).directory
+
+
+def test_the_page_of_serve_says_what_predict_says(classifier, tmp_path, capsys):
+    """Of a text in the run's encoding, and in the one that a request names."""
+    (tmp_path / "new.txt").write_text("a very  good film café\n")
+    capsys.readouterr()
+    assert predict.command(classifier, (tmp_path / "new.txt",)) == 0
+    _, label, probability = capsys.readouterr().out.strip().split("\t")
+    answerer = answers.load(classifier)
+    content = (tmp_path / "new.txt").read_bytes()
+    told = answerer.data(content)
+    assert told["classes"][0]["class"] == label and {one["class"] for one in told["classes"]} == {"bad", "good"}
+    assert told["classes"][0]["probability"] == pytest.approx(float(probability), abs=1e-4)
+    assert told["target"] is None and told["unlike"] is None
+    assert answerer.data(content.decode().encode("latin-1"), "iso-8859-1") == told
+    html = answerer.answer(content)
+    assert label in html and f"{100 * float(probability):.1f}" in html and "why?" not in html
+    page = serve._page(answerer, classifier, 10**6, local=True)
+    assert "<textarea" in page and 'type="file"' not in page and "test documents" in page
+    for nothing, words in ((b" \n", "empty"), (b"%PDF-1.7", "a PDF"), (b"caf\xe9", "not utf-8")):
+        with pytest.raises(errors.UnusableFile, match=words):
+            answerer.data(nothing)
+
+
+@pytest.mark.slow
+def test_exports_give_the_answers_of_the_model_with_the_vocabulary_beside_them(classifier, bert, tmp_path):
+    """ONNX Runtime and the tokenizer in the folder alone answer what `predict` does."""
+    pytest.importorskip("tf2onnx", reason="the extra `export` is not installed")
+    import keras_hub
+    import onnxruntime
+
+    out = tmp_path / "out"
+    assert export.export(classifier, ["onnx", "litert"], out=out) == 0
+    told = json.loads((out / "export.json").read_text())
+    assert told["unit"] == "document" and [row["name"] for row in told["rows"]] == ["onnx", "litert"]
+    assert all(row["difference"] < 1e-5 and row["agreement"] == 1.0 for row in told["rows"])
+
+    told = json.loads((out / "model.onnx.json").read_text())
+    asked, text = told["input"], "this story is very good of film loan and it and this and rent"
+    tokenizer = keras_hub.tokenizers.Tokenizer.from_preset(str(out / told["input"]["tokenizer"]["folder"]))
+    numbers, row, room = list(map(int, tokenizer(text))), [], asked["window"] - 2
+    for start in range(0, len(numbers), room):
+        window = [asked["start"], *numbers[start : start + room], asked["end"]]
+        row += window + [asked["padding"]] * (asked["window"] - len(window))
+    assert len(row) > asked["window"] and told["class_names"] == ["bad", "good"]
+    row = np.array([(row + [asked["padding"]] * asked["shape"][1])[: asked["shape"][1]]], "int32")
+    mask = (row != asked["padding"]).astype("int32")
+    session = onnxruntime.InferenceSession(out / "model.onnx")
+    (answer,) = session.run(None, dict(zip(asked["names"], (row, mask), strict=True)))[0]
+    assert answer == pytest.approx(saved_text_model.Classifier.load(classifier).probabilities([text])[0], abs=1e-4)
+
+    assert export.export(classifier, ["onnx"], out=out) == 0  # once more, over the earlier ones
+    (tmp_path / "own" / "tokenizer").mkdir(parents=True)
+    with pytest.raises(errors.UserError, match="tokenizer exists and was not exported by this program"):
+        export.export(classifier, ["onnx"], out=tmp_path / "own")
+    with pytest.raises(errors.UserError, match="--int8: is for photos and clips"):
+        export.export(classifier, ["onnx"], int8=True, out=out)
 
 
 def test_cached_is_uncached(reviews, bert, tmp_path):

@@ -149,7 +149,7 @@ def test_neither_labels_nor_test_photos_are_used_for_more_than_the_comparison(vg
     assert export.export(run, ["keras"]) == 0
     (row,) = json.loads((run / "export" / "export.json").read_text())["rows"]
     assert row["agreement"] == 1.0 and row["difference"] == exported[1]["keras"]["difference"]
-    found = export._photos(vgg_run, None, saved_model.Reading.of(saved_model.load_model(vgg_run)), int8=True)
+    found = export._photos(vgg_run, None, exported_model.Pictures.of(vgg_run), int8=True)
     sides = {sample.path: sample.split for sample in samples}
     assert {sides[str(path)] for path in found.calibration} == {"train"}
     assert {sides[str(path)] for path in found.compared} == {"test"}
@@ -307,10 +307,9 @@ def test_what_is_not_an_export_of_the_run_stays(vgg_run, tmp_path):
 
 
 def test_the_threshold_of_a_target_is_not_that_of_int8(vgg_run):
-    saved = saved_model.load_model(vgg_run)
-    reading, target = saved_model.Reading.of(saved), {"classes": [CLASSES[0]], "threshold": 0.2}
+    model, target = exported_model.Pictures.of(vgg_run), {"classes": [CLASSES[0]], "threshold": 0.2}
     for int8 in (False, True):
-        told = export.describe(exported_model.Variant("onnx", int8), saved, reading, target)
+        told = export.describe(exported_model.Variant("onnx", int8), model, target)
         assert ("target" in told) != int8
 
 

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import types
 import urllib.request
 
@@ -23,8 +24,9 @@ from PIL import Image
 from common import errors, files
 from common.commands import predict, serve
 from common.data import targets
-from common.media import clips, film, photos
+from common.media import clips, film, photos, texts
 from common.models import backbones, frames, raw_input
+from common.report import answers
 from common.runs import familiar, saved_model
 
 for package in ("starlette", "uvicorn"):
@@ -199,7 +201,7 @@ def test_what_is_unlike_the_training_is_said(run, photo, tmp_path):
     photo.save(tmp_path / "photo.png")
     _, features = reading.with_features([reading.looks(tmp_path / "photo.png")])
     familiar.Familiar.of(features, features).save(tmp_path)  # it knows this photo only
-    answerer = serve.Answerer(tmp_path)
+    answerer = answers.load(tmp_path)
     pink = Image.new("RGB", (60, 60), (250, 20, 120))
     for picture, unlike in ((photo, False), (pink, True)):
         assert answerer.data(encoded(picture, "PNG"))["unlike"] is unlike
@@ -247,7 +249,8 @@ def test_only_the_page_under_its_own_address_may_send(headers, local, public, re
 
 
 def test_behind_a_proxy_the_page_has_a_path_too(run):
-    answerer = types.SimpleNamespace(class_names=CLASSES, target=None, medium=photos.PHOTOS)
+    reading = types.SimpleNamespace(targets=targets.Classes(CLASSES), medium=photos.PHOTOS)
+    answerer = answers.Answerer(reading, CLASSES)
     app = serve.application(answerer, run, 10**6, public=f"{LAB}/app")
     sent = []
 
@@ -319,6 +322,46 @@ def test_in_a_browser(page, browser, photo, tmp_path):
     assert not [text for text in complaints if "415" not in text]  # Chromium notes each refused upload
 
 
+class Echo(answers.Answerer):
+    """Answers a text with itself, as the page of a run on texts sends it."""
+
+    def __init__(self):
+        super().__init__(types.SimpleNamespace(targets=targets.Classes(CLASSES), medium=texts.Texts()), CLASSES)
+
+    def answer(self, content, explain=None, charset=""):
+        return f"<p>{charset}: {content.decode(charset)}</p>"
+
+
+def test_a_text_in_a_browser(browser, tmp_path):
+    """By the button and by Ctrl-Enter; it is sent in the page's own encoding, and says so."""
+    import uvicorn
+
+    listener = serve.listening("127.0.0.1", 0)
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    app = serve.application(Echo(), tmp_path, 1000)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        tab = browser.new_page()
+        tab.set_default_timeout(120_000)  # a bound, for a machine with other work
+        tab.goto(address)
+        tab.fill("#text", "café")
+        tab.click("#ask")
+        tab.locator("#answer p", has_text="utf-8: café").wait_for()
+        tab.fill("#text", "naïve")
+        tab.keyboard.press("Control+Enter")
+        tab.locator("#answer p", has_text="utf-8: naïve").wait_for()
+        tab.fill("#text", "x" * 1001)
+        tab.click("#ask")
+        tab.locator("#status", has_text="too large").wait_for()
+        tab.close()
+    finally:
+        server.should_exit = True
+        thread.join(60)
+        listener.close()
+
+
 def test_clips(tmp_path):
     """A clip of a run on clips gets its frames with what each adds; a photo gets the reader's words."""
     looking = clips.Clips(frames=3)
@@ -331,7 +374,7 @@ def test_clips(tmp_path):
     saved_model.save_model(tmp_path, saved_model.SavedModel(model, targets.Classes(["brighter", "darker"]), looking))
     moving = np.linspace(40, 200, 9).reshape(-1, 1, 1, 1) * np.ones((9, 40, 48, 3))
     film.write(tmp_path / "clip.mp4", moving.astype("uint8"))
-    answerer = serve.Answerer(tmp_path)
+    answerer = answers.load(tmp_path)
     html = answerer.answer((tmp_path / "clip.mp4").read_bytes())
     assert html.index("brighter") < html.index("darker") and html.count("data:image/png;base64,") == 2
     with pytest.raises(errors.UserError, match="a photo"):
@@ -340,7 +383,7 @@ def test_clips(tmp_path):
 
 
 def test_what_lies_in_memory_is_read_and_gone(photo):
-    with serve.in_memory(encoded(photo, "PNG")) as path:
+    with answers.in_memory(encoded(photo, "PNG")) as path:
         assert (photos.read(path) == np.array(photo)).all()
     assert not path.exists()
 

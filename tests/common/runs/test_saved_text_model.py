@@ -55,7 +55,7 @@ def test_a_run_on_texts_names_the_commands_that_take_it(tmp_path):
     with pytest.raises(errors.UserError, match="use it with the commands generate and report$"):
         saved_model.load_model(tmp_path)
     (tmp_path / "classifier.keras").touch()
-    with pytest.raises(errors.UserError, match="use it with the commands predict and report$"):
+    with pytest.raises(errors.UserError, match="use it with the commands predict, serve, export and report$"):
         saved_model.load_model(tmp_path)
     (tmp_path / "config.json").touch()
     with pytest.raises(errors.UserError, match="is not finished"):
