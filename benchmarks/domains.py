@@ -24,10 +24,11 @@ from PIL import Image
 
 from common import startup  # noqa: F401  isort: skip  (imports TensorFlow quietly)
 from common import devices
-from common.data import domains
+from common.data import photo_domains
 from common.features import of_domains
 from common.media import photos
 from common.models import backbones, freezing
+from common.training import domain_training
 from recipes import domain_adaptation
 
 SIDE = 112  # pixels of the width of a crop; twice as many high
@@ -43,7 +44,7 @@ class Config:
     backbone: str = "MobileNet:0.25"  # as in all recipes
     weights: str | None = None  # as in all recipes
     preprocess: str | None = None  # as in all recipes
-    methods: tuple[str, ...] = domain_adaptation.COMPARED  # of domain_adaptation
+    methods: tuple[str, ...] = domain_training.COMPARED  # of domain_adaptation
     seeds: int = 3  # number of splits
     cache: pathlib.Path | None = None  # folder of the feature cache
 
@@ -66,11 +67,11 @@ def main(config: Config) -> None:
             freezing.freeze(backbone.model)
             for seed in range(config.seeds):
                 place = pathlib.Path(folder) / "-".join(pair) / str(seed)
-                loaded = domains.load(settings, place, photos.Photos(), settings.new_domain[0], seed)
+                loaded = photo_domains.load(settings, place, photos.Photos(), settings.new_domain[0], seed)
                 model = domain_adaptation.build_model(backbone.model, len(loaded.source.class_names))
                 features = of_domains.compute(loaded, model, backbone, settings)
                 started, used = time.perf_counter(), time.process_time()
-                trials, _ = domain_adaptation.measure(list(config.methods), features, seed, settings, device)
+                trials, _ = domain_training.measure(list(config.methods), features, seed, settings, device)
                 seconds.append((time.perf_counter() - started, time.process_time() - used))
                 for trial in trials:
                     accuracy[trial["method"]].setdefault(pair, []).append(trial["accuracy"])
