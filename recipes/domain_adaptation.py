@@ -2,7 +2,7 @@
 
 When to use it: your labelled photos (the source) are not like those on which the model will be used (the new domain).
 The report shows how far apart the two are, what the gap costs, and which method closes part of it. The answer may be
-that nothing helps, or that three labelled photos of each class help more than any method.
+that nothing helps, or that three labelled photos of each class help more than any method. For texts, use text_domains.
 
 Data: two folders with the same classes. Half of the new domain's photos adapt, without their labels; the other half is
 the test. A folder of photos without classes works too: then there is no test. So does a CSV with a column `domain`.
@@ -76,6 +76,7 @@ class Config(settings.PhotoConfig):
 
     def check_files(self) -> None:
         super().check_files()
+        flags.check(not self.data.endswith(".jsonl"), "data", "has texts, not photos; for texts, use text_domains")
         flags.check(self.data == "demo" or bool(self.new_domain), "new_domain", "is needed: the other domain's photos")
         for name in self.new_domain if pathlib.Path(self.data).expanduser().is_dir() else ():
             flags.check(pathlib.Path(name).expanduser().exists(), "new_domain", f"{name}: no such file or folder")

@@ -52,10 +52,10 @@ def demo(config: Any) -> str:
     Raises:
         UserError: `--new-domain` is something else.
     """
-    flags_of = config.new_domain or (drawn_texts.SCANS,)
-    if flags_of != (drawn_texts.SCANS,):
-        raise errors.UserError(f"--new-domain {flags_of[0]}: the demo has only {drawn_texts.SCANS}")
-    return str(drawn_texts.write_scans(config.cache_directory / "demo_text" / drawn_texts.version()))
+    for name in config.new_domain:
+        if name != drawn_texts.SCANS:
+            raise errors.UserError(f"--new-domain {name}: the demo has only {drawn_texts.SCANS}")
+    return str(drawn_texts.write_scans(config.cache_directory / "demo_text_domains" / drawn_texts.version()))
 
 
 def load(config: Any, directory: pathlib.Path, new_domain: str, seed: int) -> TextDomains:
@@ -118,10 +118,13 @@ def _check_apart(source: documents.Corpus, target: documents.Corpus, new_domain:
     Raises:
         UserError: there are some; the message names the most alike.
     """
-    pairs = near_duplicates.near_duplicates(source.texts | target.texts, threshold)
-    across = [pair for pair in pairs if (pair.first in source.texts) != (pair.second in source.texts)]
+    texts = {
+        f"{side} {path}": text for side, corpus in ((0, source), (1, target)) for path, text in corpus.texts.items()
+    }
+    pairs = near_duplicates.near_duplicates(texts, threshold)
+    across = [pair for pair in pairs if pair.first[0] != pair.second[0]]
     if across:
-        first, second = across[0].first, across[0].second
+        first, second = across[0].first[2:], across[0].second[2:]
         raise errors.UserError(
             f"--new-domain {new_domain}: {words.plural(len(across), 'pair')} of documents of both domains are nearly "
             f"the same, such as {first} and {second} ({across[0].similarity:.0%}); remove one of each, or raise "

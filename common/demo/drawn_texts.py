@@ -243,7 +243,7 @@ def scanned(text: str, seed: int) -> str:
 
 
 def write_scans(folder: pathlib.Path) -> pathlib.Path:
-    """Write the scans of further contracts as `<type>/<company>_<number>.txt` into `scans`; each has its own company."""
+    """Write further contracts as `scans/<type>/<company>_<number>.txt`, each scanned and of its own company."""
 
     def write(unfinished: pathlib.Path) -> None:
         for place, kind in enumerate(CONTRACT_TYPES):
@@ -256,7 +256,7 @@ def write_scans(folder: pathlib.Path) -> pathlib.Path:
     def is_there(folder: pathlib.Path) -> bool:
         return len(list(folder.glob("*/*.txt"))) == len(CONTRACT_TYPES) * CONTRACTS
 
-    return files.complete_folder(folder.with_name(f"{folder.name}_more") / SCANS, is_there, write, "the demo's scans")
+    return files.complete_folder(folder / SCANS, is_there, write, "the demo's scans")
 
 
 def demo_contracts() -> Iterator[tuple[str, int, int, str]]:

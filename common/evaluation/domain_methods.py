@@ -142,5 +142,5 @@ def verdict(found: dict[str, Any], unit: str) -> list[str]:
     if counted := table.get(COUNTED_WORDS):
         better = counted["accuracy"][0] > used["accuracy"][0]
         said.append(f"Logistic regression on counted words of the source has {words.share(counted['accuracy'])}"
-                    + (f", more than {found['method']}: use it." if better else "."))  # fmt: skip
+                    + (f", more than {found['method']}: counting words is enough." if better else "."))  # fmt: skip
     return said

@@ -232,6 +232,7 @@ def same_files(photos, tmp_path):
         (same_files, "is the same file as"),
         (lambda photos, tmp_path: {"new_domain": (str(tmp_path / "gone"),)}, "no such file or folder"),
         (lambda photos, tmp_path: {"new_domain": ()}, "--new-domain is needed"),
+        (lambda photos, tmp_path: {"data": "books.jsonl"}, "--data has texts, not photos; for texts, use text_domains"),
         (lambda photos, tmp_path: {"method": "few_labels", "shots": 0}, "needs labels of at least two classes"),
     ],
 )
