@@ -128,7 +128,8 @@ def of_texts(pair: tuple[pathlib.Path, pathlib.Path], config: Config, work: path
             corpora = {"train": loaded.source, "validation": loaded.target}
             rows = {side: model.rows(model.encode(corpus.texts.values()), config.sequence_length,
                                      config.windows_per_document) for side, corpus in corpora.items()}  # fmt: skip
-            _, vectors = text_domains.embed(model, rows, corpora, settings)
+            parts = text_domains.halves(model, config.sequence_length, config.windows_per_document)
+            _, vectors = text_domains.embed(model, parts, rows, corpora, settings)
         features = text_domains.features_of(loaded, vectors)
         with timed() as taken:
             trials, _ = domain_training.measure(list(config.methods), features, seed, settings, device)

@@ -119,25 +119,30 @@ def build_model(
 # Sentence embeddings -------------------------------------------------------------------------------------------------
 
 
-def halves(model: language_model.TextModel, config: Config) -> tuple[keras.Model, keras.Model]:
-    """Return the frozen network, from a document's tokens to their mean, and a part that passes the mean on."""
+def halves(model: language_model.TextModel, window: int, most: int) -> tuple[keras.Model, keras.Model]:
+    """Return the frozen network, from a document's tokens to their mean, and a part that passes the mean on.
+
+    Args:
+        model: the network.
+        window: the number of tokens that it reads at a time.
+        most: the number of windows of a document.
+    """
     network = keras.Model(model.inputs, model.output, name="network")
-    length = config.sequence_length * config.windows_per_document
-    return language_model.ending_in_mean(language_model.for_documents(network, config.sequence_length, length))
+    return language_model.ending_in_mean(language_model.for_documents(network, window, window * most))
 
 
 def embed(
-    model: language_model.TextModel, rows: dict[str, windows.Windows], corpora: dict[str, documents.Corpus],
-    config: Config,
+    model: language_model.TextModel, parts: tuple[keras.Model, keras.Model], rows: dict[str, windows.Windows],
+    corpora: dict[str, documents.Corpus], config: Config,
 ) -> tuple[frozen_windows.FrozenWindows, dict[str, np.ndarray]]:  # fmt: skip
     """Compute the embeddings that are not in the cache yet; return them with what computed them, path → (width,).
 
     Args:
-        model: the frozen network.
+        model, parts: the frozen network, and what `halves` returns for it.
         rows: the windows of the source, `train`, and of the new domain, `validation`.
         corpora: the documents of these windows, in their order.
     """
-    part = frozen_windows.FrozenWindows(model, *halves(model, config), rows, config)
+    part = frozen_windows.FrozenWindows(model, *parts, rows, config)
     found: dict[str, np.ndarray] = {}
     for side, corpus in corpora.items():
         vectors = part.suffix.predict(part.batches(side), verbose=0)
@@ -193,12 +198,12 @@ def run(config: Config) -> finished_run.Result:
     most = min(config.windows_per_document, model.windows_of(longest, window))
     record.write_config(backbone=model.preset, sequence_length=window, windows_per_document=most)
     config = record.config
-    rows = {side: model.rows(ids, window, most) for side, ids in encoded.items()}
+    rows, parts = {side: model.rows(ids, window, most) for side, ids in encoded.items()}, halves(model, window, most)
     summary = first.judged().summary() | {"read": windows.share_read(rows, encoded)}
     print(documents.documents_line(summary, config), file=sys.stderr)
     if config.dry_run:
-        record.print_plan(tuning.plan(record, planned(model, rows, num_classes, config), first.together()))
-    part, vectors = embed(model, rows, corpora, config)
+        record.print_plan(tuning.plan(record, planned(model, parts, rows, num_classes, config), first.together()))
+    part, vectors = embed(model, parts, rows, corpora, config)
     features = [features_of(each, vectors) for each in splits]
 
     # Adaptation: every method starts from the same features.
@@ -215,36 +220,58 @@ def run(config: Config) -> finished_run.Result:
     head.copy_into(classifier)
     saved_text_model.save(record.directory, model, len(model.blocks), classifier, first.source.class_names, config)
 
-    # Evaluation: the test texts of the new domain; those of the source that it chose by, as it saw them.
-    found, answers = domain_training.section(features, trials, heads, config)
-    domain_training.write_map(record.directory, features[0], heads, config)
+    # Evaluation: here, and nowhere else, the test texts of the new domain are compared with their labels.
     first.write(record.directory / "split.csv")
-    judged = first.judged()
-    recorder.write_predictions(record.directory, judged, answers["test"])
-    sides = {side: classification.evaluate(answers[side], judged, side, config.seed) for side in ("validation", "test")}
-    seconds = next(each["seconds"] for each in trials if each["method"] == method)
-    whole = language_model.joined(
-        part.prefix, language_model.with_class_head(model, halves(model, config)[1], classifier)
-    )
-    costs = record.cost(whole, part)
-    row = {
-        "strategy": method, "kept": True, "trainable_parameters": costs["trainable_parameters"],
-        "seconds": seconds + round(part.seconds, 1), "peak_memory_bytes": cost.peak_memory(),
-    } | sides  # fmt: skip
-    results: dict[str, Any] = {
-        "medium": "texts", "strategy": method, "data": summary, **sides, "strategies": [row], "stages": [],
-        "cost": costs, "counted_words": counted_words.evaluate(judged, config.seed), "domains": found,
-    }  # fmt: skip
-    with streams.appendix("the search for shortcuts"):
-        results["shortcuts"] = shortcuts.evaluate(judged, config.seed)
+    domain_training.write_map(record.directory, features[0], heads, config)
+    found, answers = domain_training.section(features, trials, heads, config)
+    network = language_model.joined(parts[0], language_model.with_class_head(model, parts[1], classifier))
+    seconds = part.seconds + next(each["seconds"] for each in trials if each["method"] == method)
+    results = scores(record, first.judged(), answers) | {"data": summary, "domains": found}
+    results |= costs_of(record, network, part, seconds, results)
     return record.complete(results, [text_classes, domain_gap_page])
 
 
+def scores(record: recorder.Recorder, judged: documents.Corpus, answers: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Write predictions.csv, and return the scores on the source's validation and the new domain's test, and beside it.
+
+    Args:
+        record: the run.
+        judged: the source's training and validation texts, and the test texts of the new domain.
+        answers: side → the probabilities, (n, classes).
+    """
+    recorder.write_predictions(record.directory, judged, answers["test"])
+    seed, sides = record.config.seed, ("validation", "test")
+    found: dict[str, Any] = {side: classification.evaluate(answers[side], judged, side, seed) for side in sides}
+    with streams.appendix("the search for shortcuts"):
+        found["shortcuts"] = shortcuts.evaluate(judged, seed)
+    return found | {"counted_words": counted_words.evaluate(judged, seed)}
+
+
+def costs_of(
+    record: recorder.Recorder, network: keras.Model, part: frozen_windows.FrozenWindows, seconds: float, found: dict
+) -> dict[str, Any]:
+    """Return the parts of results.json with the cost, and the row of the method in the page's table.
+
+    Args:
+        record: the run.
+        network: the frozen network with the adapted head.
+        part: what computed the embeddings.
+        seconds: those of the embeddings and of the method.
+        found: the scores of `validation` and `test`.
+    """
+    costs, method = record.cost(network, part), record.config.used_method
+    row = {"strategy": method, "kept": True, "trainable_parameters": costs["trainable_parameters"],
+           "seconds": round(seconds, 1), "peak_memory_bytes": cost.peak_memory(),
+           "validation": found["validation"], "test": found["test"]}  # fmt: skip
+    return {"medium": "texts", "strategy": method, "strategies": [row], "stages": [], "cost": costs}
+
+
 def planned(
-    model: language_model.TextModel, rows: dict[str, windows.Windows], num_classes: int, config: Config
-) -> list[tuning.Stage]:
+    model: language_model.TextModel, parts: tuple[keras.Model, keras.Model], rows: dict[str, windows.Windows],
+    num_classes: int, config: Config,
+) -> list[tuning.Stage]:  # fmt: skip
     """Return the stage that a dry run measures: the frozen network, and a step of the head."""
-    prefix, mean = halves(model, config)
+    prefix, mean = parts
     network = language_model.with_class_head(model, mean, build_model(model.backbone.hidden_dim, num_classes))
     targets = {side: np.zeros(len(each), "int32") for side, each in rows.items()}
     part = frozen_windows.FrozenWindows(model, prefix, network, rows, config, targets, fill=False)

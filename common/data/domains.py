@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import pathlib
 import sys
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ COLUMN = "domain"
 HIDDEN = "unlabelled"  # stands for the label of every item of the new domain in its split.csv
 
 Samples = list[sample_list.Sample]
+Kind = TypeVar("Kind", bound=splits.Splits)  # of the splits of both domains
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Unlabelled(targets.Targets):
 
 
 @dataclasses.dataclass(frozen=True)
-class Domains:
+class Domains(Generic[Kind]):
     """A source domain and a new one.
 
     Attributes:
@@ -51,8 +52,8 @@ class Domains:
     """
 
     name: str
-    source: splits.Splits
-    target: splits.Splits
+    source: Kind
+    target: Kind
     labels: dict[str, str] = dataclasses.field(repr=False)
 
     @property
@@ -113,7 +114,7 @@ class Domains:
         check_classes(samples, self.source.class_names, f"--new-labels {path}", self.target.medium.unit)
         return {sample.path: sample.label for sample in samples}
 
-    def joined(self, test: Samples) -> splits.Splits:
+    def joined(self, test: Samples) -> Kind:
         """Return the splits of the source with other test items, and what is known of the files of both domains."""
         return dataclasses.replace(
             self.source,
@@ -122,12 +123,12 @@ class Domains:
             properties=self.source.properties | self.target.properties,
         )
 
-    def together(self) -> splits.Splits:
+    def together(self) -> Kind:
         """Return the splits of the source with all items of the new domain among its test items, for a plan."""
         theirs = [one for side in sample_list.SPLIT_NAMES for one in getattr(self.target, side)]
         return self.joined([*self.source.test, *theirs])
 
-    def judged(self) -> splits.Splits:
+    def judged(self) -> Kind:
         """Return the source's training and validation items, with the new domain's test items and their labels.
 
         Without labels, the test items are the source's own.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import types
 from typing import Any
 
 from common import errors, words
@@ -13,8 +12,14 @@ from common.demo import drawn_texts
 
 
 @dataclasses.dataclass(frozen=True)
-class TextDomains(domains.Domains):
-    """A source domain and a new one, both a `documents.Corpus`."""
+class TextDomains(domains.Domains[documents.Corpus]):
+    """A source domain and a new one, both a `documents.Corpus`.
+
+    Attributes:
+        settings: those by which the texts were read.
+    """
+
+    settings: Any
 
     def joined(self, test: domains.Samples) -> documents.Corpus:
         """Return the source's corpus with other test documents, and the texts and near-duplicates of both domains."""
@@ -26,15 +31,14 @@ class TextDomains(domains.Domains):
 
     def _listed(self, path: pathlib.Path) -> dict[str, str]:
         """Return the labels of documents of the new domain that --new-labels has too, by their text."""
-        medium, given = self.target.medium, f"--new-labels {path}"
-        samples, texts, problems = documents.read_source(types.SimpleNamespace(
-            data=str(path), encoding=medium.encoding, keep_layout=medium.keep_layout,
-            document_characters=medium.characters, group_pattern=None,
+        given = f"--new-labels {path}"
+        samples, texts, problems = documents.read_source(dataclasses.replace(
+            self.settings, data=str(path), group_pattern=None
         ))  # fmt: skip
         if problems:
             raise errors.UserError(f"{given}: {problems[0].path}: {problems[0].reason}; correct or remove it")
         samples = names.matched(samples, self.source.class_names)
-        domains.check_classes(samples, self.source.class_names, given, medium.unit)
+        domains.check_classes(samples, self.source.class_names, given, self.target.medium.unit)
         places: dict[str, list[str]] = {}
         for there, text in self.target.texts.items():
             places.setdefault(text, []).append(there)
@@ -82,7 +86,7 @@ def load(config: Any, directory: pathlib.Path, new_domain: str, seed: int) -> Te
         (hidden, texts, problems), domains.Unlabelled(),
     )  # fmt: skip
     _check_apart(source, target, new_domain, config.duplicate_threshold)
-    return TextDomains(pathlib.Path(new_domain).name.removesuffix(".jsonl"), source, target, labels)
+    return TextDomains(pathlib.Path(new_domain).name.removesuffix(".jsonl"), source, target, labels, settings)
 
 
 def check(config: Any, new_domain: str) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import pathlib
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -175,7 +176,7 @@ def gap_of(head: domain_heads.Adapted, data: domain_heads.Features, seed: int) -
 
 
 def section(
-    features: list[domain_heads.Features], trials: list[dict[str, Any]], heads: dict[str, domain_heads.Adapted],
+    features: Sequence[domain_heads.Features], trials: list[dict[str, Any]], heads: dict[str, domain_heads.Adapted],
     config: Any,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:  # fmt: skip
     """Return the section `domains` of results.json, and the answers of the used method, side → (n, classes).
