@@ -16,12 +16,14 @@ person, by their boxes, and as many without one. It prints the mean test accurac
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 import re
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 
 import numpy as np
@@ -30,7 +32,7 @@ from PIL import Image
 
 from common import startup  # noqa: F401  isort: skip  (imports TensorFlow quietly)
 from common import devices
-from common.data import photo_domains
+from common.data import documents, photo_domains
 from common.data import text_domains as text_data
 from common.features import of_domains
 from common.media import photos
@@ -115,25 +117,26 @@ def of_photos(pair: tuple[pathlib.Path, pathlib.Path], config: Config, work: pat
 
 def of_texts(pair: tuple[pathlib.Path, pathlib.Path], config: Config, work: pathlib.Path) -> Trials:
     """Measure the methods on one pair of .jsonl files, and counted words before them."""
-    settings = text_domains.Config(
-        data=str(pair[0]), new_domain=(str(pair[1]),), backbone=config.backbone, cache=config.cache,
-        sequence_length=config.sequence_length, windows_per_document=config.windows_per_document,
-    )  # fmt: skip
-    device, vectors = devices.set_up(settings), {}
+    settings = text_domains.Config(data=str(pair[0]), new_domain=(str(pair[1]),), backbone=config.backbone)
+    device, vectors = devices.set_up(settings), embedded(pair[0], config) | embedded(pair[1], config)
     for seed in range(config.seeds):
         place = work / "-".join(path.name for path in pair) / str(seed)
         loaded = text_data.load(settings, place, settings.new_domain[0], seed)
-        if not vectors:
-            model, _ = tuning.open_preset(settings, encoder.load)
-            corpora = {"train": loaded.source, "validation": loaded.target}
-            rows = {side: model.rows(model.encode(corpus.texts.values()), config.sequence_length,
-                                     config.windows_per_document) for side, corpus in corpora.items()}  # fmt: skip
-            parts = text_domains.halves(model, config.sequence_length, config.windows_per_document)
-            _, vectors = text_domains.embed(model, parts, rows, corpora, settings)
         features = text_domains.features_of(loaded, vectors)
         with timed() as taken:
             trials, _ = domain_training.measure(list(config.methods), features, seed, settings, device)
         yield [text_domains.count_words(features, seed), *trials], tuple(taken)
+
+
+@functools.cache
+def embedded(path: pathlib.Path, config: Config) -> dict[str, np.ndarray]:
+    """Return the sentence embeddings of the texts in a .jsonl, FILE:LINE → (width,)."""
+    settings = text_domains.Config(data=str(path), backbone=config.backbone, cache=config.cache)
+    model, length = tuning.open_preset(settings, encoder.load)[0], config.sequence_length
+    texts = documents.read_source(settings)[1]
+    rows = {"train": model.rows(model.encode(texts.values()), length, config.windows_per_document)}
+    parts = text_domains.halves(model, length, config.windows_per_document)
+    return text_domains.embed(model, parts, rows, {"train": types.SimpleNamespace(texts=texts)}, settings)[1]
 
 
 @contextlib.contextmanager

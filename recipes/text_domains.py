@@ -1,4 +1,4 @@
-"""Domain adaptation of texts: sentiment from books to kitchen goods, or contracts of another source (domain gap).
+"""Text domains: domain adaptation of texts, such as sentiment from books to kitchen goods (domain gap).
 
 When to use it: your labelled texts (the source) are not like those on which the model will be used (the new domain).
 The report shows how far apart the two are, what the gap costs, and which method closes part of it. Beside it is
@@ -23,7 +23,8 @@ All methods work on sentence embeddings: the mean over a text's tokens behind a 
 domain_adaptation (`common/training/domain_training.py`), and so is the rule: nothing is chosen by a label of the new
 domain. All settings are fixed, and the last step counts. The saved model is a plain classifier for the new domain.
 
-Expected: TO BE MEASURED
+Expected: on reviews of books, DVDs, electronics and kitchen goods, twelve pairs, with MiniLM, a mean test accuracy of
+0.685 (one seed). The source's model has 0.674, and counted words 0.730: use them there.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Config(tuning.DocumentConfig):
     windows_per_document: Annotated[int, Gt(0)] = 4  # windows read from the start of each text; more take longer
     # Folders of .txt files or .jsonl files, with the source's classes or without labels; demo: scans.
     new_domain: tuple[str, ...] = ()
-    method: str | None = None  # parts of domain_training.PARTS joined by +; default: standardise+mcc
+    method: str = "standardise"  # parts of domain_training.PARTS joined by +; mcc loses where topics outweigh classes
     compare: bool = False  # measure all methods, and the gap that each leaves; the default on demo data
     seeds: Annotated[int, Gt(0)] = 1  # with --compare, this many splits; the model is that of the first
     shots: Annotated[int, Ge(0)] = 3  # labels of each class of the new domain, for few_labels; drawn from its own
@@ -86,7 +87,7 @@ class Config(tuning.DocumentConfig):
     @property
     def used_method(self) -> str:
         """The method."""
-        return self.method or domain_training.DEFAULT
+        return self.method
 
     @property
     def compares(self) -> bool:

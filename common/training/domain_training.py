@@ -21,7 +21,6 @@ from common.evaluation import domain_gap, domain_map, domain_methods
 from common.models import domain_heads
 from common.training import adaptation
 
-DEFAULT = "standardise+mcc"
 PARTS = {
     "none": "the source's model as it is",
     "standardise": "each domain by its own mean and variance",
