@@ -37,6 +37,7 @@ FIGURES = {
     "video_actions": ("right_frames", ""),
     "legal_text": ("perplexities", ""),
     "text_classification": ("confusion_matrix", "--strategy head --epochs 3"),
+    "text_domains": ("domain_methods", ""),
 }
 
 

@@ -39,6 +39,8 @@ LISTED = 5  # bad files named in one message
 DEFAULT_FRACTIONS = {"validation": 0.15, "test": 0.2}
 DEMO_GROUPS = r"^(\d+)_"  # the company in the demo's file names
 Read = Iterator[tuple[sample_list.Sample, str | None, str]]  # (sample, text, reason why the text cannot be read)
+# Samples, path → text, and problems of documents that cannot be used.
+Source = tuple[list[sample_list.Sample], dict[str, str], list[file_checks.Problem]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,10 @@ class Corpus(splits.Splits):
         }
 
 
-def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
+def load(
+    config: Any, directory: pathlib.Path, least_types: int = 0, source: Source | None = None,
+    targets: kinds.Targets = kinds.CLASSES,
+) -> Corpus:  # fmt: skip
     """Read the documents, find near-duplicates, split and check, and write `split.csv` into `directory`.
 
     An existing `split.csv` (a resumed run) is used unchanged.
@@ -109,12 +114,14 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
             of every recipe, and `general` if there can be general texts.
         directory: the run directory; `skipped.csv` is also written there if documents are left out.
         least_types: the least number of document types; 2 for a classifier.
+        source: what `read_source` returns, if the recipe has read `config.data` itself.
+        targets: what is learnt from the documents.
 
     Raises:
         UserError: nothing usable at `--data`, unusable documents without `--skip-bad`, names that only look alike
             without `--same-names`, a leak, or given splits that lack a type.
     """
-    samples, texts, problems = read_source(config)
+    samples, texts, problems = source or read_source(config)
     split_csv = directory / "split.csv"
     resumed = split_csv.is_file()
     samples = names.settled(samples, same_names=config.same_names or resumed)
@@ -170,7 +177,7 @@ def load(config: Any, directory: pathlib.Path, least_types: int = 0) -> Corpus:
     medium = medium_of(config)
     properties = {sample.path: medium.properties_of(sample.path, texts[sample.path]) for sample in samples}
     return Corpus.of(
-        config.data, medium, kinds.CLASSES, samples, quality, content_of, properties=properties,
+        config.data, medium, targets, samples, quality, content_of, properties=properties,
         texts=texts | general, duplicates=duplicates, general=[sample_list.Sample(path, "") for path in general],
     )  # fmt: skip
 
@@ -195,7 +202,7 @@ def _check_duplicates(samples: list[sample_list.Sample], duplicates: list[near_d
 # Sources ------------------------------------------------------------------------------------------------------
 
 
-def read_source(config: Any) -> tuple[list[sample_list.Sample], dict[str, str], list[file_checks.Problem]]:
+def read_source(config: Any) -> Source:
     """Read the documents of `--data`: samples, path → text, and problems of documents that cannot be used.
 
     Raises:

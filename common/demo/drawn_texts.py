@@ -23,6 +23,10 @@ PRESET = files.ROOT / FILES[0]
 CONTRACT_TYPES = ("employment", "lease", "licence", "loan", "nda", "supply")
 CONTRACTS = 16  # of each type
 REFILED = 2  # of each type, filed again by another company with hardly a word changed
+SCANS = "scans"  # the demo's other domain: contracts as a bad scanner reads them
+SCAN_SEED = 1_000  # the contracts of the scans have numbers from here on
+MISREAD = 0.15  # of the letters that have a look-alike
+LOOK_ALIKES = {"l": "1", "o": "0", "e": "c", "i": "l", "m": "rn", "h": "li", "a": "o", "s": "5", "n": "u", "t": "f"}
 GENERAL_TEXTS = 60  # held-out texts of prose on which forgetting is measured
 GENERAL_SEED = 10_000_000  # the seeds of the pretraining are below it
 TEMPLATES = pathlib.Path(__file__).resolve().parent / "templates"
@@ -228,6 +232,31 @@ def write_contracts(folder: pathlib.Path) -> pathlib.Path:
             path.write_text(text, encoding="utf-8")
 
     return files.complete_folder(folder, _has_contracts, write, "the demo's contracts")
+
+
+def scanned(text: str, seed: int) -> str:
+    """Return a text as a bad scanner reads it: some letters become others that look like them."""
+    chance = random.Random(f"scan {seed}")
+    return "".join(
+        LOOK_ALIKES[letter] if letter in LOOK_ALIKES and chance.random() < MISREAD else letter for letter in text
+    )
+
+
+def write_scans(folder: pathlib.Path) -> pathlib.Path:
+    """Write further contracts as `scans/<type>/<company>_<number>.txt`, each scanned and of its own company."""
+
+    def write(unfinished: pathlib.Path) -> None:
+        for place, kind in enumerate(CONTRACT_TYPES):
+            for number in range(SCAN_SEED, SCAN_SEED + CONTRACTS):
+                filer = 5000 + CONTRACTS * place + number - SCAN_SEED
+                path = unfinished / kind / f"{filer}_{number}.txt"
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(scanned(contract(kind, number, company_name(filer)), filer), encoding="utf-8")
+
+    def is_there(folder: pathlib.Path) -> bool:
+        return len(list(folder.glob("*/*.txt"))) == len(CONTRACT_TYPES) * CONTRACTS
+
+    return files.complete_folder(folder / SCANS, is_there, write, "the demo's scans")
 
 
 def demo_contracts() -> Iterator[tuple[str, int, int, str]]:

@@ -1,6 +1,9 @@
 """The baseline for classifiers of texts, without a network: counted words."""
 
-from sklearn import feature_extraction, linear_model
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from sklearn import feature_extraction, linear_model, metrics
 
 from common.data import documents
 from common.evaluation import classification
@@ -16,26 +19,30 @@ def evaluate(corpus: documents.Corpus, seed: int = 0) -> dict:
     Returns:
         `C`, and the results of `classification.evaluate` on `validation` and `test`.
     """
+    penalty, answer = fit(corpus, seed)
+    answers = {side: answer(corpus.texts_of(side)) for side in ("validation", "test")}
+    return {"C": penalty} | {
+        side: classification.evaluate(probabilities, corpus, side, seed) for side, probabilities in answers.items()
+    }
+
+
+def fit(corpus: documents.Corpus, seed: int = 0) -> tuple[float, Callable[[Sequence[str]], np.ndarray]]:
+    """Fit it on the training documents; return the penalty that validation chose, and a function of texts.
+
+    The function returns probabilities, (n, classes).
+    """
     features = feature_extraction.text.TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2)
     try:
         train = features.fit_transform(corpus.texts_of("train"))
     except ValueError:  # no word occurs in two documents
         features.set_params(min_df=1)
         train = features.fit_transform(corpus.texts_of("train"))
-    labels, tried = corpus.labels("train"), []
+    validation, num_classes = features.transform(corpus.texts_of("validation")), len(corpus.class_names)
+    labels, tried = {side: corpus.labels(side) for side in ("train", "validation")}, []
     for penalty in PENALTIES:
-        model = linear_model.LogisticRegression(C=penalty, max_iter=1000, random_state=seed).fit(train, labels)
-        tried.append((_answers(model, features, corpus, "validation", seed)["log_loss"], penalty, model))
+        model = linear_model.LogisticRegression(C=penalty, max_iter=1000, random_state=seed)
+        answers = model.fit(train, labels["train"]).predict_proba(validation)
+        loss = metrics.log_loss(labels["validation"], answers, labels=range(num_classes))
+        tried.append((loss, penalty, model))
     _, penalty, model = min(tried, key=lambda one: one[0])
-    return {"C": penalty} | {side: _answers(model, features, corpus, side, seed) for side in ("validation", "test")}
-
-
-def _answers(
-    model: linear_model.LogisticRegression,
-    features: feature_extraction.text.TfidfVectorizer,
-    corpus: documents.Corpus,
-    side: str,
-    seed: int,
-) -> dict:
-    probabilities = model.predict_proba(features.transform(corpus.texts_of(side)))
-    return classification.evaluate(probabilities, corpus, side, seed)
+    return penalty, lambda texts: model.predict_proba(features.transform(texts))

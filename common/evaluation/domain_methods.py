@@ -13,6 +13,7 @@ from common.evaluation import domain_gap, intervals
 
 NEEDS_LABELS = ("few_labels", "few_labels_alone", "target_labels")
 BASELINE = "none"
+COUNTED_WORDS = "counted words (TF-IDF)"  # a baseline for texts: logistic regression on the source, without a network
 
 
 def trial(
@@ -130,7 +131,7 @@ def verdict(found: dict[str, Any], unit: str) -> list[str]:
         outcome = "better" if low > 0 else "worse" if high < 0 else "not told apart from doing nothing"
         said.append(f"{found['method']} has {words.share(used['accuracy'])}: {100 * value:+.1f} points ({interval}), "
                     f"{outcome}.")  # fmt: skip
-    without = [row for row in found["rows"] if not row["needs_labels"]]
+    without = [row for row in found["rows"] if not row["needs_labels"] and row["method"] != COUNTED_WORDS]
     best = max(without, key=lambda row: row["accuracy"][0])
     few = [row for row in found["rows"] if row["needs_labels"] and row["method"] != "target_labels"]
     if few and (labelled := max(few, key=lambda row: row["accuracy"][0]))["accuracy"][0] > best["accuracy"][0]:
@@ -138,4 +139,8 @@ def verdict(found: dict[str, Any], unit: str) -> list[str]:
                     "every method here without labels.")  # fmt: skip
     if len(without) > 1 and best["accuracy"][0] <= there:
         said.append("No method without labels is better than doing nothing.")
+    if counted := table.get(COUNTED_WORDS):
+        better = counted["accuracy"][0] > used["accuracy"][0]
+        said.append(f"Logistic regression on counted words of the source has {words.share(counted['accuracy'])}"
+                    + (f", more than {found['method']}: counting words is enough." if better else "."))  # fmt: skip
     return said

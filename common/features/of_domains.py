@@ -11,31 +11,18 @@ import numpy as np
 from common.data import domains as data_domains
 from common.data import sample_list
 from common.features import frozen_prefix
-from common.models import backbones, penultimate
+from common.models import backbones, domain_heads, penultimate
 
 
 @dataclasses.dataclass(frozen=True)
-class Features:
-    """The pooled features of both domains.
+class Features(domain_heads.Features):
+    """The pooled features of both domains' photos.
 
     Attributes:
-        domains: the photos.
-        source: side → (n, channels).
-        adapting: the new domain's photos that are adapted to, (n, channels), in the order of `domains.paths()`.
-        test: those that are tested, (n, channels); none if the new domain has no labels.
         prefixes: the `FrozenPrefix`es that computed them, of the source and of the new domain.
     """
 
-    domains: data_domains.Domains
-    source: dict[str, np.ndarray]
-    adapting: np.ndarray
-    test: np.ndarray
     prefixes: tuple[frozen_prefix.FrozenPrefix, frozen_prefix.FrozenPrefix]
-
-    @property
-    def source_labels(self) -> np.ndarray:
-        """The class indices of the source's training photos."""
-        return self.domains.source.labels("train")
 
 
 def compute(domains: data_domains.Domains, model: keras.Model, backbone: backbones.Backbone, config: Any) -> Features:

@@ -9,14 +9,39 @@ import dataclasses
 import warnings
 from collections.abc import Callable
 
+import keras
 import numpy as np
 
+from common.data import domains as data_domains
+
 PENALTY = 0.01  # scikit-learn's C of logistic regression on standardised features
-SHRINKAGE = 1.0  # added to both covariances, whose diagonal is about 1; few photos do not tell a covariance
-SHARES = (0.25, 0.5, 0.75, 1.0)  # of each predicted class, its surest photos, that get a pseudo-label round by round
+SHRINKAGE = 1.0  # added to both covariances, whose diagonal is about 1; few items do not tell a covariance
+SHARES = (0.25, 0.5, 0.75, 1.0)  # of each predicted class, its surest items, that get a pseudo-label round by round
 TINY = 1e-6
 
 Head = tuple[np.ndarray, np.ndarray]  # kernel (channels, classes) and bias (classes,) of a softmax layer
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """The pooled features of both domains.
+
+    Attributes:
+        domains: the items.
+        source: side → (n, channels).
+        adapting: the new domain's items that are adapted to, (n, channels), in the order of `domains.paths()`.
+        test: those that are tested, (n, channels); none if the new domain has no labels.
+    """
+
+    domains: data_domains.Domains
+    source: dict[str, np.ndarray]
+    adapting: np.ndarray
+    test: np.ndarray
+
+    @property
+    def source_labels(self) -> np.ndarray:
+        """The class indices of the source's training items."""
+        return self.domains.source.labels("train")
 
 
 def statistics(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +64,7 @@ def coral(
     Return of Frustratingly Easy Domain Adaptation, https://arxiv.org/abs/1511.05547, where it is 1).
 
     Args:
-        rows: other features of the source to map, such as those of its validation photos; default: `source`.
+        rows: other features of the source to map, such as those of its validation items; default: `source`.
     """
     white = _power(np.cov(source.T) + shrinkage * np.eye(source.shape[1]), -0.5)
     colour = _power(np.cov(target.T) + shrinkage * np.eye(source.shape[1]), 0.5)
@@ -108,6 +133,17 @@ class Adapted:
     mean: np.ndarray
     variance: np.ndarray
     source: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def units(self) -> int:
+        """The units of the bottleneck; 0 without one."""
+        return self.bottleneck[0].shape[1] if self.bottleneck else 0
+
+    def copy_into(self, model: keras.Model) -> None:
+        """Set the weights of a model's layers `probabilities` and, if there is one, `bottleneck`."""
+        model.get_layer("probabilities").set_weights([self.kernel, self.bias])
+        if self.bottleneck:
+            model.get_layer("bottleneck").set_weights(self.bottleneck)
 
     def target(self, features: np.ndarray) -> np.ndarray:
         """Return pooled features of the new domain, standardised."""

@@ -16,7 +16,7 @@ from common.runs import finished_run
 
 FILES = ("templates/domain_gap.html",)
 VALIDATORS = {
-    "source_validation": "Accuracy on the source's validation photos",
+    "source_validation": "Accuracy on the source's validation data",
     "information_maximisation": "Information maximisation",
     "soft_neighbourhood_density": "Soft neighbourhood density",
 }

@@ -11,7 +11,8 @@ FILES = ("templates/text_classes.html",)
 COLUMNS = {
     "validation": ("validation", "accuracy"), "test": ("test", "accuracy"), "balanced": ("test", "balanced_accuracy"),
 }  # fmt: skip
-LEGEND = "accuracy; > kept, for the lowest log loss on validation"
+LEGEND = "accuracy"
+KEPT = "; > kept, for the lowest log loss on validation"  # of several
 
 
 def page(run: finished_run.FinishedRun, saved: object, parts: list[dict[str, Any]]) -> str:
@@ -40,7 +41,7 @@ def summary(result: finished_run.Result) -> str:
     low, high = test["accuracy_interval"]
     guessing = classification.guessing(found)
     return "\n".join([
-        text_page.strategy_table(found["strategies"], COLUMNS, LEGEND),
+        text_page.strategy_table(found["strategies"], COLUMNS, LEGEND + KEPT * (len(found["strategies"]) > 1)),
         f"test accuracy {test['accuracy']:.3f} ({low:.3f} – {high:.3f}) on {test['n']} documents; logistic "
         f"regression on TF-IDF {found['counted_words']['test']['accuracy']:.3f}, {_nearest(found)}"
         f"always {guessing['class']} {guessing['accuracy']:.3f}",

@@ -23,6 +23,7 @@ def render(template: str, run: finished_run.FinishedRun, **further: Any) -> str:
     return pages.template(template).render(
         run=run,
         results=run.results,
+        unit=run.unit,
         data=run.results["data"],
         cost=run.results["cost"],
         test=run.results["test"],

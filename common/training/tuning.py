@@ -34,8 +34,8 @@ SHORTEST_FRAMED = 3  # tokens of an encoder's window: one of the text between th
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TextConfig(flags.RunConfig):
-    """Flags of every recipe that tunes a language model on texts."""
+class DocumentConfig(flags.RunConfig):
+    """Flags of every recipe that reads texts by a network."""
 
     FORMS_OF_DATA = "a folder of .txt files or a .jsonl"
     UNUSED = {"skip_unsupported": "only documents and lists of them are read"}
@@ -43,15 +43,26 @@ class TextConfig(flags.RunConfig):
     data: str = "demo"  # demo, a folder of .txt files with a sub-folder for each type, or a .jsonl
     # hub: and a preset of KerasHub, hf://…, or a preset folder; default: gpt2_base_en (demo on demo data).
     backbone: str | None = None
-    strategy: str | None = None  # what trains, one of the recipe's strategies; default: full
-    compare: bool = False  # try all five strategies and keep the best on validation
-    blocks: Annotated[int, Gt(0)] = 1  # number of blocks that last_blocks trains; at most all
-    lora_rank: Annotated[int, Gt(0)] = 8  # rank of lora, 4 to 16; more weights are rarely better
     # Tokens of a window; default: 256, or the context of the network if that is shorter.
     sequence_length: Annotated[int, Gt(0)] | None = None
     # Most characters to read from the start of a document, also in the search for near-duplicates; default: all.
     document_characters: Annotated[int, Gt(0)] | None = None
     batch_size: Annotated[int, Gt(0)] = 8  # windows; halve it if memory runs out
+    encoding: str = "utf-8"  # encoding of the files; latin-1 or cp1252 for old ones
+    keep_layout: bool = False  # keep spaces and empty lines instead of reducing them to one
+    group_pattern: str | None = None  # regular expression for the company in a document's file name
+    # Documents that share more than this fraction of their five-word sequences stay on one side.
+    duplicate_threshold: Annotated[float, Gt(0)] = 0.2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextConfig(DocumentConfig):
+    """Flags of every recipe that tunes a language model on texts."""
+
+    strategy: str | None = None  # what trains, one of the recipe's strategies; default: full
+    compare: bool = False  # try all five strategies and keep the best on validation
+    blocks: Annotated[int, Gt(0)] = 1  # number of blocks that last_blocks trains; at most all
+    lora_rank: Annotated[int, Gt(0)] = 8  # rank of lora, 4 to 16; more weights are rarely better
     # Batches per step of the optimizer; 4 with --batch-size 2 equals --batch-size 8, with less memory.
     gradient_accumulation_steps: Annotated[int, Gt(0)] = 1
     epochs: Annotated[int, Gt(0)] = 4  # an upper limit, since early stopping ends the training
@@ -63,11 +74,6 @@ class TextConfig(flags.RunConfig):
     weight_decay: Annotated[float, Ge(0)] = 0.01  # does not apply to biases and norms
     clipnorm: Annotated[float, Gt(0)] = 1.0  # upper limit for the norm of a step's gradients
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0  # for lora, full and scratch; frozen blocks have none
-    encoding: str = "utf-8"  # encoding of the files; latin-1 or cp1252 for old ones
-    keep_layout: bool = False  # keep spaces and empty lines instead of reducing them to one
-    group_pattern: str | None = None  # regular expression for the company in a document's file name
-    # Documents that share more than this fraction of their five-word sequences stay on one side.
-    duplicate_threshold: Annotated[float, Gt(0)] = 0.2
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -107,18 +113,21 @@ class Cut:
         return self.model.backbone.hidden_dim
 
 
-def open_preset(config: TextConfig, load: Load = language_model.load) -> tuple[Any, int]:
+def open_preset(
+    config: DocumentConfig, load: Load = language_model.load, default: str = "gpt2_base_en"
+) -> tuple[Any, int]:
     """Load the network that a run starts from; return it and the number of tokens of a window.
 
     Args:
         config: the settings.
         load: loads the network by its name, as `language_model.load` does.
+        default: the preset without `--backbone`, unless the data are the demo's.
 
     Raises:
         UserError: there is no such preset, or `--sequence-length` is longer than the network's context, or too short
             for an encoder, whose windows begin and end with a token of their own.
     """
-    model = load(config.backbone or ("demo" if config.data == "demo" else "gpt2_base_en"), True, 0.0)
+    model = load(config.backbone or ("demo" if config.data == "demo" else default), True, 0.0)
     if config.sequence_length and config.sequence_length > model.context:
         raise errors.UserError(
             f"--sequence-length {config.sequence_length}: this network sees at most {model.context} tokens"

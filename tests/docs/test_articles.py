@@ -193,7 +193,7 @@ def test_the_list_of_recipes_has_the_articles_names():
         "partial_unfreezing": "layers[:15]", "gradual_unfreezing": "layer freezing", "skin_lesions": "skin cancer",
         "video_actions": "sports", "legal_text": "legal documents", "text_classification": "sentiment",
         "linear_probe": "fixed feature extractor", "from_scratch": "from scratch",
-        "domain_adaptation": "domain gap",
+        "domain_adaptation": "domain gap", "text_domains": "sentiment",
     }.items():  # fmt: skip
         assert words in lines[name].lower(), name
 
@@ -240,7 +240,7 @@ def test_each_runs_dry_on_drawn_data(command, shared_cache, tmp_path, tmp_path_f
     recipe = importlib.import_module(f"recipes.{pathlib.Path(script).stem}")
     place = arguments.index("--data")
     arguments[place : place + 2] = []
-    if recipe.__name__ in ("recipes.legal_text", "recipes.text_classification"):
+    if recipe.__name__ in ("recipes.legal_text", "recipes.text_classification", "recipes.text_domains"):
         pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
         if "--backbone" in arguments:  # of KerasHub, which would be downloaded
             import tiny_encoder

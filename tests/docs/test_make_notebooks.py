@@ -25,6 +25,7 @@ QUICK = {
     "object_detection": "epochs=1, views=1",
     "legal_text": 'strategy="full", epochs=1, samples=2, sample_tokens=10',
     "text_classification": "epochs=1, windows_per_document=1",
+    "text_domains": "windows_per_document=1",
 }
 
 

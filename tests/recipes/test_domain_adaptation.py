@@ -11,10 +11,11 @@ from PIL import Image
 
 from common import devices, errors
 from common.commands import evaluate, predict
-from common.data import domains
+from common.data import photo_domains
 from common.features import of_domains
 from common.media import photos as media
 from common.runs import saved_model
+from common.training import domain_training
 from recipes import domain_adaptation
 
 SOME = ("none", "standardise", "standardise+coral", "standardise+mcc", "few_labels", "target_labels")
@@ -59,7 +60,7 @@ def short():
 def compared(photos, tmp_path_factory):
     """A run of some methods on both domains, with two seeds."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(domain_adaptation, "COMPARED", SOME)
+        patched.setattr(domain_training, "COMPARED", SOME)
         return domain_adaptation.run(settings(photos, tmp_path_factory.mktemp("runs"), compare=True, seeds=2))
 
 
@@ -121,8 +122,8 @@ def test_no_label_of_the_new_domain_can_reach_the_model(photos, tmp_path, monkey
     """The labels permuted: the same model, to the bit, and another result of the test."""
     config = settings(photos, tmp_path, deterministic=True)
     plain = domain_adaptation.run(config)
-    load = domains.load
-    monkeypatch.setattr(domains, "load", lambda *arguments: permuted(load(*arguments)))
+    load = photo_domains.load
+    monkeypatch.setattr(photo_domains, "load", lambda *arguments: permuted(load(*arguments)))
     other = domain_adaptation.run(config)
     weights = [saved_model.load_model(each.directory).model.get_weights() for each in (plain, other)]
     assert all((one == two).all() for one, two in zip(*weights, strict=True))
@@ -133,14 +134,14 @@ def test_no_label_of_the_new_domain_can_reach_the_model(photos, tmp_path, monkey
 def test_only_methods_that_say_so_read_labels_of_the_new_domain(method, photos, tmp_path, short):
     config = settings(photos, tmp_path, deterministic=True)
     device = devices.set_up(config)
-    loaded = domains.load(config, tmp_path, media.Photos(), config.new_domain[0], 0)
+    loaded = photo_domains.load(config, tmp_path, media.Photos(), config.new_domain[0], 0)
     random = np.random.default_rng(0)
     source = {side: random.normal(size=(len(getattr(loaded.source, side)), 5)) for side in ("train", "validation")}
     heads = []
     for each in (loaded, permuted(loaded)):
         adapting, test = (np.random.default_rng(seed).normal(0.3, 2, (20, 5)) for seed in (1, 2))
         features = of_domains.Features(each, source, adapting, test, ())
-        heads.append(domain_adaptation.measure([method], features, 0, config, device)[1][method])
+        heads.append(domain_training.measure([method], features, 0, config, device)[1][method])
     one, two = ([head.kernel, head.bias, *head.bottleneck] for head in heads)
     # Not to the bit: trained parts have differed by rounding. A label that is read moves the head far.
     alike = all(np.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(one, two, strict=True))
@@ -166,7 +167,7 @@ def test_a_folder_without_classes_has_no_test(photos, tmp_path, monkeypatch, cap
     (tmp_path / "loose").mkdir()
     for number, path in enumerate(sorted((photos / "mist").glob("*/*"))):
         (tmp_path / "loose" / f"{number}.png").write_bytes(path.read_bytes())
-    monkeypatch.setattr(domain_adaptation, "COMPARED", ("none", "coral", "few_labels", "target_labels"))
+    monkeypatch.setattr(domain_training, "COMPARED", ("none", "coral", "few_labels", "target_labels"))
     loose = (str(tmp_path / "loose"),)
     result = domain_adaptation.run(settings(photos, tmp_path, new_domain=loose, compare=True, method="standardise"))
     found = result.results["domains"]
@@ -231,6 +232,7 @@ def same_files(photos, tmp_path):
         (same_files, "is the same file as"),
         (lambda photos, tmp_path: {"new_domain": (str(tmp_path / "gone"),)}, "no such file or folder"),
         (lambda photos, tmp_path: {"new_domain": ()}, "--new-domain is needed"),
+        (lambda photos, tmp_path: {"data": "books.jsonl"}, "--data has texts, not photos; for texts, use text_domains"),
         (lambda photos, tmp_path: {"method": "few_labels", "shots": 0}, "needs labels of at least two classes"),
     ],
 )

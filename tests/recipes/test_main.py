@@ -11,6 +11,10 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("[!_]*.py"))
+# The calls that make a split.
+LOADS = {
+    "dataset.load", "documents.load", "photo_domains.load", "text_domains.load", "plans.splits_of_seeds", "tasks.load",
+}  # fmt: skip
 OWN_SETTINGS = 20  # of a recipe at most: those that its Config's base does not have
 
 
@@ -29,10 +33,7 @@ def test_splits_are_made_before_a_network_is_known(recipe):
     (run,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run")
     calls = sorted((node for node in ast.walk(run) if isinstance(node, ast.Call)), key=lambda node: node.lineno)
     names = [ast.unparse(call.func) for call in calls]
-    splits = [
-        name in ("dataset.load", "documents.load", "domains.load", "plans.splits_of_seeds", "tasks.load")
-        for name in names
-    ]
+    splits = [name in LOADS for name in names]
     networks = [name in ("backbones.choose", "tuning.open_preset") for name in names]
     assert splits.index(True) < (networks.index(True) if True in networks else len(names))
 

@@ -18,6 +18,7 @@ ALWAYS = {
     "continual_learning": {"tensorboard"},
     "legal_text": {"skip_unsupported"},
     "text_classification": {"skip_unsupported"},
+    "text_domains": {"epochs", "tensorboard"},
 }
 VALUES = {
     "epochs": 7, "learning_rate": 0.02, "tensorboard": True, "views": 3, "skip_unsupported": True, "seeds": 2,

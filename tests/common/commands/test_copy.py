@@ -65,9 +65,9 @@ def test_a_copy_has_every_module_that_it_imports_and_no_other(recipe):
     runs_others = recipe in ("choose_backbone", "compare_strategies")
     assert ("compare/page.py" in names) == runs_others
     assert ("models/frames.py" in names) == (recipe == "video_actions")
-    assert ("models/language_model.py" in names) == (recipe in ("legal_text", "text_classification"))
+    assert ("models/language_model.py" in names) == (recipe in ("legal_text", "text_classification", "text_domains"))
     assert ("models/generation.py" in names) == ("report/writing.py" in names) == (recipe == "legal_text")
-    assert ("report/text_classes.py" in names) == (recipe == "text_classification")
+    assert ("report/text_classes.py" in names) == (recipe in ("text_classification", "text_domains"))
     assert ("recipes/linear_probe.py" in names) == runs_others
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from common import errors
-from common.data import domains, sample_list
+from common.data import domains, photo_domains, sample_list
 from common.media import photos
 from common.training import settings
 
@@ -27,7 +27,7 @@ def loaded(tmp_path_factory):
     folder = tmp_path_factory.mktemp("domains")
     ours, theirs = write(folder / "ours", "abc", 8, 0), write(folder / "theirs", "AB", 8, 1)
     config = settings.PhotoConfig(data=str(ours), cache=folder / "cache")
-    return domains.load(config, folder / "run", photos.Photos(), str(theirs), 0)
+    return photo_domains.load(config, folder / "run", photos.Photos(), str(theirs), 0)
 
 
 def test_half_adapts_without_labels_and_half_tests(loaded):
@@ -67,4 +67,4 @@ def test_the_split_of_the_run_has_both_domains(loaded, tmp_path):
 def test_the_demos_styles_are_named_if_another_is_asked_for():
     config = types.SimpleNamespace(new_domain=("snow",), cache_directory=None)
     with pytest.raises(errors.UserError, match="the demo's styles are dusk, fog, pencil"):
-        domains.demo(config)
+        photo_domains.demo(config)
