@@ -13,6 +13,7 @@ Command:
     python recipes/object_detection.py                                        # the demo, nothing is downloaded
     python recipes/object_detection.py --data cells/
     python recipes/object_detection.py --data cells/ --unfreeze-from block_13
+    python recipes/object_detection.py --data street/ --detector yolox --weights yolox_nano.onnx    # starts from COCO
     python -m recipes predict runs/object_detection/latest photo.jpg --csv boxes.csv --draw pictures/
 
 It needs an extra package: pip install 'keras-recipes[detection]'.
@@ -21,6 +22,9 @@ The head is that of FCOS (Tian et al. 2019, https://arxiv.org/abs/1904.01355), w
 strides 8, 16 and 32. The network in front of it runs once per photo and view; views are flipped and zoomed, and their
 boxes with them. The loss is the focal loss for classes, the generalised intersection over union for edges and the
 cross-entropy for centerness. pycocotools measures the average precision.
+
+With `--detector yolox`, a whole detector is the start: YOLOX-nano (Ge et al. 2021, https://arxiv.org/abs/2107.08430),
+which has learnt the 80 classes of COCO. Its pyramid is frozen and cached, too, and its heads go on training.
 
 Expected, on two CPU cores: on 254 training photos of blood cells, split by group, MobileNetV2 has an AP50 of
 0.859 (0.824 – 0.861) (three seeds), in about four minutes of processor time. On the demo it has 0.495.
@@ -34,6 +38,7 @@ import dataclasses
 import math
 import pathlib
 import sys
+import types
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -49,13 +54,14 @@ from common.evaluation import detection
 from common.features import of_boxes
 from common.media import augmentation as augmentations
 from common.media import photos
-from common.models import backbones, blocks, detector, freezing, raw_input
+from common.models import backbones, blocks, detector, freezing, raw_input, yolox
 from common.report import found_boxes
 from common.runs import finished_run
 from common.training import detection_targets, fitting, recorder, settings
 
 IMAGE_SIZE = 320
 STEPS = 960  # of the head; more hardly helped on validation
+FEWEST_EPOCHS = 30  # enough for heads that have learnt COCO
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +75,11 @@ class Config(settings.PhotoConfig):
     one_class: str | None = None  # the name of one class that all boxes belong to; default: the classes stay apart
     # A CSV with the columns path and group, split or both; default: groups.csv in the folder, if there is one.
     listing: pathlib.Path | None = None
-    image_size: Annotated[int, Gt(0)] | None = None  # side of the network's square; larger finds smaller things
+    # fcos is a new head on the --backbone. yolox, for things that COCO has, is YOLOX-nano, trained on COCO: --weights
+    # yolox_nano.onnx of https://github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1rc0.
+    detector: Literal["fcos", "yolox"] = "fcos"
+    # Side of the network's square; larger finds smaller things; default: 320, yolox: 416.
+    image_size: Annotated[int, Gt(0)] | None = None
     # How photos become square: pad keeps the shape of things, squash uses the whole square.
     aspect: Literal["pad", "squash"] = "pad"
     flip: bool = True  # mirror training photos left to right
@@ -78,9 +88,9 @@ class Config(settings.PhotoConfig):
     # Augmented views to cache per photo; each has some hundred kilobytes of features.
     views: Annotated[int, Ge(0), Lt(1000)] = 4
     batch_size: Annotated[int, Gt(0)] = 8  # photos per step; small batches give more steps in the same time
-    channels: Annotated[int, Gt(0)] = 64  # of the pyramid and of the head; a multiple of 8
-    depth: Annotated[int, Gt(0)] = 2  # 3x3 convolutions of the head before its answers
-    # Of the head; the learning rate falls to zero by then. 0: those with about 1,000 steps, from 30 to 200.
+    channels: Annotated[int, Gt(0)] = 64  # of fcos's pyramid and head; a multiple of 8
+    depth: Annotated[int, Gt(0)] = 2  # 3x3 convolutions of fcos's head before its answers
+    # Of the head; the learning rate falls to zero by then. 0: those with about 1,000 steps, from 30 to 200; yolox: 30.
     epochs: Annotated[int, Ge(0)] = 0
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head at its highest, after the first epoch
     # Number, name or block of the first layer of the network that trains after the head; default: none.
@@ -92,6 +102,7 @@ class Config(settings.PhotoConfig):
     no_baselines: tyro.conf.Suppress[bool] = True  # those of classes do not find boxes
 
     IDLE = ("fine_tuning_epochs", "fine_tuning_rate")
+    FCOS = ("preprocess", "last_layer", "channels", "depth", "from_scratch")  # settings of fcos only
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -104,11 +115,19 @@ class Config(settings.PhotoConfig):
         slow = self.fine_tuning_rate <= self.learning_rate / 10
         flags.check(slow or not self.unfreeze_from, "fine_tuning_rate", "must be at most a tenth of --learning-rate")
         flags.check_used(self, bool(self.unfreeze_from), "without --unfreeze-from", *self.IDLE)
+        flags.check_used(self, self.detector == "fcos", "with --detector yolox", *self.FCOS)
+
+    def check_backbone(self) -> None:
+        if self.detector == "fcos":
+            return super().check_backbone()
+        return flags.check(self.backbone == yolox.NAME, "backbone", "has no effect with --detector yolox; remove it")
 
     def check_files(self) -> None:
-        """Refuse a run that could not be evaluated, and a folder that is not there."""
+        """Refuse a run that could not be evaluated, a folder that is not there, and weights that are not YOLOX's."""
         super().check_files()
         detection.check_installed()
+        if self.detector == "yolox" and not self.resume:
+            yolox.check_weights(self.weights)
 
     @property
     def augmentation(self) -> augmentations.Augmentation:
@@ -131,6 +150,47 @@ def build_model(base_model: keras.Model, num_classes: int, config: Config) -> tu
     # float32 even under mixed precision, since the loss needs its digits.
     output = keras.layers.Concatenate(axis=1, dtype="float32", name="answers")(answers)
     return keras.Model(base_model.input, output, name="detector"), levels
+
+
+def choose_detector(config: Config, class_names: tuple[str, ...]) -> tuple[backbones.Backbone, keras.Model, list]:
+    """Return the network with its own preprocessing, frozen, the detector on it, and the maps at which it is cut."""
+    usual = yolox.IMAGE_SIZE if config.detector == "yolox" else IMAGE_SIZE
+    size = config.image_size or (drawn_scenes.SIZE if config.data == "demo" else usual)
+    if config.detector == "yolox":
+        backbone, model = yolox.load(str(config.weights), size, config.aspect, class_names)
+        freezing.freeze(backbone.model)
+        return backbone, model, backbone.model.outputs
+    weights = "none" if config.from_scratch else config.weights
+    backbone = backbones.choose(dataclasses.replace(config, image_size=size, weights=weights), default="MobileNetV2")
+    freezing.unfreeze(backbone.model, 0, "adapt") if config.from_scratch else freezing.freeze(backbone.model)
+    model, levels = build_model(backbone.model, len(class_names), config)
+    return backbone, model, model.inputs if config.from_scratch else levels
+
+
+def yolox_loss(image_size: int, num_classes: int) -> Callable[[Any, Any], Any]:
+    """Return the loss of YOLOX: objectness of all places, and of those with a box the class and the edges.
+
+    Each box has the places that already find it best. A class counts as much as the box found there overlaps with the
+    true one, and edges weigh 5.
+
+    Args and returns: as for `detection_loss`, for answers (batch, places, 5 + classes).
+    """
+
+    def loss(truth: Any, answers: Any) -> Any:
+        ops = keras.ops
+        boxes_found = yolox.edges(answers, image_size, num_classes)
+        thing, classes = answers[..., yolox.OBJECTNESS : yolox.OBJECTNESS + 1], answers[..., yolox.OBJECTNESS + 1 :]
+        wanted = detection_targets.assign_by_cost(truth, image_size, boxes_found, thing, classes)
+        overlap = detection_targets.iou(boxes_found, wanted.boxes)
+        sure = wanted.classes * ops.stop_gradient(overlap)[..., None]
+        of_things = keras.losses.binary_crossentropy(wanted.positive[..., None], thing, from_logits=True)
+        of_classes = keras.losses.binary_crossentropy(sure[..., None], classes[..., None], from_logits=True)
+        of_edges = 1.0 - overlap**2
+        with_box = ops.maximum(ops.mean(ops.sum(wanted.positive, axis=-1)), 1.0)
+        of_boxes = wanted.positive * (ops.sum(of_classes, axis=-1) + 5.0 * of_edges)
+        return ops.sum(of_things + of_boxes, axis=-1) / with_box
+
+    return loss
 
 
 def detection_loss(image_size: int, num_classes: int) -> Callable[[Any, Any], Any]:
@@ -189,7 +249,7 @@ def first_unfrozen(base_model: keras.Model, config: Config) -> int:
 
 def usual_epochs(steps: int) -> int:
     """Return the epochs of the head, from the steps in each: few photos need more epochs."""
-    return max(30, min(200, math.ceil(STEPS / steps)))
+    return max(FEWEST_EPOCHS, min(200, math.ceil(STEPS / steps)))
 
 
 def stages(base_model: keras.Model, config: Config, epochs: int) -> list[tuple[int, int]]:
@@ -198,11 +258,16 @@ def stages(base_model: keras.Model, config: Config, epochs: int) -> list[tuple[i
     return head + ([(first_unfrozen(base_model, config), config.fine_tuning_epochs)] if config.unfreeze_from else [])
 
 
+def kind(config: Config) -> types.ModuleType:
+    """Return the module that knows what the detector's answers mean."""
+    return yolox if config.detector == "yolox" else detector
+
+
 def found(prefix: of_boxes.BoxPrefix, side: str) -> np.ndarray:
     """Return the boxes that a trained detector finds on a side, as `detector.suppressed` does."""
     targets: Any = prefix.splits.targets
     answers = prefix.predict(side)[0]
-    decoded = detector.decoded(answers, prefix.backbone.image_size, len(targets.box_classes))
+    decoded = kind(prefix.config).decoded(answers, prefix.backbone.image_size, len(targets.box_classes))
     return detector.suppressed(keras.ops.convert_to_numpy(decoded), overlap=targets.overlap)
 
 
@@ -222,21 +287,15 @@ def run(config: Config) -> finished_run.Result:
     )  # fmt: skip
     targets: Any = splits.targets
     num_classes, steps = len(targets.box_classes), pipeline.steps(len(splits.train), config.batch_size)
-    epochs = config.epochs or usual_epochs(steps)
+    epochs = config.epochs or (FEWEST_EPOCHS if config.detector == "yolox" else usual_epochs(steps))
 
-    # Model: the pretrained base with its own preprocessing, a feature pyramid and a new head.
+    # Model: the pretrained base with its own preprocessing, a feature pyramid and a head.
     with device.scope():
-        size = config.image_size or (drawn_scenes.SIZE if config.data == "demo" else IMAGE_SIZE)
-        weights = "none" if config.from_scratch else config.weights
-        chosen = dataclasses.replace(config, image_size=size, weights=weights)
-        backbone = backbones.choose(chosen, default="MobileNetV2")
-        freezing.unfreeze(backbone.model, 0, "adapt") if config.from_scratch else freezing.freeze(backbone.model)
-        model, levels = build_model(backbone.model, num_classes, config)
-        levels = model.inputs if config.from_scratch else levels
+        backbone, model, levels = choose_detector(config, targets.box_classes)
     first = first_unfrozen(backbone.model, config)
     ends = {0: model.inputs, len(backbone.model.layers): levels}
     ends.setdefault(first, detector.cut_at(model, levels, first, backbone.model))
-    loss = detection_loss(backbone.image_size, num_classes)
+    loss = (yolox_loss if config.detector == "yolox" else detection_loss)(backbone.image_size, num_classes)
     planned = stages(backbone.model, config, epochs)
     record.begin(backbone, model, splits, planned, at=ends, loss=loss, epochs=epochs)
     found_boxes.draw_annotated(record.directory, splits)
@@ -246,6 +305,10 @@ def run(config: Config) -> finished_run.Result:
     print(freezing.trainable_table(model), file=sys.stderr)
     with device.scope():
         prefix.suffix.compile(optimizer(config.learning_rate, epochs, steps), loss)
+    # Where COCO has all the classes, its detector as it is may be good enough: what the training has to beat.
+    before = None
+    if config.detector == "yolox" and config.weights != "none" and len(yolox.known(targets.box_classes)) == num_classes:
+        before = {side: found(prefix, side) for side in ("validation", "test")}
     fitted = fitting.fit(record, prefix, "head", epochs, patience=0)
     rows, parts = [record.stage("head", model, fitted.score)], [prefix]
 
@@ -270,16 +333,22 @@ def run(config: Config) -> finished_run.Result:
     prefix.splits = splits = dataclasses.replace(splits, targets=targets)
 
     # Evaluation: here and nowhere else, the test photos are compared with their boxes.
-    scores = keras.Model(model.input, detector.decoded(model.output, backbone.image_size, num_classes), name="boxes")
+    decoded = kind(config).decoded(model.output, backbone.image_size, num_classes)
+    scores = keras.Model(model.input, decoded, name="boxes")
     whole = raw_input.take_raw_pixels(scores, backbone.preprocess, backbone.resize)
     detection.write_found(record.directory, sides["test"], splits.test, targets)
+    averages = ("ap", "ap50", "ap75")
     usual = detection.evaluate(detection.usual_boxes(splits, "test"), splits, "test", config.seed)
-    strategy = f"head, then from {config.unfreeze_from}" if config.unfreeze_from else "a new head on the frozen network"
+    extra = {"usual_boxes": {name: usual[name] for name in averages}}
+    for side, rows_before in (before or {}).items():
+        scores_before = detection.evaluate(rows_before, splits, side, config.seed)
+        extra.setdefault("untrained", {})[side] = {name: scores_before[name] for name in averages}
+    frozen = "a new head on the frozen network" if config.detector == "fcos" else "COCO's heads on the frozen network"
+    strategy = f"head, then from {config.unfreeze_from}" if config.unfreeze_from else frozen
     strategy = "from scratch" if config.from_scratch else strategy
     return record.finish(
         prefix, strategy, task=detection, sections=[found_boxes], predictions=sides, raw_input=whole,
-        keeps_familiar=False, others=tuple(parts[:-1]), stages=rows,
-        usual_boxes={name: usual[name] for name in ("ap", "ap50", "ap75")},
+        keeps_familiar=False, others=tuple(parts[:-1]), stages=rows, **extra,
     )  # fmt: skip
 
 

@@ -150,6 +150,9 @@ def summary(result: finished_run.Result) -> str:
         interval = f"{limits[0]:.3f} – {limits[1]:.3f}" if limits else "too few for an interval"
         lines.append(f"{title:<26}{values[0]:>12}{values[1]:>10}   {interval}")
     lines.append(f"{'AP50 of the usual boxes':<26}{'':>12}{words.decimal(found['usual_boxes']['ap50']):>10}")
+    for name in METRICS if "untrained" in found else ():
+        before = [words.decimal(found["untrained"][side][name]) for side in ("validation", "test")]
+        lines.append(f"{f'{METRICS[name]} before the training':<26}{before[0]:>12}{before[1]:>10}")
     lines.append(f"{'class':<26}{'boxes':>12}{'AP50':>10}{'found':>8}{'right':>8}   at a score of "
                  f"{found['data']['threshold']:.2f} or more")  # fmt: skip
     for name, row in found["test"]["per_class"].items():

@@ -17,7 +17,7 @@ from common.demo import drawn_scenes
 from common.evaluation import detection
 from common.features import of_boxes
 from common.media import photos
-from common.models import backbones, detector, freezing
+from common.models import backbones, detector, freezing, yolox
 from common.report import answers, found_boxes
 from common.runs import saved_model
 from recipes import object_detection
@@ -25,6 +25,8 @@ from recipes import object_detection
 pytest.importorskip("pycocotools")
 SMALL = {"backbone": "demo", "weights": "demo", "image_size": 96, "channels": 16, "depth": 1, "views": 2}
 SMALL |= {"validation_fraction": 0.2, "test_fraction": 0.4}
+YOLOX = {"detector": "yolox", "weights": "none", "image_size": 96, "views": 2}
+YOLOX |= {"validation_fraction": 0.2, "test_fraction": 0.4}
 
 
 @pytest.fixture(scope="module")
@@ -109,25 +111,46 @@ def test_a_class_with_a_side_in_its_name_is_told(scenes, cache, tmp_path, capsys
     assert "--flip mirrors left and right, and the name of class 'left hand'" in capsys.readouterr().err
 
 
-def test_cached_features_give_the_losses_of_the_photos(scenes, cache, tmp_path):
+@pytest.mark.parametrize("kind", ["fcos", "yolox"])
+def test_cached_features_give_the_losses_of_the_photos(scenes, cache, tmp_path, kind):
     """With augmented views: the same boxes with the same pixels, in the same order."""
     found = {}
     for no_cache in (False, True):
-        config = object_detection.Config(data=str(scenes), cache=cache, no_cache=no_cache, zoom=0.3, **SMALL)
+        small = SMALL if kind == "fcos" else YOLOX
+        config = object_detection.Config(data=str(scenes), cache=cache, no_cache=no_cache, zoom=0.3, **small)
         read = box_annotations.read(config, photos.PHOTOS)
         splits = dataset.load(config, tmp_path, photos.PHOTOS, boxes.Boxes(aspect="pad"), read.samples)
-        backbone = backbones.choose(config, default="demo")
-        freezing.freeze(backbone.model)
         keras.utils.set_random_seed(1)
-        model, levels = object_detection.build_model(backbone.model, 6, config)
+        backbone, model, levels = object_detection.choose_detector(config, splits.targets.box_classes)
         prefix = of_boxes.BoxPrefix(model, backbone, splits, config, at=levels)
-        loss = object_detection.detection_loss(96, 6)
+        loss = (object_detection.detection_loss if kind == "fcos" else object_detection.yolox_loss)(96, 6)
         train, validation, _ = prefix.generators(1)  # the second view
         (inputs, truth), (_, labels) = next(iter(train)), next(iter(validation))
         assert (truth[..., 0] >= 0).any() and labels.shape[-1] == 5
         found[no_cache] = truth, np.array(loss(truth, prefix.suffix(inputs, training=False)))
     assert (found[False][0] == found[True][0]).all()
     assert np.allclose(found[False][1], found[True][1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.long
+def test_a_detector_trains_its_head_then_its_pyramid_and_finds_the_same_boxes_in_raw_photos(
+    scenes, cache, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(detector, "PRIOR", 0.5)  # so that random weights find boxes
+    config = object_detection.Config(
+        data=str(scenes), epochs=1, out=tmp_path, cache=cache, unfreeze_from="bu5_a", fine_tuning_epochs=1, **YOLOX
+    )
+    run = object_detection.run(config)
+    assert run.results["strategy"] == "head, then from bu5_a" and "untrained" not in run.results  # random weights
+    assert json.loads((run.directory / "config.json").read_text())["config"]["backbone"] == yolox.NAME
+    reading = saved_model.Reading.of(saved_model.load_model(run.directory))
+    listed = json.loads((run.directory / detection.FOUND).read_text())
+    first = next(row for row in sample_list.read_csv(run.directory / "split.csv") if row.split == "test")
+    found, _ = found_boxes.found_in(reading, pathlib.Path(first.path), 0.0)
+    theirs = np.array([[*row["bbox"], row["score"]] for row in listed if row["image_id"] == 1])
+    theirs[:, 2:4] += theirs[:, :2]
+    assert np.allclose(found[:, 4], theirs[:, 4], atol=1e-3)
+    assert (detection.overlaps(found, theirs).max(axis=1) > 0.95).mean() > 0.9  # equal scores may change places
 
 
 # The loss and the model ------------------------------------------------------------------------------------------
@@ -172,6 +195,7 @@ def test_decoded_boxes_are_the_true_ones_and_repeated_ones_are_left_out():
         ({"rotation": 5.0}, "--rotation turns things out of their boxes"),
         ({"views": 0}, "--views must be above 0"),
         ({"channels": 12}, "--channels must be a multiple of 8"),
+        ({"detector": "yolox", "backbone": "VGG16"}, "--backbone has no effect with --detector yolox; remove it"),
         ({"fine_tuning_rate": 1e-5}, "--fine-tuning-rate has no effect without --unfreeze-from"),
     ],
 )
@@ -273,3 +297,28 @@ def test_the_page_of_serve_shows_the_boxes_that_predict_prints(run, scenes, tmp_
     assert answerer.data(content)["boxes"] == [] and "Nothing found" in answerer.answer(content)
     with pytest.raises(errors.UnusableFile, match="not an image"):
         answerer.answer(b"no photo")
+
+
+def test_a_detector_of_coco_needs_its_weights():
+    config = object_detection.Config(detector="yolox")
+    with pytest.raises(errors.UserError, match="--detector yolox needs --weights FILE: yolox_nano.onnx of https"):
+        config.check_files()
+
+
+def test_the_loss_of_yolox_falls_with_each_part_of_the_answer():
+    truth = np.array([[[1, 0.25, 0.3, 0.6, 0.7], [-1, 0, 0, 0, 0]]], "float32")
+    loss = object_detection.yolox_loss(96, 2)
+    middles, strides = detector.places(96)
+    answers = np.zeros((1, len(strides), 7), "float32")
+    left, top, right, bottom = truth[0, 0, 1:] * 96
+    answers[0, :, :2] = (np.array([left + right, top + bottom]) / 2 - middles) / strides[:, None] + 0.5
+    answers[0, :, 2:4] = np.log(np.array([right - left, bottom - top]) / strides[:, None])
+    answers[..., 4:], answers[..., 6] = -8.0, 8.0
+    near = (np.abs(middles - [(left + right) / 2, (top + bottom) / 2]).max(axis=1) <= 1.5 * strides).nonzero()[0]
+    answers[0, near[:10], 4] = 8.0  # all overlap fully, so ten places learn it, the surest
+    lowest = float(loss(truth, answers)[0])
+    assert lowest < 0.1
+    for part, change in ((slice(0, 2), 1.0), (slice(2, 4), 0.5), (slice(4, 5), 4.0), (slice(5, 7), -4.0)):
+        wrong = answers.copy()
+        wrong[..., part] += change
+        assert float(loss(truth, wrong)[0]) > lowest + 0.01

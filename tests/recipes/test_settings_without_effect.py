@@ -27,7 +27,8 @@ VALUES = {
     "warmup_epochs": 2, "batch_norm": "adapt", "unfreeze_from": "15", "stride": 3, "test_time_views": 2, "patience": 3,
     "max_blocks": 2, "layer_decay": 0.5, "warmup_ratio": 0.2, "weight_decay": 0.1, "clipnorm": 2.0,
     "engine": "keras", "prefix_precision": "bfloat16",
-    "gradient_accumulation_steps": 2,
+    "gradient_accumulation_steps": 2, "channels": 32, "depth": 1, "from_scratch": True, "last_layer": "x",
+    "preprocess": "tf",
 }  # fmt: skip
 # Recipe, settings, those without an effect beside them, and what makes them have one.
 BESIDE = [
@@ -36,6 +37,8 @@ BESIDE = [
     ("continual_learning", {"method": "ridge"}, {"epochs", "learning_rate"}, {"method": "replay"}),
     ("continual_learning", {"method": "replay"}, {"fine_tuning_epochs", "fine_tuning_rate"}, {"unfreeze_from": "15"}),
     ("object_detection", {}, {"fine_tuning_epochs", "fine_tuning_rate"}, {"unfreeze_from": "block_13"}),
+    ("object_detection", {"detector": "yolox"}, {"channels", "depth", "from_scratch", "last_layer", "preprocess"},
+     {"detector": "fcos"}),
     ("from_scratch", {"learning_rates": (1e-3,)}, {"search_epochs"}, {"learning_rates": (1e-3, 3e-3)}),
     ("text_classification", {"strategy": "full"}, {"blocks", "lora_rank"}, {"strategy": None, "compare": True}),
     ("text_classification", {"strategy": "features"}, {"epochs"}, {"strategy": "head"}),
