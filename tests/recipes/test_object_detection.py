@@ -17,7 +17,7 @@ from common.demo import drawn_scenes
 from common.evaluation import detection
 from common.features import of_boxes
 from common.media import photos
-from common.models import backbones, detector, freezing, yolox
+from common.models import detector, yolox
 from common.report import answers, found_boxes
 from common.runs import saved_model
 from recipes import object_detection
