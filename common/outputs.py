@@ -17,8 +17,8 @@ from common import errors
 LOCK = ".run.lock"  # marks a run directory; locked while a process writes there, and kept afterwards
 CACHE_TAG = "CACHEDIR.TAG"  # marks a cache, see https://bford.info/cachedir/
 IN_CACHE = (
-    "features", "scan", "demo", "demo_clips", "demo_lesions", "demo_styles", "demo_text", "scenes", "near_duplicates",
-    "tfds",
+    "features", "scan", "demo", "demo_clips", "demo_lesions", "demo_styles", "demo_text", "demo_text_domains", "scenes",
+    "near_duplicates", "tfds",
 )  # fmt: skip
 LATEST = "latest"  # in place of the name of a run directory
 SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"

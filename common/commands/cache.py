@@ -13,7 +13,7 @@ KINDS = {
     "features": re.compile(r"[0-9a-f]{32}(-onnxruntime-[\w.]+|-bfloat16)?"),
     "scan": re.compile(r"[0-9a-f]{16}\.json"),
     "demo": DRAWN, "demo_clips": DRAWN, "demo_lesions": DRAWN, "demo_styles": DRAWN, "demo_text": DRAWN,
-    "scenes": DRAWN,
+    "demo_text_domains": DRAWN, "scenes": DRAWN,
     "near_duplicates": re.compile(r"[0-9a-f]{16}\.npy"),
     "tfds": re.compile(r"\w[\w-]*"),
 }  # fmt: skip
@@ -24,6 +24,7 @@ DESCRIPTIONS = {
     "demo_lesions": "drawn lesions",
     "demo_styles": "drawn photos in another style",
     "demo_text": "drawn contracts",
+    "demo_text_domains": "drawn contracts, scanned",
     "scenes": "drawn photos with boxes",
     "near_duplicates": "features of photos, to compare them",
     "tfds": "photos of TFDS",

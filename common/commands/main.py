@@ -57,7 +57,7 @@ def run(program: str, package: str, name: str) -> None:
     with interrupts.at_once():
         from common import startup
 
-    recipe = importlib.import_module(f"{package}.{name}")
+        recipe = importlib.import_module(f"{package}.{name}")
     described = re.sub(rf"\bpython {package}/(\w+)\.py\b", rf"{program} \1", recipe.__doc__ or "")
     arguments = list(sys.argv[1:])
     arguments.remove(name)
@@ -83,7 +83,7 @@ def call(program: str, name: str, *arguments: str, recipes: Collection[str] = ()
     with interrupts.at_once():  # importing it changes what Control-C does, for programs that begin with it
         from common import startup  # noqa: F401  (imports TensorFlow quietly; a list or an error does not need it)
 
-    function = importlib.import_module(f"{__package__}.{name}").command
+        function = importlib.import_module(f"{__package__}.{name}").command
     return flags.call(function, list(arguments), f"{program} {name}")
 
 

@@ -17,8 +17,9 @@ FILES = ("1.jpg", "2.jpg", "sub/3.jpg", "sub/4.png")
 
 @pytest.fixture
 def folder(tmp_path):
-    touch(tmp_path, *FILES)
-    return tmp_path
+    """A folder of its own inside another, since files are also looked for beside the CSV's folder."""
+    touch(tmp_path / "folder", *FILES)
+    return tmp_path / "folder"
 
 
 def touch(folder, *paths):
