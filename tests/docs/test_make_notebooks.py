@@ -3,6 +3,7 @@
 import ast
 import os
 
+import every_recipe
 import pytest
 import recipe_source
 
@@ -109,7 +110,7 @@ def default_cache(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", every_recipe.parameters(RECIPES))
 def test_it_runs(name, tmp_path, monkeypatch, default_cache):
     nbclient = pytest.importorskip("nbclient")
     monkeypatch.setenv("XDG_CACHE_HOME", str(default_cache))

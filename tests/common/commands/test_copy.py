@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 
+import every_recipe
 import pytest
 
 from common import errors, files, source_code
@@ -467,7 +468,7 @@ class Shell:
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", every_recipe.parameters(RECIPES))
 def test_a_copy_installs_and_passes_its_tests_and_runs_its_demo_in_a_clean_venv(recipe, clean_python, tmp_path):
     folder = tmp_path / "my_project"
     copy.copy(recipe, folder)
