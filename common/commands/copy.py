@@ -391,6 +391,7 @@ def _view(source: pathlib.Path, package: str, commands: list[str], docstring: st
         "clips": source_code.file_of("common.media.clips") in modules,
         "texts": source_code.file_of("common.models.language_model") in modules,
         "writes": source_code.file_of("common.models.generation") in modules,
+        "one_of_strategies": "strategy" in settings,
         "short": [f"{name}={value}" for name, value in SHORT.items() if name in settings - source_code.refused(source)],
     }  # fmt: skip
 
