@@ -62,7 +62,14 @@ def rows_of(comparison: list[dict[str, Any]]) -> list[dict[str, Any]]:
         own = [row for row in comparison if row["method"] == method]
         measures = {
             name: _median_and_range([row[name] for row in own])
-            for name in ("average_accuracy", "forgetting", "backward_transfer", "forward_transfer", "seconds")
+            for name in (
+                "average_accuracy",
+                "forgetting",
+                "backward_transfer",
+                "forward_transfer",
+                "seconds",
+                "validation",
+            )
         }
         size = words.size(max(row["kept_bytes"] for row in own))
         kept = {"kept": "all photos" if method == ALL_PHOTOS else size}
@@ -124,11 +131,14 @@ def summary(result: finished_run.Result) -> str:
     width = max(len(name) for name in names)
     lines = [
         f"{title} ({meaning}), {found['method']}: {METHODS[found['method']]}",
-        f"{'accuracy after learning':<{width + 8}}" + "".join(f"{number:>7}" for number in range(1, len(names) + 1)),
+        f"{'accuracy after learning':<{width + 8}}"
+        + "".join(f"{number:>7}" for number in range(1, len(names) + 1))
+        + f"  test {result.unit}s",
     ]
     for number, (name, row) in enumerate(zip(names, found["matrix"], strict=True), start=1):
         cells = "".join(f"{'–' if value is None else f'{value:.3f}':>7}" for value in row)
-        lines.append(f"{number:>3}. {name:<{max(width, 18)}} {cells}")
+        tested = found["tasks"][number - 1]["photos"]["test"]
+        lines.append(f"{number:>3}. {name:<{max(width, 18)}} {cells}{tested:>{len(result.unit) + 8}}")
     told = {name: found[name] for name in ("average_accuracy", "forgetting", "backward_transfer", "forward_transfer")}
     lines.append(", ".join(f"{words.words(name)} {value:.3f}" for name, value in told.items() if value is not None))
     lines.append(f"kept for later tasks: {words.size(found['kept_bytes'])}; to measure with: "
@@ -137,9 +147,12 @@ def summary(result: finished_run.Result) -> str:
         lines.append(f"not measured, since their test photos are gone: {words.listed(found['unmeasured'])}")
     rows = rows_of(found.get("comparison", []))
     if rows:
-        lines.append(f"{'method':<10}{'average accuracy':>24}{'forgetting':>12}{'kept':>12}{'seconds':>9}")
+        head = f"  {'method':<10}{'average accuracy':>24}{'forgetting':>12}{'kept':>12}{'seconds':>9}"
+        lines.append(f"{head}{'validation':>12}")
     for row in rows:
-        value = words.estimate(row["average_accuracy"], is_share=False)
-        lines.append(f"{row['method']:<10}{value:>24}{words.decimal(row['forgetting'][0]):>12}"
-                     f"{row['kept']:>12}{row['seconds'][0]:>9.1f}")  # fmt: skip
+        value, chosen = words.estimate(row["average_accuracy"], is_share=False), row["method"] == found["method"]
+        measures = f"{value:>24}{words.decimal(row['forgetting'][0]):>12}{row['kept']:>12}{row['seconds'][0]:>9.1f}"
+        lines.append(
+            f"{'> ' if chosen else '  '}{row['method']:<10}{measures}{words.decimal(row['validation'][0]):>12}"
+        )
     return "\n".join(lines)

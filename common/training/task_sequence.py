@@ -204,7 +204,9 @@ def compare(
             row = {"method": method, "seed": seed, "order": [given[place].name for place in order]}
             rows.append(row | told(state) | {"validation": validation})
             average = rows[-1]["average_accuracy"]
-            print(f"compare: seed {seed}, order {order}, {method}: average accuracy {average:.3f}", file=sys.stderr)
+            shown = ", ".join(str(place + 1) for place in order)
+            line = f"{method}: average accuracy on the tests {average:.3f}"
+            print(f"compare: seed {seed}, order {shown}, {line}", file=sys.stderr)
     return rows
 
 

@@ -328,6 +328,7 @@ def test_the_comparison_chooses_on_validation_and_shows_all_methods(stripes, tmp
     assert result.results["sequence"]["method"] == task_sequence.best_method(rows, "joint", "ridge") != "joint"
     html = (result.directory / "report.html").read_text(encoding="utf-8")
     assert html.index("Class-incremental") < html.index('id="result"')
-    assert all(f'<th scope="row">{method}</th>' in html for method in continual_learning.METHODS)
+    assert all(f'<th scope="row">{method}' in html for method in continual_learning.METHODS)
+    assert html.count(" (chosen)</th>") == 1
     assert "average accuracy" in capsys.readouterr().out
     assert (result.directory / "figures" / "tasks.png").is_file()

@@ -11,7 +11,8 @@ from common.runs import finished_run
 
 def row(method, accuracy, seconds=1.0, **further):
     about = {"forgetting": 0.1, "backward_transfer": -0.1, "forward_transfer": None, "kept_bytes": 5, "strength": None}
-    return {"method": method, "average_accuracy": accuracy, "seconds": seconds} | about | further
+    scores = {"average_accuracy": accuracy, "validation": accuracy}
+    return {"method": method, "seconds": seconds} | scores | about | further
 
 
 def test_a_row_is_the_median_and_the_range_and_the_best_method_comes_first():
@@ -28,11 +29,15 @@ def test_a_row_is_the_median_and_the_range_and_the_best_method_comes_first():
 def test_the_first_line_says_the_scenario_and_what_was_not_measured_is_named():
     found = row("ridge", 0.8) | {
         "scenario": "domain", "matrix": [[None, None], [None, 0.8]], "held_bytes": 0, "unmeasured": ["January"],
-        "tasks": [{"name": "January"}, {"name": "February"}],
+        "tasks": [{"name": "January", "photos": {"test": 30}}, {"name": "February", "photos": {"test": 4}}],
+        "comparison": [row("ridge", 0.8), row("naive", 0.5)],
     }  # fmt: skip
     told = task_by_task.summary(finished_run.Result(pathlib.Path(), {"sequence": found}))
     assert told.startswith("Domain-incremental") and "test photos are gone: January" in told
     assert "average accuracy 0.800" in told and "forward transfer" not in told
+    lines = told.splitlines()
+    assert lines[1].endswith("test photos") and lines[2].endswith(" 30") and lines[3].endswith(" 4")
+    assert lines[-2].startswith("> ridge") and lines[-1].startswith("  naive") and lines[-1].endswith(" 0.500")
 
 
 def test_the_matrix_is_drawn_without_what_was_not_measured():
