@@ -186,6 +186,14 @@ def continued(config: Config) -> Config:
     if config.scenario and scenario and "task" in (config.scenario, scenario) and config.scenario != scenario:
         told = f"the run before has --scenario {scenario}, and results of the two cannot be compared"
         raise errors.UserError(f"--scenario {config.scenario}: {told}; remove it")
+    if "image_size" in given and stored.image_size not in (None, config.image_size):
+        told = f"the state is that of features at --image-size {stored.image_size}"
+        raise errors.UserError(f"--image-size {config.image_size}: {told}; remove it")
+    for name in ("precision", "prefix_precision", "cache_dtype"):
+        old, new = getattr(stored, name), getattr(config, name)
+        if old != new and name in (*given, *settings.OF_THE_MACHINE):
+            flag = f"--{name.replace('_', '-')}"
+            print(f"{flag} {new}: the run before had {old}, so old and new features differ a little", file=sys.stderr)
     kept = {*OWN, "method", *given}
     taken = {field.name: getattr(stored, field.name) for field in dataclasses.fields(Config) if field.name not in kept}
     if scenario == "task":

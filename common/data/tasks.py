@@ -228,25 +228,43 @@ def with_known_sides(task: Task, met: Samples, unit: str) -> Task:
     known = [sample for sample in samples if there[unit_of[sample.path]]]
     if not known:
         return task
-    parted = [sample for sample in known if len(there[unit_of[sample.path]]) > 1]
     after = [
         dataclasses.replace(sample, split=next(iter(there[unit_of[sample.path]]), sample.split))
         for sample in samples
         if len(there[unit_of[sample.path]]) < 2
     ]
-    side_of = {sample.path: sample.split for sample in samples}
-    moved = sum(sample.split != side_of[sample.path] for sample in after)
-    told = f"{words.plural(len(known), unit)} of task {task.name} or others of their group are in earlier tasks"
-    print(f"data: {told}, and take the side that they have there; {moved} of them change sides", file=sys.stderr)
-    if parted:
-        told = f"{words.plural(len(parted), unit)} of task {task.name} are left out"
-        print(f"data: {told}: what belongs together is on several sides in earlier tasks", file=sys.stderr)
+    _say_known(task, known, after, met, unit)
     try:
         splits.check_classes(after, task.splits.targets.strata)
     except errors.UserError as error:
         raise errors.UserError(f"task {task.name}, after the {unit}s of earlier tasks: {error}") from error
     sides: dict[str, Any] = {side: [each for each in after if each.split == side] for side in sample_list.SPLIT_NAMES}
     return dataclasses.replace(task, splits=dataclasses.replace(task.splits, **sides))
+
+
+def _say_known(task: Task, known: Samples, after: Samples, met: Samples, unit: str) -> None:
+    """Print what is known of a task's items from earlier tasks.
+
+    Args:
+        task: the task as it was split.
+        known: its items that are in earlier tasks, or whose group is.
+        after: all its items on their sides, without those that are left out.
+        met: the items of earlier tasks.
+        unit: what an item is called.
+    """
+    side_of, content_of = {sample.path: sample.split for sample in after}, task.splits.content_of
+    moved = sum(side_of.get(sample.path, sample.split) != sample.split for sample in known)
+    told = f"{words.plural(len(known), unit)} of task {task.name} or others of their group are in earlier tasks"
+    print(f"data: {told}, and take the side that they have there; {moved} of them change sides", file=sys.stderr)
+    labels = {sample.about[unchanged.COLUMN]: sample.label for sample in met if unchanged.COLUMN in sample.about}
+    other = [one for one in known if labels.get(content_of[one.path], one.label) != one.label]
+    if other:
+        told = f"{words.plural(len(other), unit)} of task {task.name} had another class in an earlier task"
+        was = labels[content_of[other[0].path]]
+        print(f"data: {told}: {other[0].path} is now {other[0].label}, and was {was}", file=sys.stderr)
+    if left_out := len(known) - sum(sample.path in side_of for sample in known):
+        told = f"{words.plural(left_out, unit)} of task {task.name} are left out"
+        print(f"data: {told}: what belongs together is on several sides in earlier tasks", file=sys.stderr)
 
 
 def together(tasks: Sequence[Task], class_names: Sequence[str]) -> splits.Splits:

@@ -231,8 +231,10 @@ def test_what_does_not_fit_the_state_is_refused_in_one_line(sources, tmp_path):
     first = continual_learning.run(settings(sources[:1], tmp_path, forget_tests=True))
     assert not [name for name in states.State.load(first.directory).arrays if name.startswith("held")]
     later = settings(sources[1:], tmp_path, continue_from=first.directory)
-    with pytest.raises(errors.UserError, match="--continue-from .*other weights or another cut"):
+    with pytest.raises(errors.UserError, match="--image-size 48: the state is that of features at --image-size 32"):
         continual_learning.run(dataclasses.replace(later, image_size=48))
+    with pytest.raises(errors.UserError, match="--continue-from .*other weights or another cut"):
+        continual_learning.run(dataclasses.replace(later, weights="none"))
     with pytest.raises(
         errors.UserError,
         match="--method ewc: the run before learnt by ridge, .*remove --method",

@@ -101,7 +101,9 @@ def test_a_photo_that_has_trained_is_not_tested_later(january, stripes, tmp_path
     (moved,) = load([stripes], tmp_path, "second", earlier=tasks.listed(first.splits))
     side_of = {sample.path: sample.split for sample in tasks.listed(moved.splits)}
     assert side_of[second.splits.test[0].path] == "train" and side_of[second.splits.train[0].path] == "test"
-    assert "2 photos of task photos or others of their group are in earlier tasks" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "2 photos of task photos or others of their group are in earlier tasks" in said
+    assert "2 photos of task photos had another class in an earlier task" in said
 
 
 def test_a_group_stays_on_the_side_that_it_has_in_an_earlier_task(january, stripes, tmp_path):
