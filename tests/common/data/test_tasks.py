@@ -156,12 +156,18 @@ def listing(folder, name, rows):
     return path
 
 
-def test_a_whole_group_takes_the_side_of_its_photo_in_an_earlier_task(stripes, tmp_path, capsys):
+def with_earlier_task(stripes, tmp_path):
+    """Class → all photos, and a task of eight of each, every one a group of its own."""
     photos_of = {label: sorted((stripes / label).iterdir()) for label in ("across", "down")}
     first = listing(tmp_path, "first.csv", [
         (path, label, f"{label}{number}") for label, paths in photos_of.items() for number, path in enumerate(paths[:8])
     ])  # fmt: skip
     (earlier,) = load([first], tmp_path, "first")
+    return photos_of, earlier
+
+
+def test_a_whole_group_takes_the_side_of_its_photo_in_an_earlier_task(stripes, tmp_path, capsys):
+    photos_of, earlier = with_earlier_task(stripes, tmp_path)
     # Each group of the second task has one photo of a side of the first, and one that is new.
     old = {label: [next(one.path for one in side if one.label == label) for side in (
         earlier.splits.train, earlier.splits.validation, earlier.splits.test
@@ -182,11 +188,7 @@ def test_a_whole_group_takes_the_side_of_its_photo_in_an_earlier_task(stripes, t
 
 
 def test_what_is_on_two_sides_in_earlier_tasks_is_left_out(stripes, tmp_path, capsys):
-    photos_of = {label: sorted((stripes / label).iterdir()) for label in ("across", "down")}
-    first = listing(tmp_path, "first.csv", [
-        (path, label, f"{label}{number}") for label, paths in photos_of.items() for number, path in enumerate(paths[:8])
-    ])  # fmt: skip
-    (earlier,) = load([first], tmp_path, "first")
+    photos_of, earlier = with_earlier_task(stripes, tmp_path)
     trained, tested = (next(one for one in side if one.label == "down") for side in (
         earlier.splits.train, earlier.splits.test
     ))  # fmt: skip
