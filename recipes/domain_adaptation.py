@@ -164,9 +164,8 @@ def run(config: Config) -> finished_run.Result:
 def run_each(config: Config) -> finished_run.Result:
     """Run the recipe for each new domain, and print a table of source x target."""
     for each in config.new_domain if config.data != "demo" else ():
-        photo_domains.check(
-            config, photos.Photos(), each
-        )  # report a mistake in the last one now, not after the first run
+        # Report a mistake in the last one now, not after the first run.
+        photo_domains.check(config, photos.Photos(), each)
     results = [run(dataclasses.replace(config, new_domain=(each,))) for each in config.new_domain]
     print(domain_gap_page.table_of_targets(results))
     return results[-1]

@@ -84,7 +84,7 @@ def _divided(config: Any, medium: media.Medium, new_domain: str) -> tuple[Sample
     data = pathlib.Path(config.data).expanduser()
     if not (data.is_file() and data.suffix.lower() in tables.ENDINGS) or pathlib.Path(new_domain).exists():
         return None, None
-    samples = listings.read(data, medium)
+    samples = listings.read(data, medium, (domains.COLUMN,))
     values = sorted({one.about.get(domains.COLUMN, "") for one in samples})
     if new_domain not in values:
         told = f"it has {words.listed(values)}" if any(values) else "it has no such column"
