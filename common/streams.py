@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 # What our texts contain, in letters of every terminal.
 PLAIN = {
@@ -52,6 +53,32 @@ def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
         return found.encode("utf-8", "surrogateescape"), error.end
     plain = (PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in found)
     return "".join(plain), error.end
+
+
+class _New:
+    """A stream that drops lines which it has shown already; progress bars and the rest of the stream stay."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._shown, self._line = stream, set[str](), ""
+
+    def write(self, text: str) -> int:
+        if "\r" in text:
+            self._stream.write(text)
+            return len(text)
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            if line not in self._shown:
+                self._shown.add(line)
+                self._stream.write(f"{line}\n")
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def each_line_once() -> contextlib.redirect_stderr:
+    """Return a context, for several uses, in which stderr shows a line only once: the same data read for many seeds."""
+    return contextlib.redirect_stderr(_New(sys.stderr))
 
 
 def print_last(text: object) -> None:

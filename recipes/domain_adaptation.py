@@ -39,7 +39,7 @@ import keras
 import numpy as np
 from annotated_types import Ge, Gt
 
-from common import devices, flags
+from common import devices, flags, streams
 from common.data import photo_domains
 from common.evaluation import classification
 from common.features import of_domains
@@ -125,7 +125,8 @@ def run(config: Config) -> finished_run.Result:
     seeds = [config.seed + number for number in range(config.seeds if config.compares else 1)]
     new_domain = photo_domains.demo(config) if config.data == "demo" else config.new_domain[0]
     places = {seed: record.directory / "splits" / f"seed{seed}" for seed in seeds}
-    splits = [photo_domains.load(config, places[seed], photos.Photos(), new_domain, seed) for seed in seeds]
+    with streams.each_line_once():
+        splits = [photo_domains.load(config, places[seed], photos.Photos(), new_domain, seed) for seed in seeds]
     methods = domain_training.methods_of(config, splits[0])
     num_classes = len(splits[0].source.class_names)
 

@@ -186,7 +186,8 @@ def run(config: Config) -> finished_run.Result:
     seeds = [config.seed + number for number in range(config.seeds if config.compares else 1)]
     new_domain = text_domains.demo(config) if config.data == "demo" else config.new_domain[0]
     places = {seed: record.directory / "splits" / f"seed{seed}" for seed in seeds}
-    splits = [text_domains.load(config, places[seed], new_domain, seed) for seed in seeds]
+    with streams.each_line_once():
+        splits = [text_domains.load(config, places[seed], new_domain, seed) for seed in seeds]
     first, num_classes = splits[0], len(splits[0].source.class_names)
     methods = domain_training.methods_of(config, first)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from common import errors
+from common import errors, streams
 from common.data import dataset, sample_list, splits
 from common.media import medium as media
 
@@ -33,13 +33,14 @@ def splits_of_seeds(
     Raises:
         UserError: as `dataset.load`; or trials have begun, and a split that they use is gone.
     """
-    found = {}
+    found, told = {}, streams.each_line_once()
     for seed in range(config.seed, config.seed + seeds):
         place = folder / f"seed{seed}"
         if (folder.parent / "trials").is_dir() and not (place / "split.csv").is_file():
             raise errors.UserError(f"{place / 'split.csv'} is gone; put it back, or start a new comparison")
         place.mkdir(parents=True, exist_ok=True)
-        whole = dataset.load(dataclasses.replace(config, seed=seed), place, medium)
+        with told:
+            whole = dataset.load(dataclasses.replace(config, seed=seed), place, medium)
         for fraction in sorted(fractions, reverse=True):
             path = place / (f"{fraction:g}.csv" if fraction < 1 else "split.csv")
             if fraction < 1 and not path.is_file():

@@ -76,6 +76,17 @@ def test_what_comes_after_the_training_fails_in_one_line(capsys, monkeypatch):
     assert "Traceback" in capsys.readouterr().err
 
 
+def test_what_is_said_for_each_seed_is_said_once_and_bars_still_move(capsys):
+    once = streams.each_line_once()
+    for seed in (0, 1):
+        with once:
+            print("data: two photos show one picture", file=sys.stderr)
+            print(f"data: seed {seed}", file=sys.stderr)
+            sys.stderr.write("\r50 %")
+    told = "data: two photos show one picture\ndata: seed 0\n\r50 %data: seed 1\n\r50 %"
+    assert capsys.readouterr().err == told
+
+
 def test_settings_of_other_projects_are_overruled_with_a_line(capsys, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
