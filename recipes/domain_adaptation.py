@@ -56,7 +56,8 @@ class Config(settings.PhotoConfig):
 
     # Folders with the source's classes or none, CSVs, or values of the column domain; demo: dusk, fog or pencil.
     new_domain: tuple[str, ...] = ()
-    # Parts of domain_training.PARTS joined by +; default: standardise+mcc (standardise on demo data).
+    # Some of none, standardise, coral, deep_coral, mmd, dann, cdan, mcc, pseudo_labels, few_labels, few_labels_alone,
+    # target_labels, joined by +; default: standardise+mcc (standardise on demo data).
     method: str | None = None
     compare: bool = False  # measure all methods, and the gap that each leaves; the default on demo data
     seeds: Annotated[int, Gt(0)] = 1  # with --compare, this many splits; the model is that of the first
@@ -83,7 +84,7 @@ class Config(settings.PhotoConfig):
     @property
     def used_method(self) -> str:
         """The method; the demo's small network is often wrong in fog, and mcc strengthens what is wrong."""
-        return self.method or ("standardise" if self.data == "demo" else "standardise+mcc")
+        return ("standardise" if self.data == "demo" else "standardise+mcc") if self.method is None else self.method
 
     @property
     def compares(self) -> bool:

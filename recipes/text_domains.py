@@ -61,7 +61,9 @@ class Config(tuning.DocumentConfig):
     windows_per_document: Annotated[int, Gt(0)] = 4  # windows read from the start of each text; more take longer
     # Folders of .txt files or .jsonl files, with the source's classes or without labels; demo: scans.
     new_domain: tuple[str, ...] = ()
-    method: str = "standardise"  # parts of domain_training.PARTS joined by +; mcc loses where topics outweigh classes
+    # Some of none, standardise, coral, deep_coral, mmd, dann, cdan, mcc, pseudo_labels, few_labels, few_labels_alone,
+    # target_labels, joined by +; mcc loses where topics outweigh classes.
+    method: str = "standardise"
     compare: bool = False  # measure all methods, and the gap that each leaves; the default on demo data
     seeds: Annotated[int, Gt(0)] = 1  # with --compare, this many splits; the model is that of the first
     shots: Annotated[int, Ge(0)] = 3  # labels of each class of the new domain, for few_labels; drawn from its own

@@ -116,11 +116,13 @@ class Domains(Generic[Kind]):
 
     def joined(self, test: Samples) -> Kind:
         """Return the splits of the source with other test items, and what is known of the files of both domains."""
+        quality = {name: fact for name, fact in self.source.quality.items() if name != "different_pictures"}
         return dataclasses.replace(
             self.source,
             test=test,
             content_of=self.source.content_of | self.target.content_of,
             properties=self.source.properties | self.target.properties,
+            quality=quality,  # the number of different pictures is that of the source alone
         )
 
     def together(self) -> Kind:
@@ -192,10 +194,11 @@ def check_classes(samples: Samples, class_names: tuple[str, ...], given: str, un
     """Refuse samples of classes that the source lacks; `given` is their flag and its value."""
     unknown = sorted({one.label for one in samples} - set(class_names))
     if unknown:
+        how = f"Remove these {unit}s, or, if the folders are no classes, put all {unit}s into one"
+        how = "Correct or remove these rows" if given.startswith("--new-labels") else how
         raise errors.UserError(
             f"{given}: the source has no class {words.listed([repr(name) for name in unknown[:5]])}; it has "
-            f"{', '.join(class_names)}. Remove these {unit}s, or, if the folders are no classes, put all {unit}s into "
-            "one"
+            f"{', '.join(class_names)}. {how}"
         )
 
 

@@ -33,12 +33,15 @@ def found(
         said_below: with fewer validation items than this, their number has been told already.
     """
     validation, train = results["validation"], results.get("train")
+    chooses = "domains" not in results  # there, validation is the source's, and nothing is chosen by it
     told = []
     alike = _all_alike(validation, unit, metric)
     if train:
         under = _underfitting(train, results, unit, metric)
-        told += [_overfitting(train, validation, unit, metric), " ".join(filter(None, [under, alike]))]
-    told += ["" if train else alike, _too_few_epochs(history), _few_items(validation, unit, metric, said_below)]
+        over = _overfitting(train, validation, unit, metric) if chooses else ""
+        told += [over, " ".join(filter(None, [under, alike]))]
+    few = _few_items(validation, unit, metric, said_below) if chooses else ""
+    told += ["" if train else alike, _too_few_epochs(history), few]
     return [each for each in told if each]
 
 

@@ -111,7 +111,10 @@ def _has_groups(run: finished_run.FinishedRun) -> bool:
 def _sample_photos(run: finished_run.FinishedRun) -> list[pages.Photo]:
     """Return training photos, about equally many of each class and evenly spaced in its list: always the same ones."""
     by_class = collections.defaultdict(list)
-    for row in run.split:
+    rows = run.split
+    if "domains" in run.results:  # items of the new domain have adapted without their labels
+        rows = [row for row in finished_run.read_rows(run.directory / "split.csv") if row["domain"] == "source"]
+    for row in rows:
         if row["split"] == "train":
             by_class[row["label"]].append(row)
     names = words.spread([name for name in run.class_names if by_class[name]], SAMPLE_PHOTOS)
@@ -245,9 +248,12 @@ def headline_metric(results: dict[str, Any]) -> str:
 
 
 def baselines_as_good(results: dict[str, Any]) -> list[str]:
-    """Return the baselines, in words, that validate at least as well as the run; none for a run that is one itself."""
+    """Return the baselines, in words, that validate at least as well as the run.
+
+    None for a run that is one itself, and for one of two domains, whose validation is the source's.
+    """
     found, metric = results.get("baselines", {}), headline_metric(results)
-    if results.get("strategy") in found:
+    if results.get("strategy") in found or "domains" in results:
         return []
     return [
         words.words(name)
@@ -269,9 +275,16 @@ def _baseline_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
     return [(f"{words.words(metric)} of baselines", "", ""), *rows]
 
 
+def _sides(results: dict[str, Any]) -> tuple[str, str]:
+    """Return what the columns of validation and test are called; with two domains, one of them is at home."""
+    if "domains" not in results:
+        return "validation", "test"
+    return "source val.", "test" if results["domains"]["tested"] else "test at home"
+
+
 def summary(result: finished_run.Result) -> str:
     """Return the table printed at the end of a run: validation and test metrics, the cost, the path of the report."""
-    rows: list[tuple[str, ...]] = [("", "validation", "test")]
+    rows: list[tuple[str, ...]] = [("", *_sides(result.results))]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
         rows.append(
             (name.replace("_", " "), *(f"{result.results[split][name]:.3f}" for split in ("validation", "test")))

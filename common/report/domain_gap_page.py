@@ -14,7 +14,7 @@ from common.evaluation import domain_gap, domain_map
 from common.report import bars, figures, page
 from common.runs import finished_run
 
-FILES = ("templates/domain_gap.html",)
+FILES = ("templates/domain_gap.html", "templates/domain_gap_top.html")
 VALIDATORS = {
     "source_validation": "Accuracy on the source's validation data",
     "information_maximisation": "Information maximisation",
@@ -42,7 +42,7 @@ def section(run: finished_run.FinishedRun, saved: object = None) -> dict[str, An
         "name": "domains",
         "new": found["name"],
         "template": "domain_gap.html",
-        "top": "",
+        "top": "domain_gap_top.html",
         "covers": (),
         "contents": [("domains", "Domains")],
         "validators": VALIDATORS,
@@ -138,7 +138,8 @@ def map_of_domains(
             _scatter(axes[row, column], places[name], values, list(groups), domain == "source", theme)
             axes[row, column].set_title(f"{name} the adaptation, {title}", fontsize=9)
             if not row:
-                axes[row, column].legend(fontsize=7, loc="best", framealpha=0.7)
+                below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.01), "ncols": 4}
+                axes[row, column].legend(fontsize=7, frameon=False, **below)
     return figure
 
 

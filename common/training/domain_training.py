@@ -6,8 +6,10 @@ losses are in `training.adaptation`, and what has a closed form is in `models.do
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import pathlib
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -50,6 +52,7 @@ def parts_of(method: str) -> frozenset[str]:
         UserError: a part is unknown, or does not go with the others.
     """
     parts = method.split("+")
+    flags.check(len(set(parts)) == len(parts), "method", f"{method}: names a part twice")
     for part in parts:
         if part not in PARTS:
             raise errors.UserError(
@@ -90,7 +93,17 @@ def methods_of(config: Any, data: domains.Domains) -> list[str]:
             "--shots 1 or more, or --new-labels with the labels of a few"
         )
     wanted = [*COMPARED, config.used_method] if config.compares else [domain_methods.BASELINE, config.used_method]
-    return [each for each in dict.fromkeys(wanted) if can_run(each, data, config)]
+    found = [each for each in dict.fromkeys(wanted) if can_run(each, data, config)]
+    unit, source, adapting = data.target.medium.unit, len(data.source.train), len(data.paths())
+    tested = f"the other {len(data.target.test)} are its test" if data.labels else "there is no test"
+    print(f"domains: {words.plural(source, unit)} of the source train; {adapting} of {data.name} adapt without their "
+          f"labels, {tested}; methods: {', '.join(found)}", file=sys.stderr)  # fmt: skip
+    drawn = any(parts_of(each) & {"few_labels", "few_labels_alone"} for each in found) and not config.new_labels
+    counts = collections.Counter(data.labels[path] for path in data.paths() if path in data.labels)
+    if few := [name for name, count in sorted(counts.items()) if drawn and count < config.shots]:
+        print(f"domains: fewer than {config.shots} adapting {unit}s of {words.listed(few)}; all of them give their "
+              "label", file=sys.stderr)  # fmt: skip
+    return found
 
 
 def known_labels(method: str, data: domains.Domains, config: Any) -> dict[int, int]:
@@ -161,6 +174,9 @@ def measure(
                    "adapting": head.answers(head.target(data.adapting)),
                    "test": head.answers(head.target(data.test))}  # fmt: skip
         trials.append(domain_methods.trial(method, seed, seconds, labels, answers))
+        if method == domain_methods.BASELINE:
+            at_home = head.answers(head.source(data.source["test"])).argmax(axis=1)
+            trials[-1]["at_home"] = float((at_home == data.domains.source.labels("test")).mean())
         heads[method] = head
         told = "" if not len(data.test) else f", {trials[-1]['accuracy']:.3f} on the test"
         print(f"{method}, seed {seed}: {trials[-1]['source_validation']:.3f} on the source's validation{told}",
@@ -195,13 +211,14 @@ def section(
     has_test = len(data.test) > 0
     answers["test"] = head.answers(head.target(data.test) if has_test else head.source(data.source["test"]))
     source = data.domains.source
-    at_home = before.answers(before.source(data.source["test"])).argmax(axis=1) == source.labels("test")
+    at_home = [each["at_home"] for each in trials if "at_home" in each]
     gaps = {name: gap_of(each, data, config.seed) for name, each in heads.items()}
     few = f"the {unit}s of --new-labels" if config.new_labels else f"{words.plural(config.shots, unit)} of each class"
     found: dict[str, Any] = {
         "name": data.domains.name, "source": config.data, "method": method,
         "seeds": list(dict.fromkeys(each["seed"] for each in trials)),
-        "adapting": len(data.adapting), "tested": len(data.test), "at_home": float(at_home.mean()),
+        "adapting": len(data.adapting), "tested": len(data.test),
+        "at_home": [statistics.median(at_home), min(at_home), max(at_home)],
         "few": few, "rows": domain_methods.rows(trials, gaps), "correlations": domain_methods.correlations(trials),
     }  # fmt: skip
     if has_test:

@@ -105,11 +105,28 @@ def trials_of(right):
 def test_the_verdict_may_be_to_do_nothing_or_to_label_a_few(right, told):
     trials = trials_of(right)
     found = {
-        "name": "paintings", "method": "standardise", "at_home": 0.9, "few": "3 photos of each class",
+        "name": "paintings", "method": "standardise", "at_home": [0.9, 0.9, 0.9], "few": "3 photos of each class",
+        "seeds": [0], "classes": [],
         "rows": domain_methods.rows(trials, {}), "gain": domain_methods.gain(trials, "standardise"),
     }  # fmt: skip
     said = " ".join(domain_methods.verdict(found, "photo"))
     assert all(each in said for each in told) and said.startswith("The source's model has an accuracy of 90.0")
+
+
+def test_with_several_seeds_the_gain_is_that_of_all_of_them():
+    trials = [each | {"seed": seed} for seed, right in enumerate([(10, 12), (20, 30)])
+              for each in trials_of(dict(zip(("none", "standardise"), right, strict=True)))]  # fmt: skip
+    gain = domain_methods.gain(trials, "standardise")
+    assert gain == pytest.approx([0.15, 0.05, 0.25])
+    lost = {"class": "dog", "n": 9, "before": 0.9, "after": 0.3}
+    found = {
+        "name": "paintings", "method": "standardise", "at_home": [0.9, 0.8, 1.0], "few": "", "seeds": [0, 1],
+        "classes": [lost, lost | {"class": "cat", "n": 2}], "rows": domain_methods.rows(trials, {}), "gain": gain,
+    }  # fmt: skip
+    said = " ".join(domain_methods.verdict(found, "photo"))
+    assert "+15.0 points (+5.0 to +25.0 over 2 splits), better on each of them" in said
+    assert "It finds far fewer photos of dog (90.0\u202f% to 30.0\u202f%)." in said
+    assert "--method mcc+few_labels" in said and "mcc+few" not in " ".join(domain_methods.verdict(found, "document"))
 
 
 def test_without_labels_the_verdict_claims_nothing():
