@@ -53,7 +53,7 @@ from annotated_types import Ge, Gt
 from common import devices, errors, flags, streams
 from common.data import documents, sample_list
 from common.evaluation import classification, counted_words, nearest_texts, shortcuts
-from common.features import frozen_windows
+from common.features import frozen_windows, masked_windows
 from common.media import windows
 from common.models import encoder, language_model, text_classifier
 from common.report import text_classes
@@ -79,8 +79,9 @@ class Config(tuning.TextConfig):
     patience: Annotated[int, Gt(0)] = 4  # epochs without a lower validation loss before the training stops
     windows_per_document: Annotated[int, Gt(0)] = 4  # windows read from its start; more need more memory and time
     training_documents: Annotated[int, Gt(0)] | None = None  # how many to draw at random; default: all
-    # Epochs in which to tune the language model on the training documents first, if they are many.
+    # Most epochs in which to tune the network itself on the training documents first, without their labels.
     adapt_epochs: Annotated[int, Ge(0)] = 0
+    adapt_texts: pathlib.Path | None = None  # further documents for it, without labels: a folder or a .jsonl
 
     REMOVED = tuning.TextConfig.REMOVED | {
         "task": flags.Removed("classify", "no longer exists: this recipe always classifies; remove the flag")
@@ -92,6 +93,9 @@ class Config(tuning.TextConfig):
         closed_form = "with --strategy features, which has a closed form"
         flags.check_used(self, trains, closed_form, "epochs")
         flags.check_used(self, trains or self.adapt_epochs > 0, closed_form, *OF_TRAINING)
+        random = "with --strategy scratch, which starts from random weights"
+        flags.check_used(self, self.strategies != ("scratch",), random, "adapt_epochs")
+        flags.check_used(self, self.adapt_epochs > 0, "without --adapt-epochs", "adapt_texts")
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -110,38 +114,52 @@ def build_model(model: language_model.TextModel, suffix: keras.Model, num_classe
     return language_model.with_class_head(model, suffix, build_head(model.backbone.hidden_dim, num_classes))
 
 
-def prepare_adaptation(
-    preset: str, encoded: dict[str, list], record: recorder.Recorder
-) -> tuple[tuning.Cut, frozen_windows.FrozenWindows]:
-    """Load the whole language model and pack the training and validation documents into windows; return both."""
+def to_adapt_on(
+    model: language_model.TextModel, encoded: dict[str, list], corpus: documents.Corpus, config: Config
+) -> dict[str, list]:
+    """Return the token numbers of the documents that the network itself is tuned on, and of those that judge this.
+
+    An encoder is judged by a tenth of the training documents; it never sees those for validation.
+    """
+    own = [*encoded["train"], *model.encode(documents.read_unlabelled(config, corpus))]
+    if not encoder.reads_both_sides(model):
+        return {"train": own, "validation": encoded["validation"]}
+    order = np.random.default_rng(config.seed).permutation(len(own))
+    held_out = max(1, len(own) // 10)
+    return {"train": [own[n] for n in order[held_out:]], "validation": [own[n] for n in order[:held_out]]}
+
+
+def prepare_adaptation(preset: str, own: dict[str, list], record: recorder.Recorder) -> tuple[tuning.Cut, Any]:
+    """Load the whole network, pack the documents to tune it on into windows, and return both."""
     config = record.config
-    cut = tuning.begin("full", preset, record)
-    packed = {
-        side: windows.pack(encoded[side], config.sequence_length, cut.model.end_token)
-        for side in ("train", "validation")
-    }
+    cut = tuning.begin("full", preset, record, encoder.load)
+    if encoder.reads_both_sides(cut.model):
+        return cut, masked_windows.MaskedWindows(cut.model, own, config)
+    packed = {side: windows.pack(ids, config.sequence_length, cut.model.end_token) for side, ids in own.items()}
     return cut, frozen_windows.FrozenWindows(cut.model, None, language_model.whole(cut.model), packed, config)
 
 
-def adapt(encoded: dict[str, list], record: recorder.Recorder) -> tuple[str, list[dict]]:
-    """Tune the language model itself on the training documents; return the path of its preset, and this stage's row."""
-    config = record.config
-    cut, part = prepare_adaptation(config.backbone, encoded, record)
-    row = tuning.train(
-        record, part, "full", cut.width, tuning.language_loss(), stage="adapt", epochs=config.adapt_epochs
+def adapt(preset: str, own: dict[str, list], record: recorder.Recorder) -> tuple[str, list[dict]]:
+    """Tune the network itself on documents without labels; return the path of its preset, and the rows of the stages.
+
+    A causal language model learns the next token. An encoder learns masked tokens: its head is new, so first the head
+    alone trains, and then all of it, in as many epochs.
+    """
+    epochs, loss = record.config.adapt_epochs, tuning.language_loss()
+    cut, part = prepare_adaptation(preset, own, record)
+    rows, rates = [], tuning.RATES
+    if encoder.reads_both_sides(cut.model):
+        rates, cut.model.backbone.trainable = tuning.ENCODER_RATES, False
+        rows = [tuning.train(record, part, "head", cut.width, loss, stage="adapt_head", epochs=epochs, rates=rates)]
+        cut.model.backbone.trainable = True
+    before = rows[0]["validation_loss"] if rows else None
+    rows.append(
+        tuning.train(record, part, "full", cut.width, loss, stage="adapt", epochs=epochs, baseline=before, rates=rates)
     )
     folder = record.directory / "preset"
     language_model.save(cut.model, folder)
-    return str(folder), [{name: row[name] for name in ("stage", "validation_loss", "epochs", "seconds")}]
-
-
-def check_adaptation(model: language_model.TextModel, config: Config) -> None:
-    """Refuse `--adapt-epochs` for an encoder, which has no next token to learn."""
-    if config.adapt_epochs and encoder.reads_both_sides(model):
-        raise errors.UserError(
-            f"--adapt-epochs {config.adapt_epochs}: only causal language models, such as GPT-2, are tuned on the "
-            "documents first; remove it"
-        )
+    kept = ("stage", "validation_loss", "epochs", "seconds")
+    return str(folder), [{name: row[name] for name in kept} | {"documents": len(own["train"])} for row in rows]
 
 
 def check_preset(corpus: documents.Corpus, record: recorder.Recorder) -> None:
@@ -197,13 +215,18 @@ def sentence_embeddings(
 
 
 def planned(
-    preset: str, encoded: dict[str, list], beginnings: dict[str, windows.Windows], corpus: documents.Corpus,
+    preset: str, own: dict[str, list], beginnings: dict[str, windows.Windows], corpus: documents.Corpus,
     record: recorder.Recorder,
 ) -> Iterator[tuning.Stage]:  # fmt: skip
     """Yield the stages that a dry run measures."""
     config = record.config
-    if config.adapt_epochs:
-        yield "adapt", prepare_adaptation(preset, encoded, record)[1], tuning.language_loss(), config.adapt_epochs
+    if own:
+        cut, part = prepare_adaptation(preset, own, record)
+        if encoder.reads_both_sides(cut.model):
+            cut.model.backbone.trainable = False
+            yield "adapt head", part, tuning.language_loss(), config.adapt_epochs
+            cut.model.backbone.trainable = True
+        yield "adapt", part, tuning.language_loss(), config.adapt_epochs
     for name in config.strategies:
         loss = keras.losses.SparseCategoricalCrossentropy()
         part = prepare(name, preset, beginnings, corpus, record)[-1]
@@ -241,7 +264,6 @@ def run(config: Config) -> finished_run.Result:
     if config.training_documents:
         corpus = corpus.with_training(config.training_documents, config.seed)
     model, window = tuning.open_preset(config, encoder.load)
-    check_adaptation(model, config)
     encoded = {side: model.encode(corpus.texts_of(side)) for side in sample_list.SPLIT_NAMES}
     longest = max(len(ids) for side in encoded.values() for ids in side)
     most = min(config.windows_per_document, model.windows_of(longest, window))
@@ -254,11 +276,12 @@ def run(config: Config) -> finished_run.Result:
     beginnings = {side: model.rows(ids, window, most) for side, ids in encoded.items()}
     summary = corpus.summary() | {"read": windows.share_read(beginnings, encoded)}
     print(documents.documents_line(summary, config), file=sys.stderr)
+    own = to_adapt_on(model, encoded, corpus, config) if config.adapt_epochs else {}
     if config.dry_run:
-        record.print_plan(tuning.plan(record, planned(model.preset, encoded, beginnings, corpus, record), corpus))
+        record.print_plan(tuning.plan(record, planned(model.preset, own, beginnings, corpus, record), corpus))
 
-    # First tune the language model itself, if --adapt-epochs is given.
-    preset, stages = adapt(encoded, record) if config.adapt_epochs else (model.preset, [])
+    # First tune the network itself on documents without labels, if --adapt-epochs is given.
+    preset, stages = adapt(model.preset, own, record) if own else (model.preset, [])
 
     # Training: every strategy starts from the same preset, and the validation documents choose one.
     rows: list[dict] = []

@@ -247,16 +247,54 @@ def read_general(config: Any) -> dict[str, str]:
     if not config.general:
         drawn = drawn_texts.general_texts() if config.data == "demo" else []
         return {f"general text {number}": text for number, text in enumerate(drawn)}
-    folder = config.general.expanduser()
+    return _texts_at(config, "general")
+
+
+def read_unlabelled(config: Any, corpus: Corpus) -> list[str]:
+    """Return the texts of `--adapt-texts` that are not nearly the same as a document of the splits.
+
+    So no validation or test document is learnt from, and no training document twice.
+
+    Args:
+        config: has `adapt_texts`, and what `load` needs.
+        corpus: the splits.
+
+    Raises:
+        UserError: there are no texts, a text cannot be read, or none is left.
+    """
+    if not config.adapt_texts:
+        return []
+    medium = medium_of(config)
+    texts = {f"further {path}": medium.tidied(text) for path, text in _texts_at(config, "adapt_texts").items()}
+    known = [sample.path for side in corpus.sides for sample in getattr(corpus, side)]
+    both = texts | {f"known {path}": corpus.texts[path] for path in known}
+    pairs = near_duplicates.near_duplicates(both, config.duplicate_threshold)
+    seen = {name for pair in pairs for name in (pair.first, pair.second) if pair.second not in texts}
+    left = [text for name, text in texts.items() if name not in seen]
+    told = f"--adapt-texts {config.adapt_texts}: {len(left):,} of {len(texts):,} texts are used"
+    if not left:
+        raise errors.UserError(f"{told}, because each is nearly the same as a document of --data; remove it")
+    print(f"{told}; the others are nearly the same as a document of --data", file=sys.stderr)
+    return left
+
+
+def _texts_at(config: Any, name: str) -> dict[str, str]:
+    """Return path → text of the folder or .jsonl that a setting names.
+
+    Raises:
+        UserError: there are no texts, or a text cannot be read.
+    """
+    flag = f"--{name.replace('_', '-')} {getattr(config, name)}"
+    folder = getattr(config, name).expanduser()
     if not folder.exists():
-        raise errors.UserError(f"--general {config.general}: no such folder")
+        raise errors.UserError(f"{flag}: no such file or folder; give a folder of .txt files or a .jsonl")
     found = list((_read_folder if folder.is_dir() else _read_lines)(folder, config.encoding))
     bad = [f"{sample.path}: {reason}" for sample, _, reason in found if reason]
     if bad:
-        raise errors.UserError(f"--general {config.general}: {len(bad)} unusable texts: {'; '.join(bad[:LISTED])}")
+        raise errors.UserError(f"{flag}: {len(bad)} unusable texts: {'; '.join(bad[:LISTED])}")
     texts = {sample.path: text for sample, raw, _ in found if (text := media_texts.tidy(raw or "", config.keep_layout))}
     if not texts:
-        raise errors.UserError(f"--general {config.general}: all texts are empty")
+        raise errors.UserError(f"{flag}: all texts are empty")
     return texts
 
 

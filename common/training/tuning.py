@@ -188,7 +188,7 @@ def optimizer(
 
 
 def train(
-    record: recorder.Recorder, part: frozen_windows.FrozenWindows, strategy: str, width: int, loss: keras.losses.Loss,
+    record: recorder.Recorder, part: Any, strategy: str, width: int, loss: keras.losses.Loss,
     *, stage: str | None = None, epochs: int | None = None, baseline: float | None = None,
     rates: Mapping[str, float] = RATES,
 ) -> dict[str, Any]:  # fmt: skip
@@ -196,7 +196,7 @@ def train(
 
     Args:
         record: the run.
-        part: the windows of the run, behind the frozen layers.
+        part: the windows of the run, behind the frozen layers, or a `masked_windows.MaskedWindows`.
         strategy: the strategy to train by.
         width: the width of the network's blocks.
         loss: as for Keras's `compile`.
@@ -230,7 +230,7 @@ def train(
 
 
 def _row(
-    record: recorder.Recorder, part: frozen_windows.FrozenWindows, strategy: str, stage: str, score: dict[str, float],
+    record: recorder.Recorder, part: Any, strategy: str, stage: str, score: dict[str, float],
     seconds: float = 0.0,
 ) -> dict[str, Any]:  # fmt: skip
     """Return a strategy's row of the table; `seconds` are those that are not in history.csv."""
@@ -268,8 +268,8 @@ def fit_features(
     return _row(record, part, "features", "features", score, time.perf_counter() - started) | {"chosen": chosen}
 
 
-# A stage of a plan: its name, its windows, not filled, its loss and its epochs.
-Stage = tuple[str, "frozen_windows.FrozenWindows", "keras.losses.Loss", int]
+# A stage of a plan: its name, its windows, not filled, as `train` takes them, its loss and its epochs.
+Stage = tuple[str, Any, "keras.losses.Loss", int]
 
 
 def language_loss() -> keras.losses.Loss:
