@@ -51,12 +51,13 @@ import numpy as np
 from annotated_types import Ge, Gt
 
 from common import devices, errors, flags, streams
-from common.data import documents, sample_list
-from common.evaluation import classification, counted_words, nearest_texts, shortcuts
+from common.data import documents, sample_list, tags
+from common.data import targets as kinds
+from common.evaluation import classification, counted_words, nearest_texts, several_labels, shortcuts
 from common.features import frozen_windows, masked_windows
 from common.media import windows
 from common.models import encoder, language_model, text_classifier
-from common.report import text_classes
+from common.report import text_classes, text_tags
 from common.runs import finished_run, saved_text_model
 from common.training import recorder, tuning
 
@@ -79,6 +80,7 @@ class Config(tuning.TextConfig):
     patience: Annotated[int, Gt(0)] = 4  # epochs without a lower validation loss before the training stops
     windows_per_document: Annotated[int, Gt(0)] = 4  # windows read from its start; more need more memory and time
     training_documents: Annotated[int, Gt(0)] | None = None  # how many to draw at random; default: all
+    multi_label: bool = False  # a document can have several labels: "labels": ["a", "b"] in the .jsonl, or "a|b"
     # Most epochs in which to tune the network itself on the training documents first, without their labels.
     adapt_epochs: Annotated[int, Ge(0)] = 0
     adapt_texts: pathlib.Path | None = None  # further documents for it, without labels: a folder or a .jsonl
@@ -95,6 +97,11 @@ class Config(tuning.TextConfig):
         flags.check_used(self, trains or self.adapt_epochs > 0, closed_form, *OF_TRAINING)
         random = "with --strategy scratch, which starts from random weights"
         flags.check_used(self, self.strategies != ("scratch",), random, "adapt_epochs")
+        flags.check(
+            not (self.multi_label and self.training_documents),
+            "multi_label",
+            "draws no --training-documents; remove one",
+        )
         flags.check_used(self, self.adapt_epochs > 0, "without --adapt-epochs", "adapt_texts")
 
     @property
@@ -103,15 +110,30 @@ class Config(tuning.TextConfig):
         return STRATEGIES if self.compare else (self.strategy or "full",)
 
 
-def build_model(model: language_model.TextModel, suffix: keras.Model, num_classes: int) -> keras.Model:
+def build_model(
+    model: language_model.TextModel, suffix: keras.Model, num_classes: int, several: bool = False
+) -> keras.Model:
     """Add a classifier to the last part of the network, for the probabilities of each document, (batch, classes).
 
     Behind an encoder, the head sees the mean of the vectors of all of a document's tokens, a sentence embedding. Behind
     a causal language model, it sees the mean and the maximum of the input and the output of the blocks. Layer norm,
-    Dropout and softmax follow.
+    Dropout and softmax follow, or sigmoid if a document can have several labels.
     """
     build_head = text_classifier.build_mean_head if encoder.reads_both_sides(model) else text_classifier.build_head
-    return language_model.with_class_head(model, suffix, build_head(model.backbone.hidden_dim, num_classes))
+    activation = "sigmoid" if several else "softmax"
+    return language_model.with_class_head(model, suffix, build_head(model.backbone.hidden_dim, num_classes, activation))
+
+
+def loss_of(config: Config) -> keras.losses.Loss:
+    """Return the loss of the classifier: categorical cross-entropy, or a binary one for each of several labels."""
+    return keras.losses.BinaryCrossentropy() if config.multi_label else keras.losses.SparseCategoricalCrossentropy()
+
+
+def scores_of(answers: dict[str, np.ndarray], corpus: documents.Corpus, config: Config) -> dict[str, dict]:
+    """Return side → the scores of probabilities, (documents, classes); several labels have thresholds of validation."""
+    if config.multi_label:
+        return several_labels.evaluate(answers, corpus)
+    return {side: classification.evaluate(given, corpus, side, config.seed) for side, given in answers.items()}
 
 
 def to_adapt_on(
@@ -167,11 +189,11 @@ def check_preset(corpus: documents.Corpus, record: recorder.Recorder) -> None:
     config = record.config
     cut = tuning.begin("full", config.backbone, record, encoder.load)
     suffix = language_model.for_documents(cut.suffix, config.sequence_length, config.sequence_length)
-    head = build_model(cut.model, suffix, len(corpus.class_names)).get_layer("class_head")
+    head = build_model(cut.model, suffix, len(corpus.class_names), config.multi_label).get_layer("class_head")
     try:
         with tempfile.TemporaryDirectory() as folder:
             one = dataclasses.replace(config, windows_per_document=1)
-            saved_text_model.save(pathlib.Path(folder), cut.model, cut.first, head, corpus.class_names, one)
+            saved_text_model.save(pathlib.Path(folder), cut.model, cut.first, head, corpus.targets, one)
     except (OSError, errors.UserError):  # a full disk, say
         raise
     except Exception as error:  # KerasHub and Keras raise errors of any kind
@@ -194,7 +216,7 @@ def prepare(
     )
     if encoder.reads_both_sides(cut.model) and cut.first == len(cut.model.blocks):
         prefix, suffix = language_model.ending_in_mean(prefix)
-    network = build_model(cut.model, suffix, len(corpus.class_names))
+    network = build_model(cut.model, suffix, len(corpus.class_names), config.multi_label)
     targets = {side: corpus.labels(side) for side in beginnings}
     in_documents = dataclasses.replace(config, batch_size=max(1, config.batch_size // config.windows_per_document))
     part = frozen_windows.FrozenWindows(
@@ -228,9 +250,8 @@ def planned(
             cut.model.backbone.trainable = True
         yield "adapt", part, tuning.language_loss(), config.adapt_epochs
     for name in config.strategies:
-        loss = keras.losses.SparseCategoricalCrossentropy()
         part = prepare(name, preset, beginnings, corpus, record)[-1]
-        yield name, part, loss, 1 if name == "features" else config.epochs
+        yield name, part, loss_of(config), 1 if name == "features" else config.epochs
 
 
 def tune(
@@ -240,7 +261,7 @@ def tune(
     """Tune a preset by one strategy; return the cut model and its head, its `FrozenWindows`, its row, its answers."""
     config = record.config
     cut, suffix, head, part = prepare(strategy, preset, beginnings, corpus, record)
-    loss = keras.losses.SparseCategoricalCrossentropy()
+    loss = loss_of(config)
     if strategy == "features":
         reader = language_model.with_class_head(cut.model, suffix, text_classifier.without_answers(head))
         labels = {side: corpus.labels(side) for side in ("train", "validation")}
@@ -249,7 +270,7 @@ def tune(
         rates = tuning.ENCODER_RATES if encoder.reads_both_sides(cut.model) else tuning.RATES
         row = tuning.train(record, part, strategy, cut.width, loss, rates=rates)
     answers = {side: part.suffix.predict(part.batches(side), verbose=0) for side in ("validation", "test")}
-    row |= {side: classification.evaluate(given, corpus, side, config.seed) for side, given in answers.items()}
+    row |= scores_of(answers, corpus, config)
     return (cut, head), part, row, answers["test"]
 
 
@@ -260,7 +281,8 @@ def run(config: Config) -> finished_run.Result:
     devices.set_up(config)
 
     # Data: the texts are read first, so that a wrong path does not cost the download of a network.
-    corpus = documents.load(config, record.directory, least_types=2)
+    targets = tags.Tags() if config.multi_label else kinds.CLASSES
+    corpus = documents.load(config, record.directory, least_types=2, targets=targets)
     if config.training_documents:
         corpus = corpus.with_training(config.training_documents, config.seed)
     model, window = tuning.open_preset(config, encoder.load)
@@ -294,11 +316,16 @@ def run(config: Config) -> finished_run.Result:
     (cut, head), part, kept, answers = best
 
     # Files: the answers, a classifier of whole documents, the numbers and those of counted words, the page.
+    if isinstance(corpus.targets, tags.Tags):
+        least = tuple(one["threshold"] for one in kept["test"]["per_class"].values())
+        corpus = dataclasses.replace(corpus, targets=dataclasses.replace(corpus.targets, thresholds=least))
     recorder.write_predictions(record.directory, corpus, answers)
-    saved_text_model.save(record.directory, cut.model, cut.first, head, corpus.class_names, config)
+    saved_text_model.save(record.directory, cut.model, cut.first, head, corpus.targets, config)
     found = tuning.results(record, rows, kept, part) | {
         "data": summary, "stages": stages, "counted_words": counted_words.evaluate(corpus, config.seed),
     }  # fmt: skip
+    if config.multi_label:
+        return record.complete(found | {"always_alike": several_labels.always_alike(corpus)}, [text_tags])
     if encoder.reads_both_sides(model):
         with streams.appendix("the nearest texts"):
             embeddings = sentence_embeddings(model, beginnings, window, config)

@@ -250,7 +250,7 @@ def fit_features(
         part: the windows of the run, behind the frozen layers; its network contains `head`.
         reader: like `part.suffix`, but it returns the input of the head's last layer, (n, features).
         head: the classifier; its last layer, `probabilities`, is set, and nothing else is trainable afterwards.
-        labels: `train` and `validation` → (n,) class numbers.
+        labels: `train` and `validation` → (n,) class numbers, or (n, labels) if a document can have several.
         loss: the loss that is measured on validation.
 
     Returns:
@@ -261,7 +261,13 @@ def fit_features(
         layer.trainable = layer.name == "probabilities"
     features = {side: reader.predict(part.batches(side), verbose=0) for side in ("train", "validation")}
     last = head.get_layer("probabilities")
-    kernel, bias, chosen = linear_heads.logistic_regression(features, labels, last.units)
+    several = labels["train"].ndim == 2
+    fit = (
+        linear_heads.one_for_each
+        if several
+        else functools.partial(linear_heads.logistic_regression, num_classes=last.units)
+    )
+    kernel, bias, chosen = fit(features, labels)
     last.set_weights([kernel, bias])
     part.suffix.compile(loss=loss)
     score = {"loss": part.suffix.evaluate(part.batches("validation"), verbose=0)}
