@@ -4,12 +4,14 @@
     python benchmarks/texts.py --data reviews.jsonl --backbone hub:all_minilm_l6_v2_en
     python benchmarks/texts.py --data reviews.jsonl --backbone minilm/ --strategies features last_blocks full
     python benchmarks/texts.py --data reviews.jsonl --backbone minilm/ --training-documents 100 1000
+    python benchmarks/texts.py --data reviews.jsonl --backbone minilm/ --training-documents 1000 --adapt-epochs 0 1
 
 It prints the median and range of the test accuracy, for all or for few training documents. Every seed has its own
 split, and draws its own training documents.
 """
 
 import dataclasses
+import itertools
 import pathlib
 import sys
 
@@ -32,6 +34,8 @@ class Config:
     windows_per_document: int = 1  # as in the recipe
     batch_size: int = 32  # as in the recipe
     epochs: int = 3  # as in the recipe
+    adapt_epochs: tuple[int, ...] = (0,)  # of the recipe, to compare
+    adapt_texts: pathlib.Path | None = None  # as in the recipe, where adapt_epochs is not 0
     learning_rate: float | None = None  # as in the recipe
     group_pattern: str | None = None  # as in the recipe
     out: pathlib.Path = pathlib.Path("runs")  # as in the recipe
@@ -49,12 +53,17 @@ def main(config: Config) -> None:
     for count in config.training_documents or (None,):
         found: dict[str, list[dict]] = {}
         for seed in range(config.seeds):
-            for strategy in config.strategies:
+            for strategy, epochs in itertools.product(config.strategies, config.adapt_epochs):
                 own = {"strategy": strategy, "seed": seed, "training_documents": count}
                 own |= untrained if strategy == "features" else {}
+                own |= {"adapt_epochs": epochs, "adapt_texts": config.adapt_texts} if epochs else {}
                 settings = text_classification.Config(**shared | own)
                 results = tables.run_quietly(text_classification, settings)
-                found.setdefault(strategy, []).append(results["strategies"][0])
+                name = strategy + f", adapted in {epochs} epochs" * (epochs > 0)
+                found.setdefault(name, []).append(results["strategies"][0])
+                stages = ", ".join(f"{row['stage']} {row['validation_loss']:.3f} in {row['seconds']:.0f} s"
+                                   for row in results["stages"])  # fmt: skip
+                print(f"{name}, seed {seed}: {stages or 'not adapted'}", file=sys.stderr)
             found.setdefault("nearest texts", []).append(results["nearest_texts"])
             found.setdefault("logistic regression, TF-IDF", []).append(results["counted_words"])
             sizes = results["data"]

@@ -222,7 +222,7 @@ def run(config: Config) -> finished_run.Result:
     head = heads[method]
     classifier = build_model(features[0].adapting.shape[1], num_classes, head.mean, head.variance, head.units)
     head.copy_into(classifier)
-    saved_text_model.save(record.directory, model, len(model.blocks), classifier, first.source.class_names, config)
+    saved_text_model.save(record.directory, model, len(model.blocks), classifier, first.source.targets, config)
 
     # Evaluation: here, and nowhere else, the test texts of the new domain are compared with their labels.
     first.write(record.directory / "split.csv")

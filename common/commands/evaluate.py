@@ -157,7 +157,9 @@ def _reading(run: pathlib.Path) -> tuple[Any, saved_model.SavedModel | None]:
         UserError: the run is not finished, or its model is not a classifier.
     """
     if (run / "classifier.keras").is_file() and (run / "results.json").is_file():
-        return startup.by_name("runs.saved_text_model").Classifier.load(run), None
+        reading = startup.by_name("runs.saved_text_model").Classifier.load(run)
+        reading.check_one_answer(run, "evaluate")
+        return reading, None
     saved = saved_model.load_model(run)
     if not (run / "results.json").is_file():
         raise errors.UserError(f"{run} contains no results.json; give the directory of a finished run")

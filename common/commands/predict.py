@@ -89,7 +89,7 @@ def predict(
     if coco or draw:
         raise errors.UserError(f"--{'coco' if coco else 'draw'}: this run does not find boxes; remove it")
     target, known = finished_run.target_of(run), _familiar(run, reading)
-    if top > 1 and not hasattr(targets, "class_names"):
+    if top > 1 and (targets.name == "tags" or not hasattr(targets, "class_names")):
         raise errors.UserError("--top: this run does not choose between classes")
     answers, distances, refused = [], [], 0
     for start in tqdm.trange(

@@ -28,6 +28,7 @@ from common.data import (
     sides,
     splits,
     tables,
+    tags,
     unchanged,
 )
 from common.data import targets as kinds
@@ -124,12 +125,17 @@ def load(
     samples, texts, problems = source or read_source(config)
     split_csv = directory / "split.csv"
     resumed = split_csv.is_file()
-    samples = names.settled(samples, same_names=config.same_names or resumed)
-    if not resumed:
+    several, joining = isinstance(targets, tags.Tags), config.same_names or resumed
+    samples = names.settled(samples, same_names=joining, classes=not several)
+    if several:
+        samples = tags.respelled(samples, joining)
+    elif not resumed:
         names.say_odd_labels(samples, "document")
     total = len(samples) + len(problems)
     if least_types:
-        problems += file_checks.find_problems(samples, file_checks.facts_of_texts(texts), unit="document")
+        problems += file_checks.find_problems(
+            samples, file_checks.facts_of_texts(texts), unit="document", targets=targets
+        )
     bad = {problem.path for problem in problems}
     samples = [sample for sample in samples if sample.path not in bad]
     texts = {sample.path: texts[sample.path] for sample in samples}
@@ -143,7 +149,7 @@ def load(
         print(f"data: {len(problems)} of {words.plural(total, 'document')} left out, {listed}", file=sys.stderr)
     if not samples:
         raise errors.UserError(f"--data {config.data}: no document is left")
-    if len({sample.label for sample in samples}) < least_types:
+    if not several and len({sample.label for sample in samples}) < least_types:
         raise errors.UserError(f"--data {config.data}: a classifier needs at least two types: one sub-folder for each")
     if not any(sample.group for sample in samples):
         print(
@@ -163,11 +169,13 @@ def load(
         *(one_source.Pair(pair.first, pair.second, one_source.TEXT, pair.similarity) for pair in duplicates),
     ]
     if not resumed:
-        samples = split(samples, content_of, config, least_types > 0, one_source.joined(pairs))
+        samples = split(samples, content_of, config, least_types > 0 and not several, one_source.joined(pairs))
     samples = unchanged.with_contents(samples, contents)
     _check_duplicates(samples, duplicates)
     splits.check_leaks(samples, content_of)
-    if least_types:
+    if several:
+        tags.check(samples)
+    elif least_types:
         splits.check_classes(samples, splits.by_label)
     if not resumed:
         sample_list.write_csv(split_csv, samples)
@@ -217,7 +225,7 @@ def read_source(config: Any) -> Source:
     if path.is_dir():
         found = _read_folder(path, config.encoding, getattr(config, "skip_unsupported", False))
     elif path.is_file() and path.suffix.lower() == ".jsonl":
-        found = _read_lines(path, config.encoding)
+        found = _read_lines(path, config.encoding, getattr(config, "multi_label", False))
     elif path.exists():
         raise errors.UserError(f"--data {config.data}: neither a folder of .txt files nor a .jsonl file")
     else:
@@ -247,16 +255,54 @@ def read_general(config: Any) -> dict[str, str]:
     if not config.general:
         drawn = drawn_texts.general_texts() if config.data == "demo" else []
         return {f"general text {number}": text for number, text in enumerate(drawn)}
-    folder = config.general.expanduser()
+    return _texts_at(config, "general")
+
+
+def read_unlabelled(config: Any, corpus: Corpus) -> list[str]:
+    """Return the texts of `--adapt-texts` that are not nearly the same as a document of the splits.
+
+    So no validation or test document is learnt from, and no training document twice.
+
+    Args:
+        config: has `adapt_texts`, and what `load` needs.
+        corpus: the splits.
+
+    Raises:
+        UserError: there are no texts, a text cannot be read, or none is left.
+    """
+    if not config.adapt_texts:
+        return []
+    medium = medium_of(config)
+    texts = {f"further {path}": medium.tidied(text) for path, text in _texts_at(config, "adapt_texts").items()}
+    known = [sample.path for side in corpus.sides for sample in getattr(corpus, side)]
+    both = texts | {f"known {path}": corpus.texts[path] for path in known}
+    pairs = near_duplicates.near_duplicates(both, config.duplicate_threshold)
+    seen = {name for pair in pairs for name in (pair.first, pair.second) if pair.second not in texts}
+    left = [text for name, text in texts.items() if name not in seen]
+    told = f"--adapt-texts {config.adapt_texts}: {len(left):,} of {len(texts):,} texts are used"
+    if not left:
+        raise errors.UserError(f"{told}, because each is nearly the same as a document of --data; remove it")
+    print(f"{told}; the others are nearly the same as a document of --data", file=sys.stderr)
+    return left
+
+
+def _texts_at(config: Any, name: str) -> dict[str, str]:
+    """Return path → text of the folder or .jsonl that a setting names.
+
+    Raises:
+        UserError: there are no texts, or a text cannot be read.
+    """
+    flag = f"--{name.replace('_', '-')} {getattr(config, name)}"
+    folder = getattr(config, name).expanduser()
     if not folder.exists():
-        raise errors.UserError(f"--general {config.general}: no such folder")
+        raise errors.UserError(f"{flag}: no such file or folder; give a folder of .txt files or a .jsonl")
     found = list((_read_folder if folder.is_dir() else _read_lines)(folder, config.encoding))
     bad = [f"{sample.path}: {reason}" for sample, _, reason in found if reason]
     if bad:
-        raise errors.UserError(f"--general {config.general}: {len(bad)} unusable texts: {'; '.join(bad[:LISTED])}")
+        raise errors.UserError(f"{flag}: {len(bad)} unusable texts: {'; '.join(bad[:LISTED])}")
     texts = {sample.path: text for sample, raw, _ in found if (text := media_texts.tidy(raw or "", config.keep_layout))}
     if not texts:
-        raise errors.UserError(f"--general {config.general}: all texts are empty")
+        raise errors.UserError(f"{flag}: all texts are empty")
     return texts
 
 
@@ -298,16 +344,19 @@ def _holds_types(top: pathlib.Path, paths: Iterable[pathlib.Path]) -> bool:
     return all(len(parts) > 1 for parts in inside) and len({parts[0] for parts in inside}) > 1
 
 
-def _read_lines(path: pathlib.Path, encoding: str) -> Read:
+def _read_lines(path: pathlib.Path, encoding: str, several: bool = False) -> Read:
     """Yield (sample, text, reason) for the lines of a .jsonl: `text`, if known `label` or `type`, `group`, `split`.
 
-    Keys with a similar name are used if there is only one, with a message, as of a CSV.
+    Keys with a similar name are used if there is only one, with a message, as of a CSV. If documents can have several
+    labels, the label is a list, or a text with `tags.MARK` between them.
     """
     named: set[str] = set()
     lines = list(_parsed(path, encoding))
     keys = _keys(path, dict.fromkeys(key for _, row, _ in lines for key in row))
     for number, row, reason in lines:
         values = [next((row[key] for key in keys[role] if row.get(key) is not None), "") for role in keys]
+        if several:
+            values[0], reason = _several(values[0], reason)
         label, group, side = map(str, values)
         group = "" if values[1] != values[1] else group  # NaN
         if nested := next((value for value in values if isinstance(value, dict | list)), None):
@@ -323,6 +372,15 @@ def _read_lines(path: pathlib.Path, encoding: str) -> Read:
         named.add(side)
         yield sample_list.Sample(f"{path}:{number}", label, group, sides.side_of(side)), row.get("text"), reason
     sides.tell(named, str(path))
+
+
+def _several(value: Any, reason: str) -> tuple[str, str]:
+    """Return the labels of a line as one text, and why it cannot be used, or ""."""
+    if isinstance(value, str) and value:
+        return tags.joined(tags.split(value)), reason
+    if not isinstance(value, list) or not all(isinstance(one, str) and tags.MARK not in one for one in value):
+        return "", reason or 'no list of labels: give "labels": ["a", "b"] (names without |), and [] if it has none'
+    return tags.joined(value), reason
 
 
 def _parsed(path: pathlib.Path, encoding: str) -> Iterator[tuple[int, dict, str]]:

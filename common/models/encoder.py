@@ -130,6 +130,25 @@ def reads_both_sides(model: language_model.TextModel) -> TypeGuard[Encoder]:
     return isinstance(model, Encoder)
 
 
+def with_masked_lm_head(model: Encoder) -> keras.Model:
+    """Return an encoder with a new head that tells masked tokens (Devlin et al. 2018).
+
+    KerasHub's presets contain no such head; the word embeddings are its output layer.
+
+    Returns:
+        The network, from [token_ids, padding_mask, mask_positions], int32 (batch, length), (batch, length) and (batch,
+        positions), to logits, float32 (batch, positions, words).
+    """
+    positions = keras.Input((None,), dtype="int32", name="mask_positions")
+    head = language_model.keras_hub().layers.MaskedLMHead(
+        vocabulary_size=model.backbone.vocabulary_size, token_embedding=model.backbone.token_embedding,
+        intermediate_activation="gelu", kernel_initializer=keras.initializers.TruncatedNormal(stddev=0.02),
+        name="masked_lm_head",
+    )  # fmt: skip
+    logits = keras.ops.cast(head(model.output, mask_positions=positions), "float32")
+    return keras.Model([*model.inputs, positions], logits, name="masked_lm")
+
+
 def load(name: str, weights: bool = True, dropout: float = 0.0) -> language_model.TextModel:
     """Load an encoder or a causal language model by preset, whichever the preset contains.
 

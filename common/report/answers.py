@@ -159,7 +159,9 @@ def load(run: pathlib.Path) -> Answerer:
         UserError: there is no model.
     """
     if (run / "classifier.keras").is_file():
-        return Classes(startup.by_name("runs.saved_text_model").Classifier.load(run), run)
+        reading = startup.by_name("runs.saved_text_model").Classifier.load(run)
+        reading.check_one_answer(run, "serve")
+        return Classes(reading, run)
     saved = saved_model.load_model(run)
     reading = saved_model.Reading.of(saved)
     if saved.targets.name == "boxes":

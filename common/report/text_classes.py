@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from common import words
 from common.evaluation import classification, shortcuts
 from common.report import mix_ups, text_page
 from common.runs import finished_run
@@ -25,7 +26,8 @@ def page(run: finished_run.FinishedRun, saved: object, parts: list[dict[str, Any
     further = {part["name"]: part for part in parts}
     return text_page.render(
         "text_classes.html", run, parts=parts, guessing=classification.guessing(run.results),
-        wrong=_wrong(run), shortcuts=shortcuts.shown(run.results, "document"), **mix_ups.confusions(run), **further,
+        wrong=_wrong(run), shortcuts=shortcuts.shown(run.results, "document"), adapted=adapted(run.results),
+        **mix_ups.confusions(run), **further,
     )  # fmt: skip
 
 
@@ -45,6 +47,7 @@ def summary(result: finished_run.Result) -> str:
         f"test accuracy {test['accuracy']:.3f} ({low:.3f} – {high:.3f}) on {test['n']} documents; logistic "
         f"regression on TF-IDF {found['counted_words']['test']['accuracy']:.3f}, {_nearest(found)}"
         f"always {guessing['class']} {guessing['accuracy']:.3f}",
+        *filter(None, [adapted(found)]),
         *shortcuts.lines(found, "document"),
         *text_page.ending(result),
     ])  # fmt: skip
@@ -54,3 +57,15 @@ def _nearest(found: dict[str, Any]) -> str:
     """Return the accuracy of the nearest sentence embeddings, which only encoders have."""
     row = found.get("nearest_texts")
     return f"the {row['neighbours']} nearest texts {row['test']['accuracy']:.3f}, " if row else ""
+
+
+def adapted(found: dict[str, Any]) -> str:
+    """Return what `--adapt-epochs` did, "" without it; before all of an encoder trains, the head alone does."""
+    rows = found.get("stages", [])
+    if not rows:
+        return ""
+    what = "masked tokens of held-out training" if len(rows) > 1 else "the next tokens of validation"
+    losses = " → ".join(f"{row['validation_loss']:.3f}" for row in rows)
+    told = words.plural(rows[-1]["documents"], "document") if "documents" in rows[-1] else "the documents"
+    seconds = sum(row["seconds"] for row in rows)
+    return f"first tuned on {told} without labels: loss on {what} documents {losses} nats, {seconds:.0f} s"

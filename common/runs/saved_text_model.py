@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from common import errors, files, flags
+from common.data import tags
 from common.data import targets as kinds
 from common.media import texts
 from common.models import encoder, language_model
@@ -20,7 +21,7 @@ from common.models import encoder, language_model
 
 def save(
     folder: pathlib.Path, model: language_model.TextModel, first: int | None, head: keras.Model,
-    class_names: tuple[str, ...], config: Any,
+    targets: kinds.Targets, config: Any,
 ) -> None:  # fmt: skip
     """Write `preset`, the network with its tokenizer, and `classifier.keras` with `targets.json` inside the archive.
 
@@ -30,7 +31,7 @@ def save(
     Args:
         folder: the run directory.
         model, first, head: the trained model, its first trained block (as for `language_model.halves`) and its head.
-        class_names: the classes in the order of the outputs.
+        targets: the classes, or the labels with their thresholds, in the order of the outputs.
         config: has `sequence_length` and `windows_per_document`.
     """
     language_model.save(model, folder / "preset")
@@ -48,7 +49,7 @@ def save(
     with files.replacing(path) as temporary:
         classifier.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
-            archive.writestr("targets.json", json.dumps(kinds.Classes(class_names).saved()))
+            archive.writestr("targets.json", json.dumps(targets.saved()))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +89,11 @@ class Classifier:
             raise errors.UserError(f"{path}: not readable as a classifier of documents ({error})") from error
         targets = kinds.Classes(told) if older else kinds.restored(told)
         return cls(model, encoder.load(str((run / "preset").absolute())), targets, settings)
+
+    def check_one_answer(self, run: pathlib.Path, command: str) -> None:
+        """Refuse a command that cannot show several labels of a document."""
+        if isinstance(self.targets, tags.Tags):
+            raise errors.UserError(f"{run}: gives several labels to a document, which {command} cannot; use predict")
 
     def find(self, names: Iterable[pathlib.Path]) -> list[pathlib.Path]:
         """Return the files that the names stand for: a file itself, or the .txt files in a folder.
@@ -130,6 +136,7 @@ class Classifier:
         """Return an `exported_text_model.Documents`; through here, the copy of a recipe for texts has that module."""
         from common.runs import exported_text_model
 
+        self.check_one_answer(run, "export")
         return exported_text_model.Documents.of(run, self)
 
     def tokens(self, content: str) -> tuple[np.ndarray, np.ndarray]:

@@ -188,7 +188,7 @@ def optimizer(
 
 
 def train(
-    record: recorder.Recorder, part: frozen_windows.FrozenWindows, strategy: str, width: int, loss: keras.losses.Loss,
+    record: recorder.Recorder, part: Any, strategy: str, width: int, loss: keras.losses.Loss,
     *, stage: str | None = None, epochs: int | None = None, baseline: float | None = None,
     rates: Mapping[str, float] = RATES,
 ) -> dict[str, Any]:  # fmt: skip
@@ -196,7 +196,7 @@ def train(
 
     Args:
         record: the run.
-        part: the windows of the run, behind the frozen layers.
+        part: the windows of the run, behind the frozen layers, or a `masked_windows.MaskedWindows`.
         strategy: the strategy to train by.
         width: the width of the network's blocks.
         loss: as for Keras's `compile`.
@@ -230,7 +230,7 @@ def train(
 
 
 def _row(
-    record: recorder.Recorder, part: frozen_windows.FrozenWindows, strategy: str, stage: str, score: dict[str, float],
+    record: recorder.Recorder, part: Any, strategy: str, stage: str, score: dict[str, float],
     seconds: float = 0.0,
 ) -> dict[str, Any]:  # fmt: skip
     """Return a strategy's row of the table; `seconds` are those that are not in history.csv."""
@@ -250,7 +250,7 @@ def fit_features(
         part: the windows of the run, behind the frozen layers; its network contains `head`.
         reader: like `part.suffix`, but it returns the input of the head's last layer, (n, features).
         head: the classifier; its last layer, `probabilities`, is set, and nothing else is trainable afterwards.
-        labels: `train` and `validation` → (n,) class numbers.
+        labels: `train` and `validation` → (n,) class numbers, or (n, labels) if a document can have several.
         loss: the loss that is measured on validation.
 
     Returns:
@@ -261,15 +261,21 @@ def fit_features(
         layer.trainable = layer.name == "probabilities"
     features = {side: reader.predict(part.batches(side), verbose=0) for side in ("train", "validation")}
     last = head.get_layer("probabilities")
-    kernel, bias, chosen = linear_heads.logistic_regression(features, labels, last.units)
+    several = labels["train"].ndim == 2
+    fit = (
+        linear_heads.one_for_each
+        if several
+        else functools.partial(linear_heads.logistic_regression, num_classes=last.units)
+    )
+    kernel, bias, chosen = fit(features, labels)
     last.set_weights([kernel, bias])
     part.suffix.compile(loss=loss)
     score = {"loss": part.suffix.evaluate(part.batches("validation"), verbose=0)}
     return _row(record, part, "features", "features", score, time.perf_counter() - started) | {"chosen": chosen}
 
 
-# A stage of a plan: its name, its windows, not filled, its loss and its epochs.
-Stage = tuple[str, "frozen_windows.FrozenWindows", "keras.losses.Loss", int]
+# A stage of a plan: its name, its windows, not filled, as `train` takes them, its loss and its epochs.
+Stage = tuple[str, Any, "keras.losses.Loss", int]
 
 
 def language_loss() -> keras.losses.Loss:

@@ -28,7 +28,7 @@ VALUES = {
     "max_blocks": 2, "layer_decay": 0.5, "warmup_ratio": 0.2, "weight_decay": 0.1, "clipnorm": 2.0,
     "engine": "keras", "prefix_precision": "bfloat16",
     "gradient_accumulation_steps": 2, "channels": 32, "depth": 1, "from_scratch": True, "last_layer": "x",
-    "preprocess": "tf",
+    "preprocess": "tf", "adapt_epochs": 1, "adapt_texts": pathlib.Path("texts"),
 }  # fmt: skip
 # Recipe, settings, those without an effect beside them, and what makes them have one.
 BESIDE = [
@@ -45,6 +45,8 @@ BESIDE = [
     ("text_classification", {"strategy": "features"},
      {"learning_rate", "patience", "warmup_ratio", "weight_decay", "clipnorm", "gradient_accumulation_steps"},
      {"adapt_epochs": 1}),
+    ("text_classification", {"strategy": "scratch"}, {"adapt_epochs"}, {"strategy": "full"}),
+    ("text_classification", {}, {"adapt_texts"}, {"adapt_epochs": 1}),
     ("legal_text", {"strategy": "head"}, {"blocks", "lora_rank", "dropout"}, {"strategy": None}),  # the demo compares
     ("skin_lesions", {"fine_tuning_epochs": 0}, {"fine_tuning_rate", "warmup_epochs", "batch_norm"},
      {"fine_tuning_epochs": 5}),

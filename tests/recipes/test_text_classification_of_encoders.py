@@ -4,13 +4,15 @@ import csv
 import json
 import types
 
+import helpers
 import keras
 import numpy as np
 import pytest
 import tiny_encoder
 
 from common import errors, flags
-from common.commands import export, predict, serve
+from common.commands import evaluate, export, predict, serve
+from common.data import documents, targets
 from common.models import encoder
 from common.report import answers
 from common.runs import saved_text_model
@@ -169,11 +171,124 @@ def test_cached_is_uncached(reviews, bert, tmp_path):
         assert ours == pytest.approx(theirs, rel=1e-3)
 
 
+@pytest.mark.drawn
+@pytest.mark.long
+def test_the_language_of_the_training_texts_is_learnt_first(reviews, bert, tmp_path, capsys, monkeypatch):
+    """The loss falls; the features have their own key; a killed run goes on to the same bits."""
+    own = {"strategy": "features", "adapt_epochs": 2, "learning_rate": 1e-2, "deterministic": True}
+    result = text_classification.run(settings(reviews, bert, tmp_path, **own))
+    head, whole = result.results["stages"]
+    assert (head["stage"], whole["stage"]) == ("adapt_head", "adapt") and head["documents"] == 53
+    assert whole["validation_loss"] < head["validation_loss"] - 0.2 < np.log(74)
+    told = f"{head['validation_loss']:.3f} → {whole['validation_loss']:.3f} nats"
+    assert told in capsys.readouterr().out and told in (result.directory / "report.html").read_text()
+    assert len(list((tmp_path / "cache" / "features").iterdir())) == 2, "by the adapted and by the untuned network"
+
+    config = settings(reviews, bert, tmp_path, **own, out=tmp_path / "again")
+    interrupted = helpers.killed_after(text_classification, "adapt", 0, config, monkeypatch)
+    resumed = text_classification.run(text_classification.Config(resume=interrupted))
+    assert [row["validation_loss"] for row in resumed.results["stages"]] == [
+        row["validation_loss"] for row in result.results["stages"]
+    ]
+    ours, theirs = ((each.directory / "predictions.csv").read_bytes() for each in (result, resumed))
+    assert ours == theirs
+
+
+def test_no_judged_text_is_learnt_from(reviews, bert, tmp_path):
+    """Whatever the validation and test texts say, the texts to learn from are the same, also those given beside."""
+    rows = [json.loads(line) for line in reviews.read_text().splitlines()]
+    extra = tmp_path / "extra.jsonl"
+    found = []
+    for changed in (False, True):
+        data = tmp_path / f"{changed}.jsonl"
+        sides = [("train", "validation", "test")[number % 3] for number in range(90)]
+        given = [row | {"split": side} for row, side in zip(rows, sides, strict=True)]
+        given = [
+            row | {"text": f"great {row['text']}"} if changed and row["split"] != "train" else row for row in given
+        ]
+        data.write_text("".join(json.dumps(row) + "\n" for row in given))
+        beside = [*(row["text"] for row in given), "a dull story of rent and the rent of it", "great great great"]
+        extra.write_text("".join(json.dumps({"text": text}) + "\n" for text in beside))
+        config = settings(data, bert, tmp_path, strategy="features", epochs=10, adapt_epochs=1, adapt_texts=extra,
+                          learning_rate=None)  # fmt: skip
+        (tmp_path / str(changed)).mkdir()
+        corpus = documents.load(config, tmp_path / str(changed), least_types=2)
+        model = encoder.load(bert)
+        encoded = {side: model.encode(corpus.texts_of(side)) for side in ("train", "validation", "test")}
+        found.append(text_classification.to_adapt_on(model, encoded, corpus, config))
+    for side in ("train", "validation"):
+        ours, theirs = (each[side] for each in found)
+        assert len(ours) == len(theirs) and all((a == b).all() for a, b in zip(ours, theirs, strict=True))
+    assert len(found[0]["train"]) + len(found[0]["validation"]) == 30 + 2
+
+
+LABEL_OF = {"film": "culture", "rent": "money", "good": "praise"}
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory):
+    """Drawn sentences with none to three labels, each told by one word."""
+    random, lines = np.random.default_rng(0), []
+    for number in range(120):
+        told = [word for word in LABEL_OF if random.random() < 0.4]
+        drawn = random.permutation([*random.choice(["story", "this", "very", "of", "it", "dull"], 8), *told])
+        labels = [LABEL_OF[word] for word in told]
+        lines.append({"text": " ".join(drawn), "labels": "|".join(labels) if labels and number % 2 else labels})
+    path = tmp_path_factory.mktemp("tagged") / "tagged.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.mark.drawn
+@pytest.mark.parametrize("strategy", ["features", "full"])
+def test_documents_with_several_labels(tagged, bert, tmp_path, strategy, capsys):
+    """The words tell the labels; predict gives what the run wrote; other commands say that they cannot."""
+    more = {"epochs": 8, "patience": 8} if strategy == "full" else {}
+    result = text_classification.run(settings(tagged, bert, tmp_path, strategy=strategy, multi_label=True, **more))
+    found = result.results
+    assert found["data"]["class_names"] == ["culture", "money", "praise"]
+    assert found["counted_words"]["test"]["macro_f1"] > 0.95 and found["always_alike"]["test"]["macro_f1"] < 0.75
+    assert found["test"]["mean_average_precision"] > found["always_alike"]["test"]["mean_average_precision"] + 0.1
+    told = f"test: macro F1 {found['test']['macro_f1']:.3f}"
+    assert told in capsys.readouterr().out and "Average precision" in (result.directory / "report.html").read_text()
+
+    with open(result.directory / "predictions.csv", newline="") as file:
+        row = max(csv.DictReader(file), key=lambda row: row["predicted"].count("|"))
+    line = json.loads(tagged.read_text().splitlines()[int(row["path"].rpartition(":")[2]) - 1])
+    (tmp_path / "new.txt").write_text(line["text"])
+    assert predict.command(result.directory, (tmp_path / "new.txt",), tmp_path / "new.csv") == 0
+    assert capsys.readouterr().out.strip().split("\t")[1] == row["predicted"]
+    with open(tmp_path / "new.csv", newline="") as file:
+        assert float(next(csv.DictReader(file))["p_praise"]) == pytest.approx(float(row["p_praise"]), abs=1e-4)
+    for command in (lambda: answers.load(result.directory), lambda: export.export(result.directory, ["onnx"]),
+                    lambda: evaluate.command(result.directory, tagged)):  # fmt: skip
+        with pytest.raises(errors.UserError, match="several labels to a document, which .* cannot; use predict"):
+            command()
+    with pytest.raises(errors.UserError, match="--top: this run does not choose"):
+        predict.command(result.directory, (tmp_path / "new.txt",), top=2)
+
+
+def test_mistakes_with_several_labels_are_one_line(reviews, tagged, bert, tmp_path):
+    with pytest.raises(errors.UserError, match="--multi-label: no document has several labels .*; remove it"):
+        text_classification.run(settings(reviews, bert, tmp_path, multi_label=True))
+    with pytest.raises(errors.UserError, match="--multi-label draws no --training-documents; remove one"):
+        settings(tagged, bert, tmp_path, multi_label=True, training_documents=50)
+    with pytest.raises(errors.UserError, match="not one value"):
+        text_classification.run(settings(tagged, bert, tmp_path))
+    rows = [json.loads(line) for line in tagged.read_text().splitlines()]
+    rare = tmp_path / "rare.jsonl"
+    rare.write_text("".join(json.dumps(row | {"labels": "rare|film" if number == 0 else row["labels"]}) + "\n"
+                            for number, row in enumerate(rows)))  # fmt: skip
+    with pytest.raises(errors.UserError, match=r"--multi-label: no \w+ document has the label '(rare|film)'"):
+        text_classification.run(settings(rare, bert, tmp_path, multi_label=True))
+
+
 def test_mistakes_are_one_line(reviews, bert, tmp_path):
     with pytest.raises(errors.UserError, match=r"--training-documents 500: must be from 2, one for each type, to \d+"):
         text_classification.run(settings(reviews, bert, tmp_path, training_documents=500))
-    with pytest.raises(errors.UserError, match="--adapt-epochs 1: only causal language models, such as GPT-2"):
-        text_classification.run(settings(reviews, bert, tmp_path, adapt_epochs=1))
+    nowhere = {"adapt_epochs": 1, "adapt_texts": tmp_path / "nowhere"}
+    with pytest.raises(errors.UserError, match=r"--adapt-texts .*nowhere: no such file or folder"):
+        text_classification.run(settings(reviews, bert, tmp_path, **nowhere))
     with pytest.raises(errors.UserError, match="--sequence-length 2: must be at least 3 for an encoder"):
         text_classification.run(settings(reviews, bert, tmp_path, sequence_length=2))
     with pytest.raises(errors.UserError, match="--preset is now --backbone"):
@@ -191,7 +306,7 @@ def test_only_what_a_network_is_to_blame_for_is_said_of_it(reviews, bert, tmp_pa
 
     monkeypatch.setattr(saved_text_model, "save", save)
     record = types.SimpleNamespace(config=settings(reviews, bert, tmp_path))
-    corpus = types.SimpleNamespace(class_names=("bad", "good"))
+    corpus = types.SimpleNamespace(class_names=("bad", "good"), targets=targets.Classes(("bad", "good")))
     with pytest.raises(told) as raised:
         text_classification.check_preset(corpus, record)
     assert ("cannot be saved (odd); use GPT-2 or BERT" in str(raised.value)) == isinstance(error, ValueError)

@@ -8,6 +8,7 @@ import tiny_encoder
 import tiny_language_model
 
 from common import errors
+from common.data import targets
 from common.models import language_model, text_classifier
 from common.runs import saved_model, saved_text_model
 
@@ -34,7 +35,7 @@ def test_what_is_saved_answers_as_what_was_trained(preset, tmp_path):
             for part in language_model.halves(model, first)
         )
         whole = language_model.joined(prefix, language_model.with_class_head(model, suffix, head))
-        saved_text_model.save(folder, model, first, head, ["a", "b", "c"], settings)
+        saved_text_model.save(folder, model, first, head, targets.Classes(("a", "b", "c")), settings)
         saved = keras.saving.load_model(folder / "classifier.keras", compile=False)
         rows = [*tiny_language_model.rows()]
         assert np.allclose(saved.predict_on_batch(rows), whole.predict_on_batch(rows), atol=1e-5)
@@ -70,7 +71,7 @@ def test_an_encoder_that_is_saved_answers_as_what_was_trained(family, tmp_path):
     head = text_classifier.build_mean_head(model.backbone.hidden_dim, 3)
     suffix = language_model.for_documents(language_model.halves(model, None)[1], WINDOW, 3 * WINDOW)
     whole = language_model.with_class_head(model, suffix, head)
-    saved_text_model.save(tmp_path, model, None, head, ["a", "b", "c"], settings)
+    saved_text_model.save(tmp_path, model, None, head, targets.Classes(("a", "b", "c")), settings)
     saved = keras.saving.load_model(tmp_path / "classifier.keras", compile=False)
     packed = model.rows(tiny_encoder.DOCUMENTS, WINDOW, 3)
     rows = [packed.token_ids, (packed.weights > 0).astype("int32")]
