@@ -13,6 +13,7 @@ Command:
     python recipes/object_detection.py                                        # the demo, nothing is downloaded
     python recipes/object_detection.py --data cells/
     python recipes/object_detection.py --data cells/ --unfreeze-from block_13
+    python recipes/object_detection.py --data cells/ --compare                # frozen, partial, full, from scratch
     python recipes/object_detection.py --data street/ --detector yolox --weights yolox_nano.onnx    # starts from COCO
     python -m recipes predict runs/object_detection/latest photo.jpg --csv boxes.csv --draw pictures/
 
@@ -38,9 +39,10 @@ import dataclasses
 import math
 import pathlib
 import sys
+import tempfile
 import types
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import keras
 import numpy as np
@@ -48,6 +50,7 @@ import tyro
 from annotated_types import Ge, Gt, Lt, doc
 
 from common import devices, flags
+from common.compare import detectors, trials
 from common.data import box_annotations, boxes, dataset, pipeline
 from common.demo import drawn_scenes
 from common.evaluation import detection
@@ -55,13 +58,25 @@ from common.features import of_boxes
 from common.media import augmentation as augmentations
 from common.media import photos
 from common.models import backbones, blocks, detector, freezing, raw_input, yolox
-from common.report import found_boxes
+from common.report import boxes_compared, found_boxes
 from common.runs import finished_run
-from common.training import detection_targets, fitting, recorder, settings
+from common.training import detection_targets, fitting, plan, recorder, settings
 
 IMAGE_SIZE = 320
 STEPS = 960  # of the head; more hardly helped on validation
 FEWEST_EPOCHS = 30  # enough for heads that have learnt COCO
+LAST = "last"  # for --unfreeze-from
+# What --compare trains: name → what it is, and the settings that differ. All have the head's epochs, and those that
+# train more of the network have --fine-tuning-epochs more.
+STRATEGIES: dict[str, tuple[str, dict]] = {
+    "frozen": ("a new head on the frozen network", {}),
+    "partial": ("the head, then the last part of the network with it", {"unfreeze_from": LAST}),
+    "full": ("the head, then the whole network with it", {"unfreeze_from": "0"}),
+    "from_scratch": ("the whole network from random weights", {"from_scratch": True}),
+}
+# Settings of a comparison that its trials do not take.
+OF_COMPARISON = ("compare", "strategies", "seeds", "unfreeze_from", "fine_tuning_epochs", "fine_tuning_rate", "mlflow",
+                 "energy", "resume", "debug", "dry_run")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,12 +108,17 @@ class Config(settings.PhotoConfig):
     # Of the head; the learning rate falls to zero by then. 0: those with about 1,000 steps, from 30 to 200; yolox: 30.
     epochs: Annotated[int, Ge(0)] = 0
     learning_rate: Annotated[float, Gt(0)] = 1e-3  # of the head at its highest, after the first epoch
-    # Number, name or block of the first layer of the network that trains after the head; default: none.
+    # Number, name or block of the first layer of the network that trains after the head; default: none. last is the
+    # last block, and the pyramid of yolox.
     unfreeze_from: str | None = None
     fine_tuning_epochs: Annotated[int, Gt(0)] = 10  # of the unfrozen layers with the head
     fine_tuning_rate: Annotated[float, Gt(0)] = 1e-4  # 10 to 100 times lower than the head's
     # Train the whole network from random weights with the head, for comparison: what the pretrained weights are worth.
     from_scratch: bool = False
+    compare: bool = False  # train by several strategies, and say which to use; the model is that of the best one
+    # For --compare: which of frozen, partial, full, from_scratch; default: all (without from_scratch for yolox).
+    strategies: tuple[str, ...] = ()
+    seeds: Annotated[int, Gt(0)] = 3  # for --compare: each has its own split, unless --split-seed is given
     no_baselines: tyro.conf.Suppress[bool] = True  # those of classes do not find boxes
 
     IDLE = ("fine_tuning_epochs", "fine_tuning_rate")
@@ -114,8 +134,28 @@ class Config(settings.PhotoConfig):
         flags.check(not both, "from_scratch", "trains all layers from random weights; remove the other flags for them")
         slow = self.fine_tuning_rate <= self.learning_rate / 10
         flags.check(slow or not self.unfreeze_from, "fine_tuning_rate", "must be at most a tenth of --learning-rate")
-        flags.check_used(self, bool(self.unfreeze_from), "without --unfreeze-from", *self.IDLE)
+        tuned = bool({"partial", "full"} & set(self.compared))
+        flags.check_used(self, tuned or bool(self.unfreeze_from), "without --unfreeze-from", *self.IDLE)
         flags.check_used(self, self.detector == "fcos", "with --detector yolox", *self.FCOS)
+        flags.check_used(self, self.compare, "without --compare", "strategies", "seeds")
+        if self.compare:
+            self.check_comparison(tuned)
+
+    def check_comparison(self, tuned: bool) -> None:
+        """Refuse strategies that there are not, and settings that a comparison does not use."""
+        given, every = self.compared, strategies_of(self.detector)
+        told = f"must be some of {', '.join(every)}, each once"
+        flags.check(set(given) <= set(every) and len(set(given)) == len(given), "strategies", told)
+        flags.check_used(self, False, "with --compare, where it is one of --strategies", "from_scratch")
+        flags.check_used(self, False, "with --compare, whose trials have curves in their reports", "tensorboard")
+        flags.check_used(self, "partial" in given, "without partial in --strategies", "unfreeze_from")
+        slow = self.fine_tuning_rate <= self.learning_rate / 10
+        flags.check(slow or not tuned, "fine_tuning_rate", "must be at most a tenth of --learning-rate")
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The strategies of a comparison; none without --compare."""
+        return (self.strategies or strategies_of(self.detector)) if self.compare else ()
 
     def check_backbone(self) -> None:
         if self.detector == "fcos":
@@ -133,6 +173,11 @@ class Config(settings.PhotoConfig):
     def augmentation(self) -> augmentations.Augmentation:
         """The limits within which training photos are changed at random; what comes from outside has no things."""
         return augmentations.AugmentationOnBlack(**dataclasses.asdict(super().augmentation))
+
+
+def strategies_of(kind: str) -> tuple[str, ...]:
+    """Return the strategies that a kind of detector has; that of COCO is nothing without its weights."""
+    return tuple(name for name in STRATEGIES if kind == "fcos" or name != "from_scratch")
 
 
 # The model -------------------------------------------------------------------------------------------------------
@@ -244,7 +289,9 @@ def first_unfrozen(base_model: keras.Model, config: Config) -> int:
     """Return the number of the first layer that trains after the head; the number of layers if none does."""
     if not config.unfreeze_from:
         return len(base_model.layers)
-    return blocks.layer_number(base_model, config.unfreeze_from)
+    if config.unfreeze_from == LAST and config.detector == "fcos":
+        return blocks.last_blocks(base_model, 1)[0][1]
+    return blocks.layer_number(base_model, yolox.PYRAMID if config.unfreeze_from == LAST else config.unfreeze_from)
 
 
 def usual_epochs(steps: int) -> int:
@@ -271,23 +318,29 @@ def found(prefix: of_boxes.BoxPrefix, side: str) -> np.ndarray:
     return detector.suppressed(keras.ops.convert_to_numpy(decoded), overlap=targets.overlap)
 
 
-def run(config: Config) -> finished_run.Result:
-    """Train the head, then layers of the network if asked, and read the test photos once."""
-    detection.check_installed()  # again, since with --resume no files are checked
-    record = recorder.Recorder("object_detection", config)
-    config = record.config  # with --resume, the settings of the interrupted run
-    device = devices.set_up(config)
+class Prepared(NamedTuple):
+    """Data and model of a run before its training: `backbone`, `model` and `levels` are those of `choose_detector`."""
 
+    splits: Any
+    backbone: backbones.Backbone
+    model: keras.Model
+    levels: list
+    first: int  # the number of the first layer of the network that trains after the head
+    ends: dict[int, list]  # a stage's first layer → the tensors that it is cut at
+    loss: Callable[[Any, Any], Any]
+    epochs: int  # of the head
+
+
+def prepare(config: Config, directory: pathlib.Path, device: Any) -> Prepared:
+    """Read the data into a directory, and build the detector."""
     # Data: photos with checked boxes.
-    medium, splits_csv = photos.Photos(), record.directory / "split.csv"
+    medium, splits_csv = photos.Photos(), directory / "split.csv"
     read = None if splits_csv.is_file() else box_annotations.read(config, medium)
     splits = dataset.load(
-        config, record.directory, medium, boxes.Boxes(aspect=config.aspect),
+        config, directory, medium, boxes.Boxes(aspect=config.aspect),
         read.samples if read else None, read.problems if read else (),
     )  # fmt: skip
     targets: Any = splits.targets
-    num_classes, steps = len(targets.box_classes), pipeline.steps(len(splits.train), config.batch_size)
-    epochs = config.epochs or (FEWEST_EPOCHS if config.detector == "yolox" else usual_epochs(steps))
 
     # Model: the pretrained base with its own preprocessing, a feature pyramid and a head.
     with device.scope():
@@ -295,7 +348,31 @@ def run(config: Config) -> finished_run.Result:
     first = first_unfrozen(backbone.model, config)
     ends = {0: model.inputs, len(backbone.model.layers): levels}
     ends.setdefault(first, detector.cut_at(model, levels, first, backbone.model))
-    loss = (yolox_loss if config.detector == "yolox" else detection_loss)(backbone.image_size, num_classes)
+    loss = (yolox_loss if config.detector == "yolox" else detection_loss)(
+        backbone.image_size, len(targets.box_classes)
+    )  # fmt: skip
+    return Prepared(splits, backbone, model, levels, first, ends, loss, epochs_of(config, len(splits.train)))
+
+
+def epochs_of(config: Config, photos: int) -> int:
+    """Return the epochs of the head for this number of training photos."""
+    usual = FEWEST_EPOCHS if config.detector == "yolox" else usual_epochs(pipeline.steps(photos, config.batch_size))
+    return config.epochs or usual
+
+
+def run(config: Config) -> finished_run.Result:
+    """Train the head, then layers of the network if asked, and read the test photos once."""
+    detection.check_installed()  # again, since with --resume no files are checked
+    record = recorder.Recorder("object_detection", config)
+    config = record.config  # with --resume, the settings of the interrupted run
+    if config.compare:
+        return run_comparison(record)
+    device = devices.set_up(config)
+    ready = prepare(config, record.directory, device)
+    splits, backbone, model = ready.splits, ready.backbone, ready.model
+    levels, first, ends, loss, epochs = ready.levels, ready.first, ready.ends, ready.loss, ready.epochs
+    targets: Any = splits.targets
+    num_classes, steps = len(targets.box_classes), pipeline.steps(len(splits.train), config.batch_size)
     planned = stages(backbone.model, config, epochs)
     record.begin(backbone, model, splits, planned, at=ends, loss=loss, epochs=epochs)
     found_boxes.draw_annotated(record.directory, splits)
@@ -352,5 +429,73 @@ def run(config: Config) -> finished_run.Result:
     )  # fmt: skip
 
 
+# Strategies side by side -----------------------------------------------------------------------------------------
+
+
+def trial_of(config: Config, strategy: str, seed: int, epochs: int) -> Config:
+    """Return the settings of a strategy's trial; `epochs` are those of the head."""
+    what = STRATEGIES[strategy][1]
+    taken = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)
+             if field.name not in OF_COMPARISON} | {"seed": seed, "epochs": epochs} | what  # fmt: skip
+    if "unfreeze_from" in what:
+        taken |= {name: getattr(config, name) for name in Config.IDLE}
+    if strategy == "partial" and config.unfreeze_from:
+        taken["unfreeze_from"] = config.unfreeze_from
+    if strategy == "from_scratch":
+        taken |= {"weights": None, "epochs": epochs + config.fine_tuning_epochs}
+    return Config(**taken)
+
+
+def plan_of(config: Config) -> plan.Plan:
+    """Plan a trial; this trains its model on noise."""
+    with tempfile.TemporaryDirectory() as folder:
+        splits, backbone, model, _, _, ends, loss, epochs = prepare(
+            config, pathlib.Path(folder), devices.set_up(config)
+        )  # fmt: skip
+        planned = stages(backbone.model, config, epochs)
+        return plan.of_items(model, backbone, splits, config, planned, at=ends, loss=loss)
+
+
+def plan_of_all(config: Config, epochs: int) -> plan.Plan:
+    """Plan a comparison: the strategies of one seed, as often as there are seeds."""
+    plans = {name: trials.call(plan_of, trial_of(config, name, config.seed, epochs)) for name in config.compared}
+    steps = [dataclasses.replace(step, name=f"{name}: {step.name}", seconds=step.seconds * config.seeds)
+             for name, each in plans.items() for step in each.steps]  # fmt: skip
+    about = next(iter(plans.values())).about | {"trials": f"{len(plans)} strategies x {config.seeds} seeds"}
+    features, runs = max(each.features for each in plans.values()), sum(each.run for each in plans.values())
+    memory = max(each.memory for each in plans.values())
+    return plan.Plan(about, steps, memory, config.seeds * features, config.seeds * runs)
+
+
+def run_comparison(record: recorder.Recorder) -> finished_run.Result:
+    """Train by all strategies under all seeds, each in its own process, and keep the model of the one to use."""
+    config, directory = record.config, record.directory
+    seeds = range(config.seed, config.seed + (1 if config.dry_run else config.seeds))
+    splits = detectors.splits_of_seeds(config, seeds, directory / "splits")
+    epochs = epochs_of(config, len(splits[config.seed].train))
+    record.say_if_untrained()
+    if config.dry_run:
+        record.print_plan(plan_of_all(config, epochs))
+    record.write_config(epochs=epochs)
+
+    # Seed by seed, so that an interruption leaves whole seeds. The frozen network runs in the first trial of each.
+    planned = {
+        (name, seed): trials.Trial(f"{name}/seed{seed}", run.__module__, trial_of(config, name, seed, epochs))
+        for seed in splits for name in config.compared
+    }  # fmt: skip
+    outcomes = trials.run_all(list(planned.values()), directory / "trials")
+
+    whats = {name: what for name, (what, _) in STRATEGIES.items()}
+    comparison = detectors.compare(detectors.runs_of(planned, outcomes, whats), directory)
+    comparison["seconds"] = round(record.progress.seconds(), 1)
+
+    # The run is that of the strategy to use, with the comparison in its report.
+    results = detectors.take_over(directory, comparison) | {"comparison": comparison}
+    return record.complete(results, [found_boxes, boxes_compared])
+
+
 if __name__ == "__main__":
-    startup.main(Config, run, __doc__)
+    # The trials' processes import this file by its name, so its classes must come from that module.
+    from recipes import object_detection
+
+    startup.main(object_detection.Config, object_detection.run, __doc__)

@@ -387,7 +387,7 @@ def _view(source: pathlib.Path, package: str, commands: list[str], docstring: st
         "recipe": source.stem, "package": package, "name": _title(package), "title": title,
         "parts": parts, "commands": commands,
         "compares": compares and "fractions" in settings,
-        "ranks": compares and "fractions" not in settings,  # it trains no model itself
+        "ranks": source_code.file_of("common.compare.ranking") in modules,  # it trains no model itself
         "clips": source_code.file_of("common.media.clips") in modules,
         "texts": source_code.file_of("common.models.language_model") in modules,
         "writes": source_code.file_of("common.models.generation") in modules,

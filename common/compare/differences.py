@@ -53,10 +53,21 @@ def differences(full_size: dict[str, list[trial_run.Run]]) -> list[dict]:
     if seeds[-1] + 1 < VERDICT_SEEDS or not units.any():
         return pairs
     apart = np.array([row[0].role == trial_run.SCRATCH for row in runs.values()])
-    found = [each[np.triu_indices(len(runs), 1)] for each in estimates(right, seeds, units, apart)]
+    return judged(pairs, *estimates(right, seeds, units, apart))
+
+
+def judged(pairs: list[dict], difference: np.ndarray, variance: np.ndarray, freedom: np.ndarray) -> list[dict]:
+    """Return pairs with what belongs to their differences, as `differences` describes it.
+
+    Args:
+        pairs: of all strategies, in the order of `itertools.combinations`.
+        difference, variance, freedom: (strategies, strategies), as `estimates` returns them.
+    """
+    strategies = len(difference)
+    found = [each[np.triu_indices(strategies, 1)] for each in (difference, variance, freedom)]
     difference, variance, freedom = found
     reach = stats.t.ppf(intervals.TAILS[1], freedom) * np.sqrt(variance)
-    p = p_values(difference, variance, freedom, len(runs))
+    p = p_values(difference, variance, freedom, strategies)
     for number, pair in enumerate(pairs):
         pair |= {
             "standard_error": float(np.sqrt(variance[number])),
@@ -132,10 +143,23 @@ def estimates(
         return _of_pairs(sums @ sums.T) / len(units) ** 2
 
     shared = count / (count - 1) * clustered(units) - clustered(seeds * count + units)
+    return share[:, None] - share, *with_shared(of_seeds, freedom, shared, count)
+
+
+def with_shared(
+    of_seeds: np.ndarray, freedom: np.ndarray, shared: np.ndarray, units: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance of `luck` and of what the seeds share, and its degrees of freedom.
+
+    Args:
+        of_seeds, freedom: as `luck` returns them.
+        shared: the variance that the seeds share, as they test the same photos; below 0, it counts as 0.
+        units: the number of photos or groups.
+    """
     variance = of_seeds + np.maximum(shared, 0)
     ratio = np.divide(variance, of_seeds, out=np.ones_like(variance), where=of_seeds > 0)
     freedom = np.where(of_seeds > 0, freedom * ratio**2, np.inf)
-    return share[:, None] - share, variance, np.minimum(freedom, count - 1)
+    return variance, np.minimum(freedom, units - 1)
 
 
 def luck(accuracies: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import itertools
 import os
 import pathlib
 import statistics
+from collections.abc import Callable
 
 from common import words
 from common.compare import advice, differences, trial_run
@@ -68,7 +69,7 @@ def compare(trials: list[trial_run.Run], root: pathlib.Path, feature_seconds: di
         "power": differences.said_power(full_size, pairs),
         "choice": choice,
         "validation": validation,
-        "model": next((_median_run(row, full) for row in rows if row["name"] == choice), None),
+        "model": next((median_run(row, full) for row in rows if row["name"] == choice), None),
     }
     return comparison | {"advice": advice.advice(comparison)}
 
@@ -230,7 +231,12 @@ def _chance(trials: list[trial_run.Run]) -> float | None:
     return classification.guessing(first.results)["accuracy"] if first else None
 
 
-def choose(rows: list[dict], full: float) -> dict | None:
+def _accuracy_noise(row: dict) -> float:
+    """Return the standard error of a row's accuracy on the validation photos of one seed."""
+    return intervals.accuracy_noise(row["validation"]["mean"], row["validation"]["n"][0])
+
+
+def choose(rows: list[dict], full: float, noise_of: Callable[[dict], float] = _accuracy_noise) -> dict | None:
     """Choose the cheapest row whose validation accuracy is within one standard error of the best row's.
 
     This is the one-standard-error rule (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3). An
@@ -238,6 +244,11 @@ def choose(rows: list[dict], full: float) -> dict | None:
     error is that of the best accuracy on the validation photos of one seed. It does not shrink with more seeds: what a
     strategy gains by trying several models on these photos and keeping the best stays the same with more seeds too.
     A row that failed under more seeds than another is not chosen, since its seeds may be the easy ones.
+
+    Args:
+        rows: of the table.
+        full: the fraction of all training photos.
+        noise_of: a function of the best row that returns its standard error; default: that of an accuracy.
 
     Returns:
         None if nothing finished, else `choice` and `best` (rows' names), `lead` (the best's over the choice) and
@@ -252,7 +263,7 @@ def choose(rows: list[dict], full: float) -> dict | None:
     row_of = {row["name"]: row for row in rows}
     cheapest_first = sorted(scores, key=lambda name: trial_run.price(row_of[name]))
     best = max(cheapest_first, key=means.__getitem__)
-    noise = intervals.accuracy_noise(means[best], row_of[best]["validation"]["n"][0])
+    noise = noise_of(row_of[best])
     leads = {}
     for name, score in scores.items():
         both = [scores[best][seed] - value for seed, value in score.items() if seed in scores[best]]
@@ -261,7 +272,7 @@ def choose(rows: list[dict], full: float) -> dict | None:
     return {"choice": choice, "best": best, "lead": leads[choice], "noise": noise}
 
 
-def _median_run(row: dict, full: float) -> dict:
+def median_run(row: dict, full: float) -> dict:
     """Return the run on all training photos whose validation accuracy is the median over the seeds, the lower of two.
 
     The first seed's model may be lucky or unlucky; the best would be chosen for its luck.

@@ -35,7 +35,7 @@ from typing import Any
 
 import tqdm
 
-from common import startup  # noqa: F401, isort: skip  (first: trials' processes begin with this module)
+from common import startup  # isort: skip  (first: trials' processes begin with this module)
 
 from common import devices, errors, files, flags, outputs, streams
 
@@ -188,7 +188,8 @@ def _line(name: str, outcome: Outcome, folder: pathlib.Path) -> str:
         where = f" (see {log})" if log.is_file() else ""
         return f"{name}: failed after {outcome.seconds:.0f} s: {outcome.error}{where}"
     results = json.loads((outcome.directory / "results.json").read_text(encoding="utf-8"))
-    return f"{name}: test accuracy {results['test']['accuracy']:.3f}, {outcome.seconds:.0f} s"
+    metric = startup.by_name(f"evaluation.{results.get('evaluation', 'classification')}").HEADLINE
+    return f"{name}: test {metric} {results['test'][metric]:.3f}, {outcome.seconds:.0f} s"
 
 
 # On this machine ----------------------------------------------------------------------------------------------

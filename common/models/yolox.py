@@ -21,6 +21,7 @@ from common.models import backbones, detector, raw_input
 
 NAME = "yolox_nano"
 IMAGE_SIZE = 416  # that it was trained with
+PYRAMID = "lateral5"  # its first layer; those before it are the backbone
 OBJECTNESS = 4  # after x, y, width and height; then the classes
 COCO = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",

@@ -38,7 +38,8 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
 
     Args:
         run: the run to report.
-        saved, parts: not used.
+        saved: not used.
+        parts: further sections, each with `name`, `template` and `contents`, as for `classes.page`.
     """
     results = run.results
     targets = boxes.Boxes(**{
@@ -58,7 +59,7 @@ def page(run: finished_run.FinishedRun, saved: saved_model.SavedModel | None, pa
         others=_sheet(run, "test_boxes", [(each["path"], each["marks"]) for each in others]),
         curves=pages.figure(run, "precision_recall", "Precision against recall of each class", box_pictures.curves,
                             results["test"]["curves"]),
-        losses=_losses(run),
+        losses=_losses(run), parts=parts, **{part["name"]: part for part in parts},
     )  # fmt: skip
 
 

@@ -17,9 +17,9 @@ from common.demo import drawn_scenes
 from common.evaluation import detection
 from common.features import of_boxes
 from common.media import photos
-from common.models import detector, yolox
+from common.models import backbones, detector, yolox
 from common.report import answers, found_boxes
-from common.runs import saved_model
+from common.runs import finished_run, saved_model
 from recipes import object_detection
 
 pytest.importorskip("pycocotools")
@@ -197,11 +197,88 @@ def test_decoded_boxes_are_the_true_ones_and_repeated_ones_are_left_out():
         ({"channels": 12}, "--channels must be a multiple of 8"),
         ({"detector": "yolox", "backbone": "VGG16"}, "--backbone has no effect with --detector yolox; remove it"),
         ({"fine_tuning_rate": 1e-5}, "--fine-tuning-rate has no effect without --unfreeze-from"),
+        ({"strategies": ("full",)}, "--strategies has no effect without --compare; remove it"),
+        (
+            {"compare": True, "strategies": ("head",)},
+            "--strategies must be some of frozen, partial, full, from_scratch",
+        ),
+        ({"compare": True, "strategies": ("full", "full")}, "--strategies must be some of .*, each once"),
+        (
+            {"compare": True, "detector": "yolox", "strategies": ("from_scratch",)},
+            "some of frozen, partial, full, each",
+        ),
+        ({"compare": True, "fine_tuning_rate": 0.1}, "--fine-tuning-rate must be at most a tenth of --learning-rate"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(flags, told):
     with pytest.raises(errors.UserError, match=told):
         object_detection.Config(**flags)
+
+
+def test_the_trials_of_a_comparison_have_the_settings_of_their_strategy():
+    """The same epochs of the head; those that train more have those of fine-tuning, too."""
+    config = object_detection.Config(compare=True, seed=4, fine_tuning_epochs=3, unfreeze_from="block4", mlflow="x")
+    found = {name: object_detection.trial_of(config, name, 5, 30) for name in config.compared}
+    assert list(found) == ["frozen", "partial", "full", "from_scratch"]
+    assert {each.seed for each in found.values()} == {5} and not any(
+        each.compare or each.mlflow for each in found.values()
+    )
+    assert [each.unfreeze_from for each in found.values()] == [None, "block4", "0", None]
+    assert [each.epochs for each in found.values()] == [30, 30, 30, 33]
+    assert [each.fine_tuning_epochs for each in found.values()] == [10, 3, 3, 10]  # where it has no effect, the default
+    assert object_detection.Config(compare=True, detector="yolox").compared == ("frozen", "partial", "full")
+
+
+def test_the_last_part_of_a_network_is_its_last_block_or_the_pyramid_of_yolox():
+    base = backbones.load("demo", "none", 96).model
+    first = object_detection.first_unfrozen(base, object_detection.Config(unfreeze_from="last"))
+    assert base.layers[first].name.startswith("block5")
+    _, base, _ = yolox.network(96, 2)
+    config = object_detection.Config(unfreeze_from="last", detector="yolox")
+    assert base.layers[object_detection.first_unfrozen(base, config)].name == yolox.PYRAMID
+
+
+@pytest.mark.long
+def test_a_comparison_chooses_a_strategy_goes_on_after_a_kill_and_leaves_a_run_that_predicts(
+    scenes, cache, tmp_path, capsys
+):
+    short = {"epochs": 2, "fine_tuning_epochs": 1, "strategies": ("frozen", "partial"), "seeds": 1, "compare": True}
+    config = object_detection.Config(data=str(scenes), cache=cache, out=tmp_path, **short, **SMALL)
+    run = object_detection.run(config)
+    told = capsys.readouterr().out
+    assert "boxes of the usual size" in told and "No difference is judged" in told
+    found = run.results["comparison"]
+    assert [row["name"] for row in found["rows"]] == ["frozen", "partial"] and not found["rows"][0]["failed"]
+    kept = found["rows"][0]["runs"][0]["report"]
+    splits = [path.read_text() for path in run.directory.glob("trials/*/*/*/*/split.csv")]
+    assert len(splits) == 2 and set(splits) == {(run.directory / "split.csv").read_text()}
+    page = (run.directory / "report.html").read_text()
+    assert "Strategies" in page and "not judged: too few seeds" in page and f'href="{kept}"' in page
+    assert (run.directory / "figures" / "strategies.png").is_file()
+    assert predict.predict(run.directory, [scenes / "photos" / "scene_0000.jpg"]) == 0
+    finished_run.FinishedRun.read(run.directory).check_split()
+
+    # A kill in the second trial: the first one is not repeated.
+    (run.directory / "results.json").unlink()
+    (run.directory / "trials" / "partial" / "seed0" / "outcome.json").unlink()
+    before = (run.directory / kept).stat().st_mtime_ns
+    again = object_detection.run(object_detection.Config(resume=run.directory))
+    assert "1 of 2 are finished already" in capsys.readouterr().err
+    assert (run.directory / kept).stat().st_mtime_ns == before
+    rows = [[row["runs"][0]["test"] for row in each["rows"]] for each in (found, again.results["comparison"])]
+    assert rows[0] == pytest.approx(rows[1], abs=1e-6)
+
+
+@pytest.mark.long
+def test_the_plan_of_a_comparison_has_all_its_strategies(scenes, cache, tmp_path, capsys):
+    short = {"epochs": 2, "strategies": ("frozen", "from_scratch"), "seeds": 2, "compare": True, "dry_run": True}
+    with pytest.raises(SystemExit):
+        object_detection.run(
+            object_detection.Config(data=str(scenes), cache=cache, out=tmp_path / "runs", **short, **SMALL)
+        )
+    told = capsys.readouterr().out
+    assert "2 strategies x 2 seeds" in told and "frozen: head" in told and "from_scratch: all layers" in told
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_network_without_the_strides_is_refused():
