@@ -199,6 +199,25 @@ def test_a_column_tells_the_domains_apart_and_several_make_a_table(photos, tmp_p
     assert header.split()[-2:] == ["mist", "dusk"] and lines[lines.index(header) + 1].startswith("none")
 
 
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_with_its_own_settings(photos, tmp_path, monkeypatch, short):
+    config = settings(photos, tmp_path, method="standardise", seed=3)
+    whole = domain_adaptation.run(config)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(domain_training, "measure", stopped)
+        domain_adaptation.run(dataclasses.replace(config, out=tmp_path / "killed"))
+    begun = domain_adaptation.Config(out=tmp_path / "killed")
+    resumed = domain_adaptation.run(domain_adaptation.Config(resume=helpers.latest_run(begun, domain_adaptation)))
+    without = ("seconds",)
+    rows = [[{name: value for name, value in row.items() if name not in without}
+             for row in result.results["domains"]["rows"]] for result in (whole, resumed)]  # fmt: skip
+    assert rows[0] == rows[1] and whole.results["test"] == resumed.results["test"]
+    assert predictions(whole) == predictions(resumed)
+
+
 def test_a_dry_run_counts_the_photos_of_both_domains(photos, tmp_path, capsys):
     with pytest.raises(SystemExit):
         domain_adaptation.run(settings(photos, tmp_path, dry_run=True))

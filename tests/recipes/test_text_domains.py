@@ -168,6 +168,22 @@ def test_texts_without_labels_have_no_test(reviews, bert, tmp_path):
     assert found["verdict"][0].startswith("No document of loose has a label")
 
 
+def stopped(*_):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on_with_its_own_settings(reviews, bert, tmp_path, monkeypatch):
+    config = settings(reviews, bert, tmp_path, method="coral", seed=3)
+    whole = text_domains.run(config)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(domain_training, "measure", stopped)
+        text_domains.run(dataclasses.replace(config, out=tmp_path / "killed"))
+    begun = text_domains.Config(out=tmp_path / "killed")
+    resumed = text_domains.run(text_domains.Config(resume=helpers.latest_run(begun, text_domains)))
+    assert whole.results["test"] == resumed.results["test"]
+    assert rows_of(whole.directory / "predictions.csv") == rows_of(resumed.directory / "predictions.csv")
+
+
 def test_a_dry_run_counts_the_texts_of_both_domains(reviews, bert, tmp_path, capsys):
     with pytest.raises(SystemExit):
         text_domains.run(settings(reviews, bert, tmp_path, dry_run=True, cache=tmp_path / "cache"))
