@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from common import errors
 from common.features import frozen_windows
 from common.models import encoder, language_model
 
@@ -63,6 +64,9 @@ class MaskedWindows:
             model: the encoder.
             documents: `train` and `validation` → the token numbers of each document.
             config: has `sequence_length`, `batch_size` and `seed`.
+
+        Raises:
+            UserError: no token of the validation documents is masked, as there are too few.
         """
         self.model, self.config = model, config
         self.suffix = self.whole = encoder.with_masked_lm_head(model)
@@ -74,6 +78,12 @@ class MaskedWindows:
             mask_token_id=tokenizer.mask_token_id, mask_selection_length=max(1, int(MOST * config.sequence_length)),
             unselectable_token_ids=[*model.edges, tokenizer.pad_token_id],
         )  # fmt: skip
+
+        if not self._drawn("validation", 0)[2].any():
+            raise errors.UserError(
+                "--adapt-epochs: the documents that are held out have no token to mask, so nothing would tell whether "
+                "it helps; add documents (--adapt-texts), or remove it"
+            )
 
     def batches(self, side: str, **options: Any) -> Batches:
         """Return the batches of one side, in order and with masks that stay unless a seed is given."""

@@ -50,25 +50,6 @@ def logistic_regression(features: dict[str, np.ndarray], labels: dict[str, np.nd
     return kernel, bias - scaler.mean_ @ kernel, {"C": penalty}
 
 
-def one_for_each(features: dict[str, np.ndarray], labels: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, dict]:
-    """Fit logistic regression for each of several labels that a sample can have at once, each with its own penalty.
-
-    Args:
-        features: as for `logistic_regression`.
-        labels: of both sides, (n, labels), 1 where a label is there.
-
-    Returns:
-        Kernel (channels, labels) and bias (labels,) of a sigmoid layer, and what was chosen: `C`, for each label.
-    """
-    heads = [
-        logistic_regression(features, {side: each[:, number].astype(int) for side, each in labels.items()}, 2)
-        for number in range(labels["train"].shape[1])
-    ]
-    kernel = np.stack([kernel[:, 1] - kernel[:, 0] for kernel, _, _ in heads], axis=1)
-    bias = np.array([bias[1] - bias[0] for _, bias, _ in heads])
-    return kernel, bias, {"C": [chosen["C"] for _, _, chosen in heads]}
-
-
 def nearest_centroid(features: dict[str, np.ndarray], labels: dict[str, np.ndarray], num_classes: int) -> Head:
     """Fit the classifier that picks the nearest mean of training features.
 

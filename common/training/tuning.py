@@ -262,16 +262,35 @@ def fit_features(
     features = {side: reader.predict(part.batches(side), verbose=0) for side in ("train", "validation")}
     last = head.get_layer("probabilities")
     several = labels["train"].ndim == 2
-    fit = (
-        linear_heads.one_for_each
-        if several
-        else functools.partial(linear_heads.logistic_regression, num_classes=last.units)
-    )
+    fit = _one_for_each if several else functools.partial(linear_heads.logistic_regression, num_classes=last.units)
     kernel, bias, chosen = fit(features, labels)
     last.set_weights([kernel, bias])
     part.suffix.compile(loss=loss)
     score = {"loss": part.suffix.evaluate(part.batches("validation"), verbose=0)}
     return _row(record, part, "features", "features", score, time.perf_counter() - started) | {"chosen": chosen}
+
+
+def _one_for_each(
+    features: dict[str, np.ndarray], labels: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Fit logistic regression for each of several labels that a sample can have at once, each with its own penalty.
+
+    Args:
+        features: as for `linear_heads.logistic_regression`.
+        labels: of both sides, (n, labels), 1 where a label is there.
+
+    Returns:
+        Kernel (channels, labels) and bias (labels,) of a sigmoid layer, and what was chosen: `C`, for each label.
+    """
+    heads = [
+        linear_heads.logistic_regression(
+            features, {side: each[:, number].astype(int) for side, each in labels.items()}, 2
+        )
+        for number in range(labels["train"].shape[1])
+    ]
+    kernel = np.stack([kernel[:, 1] - kernel[:, 0] for kernel, _, _ in heads], axis=1)
+    bias = np.array([bias[1] - bias[0] for _, bias, _ in heads])
+    return kernel, bias, {"C": [chosen["C"] for _, _, chosen in heads]}
 
 
 # A stage of a plan: its name, its windows, not filled, as `train` takes them, its loss and its epochs.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tiny_encoder
 
+from common import errors
 from common.features import masked_windows
 
 pytest.importorskip("keras_hub", reason="the extra `text` is not installed")
@@ -48,6 +49,12 @@ def test_every_epoch_has_its_own_masks_and_a_resumed_one_the_same(part):
     before = held_out[0]
     held_out.on_epoch_end()
     assert (held_out[0][0][0] == before[0][0]).all(), "losses of two epochs are about the same tokens"
+
+
+def test_too_few_documents_to_hold_some_out_are_refused(part):
+    documents = {"train": [np.array([7, 8])], "validation": [np.array([], "int32")]}
+    with pytest.raises(errors.UserError, match="--adapt-epochs: the documents that are held out have no token to mask"):
+        masked_windows.MaskedWindows(part.model, documents, part.config)
 
 
 def test_the_network_tells_masked_tokens(part):
