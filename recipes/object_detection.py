@@ -66,8 +66,7 @@ IMAGE_SIZE = 320
 STEPS = 960  # of the head; more hardly helped on validation
 FEWEST_EPOCHS = 30  # enough for heads that have learnt COCO
 LAST = "last"  # for --unfreeze-from
-# What --compare trains: name → what it is, and the settings that differ. All have the head's epochs, and those that
-# train more of the network have --fine-tuning-epochs more.
+# What --compare trains: name → what it is, and what differs. After frozen, each has --fine-tuning-epochs more.
 STRATEGIES: dict[str, tuple[str, dict]] = {
     "frozen": ("a new head on the frozen network", {}),
     "partial": ("the head, then the last part of the network with it", {"unfreeze_from": LAST}),
@@ -92,7 +91,7 @@ class Config(settings.PhotoConfig):
     listing: pathlib.Path | None = None
     # fcos is a new head on the --backbone. yolox, for things that COCO has, is YOLOX-nano, trained on COCO: --weights
     # yolox_nano.onnx of https://github.com/Megvii-BaseDetection/YOLOX/releases/tag/0.1.1rc0.
-    detector: Literal["fcos", "yolox"] = "fcos"
+    detector: str = "fcos"
     # Side of the network's square; larger finds smaller things; default: 320, yolox: 416.
     image_size: Annotated[int, Gt(0)] | None = None
     # How photos become square: pad keeps the shape of things, squash uses the whole square.
@@ -126,6 +125,8 @@ class Config(settings.PhotoConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        told = "must be fcos or yolox; --backbone hub:NAME takes the network of a detector of KerasHub, with a new head"
+        flags.check(self.detector in ("fcos", "yolox"), "detector", told)
         flags.check(self.channels % 8 == 0, "channels", "must be a multiple of 8")
         for name in ("rotation", "randaugment"):
             flags.check(not getattr(self, name), name, "turns things out of their boxes; remove it")
@@ -348,9 +349,8 @@ def prepare(config: Config, directory: pathlib.Path, device: Any) -> Prepared:
     first = first_unfrozen(backbone.model, config)
     ends = {0: model.inputs, len(backbone.model.layers): levels}
     ends.setdefault(first, detector.cut_at(model, levels, first, backbone.model))
-    loss = (yolox_loss if config.detector == "yolox" else detection_loss)(
-        backbone.image_size, len(targets.box_classes)
-    )  # fmt: skip
+    loss_of = yolox_loss if config.detector == "yolox" else detection_loss
+    loss = loss_of(backbone.image_size, len(targets.box_classes))
     return Prepared(splits, backbone, model, levels, first, ends, loss, epochs_of(config, len(splits.train)))
 
 
@@ -421,8 +421,8 @@ def run(config: Config) -> finished_run.Result:
         scores_before = detection.evaluate(rows_before, splits, side, config.seed)
         extra.setdefault("untrained", {})[side] = {name: scores_before[name] for name in averages}
     frozen = "a new head on the frozen network" if config.detector == "fcos" else "COCO's heads on the frozen network"
-    strategy = f"head, then from {config.unfreeze_from}" if config.unfreeze_from else frozen
-    strategy = "from scratch" if config.from_scratch else strategy
+    where = backbone.model.layers[first].name if config.unfreeze_from == LAST else config.unfreeze_from
+    strategy = "from scratch" if config.from_scratch else f"head, then from {where}" if where else frozen
     return record.finish(
         prefix, strategy, task=detection, sections=[found_boxes], predictions=sides, raw_input=whole,
         keeps_familiar=False, others=tuple(parts[:-1]), stages=rows, **extra,
@@ -449,9 +449,8 @@ def trial_of(config: Config, strategy: str, seed: int, epochs: int) -> Config:
 def plan_of(config: Config) -> plan.Plan:
     """Plan a trial; this trains its model on noise."""
     with tempfile.TemporaryDirectory() as folder:
-        splits, backbone, model, _, _, ends, loss, epochs = prepare(
-            config, pathlib.Path(folder), devices.set_up(config)
-        )  # fmt: skip
+        place, device = pathlib.Path(folder), devices.set_up(config)
+        splits, backbone, model, _, _, ends, loss, epochs = prepare(config, place, device)
         planned = stages(backbone.model, config, epochs)
         return plan.of_items(model, backbone, splits, config, planned, at=ends, loss=loss)
 
@@ -485,11 +484,10 @@ def run_comparison(record: recorder.Recorder) -> finished_run.Result:
     }  # fmt: skip
     outcomes = trials.run_all(list(planned.values()), directory / "trials")
 
-    whats = {name: what for name, (what, _) in STRATEGIES.items()}
-    comparison = detectors.compare(detectors.runs_of(planned, outcomes, whats), directory)
+    comparison = detectors.compare(detectors.runs_of(planned, outcomes, STRATEGIES), directory)
     comparison["seconds"] = round(record.progress.seconds(), 1)
 
-    # The run is that of the strategy to use, with the comparison in its report.
+    # The run becomes that of the strategy to use.
     results = detectors.take_over(directory, comparison) | {"comparison": comparison}
     return record.complete(results, [found_boxes, boxes_compared])
 

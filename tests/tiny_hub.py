@@ -17,12 +17,49 @@ def backbone(family: str) -> keras.Model:
 
 def preset(family: str, folder: pathlib.Path, **converter: object) -> str:
     """Save a small network as a preset, and return the name of the backbone."""
-    package, network = presets.keras_hub("tests need"), backbone(family)
+    network = backbone(family)
+    return preset_of(network, folder, type(network).__name__.removesuffix("Backbone"), **converter)
+
+
+def preset_of(network: keras.Model, folder: pathlib.Path, kind: str, **converter: object) -> str:
+    """Save a network as a preset with the image converter of its kind, and return the name of the backbone."""
+    package = presets.keras_hub("tests need")
     network.save_to_preset(str(folder))
-    kind = type(network).__name__.removesuffix("Backbone")
     settings = {"image_size": (SIZE, SIZE), "scale": 1 / 127.5, "offset": -1.0} | converter
     getattr(package.layers, f"{kind}ImageConverter")(**settings).save_to_preset(str(folder))
     return f"hub:{folder}"
+
+
+def four_stages() -> keras.Model:
+    """Return a small ResNet with the strides 4, 8, 16 and 32."""
+    models = presets.keras_hub("tests need").models
+    filters, strides = [64, 16, 32, 32], [1, 2, 2, 2]
+    return models.ResNetBackbone([64], [7], filters, [1] * 4, strides, "basic_block", image_shape=(None, None, 3))
+
+
+def retinanet(encoder: keras.Model) -> keras.Model:
+    """Return the network of a RetinaNet with the feature pyramid of strides 8, 16 and 32."""
+    models = presets.keras_hub("tests need").models
+    return models.RetinaNetBackbone(encoder, 3, 5, use_p5=False, image_shape=(SIZE, SIZE, 3))
+
+
+def d_fine() -> keras.Model:
+    """Return the network of a D-FINE on a small HGNetV2."""
+    models = presets.keras_hub("tests need").models
+    stages = [[8, 8, 16, 1, 1, 3], [16, 8, 32, 1, 1, 3], [32, 8, 32, 1, 1, 3], [32, 8, 32, 1, 1, 3]]
+    used, size = ["stage3", "stage4"], (SIZE, SIZE, 3)
+    encoder = models.HGNetV2Backbone(
+        [1] * 4, 8, [16, 32, 32, 32], [3, 8, 8], "relu", True, stages, [False, True, True, True],
+        [False, False, True, True], image_shape=(None, None, 3), out_features=used,
+    )  # fmt: skip
+    return models.DFineBackbone(
+        encoder, decoder_in_channels=[16, 16], encoder_hidden_dim=16, num_denoising=0, num_labels=80, hidden_dim=16,
+        learn_initial_query=False, num_queries=20, anchor_image_size=size[:2], feat_strides=[16, 32],
+        num_feature_levels=2, encoder_in_channels=[32, 32], encode_proj_layers=[1], num_attention_heads=2,
+        encoder_ffn_dim=32, num_encoder_layers=1, hidden_expansion=0.34, depth_multiplier=0.5, eval_idx=-1,
+        num_decoder_layers=2, decoder_attention_heads=2, decoder_ffn_dim=32, decoder_n_points=[2, 2], lqe_hidden_dim=8,
+        num_lqe_layers=2, out_features=used, image_shape=size, seed=0,
+    )  # fmt: skip
 
 
 def _photos(size: int = SIZE) -> tuple[int, int, int]:

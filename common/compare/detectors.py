@@ -58,14 +58,16 @@ def splits_of_seeds(config: Any, seeds: Iterable[int], folder: pathlib.Path) -> 
 
 
 def runs_of(
-    planned: dict[tuple[str, int], trials.Trial], outcomes: dict[str, trials.Outcome], whats: dict[str, str]
+    planned: dict[tuple[str, int], trials.Trial],
+    outcomes: dict[str, trials.Outcome],
+    strategies: dict[str, tuple[str, dict]],
 ) -> dict[str, list[trial_run.Run]]:
     """Return name of the strategy → its trials with their outcomes.
 
     Args:
         planned: (strategy, seed) → trial.
         outcomes: trial's name → outcome.
-        whats: strategy → what it is, in words.
+        strategies: name → what it is, in words, and its settings.
     """
     runs: dict[str, list[trial_run.Run]] = {}
     for (name, seed), trial in planned.items():
@@ -74,7 +76,7 @@ def runs_of(
         role = trial_run.SCRATCH if trial.config.from_scratch else ""
         outcome = outcomes[trial.name]
         runs.setdefault(name, []).append(trial_run.Run(
-            name, "", seed, ALL_PHOTOS, whats[name], not trial.config.from_scratch, command, outcome.directory,
+            name, "", seed, ALL_PHOTOS, strategies[name][0], not trial.config.from_scratch, command, outcome.directory,
             outcome.error, role,
         ))  # fmt: skip
     return runs
@@ -110,7 +112,8 @@ def compare(runs: dict[str, list[trial_run.Run]], root: pathlib.Path) -> dict[st
         UserError: no trial has finished, or two trials of one seed have different test photos.
     """
     rows = [_row(name, own, root) for name, own in runs.items()]
-    choice = table.choose(rows, ALL_PHOTOS, _noise)
+    # By what it trains, as seconds depend on what else the machine does.
+    choice = table.choose(rows, ALL_PHOTOS, _noise, lambda row: row["cost"]["trainable_parameters"])
     if choice is None:
         failed = next(iter(runs.values()))[0]
         raise errors.UserError(f"no trial has finished; {failed.strategy} with seed {failed.seed}: {failed.error}")
@@ -135,7 +138,7 @@ def _row(name: str, runs: list[trial_run.Run], root: pathlib.Path) -> dict[str, 
         "test": _spread(finished, "test"), "validation": _spread(finished, "validation"),
         "noise": [_standard_error(run) for run in finished],
         "cost": {
-            "seconds": trial_run.spread(run.seconds for run in finished), "feature_seconds": 0.0,  # they are shared
+            "seconds": trial_run.spread(run.seconds for run in finished),
             "trainable_parameters": statistics.median_low(cost["trainable_parameters"] for cost in costs),
         } if finished else None,
         "runs": [_outcome(run, root) for run in runs],
@@ -293,8 +296,8 @@ def _told(found: dict[str, Any]) -> list[str]:
     name, best = found["choice"]["choice"], found["choice"]["best"]
     why = "It has the highest AP50 on validation."
     if name != best:
-        why = (f"It is the cheapest one within one standard error ({found['choice']['noise']:.3f}) of the highest AP50 "
-               f"on validation, that of {best}.")  # fmt: skip
+        why = (f"It trains the fewest parameters of those within one standard error ({found['choice']['noise']:.3f}) "
+               f"of the highest AP50 on validation, that of {best}.")  # fmt: skip
     told = [f"What to use: {name}. {why}"]
     own = [pair for pair in found["pairs"] if name in (pair["first"], pair["second"])]
     for pair in own:

@@ -231,12 +231,10 @@ def _chance(trials: list[trial_run.Run]) -> float | None:
     return classification.guessing(first.results)["accuracy"] if first else None
 
 
-def _accuracy_noise(row: dict) -> float:
-    """Return the standard error of a row's accuracy on the validation photos of one seed."""
-    return intervals.accuracy_noise(row["validation"]["mean"], row["validation"]["n"][0])
-
-
-def choose(rows: list[dict], full: float, noise_of: Callable[[dict], float] = _accuracy_noise) -> dict | None:
+def choose(
+    rows: list[dict], full: float, noise_of: Callable[[dict], float] | None = None,
+    price_of: Callable[[dict], float] = trial_run.price,
+) -> dict | None:  # fmt: skip
     """Choose the cheapest row whose validation accuracy is within one standard error of the best row's.
 
     This is the one-standard-error rule (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3). An
@@ -249,6 +247,7 @@ def choose(rows: list[dict], full: float, noise_of: Callable[[dict], float] = _a
         rows: of the table.
         full: the fraction of all training photos.
         noise_of: a function of the best row that returns its standard error; default: that of an accuracy.
+        price_of: a function of a row that returns what it costs; of equal ones, the first is cheaper.
 
     Returns:
         None if nothing finished, else `choice` and `best` (rows' names), `lead` (the best's over the choice) and
@@ -261,9 +260,12 @@ def choose(rows: list[dict], full: float, noise_of: Callable[[dict], float] = _a
     scores = {name: score for name, score in scores.items() if len(score) == most}
     means = {name: statistics.fmean(score.values()) for name, score in scores.items()}
     row_of = {row["name"]: row for row in rows}
-    cheapest_first = sorted(scores, key=lambda name: trial_run.price(row_of[name]))
+    cheapest_first = sorted(scores, key=lambda name: price_of(row_of[name]))
     best = max(cheapest_first, key=means.__getitem__)
-    noise = noise_of(row_of[best])
+    if noise_of:
+        noise = noise_of(row_of[best])
+    else:
+        noise = intervals.accuracy_noise(means[best], row_of[best]["validation"]["n"][0])
     leads = {}
     for name, score in scores.items():
         both = [scores[best][seed] - value for seed, value in score.items() if seed in scores[best]]

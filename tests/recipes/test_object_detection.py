@@ -8,6 +8,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
+import tiny_hub
 from PIL import Image
 
 from common import errors
@@ -195,6 +196,10 @@ def test_decoded_boxes_are_the_true_ones_and_repeated_ones_are_left_out():
         ({"rotation": 5.0}, "--rotation turns things out of their boxes"),
         ({"views": 0}, "--views must be above 0"),
         ({"channels": 12}, "--channels must be a multiple of 8"),
+        (
+            {"detector": "hub:retinanet_resnet50_fpn_coco"},
+            "--detector must be fcos or yolox; --backbone hub:NAME takes",
+        ),
         ({"detector": "yolox", "backbone": "VGG16"}, "--backbone has no effect with --detector yolox; remove it"),
         ({"fine_tuning_rate": 1e-5}, "--fine-tuning-rate has no effect without --unfreeze-from"),
         ({"strategies": ("full",)}, "--strategies has no effect without --compare; remove it"),
@@ -239,6 +244,7 @@ def test_the_last_part_of_a_network_is_its_last_block_or_the_pyramid_of_yolox():
 
 
 @pytest.mark.long
+@pytest.mark.drawn
 def test_a_comparison_chooses_a_strategy_goes_on_after_a_kill_and_leaves_a_run_that_predicts(
     scenes, cache, tmp_path, capsys
 ):
@@ -279,6 +285,21 @@ def test_the_plan_of_a_comparison_has_all_its_strategies(scenes, cache, tmp_path
     told = capsys.readouterr().out
     assert "2 strategies x 2 seeds" in told and "frozen: head" in told and "from_scratch: all layers" in told
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("kind", ["ResNet", "RetinaNet", "DFine"])
+def test_a_preset_of_keras_hub_is_a_backbone_as_any_other(tmp_path, kind):
+    """Of a pretrained detector, it is the network in front of its pyramid."""
+    pytest.importorskip("keras_hub")
+    encoder = tiny_hub.d_fine() if kind == "DFine" else tiny_hub.four_stages()
+    network = tiny_hub.retinanet(encoder) if kind == "RetinaNet" else encoder
+    name = tiny_hub.preset_of(network, tmp_path / "preset", kind)
+    config = object_detection.Config(backbone=name, data="x", image_size=64, channels=16, depth=1)
+    backbone, model, levels = object_detection.choose_detector(config, ("cup", "fish"))
+    assert [tuple(level.shape[1:3]) for level in levels] == [(8, 8), (4, 4), (2, 2)]
+    assert model.output_shape == (None, 64 + 16 + 4, 7) and not backbone.model.trainable_weights
+    pixels = np.full((1, 64, 64, 3), 100, "float32")
+    assert np.isfinite(model.predict_on_batch(backbone.preprocess(pixels))).all()
 
 
 def test_a_network_without_the_strides_is_refused():

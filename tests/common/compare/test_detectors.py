@@ -72,7 +72,7 @@ def test_a_large_difference_is_told_apart_and_a_small_one_is_not(tmp_path):
     marks = {row["name"]: row["mark"] for row in found["rows"]}
     assert marks == {"frozen": "not told apart", "partial": "best", "from_scratch": "worse"}
     assert found["choice"]["choice"] == "frozen" and found["choice"]["best"] == "partial"
-    assert "the cheapest one within one standard error (0.026)" in found["told"][0]
+    assert "trains the fewest parameters of those within one standard error (0.026)" in found["told"][0]
     assert any(told.startswith("from_scratch against frozen") and "larger than noise" in told for told in found["told"])
     assert found["usual_boxes"]["ap50"] == [0.01, 0.01, 0.01] and found["feature_seconds"] == 45.0
     assert found["rows"][0]["cost"]["seconds"] == [11.0, 10.0, 12.0]
