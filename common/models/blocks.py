@@ -93,7 +93,8 @@ def layer_number(model: keras.Model, where: str) -> int:
         return int(where)
     if where.isdigit():
         raise errors.UserError(f"there is no layer {where}; the layers of the backbone are 0 to {len(names) - 1}")
-    hint = flags.suggestion(where, list(places)) or "; --list-layers shows all of them"
+    listed = ", ".join(blocks(model)) or "none"
+    hint = flags.suggestion(where, list(places)) or f"; a layer's number or name will do, or a block: {listed}"
     raise errors.UserError(f"there is no layer or block {where!r}{hint}")
 
 
