@@ -25,7 +25,15 @@ def absolute(path: pathlib.Path) -> pathlib.Path:
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield a temporary path beside `path`, and rename it to `path` when the block ends without an error."""
+    """Yield a temporary path beside `path`, and rename it to `path` when the block ends without an error.
+
+    A link stays one, and the file that it leads to is replaced. A device or a pipe, such as /dev/stdout, is yielded
+    itself.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
+    path = pathlib.Path(os.path.realpath(path)) if path.is_symlink() else path
     # The suffix does not change, because Keras chooses the format by it.
     temporary = path.with_name(f".{os.getpid()}-{path.name}")
     try:

@@ -28,6 +28,8 @@ OS_ADVICE = {
     errno.EDQUOT: "free some space, or choose another --out and --cache",
     errno.EACCES: "change its permissions, or choose another --out and --cache",
     errno.EROFS: "choose another --out and --cache",
+    errno.ENAMETOOLONG: "the name is too long for this disk; give a shorter one",
+    errno.EFBIG: "the largest file that may be written here is smaller (ulimit -f); choose another --out and --cache",
 }
 HOLDS: dict[type, Callable[[float, float], bool]] = {
     annotated_types.Gt: operator.gt, annotated_types.Ge: operator.ge, annotated_types.Lt: operator.lt,

@@ -18,7 +18,6 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
-import json
 import os
 import pathlib
 import re
@@ -267,7 +266,7 @@ def _check_free(
 ) -> None:  # fmt: skip
     """Raise a UserError if the folder contains another run's exports or a file with an export's name."""
     earlier = directory / "export.json"
-    if earlier.is_file() and json.loads(earlier.read_text(encoding="utf-8")).get("run") != _name_of(run):
+    if earlier.is_file() and finished_run.read_json(earlier).get("run") != _name_of(run):
         raise errors.UserError(f"{directory} contains the exports of another run; choose another --out")
     own = {directory / variant.file: _description(directory, variant) for variant in variants}
     for path, mark in (own | {directory / name: earlier for name in beside}).items():

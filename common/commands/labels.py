@@ -50,7 +50,8 @@ def command(run: tyro.conf.Positional[pathlib.Path], /) -> int:
         print("\t".join([words.printable(row["path"]), *(str(row[name]) for name in COLUMNS[1:])]))
     if found:
         _draw(run, saved.medium, found[:SHOWN])
-    print(f"{words.plural(len(found), 'label')} of {len(samples):,} may be wrong: look at each", file=sys.stderr)
+    told = f"{words.plural(len(found), 'label')} of {len(samples):,} may be wrong: look at each"
+    print(told if found else f"none of {len(samples):,} labels is contradicted by the others", file=sys.stderr)
     print(run / "label_errors.csv")
     return 0
 

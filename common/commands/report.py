@@ -34,6 +34,7 @@ def _drawn_from_files(run: pathlib.Path) -> pathlib.Path:
     """Draw the report of a run or of a comparison, and return its path."""
     if (run / "compare.json").is_file():
         return startup.by_name("compare.page").write(run, finished_run.Result.read(run).results)
+    finished_run.FinishedRun.read(run).check_complete()
     of_texts = (run / "preset").is_dir() and not (run / "model.keras").is_file()
     saved = None if of_texts else saved_model.load_model(run)
     sections = finished_run.sections_of(finished_run.Result.read(run).results)

@@ -135,14 +135,15 @@ class Senders:
         host, origin = headers.get("host", ""), headers.get("origin")
         name, public = _name_of(f"//{host}"), _name_of(self.public)
         if (self.local or public) and name not in {*LOCAL, public} - {""}:
+            address = f"https://{host}/" if host else "https://…"
             raise Refused(
-                f"the header Host says {host}, which this page is not called; behind a proxy, start serve with "
-                f"--public-address https://{host}/", 400,
+                f"the header Host says {host or 'nothing'}, which this page is not called; behind a proxy, start serve "
+                f"with --public-address {address}", 400,
             )  # fmt: skip
         site = headers.get("sec-fetch-site", "same-origin")
         same = origin is None or origin == self.public
         if not same and name != public:
-            same = urllib.parse.urlsplit(origin).netloc == host
+            same = bool(_name_of(origin)) and urllib.parse.urlsplit(origin).netloc == host
         if not same or site not in ("same-origin", "none"):
             said = f"Origin says {origin}" if not same else f"Sec-Fetch-Site says {site}"
             raise Refused(

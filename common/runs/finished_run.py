@@ -8,19 +8,19 @@ import functools
 import json
 import pathlib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from common import errors, flags
+from common import errors, flags, words
 from common.data import unchanged
 from common.media import medium as media
 
 # Raised by content that a run never writes, and by a file that is gone.
 UNFIT: tuple[type[Exception], ...] = (
-    ValueError, LookupError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, FileNotFoundError,
-    IsADirectoryError, NotADirectoryError,
+    ValueError, LookupError, TypeError, AttributeError, EOFError, RecursionError, zipfile.BadZipFile,
+    FileNotFoundError, IsADirectoryError, NotADirectoryError,
 )  # fmt: skip
 
 
@@ -34,8 +34,7 @@ class Result:
     @classmethod
     def read(cls, directory: pathlib.Path) -> "Result":
         """Read the result of a finished run."""
-        with sound(directory):
-            return cls(directory, json.loads((directory / "results.json").read_text(encoding="utf-8")))
+        return cls(directory, read_json(directory / "results.json"))
 
     @property
     def unit(self) -> str:
@@ -58,17 +57,17 @@ class FinishedRun:
     @classmethod
     def read(cls, directory: pathlib.Path) -> "FinishedRun":
         """Read the files of a run; raises as `sound`."""
-        with sound(directory):
-            config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-            return cls(
-                directory=directory,
-                config=config | {"config": flags.renamed(config["config"])},
-                results=json.loads((directory / "results.json").read_text(encoding="utf-8")),
-                history=[_epoch(row) for row in read_rows(directory / "history.csv")],
-                predictions=[_prediction(row) for row in read_rows(directory / "predictions.csv")],
-                split=[_sample(row) for row in read_rows(directory / "split.csv")],
-                skipped=read_rows(directory / "skipped.csv"),
-            )
+        config, results = read_json(directory / "config.json"), read_json(directory / "results.json")
+        with sound(directory, name="config.json"):
+            config |= {"config": flags.renamed(config["config"])}
+        read: dict[str, Callable] = {
+            "history": _epoch, "predictions": _prediction, "split": _sample, "skipped": dict,
+        }  # fmt: skip
+        tables: dict[str, list[dict]] = {}
+        for table, convert in read.items():
+            with sound(directory, name=f"{table}.csv"):
+                tables[table] = [convert(row) for row in read_rows(directory / f"{table}.csv")]
+        return cls(directory=directory, config=config, results=results, **tables)
 
     def check_split(self) -> None:
         """Refuse a split.csv that is not as the run wrote it: it would tell wrong labels, or learnt items as new ones.
@@ -78,6 +77,22 @@ class FinishedRun:
         """
         with sound(self.directory):
             unchanged.check_seals(self.directory, self.config.get("splits", {}))
+
+    def check_complete(self) -> None:
+        """Refuse a run whose tables lack rows: a page that is drawn of the rest would tell other numbers.
+
+        Raises:
+            UserError: as `check_split`; or test items or all epochs are missing.
+        """
+        self.check_split()
+        with sound(self.directory):
+            tested, epochs = self.results.get("test", {}).get("n"), self.results.get("cost", {}).get("epochs")
+        lacks = tested is not None and len(self.predictions) != tested
+        told = f"predictions.csv has {words.plural(len(self.predictions), 'row')}, and the test had {tested}"
+        if not lacks and epochs and not self.history:
+            lacks, told = True, "history.csv is gone or empty"
+        if lacks:
+            raise errors.UserError(f"{self.directory}: {told}; put back a copy of it, or start a new run")
 
     @property
     def class_names(self) -> list[str]:
@@ -109,12 +124,13 @@ class FinishedRun:
 
 
 @contextlib.contextmanager
-def sound(directory: pathlib.Path, *further: type[Exception]) -> Iterator[None]:
+def sound(directory: pathlib.Path, *further: type[Exception], name: str = "") -> Iterator[None]:
     """Read files of a run; what they cannot contain is told in one line.
 
     Args:
         directory: the run directory.
         further: what else the content of a damaged file raises.
+        name: that of the file if only one is read.
 
     Raises:
         UserError: a file is gone or damaged, or was changed so that the files do not fit together.
@@ -132,10 +148,19 @@ def sound(directory: pathlib.Path, *further: type[Exception]) -> Iterator[None]:
         ) from error
     except unfit as error:
         told = (str(error).splitlines() or [""])[0]
+        what = f"{directory}: {name or 'a file of this run'} is damaged"
         raise errors.UserError(
-            f"{directory}: a file of this run is damaged ({type(error).__name__}: {told}); put back a copy of it, or "
-            "start a new run"
+            f"{what} ({type(error).__name__}: {told}); put back a copy of it, or start a new run"
         ) from error
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """Return the JSON object in a file of a run; raises as `sound`."""
+    with sound(path.parent, name=path.name):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("it is no object")
+        return found
 
 
 def medium_of(results: dict) -> media.Medium:
@@ -184,7 +209,9 @@ def target_of(run: pathlib.Path) -> dict | None:
     """Return the `classes` that a run looks for and its `threshold`; None without them, as for a model.keras alone."""
     if not (run / "results.json").is_file():
         return None
-    return Result.read(run).results.get("clinic", {}).get("target")
+    results = Result.read(run).results
+    with sound(run, name="results.json"):
+        return results.get("clinic", {}).get("target")
 
 
 def read_history(directory: pathlib.Path) -> list[dict]:

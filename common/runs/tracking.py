@@ -9,7 +9,6 @@ import csv
 import datetime
 import http.client
 import importlib.util
-import json
 import os
 import pathlib
 import urllib.parse
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 import keras
 
 from common import errors
+from common.runs import finished_run
 
 EXPERIMENT = "transfer-learning recipes"
 BATCH = 1000  # the most metrics that MLflow takes in one call
@@ -85,20 +85,21 @@ def publish(directory: pathlib.Path, uri: str) -> str:
     import mlflow
     from mlflow import entities
 
-    results = json.loads(results_path.read_text(encoding="utf-8"))
-    about = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    started = datetime.datetime.fromisoformat(about["started"]).timestamp()
-    ended = started + results["cost"]["seconds"]
-    parameters = {name: str(value) for name, value in about["config"].items() if value is not None}
-    numbers = [*epochs(directory, started), *((name, value, ended, 0) for name, value in scores(results))]
-    metrics = [entities.Metric(name, value, round(1000 * at), step) for name, value, at, step in numbers]
+    results, about = finished_run.read_json(results_path), finished_run.read_json(directory / "config.json")
+    with finished_run.sound(directory):
+        started = datetime.datetime.fromisoformat(about["started"]).timestamp()
+        ended = started + results["cost"]["seconds"]
+        parameters = {name: str(value) for name, value in about["config"].items() if value is not None}
+        numbers = [*epochs(directory, started), *((name, value, ended, 0) for name, value in scores(results))]
+        metrics = [entities.Metric(name, value, round(1000 * at), step) for name, value, at, step in numbers]
+        recipe, command = results["recipe"], about["command"]
     try:
         with _silence():
             client = mlflow.MlflowClient(uri)
             experiment = client.get_experiment_by_name(EXPERIMENT)
             experiment_id = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
-            tags = {"recipe": results["recipe"], "directory": str(directory.resolve()), "command": about["command"]}
-            name = f"{results['recipe']} {directory.name}"
+            tags = {"recipe": recipe, "directory": str(directory.resolve()), "command": command}
+            name = f"{recipe} {directory.name}"
             run = client.create_run(experiment_id, round(1000 * started), tags, run_name=name).info.run_id
             client.log_batch(run, params=[entities.Param(name, value) for name, value in parameters.items()])
             for first in range(0, len(metrics), BATCH):

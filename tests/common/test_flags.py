@@ -155,6 +155,7 @@ def test_json_and_back():
 @pytest.mark.parametrize(
     ("raised", "code"),
     [(errors.UserError("no such folder"), 2), (OSError(errno.ENOSPC, "No space left on device"), 2),
+     (OSError(errno.ENAMETOOLONG, "File name too long"), 2), (OSError(errno.EFBIG, "File too large"), 2),
      (KeyboardInterrupt(), 130)],
 )  # fmt: skip
 def test_exit_codes(raised, code, capsys):

@@ -236,6 +236,7 @@ LAB = "https://lab.example.org"
         ({"host": "[::1]:80", "origin": "http://[::1]:80"}, True, "", None),
         ({"host": "127.0.0.1:80", "origin": "null"}, True, LAB, 403),
         ({"host": "[::1"}, True, "", 400),
+        ({"host": "127.0.0.1:80", "origin": "http://[::1"}, True, "", 403),
     ],
 )
 def test_only_the_page_under_its_own_address_may_send(headers, local, public, refused):

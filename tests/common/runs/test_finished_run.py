@@ -55,9 +55,34 @@ def test_a_damaged_file_is_told_in_one_line(tmp_path, name, content):
         (tmp_path / name).mkdir()
     else:
         (tmp_path / name).write_text(content)
-    with pytest.raises(errors.UserError, match="a file of this run is damaged|Is a directory; it belongs") as caught:
+    with pytest.raises(errors.UserError, match=f"{name} is damaged|Is a directory; it belongs") as caught:
         finished_run.FinishedRun.read(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "NaN", "[" * 200_000])
+def test_json_that_is_no_object_is_damage(tmp_path, content):
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(errors.UserError, match="results.json is damaged"):
+        finished_run.target_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("predictions.csv", "path,label\na,b\n", "predictions.csv has 1 row, and the test had 2"),
+        ("history.csv", "", "history.csv is gone or empty"),
+    ],
+)
+def test_tables_that_lack_rows_are_refused(tmp_path, name, content, message):
+    (tmp_path / "config.json").write_text('{"recipe": "x", "config": {}}')
+    (tmp_path / "results.json").write_text('{"test": {"n": 2}, "cost": {"epochs": 1}}')
+    (tmp_path / "predictions.csv").write_text("path,label\na,b\nc,b\n")
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,0.5\n")
+    finished_run.FinishedRun.read(tmp_path).check_complete()
+    (tmp_path / name).write_text(content)
+    with pytest.raises(errors.UserError, match=message):
+        finished_run.FinishedRun.read(tmp_path).check_complete()
 
 
 @pytest.mark.parametrize("link", [None, "nothing", "results.json"])
