@@ -52,10 +52,16 @@ def command(
         raise errors.UserError(f"{run}: a run on {saved.medium.unit}s; a timeline needs one on clips")
     if video.is_dir():
         raise errors.UserError(f"{video}: a folder; give one video file")
+    usual = seconds is None
     seconds = typical_seconds(run) if seconds is None else seconds
     step = seconds / 2 if step is None else step
+    told = "the median length of the training clips; " * usual
     if not (0 < seconds < float("inf") and 0 < step < float("inf") and batch_size > 0):
         raise errors.UserError("--seconds, --step and --batch-size must be above 0")
+    print(
+        f"timeline: windows of {seconds:.1f} s ({told}--seconds for shorter things), moved by {step:.1f} s (--step); "
+        "each part gets one of the classes, also where nothing of them happens", file=sys.stderr,
+    )  # fmt: skip
     try:
         found = list(windows(video, saved_model.Reading.of(saved), saved.medium, seconds, step, batch_size))
     except errors.UnusableFile as error:
@@ -119,6 +125,8 @@ def windows(
         length = opened.end
         seconds = min(seconds, length)
         starts = np.arange(0, max(length - seconds, 0) + 1e-6, step)
+        if starts[-1] + seconds < length - step / 10:  # the end of the video
+            starts = np.append(starts, length - seconds)
         shown = [np.array(_frames(opened, medium, start, seconds)) for start in starts]
         last = {int(number): place for place, each in enumerate(shown) for number in each}  # window that needs it last
         numbers = sorted(last)

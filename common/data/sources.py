@@ -1,7 +1,9 @@
 """Sources of samples: folders of class folders, a CSV file, a TFDS name, the drawn demo."""
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import pathlib
 import sys
 import types
@@ -120,9 +122,23 @@ def read_folder(
             f"{folder}: {needed} with {medium.unit}s, such as cats/ and dogs/{_hint(folder, subfolders, loose, medium)}"
         )
     walk.tell()
+    _say_listings(loose)
     if not skip_unsupported:
         walk.check(medium.unit, medium.wanted)
     return samples
+
+
+def _say_listings(loose: list[pathlib.Path]) -> None:
+    """Print that a table beside the class folders lists items and could be the data instead."""
+    for path in loose:
+        if path.suffix.lower() not in tables.ENDINGS:
+            continue
+        columns: tuple[str, ...] = ()
+        with contextlib.suppress(errors.UserError), contextlib.redirect_stderr(io.StringIO()):
+            columns = tables.read(path).columns
+        if {"path", "label"} <= set(columns):
+            told = f"data: {path.name} has the columns {','.join(columns)}; to use it: --data {path}"
+            print(told, file=sys.stderr)
 
 
 def _hint(folder: pathlib.Path, subfolders: list[pathlib.Path], loose: list[pathlib.Path], medium: media.Medium) -> str:

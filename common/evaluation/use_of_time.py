@@ -98,7 +98,8 @@ def _fall(right: np.ndarray, then: np.ndarray, units: np.ndarray) -> list[float 
         None,
         None,
     )
-    return [float(fall.mean()), low, high]
+    limits = [None if limit is None else min(max(limit, -1.0), 1.0) for limit in (low, high)]  # with few groups
+    return [float(fall.mean()), *limits]
 
 
 def other_order(count: int, random: np.random.Generator) -> np.ndarray:

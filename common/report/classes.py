@@ -306,7 +306,8 @@ def summary(result: finished_run.Result) -> str:
         f"{cost['trainable_parameters']:,} of {cost['total_parameters']:,} parameters trained"
     )
     if better := baselines_as_good(result.results):
-        lines.append(f"{words.listed(better)}: at least as good on validation, and cheaper")
+        cheaper = ", and cheaper" * (result.unit == "photo")
+        lines.append(f"{words.listed(better)}: at least as good on validation{cheaper}")
     if "kept_stage" in result.results:
         lines.append(f"kept: {result.results['kept_stage'].replace('_', ' ')}, by its score on validation")
     history = finished_run.read_history(result.directory)

@@ -87,8 +87,10 @@ class Recorder(Generic[ConfigType]):
             )
         self._lock = outputs.lock(self.directory)
         if (self.directory / "results.json").is_file():
+            drawn = (self.directory / "report.html").is_file()
+            again = "to draw its report again" if drawn else "only its report is missing; to draw it"
             raise errors.UserError(
-                f"--resume {config.resume}: this run is finished; to draw its report again, use "
+                f"--resume {config.resume}: this run is finished; {again}, use "
                 f"`python -m recipes report {config.resume}`"
             )
         changed = [

@@ -49,6 +49,14 @@ def test_the_parts_are_those_of_the_video(video, tmp_path, capsys, medium):
     assert (tmp_path / "out" / "timeline.png").stat().st_size > 1000
 
 
+def test_the_end_of_the_video_is_in_the_last_window_and_the_windows_are_told(video, tmp_path, capsys):
+    run = brightness_run(tmp_path / "run", clips.Clips(frames=4))
+    assert timeline.command(run, video, seconds=5.0, step=3.0, out=tmp_path / "out") == 0
+    with open(tmp_path / "out" / "timeline.csv", newline="", encoding="utf-8") as file:
+        assert [row["end"] for row in csv.DictReader(file)] == ["5.00", "8.00", "11.00", "12.00"]
+    assert "windows of 5.0 s (--seconds for shorter things), moved by 3.0 s" in capsys.readouterr().err
+
+
 def test_a_window_has_the_frames_of_a_clip_of_its_length(video, tmp_path):
     """The part from 2 to 4 seconds, cut out as a clip, has the answer of that window."""
     run = brightness_run(tmp_path / "run", clips.Clips(frames=4))

@@ -92,6 +92,14 @@ def test_files_that_are_not_read_are_named_per_class_and_many_stop_the_run(strip
     ]  # fmt: skip
 
 
+def test_a_table_beside_the_class_folders_is_offered(stripes, capsys):
+    (stripes / "groups.csv").write_text("path,label,group\nacross/00.jpg,across,1\n")
+    (stripes / "notes.csv").write_text("what\nrain\n")
+    assert len(sources.read_folder(stripes, photos.PHOTOS)) == 30
+    told = [line for line in capsys.readouterr().err.splitlines() if "to use it" in line]
+    assert told == [f"data: groups.csv has the columns path,label,group; to use it: --data {stripes / 'groups.csv'}"]
+
+
 def test_a_class_with_unread_files_only_is_explained(stripes):
     (stripes / "raw").mkdir()
     (stripes / "raw" / "1.cr2").touch()
