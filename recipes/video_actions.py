@@ -46,7 +46,7 @@ import numpy as np
 from annotated_types import Ge, Gt, Le, Lt, doc
 
 from common import devices, flags
-from common.data import clip_groups, dataset, pipeline
+from common.data import clip_groups, dataset, pipeline, sample_list
 from common.data import splits as splitting
 from common.demo import drawn_clips
 from common.evaluation import classification, use_of_time
@@ -313,6 +313,13 @@ def order_and_pairs(
     }
 
 
+def passes(splits: splitting.Splits, config: Config) -> int:
+    """Return how often clips pass the network besides: for the baseline of one frame, and in other orders."""
+    every = 0 if config.no_baselines else sum(len(getattr(splits, side)) for side in sample_list.SPLIT_NAMES)
+    in_3d = config.temporal in ("i3d", "inflated")  # else the maps of the frames are reordered
+    return every + (4 if in_3d else 1) * len(use_of_time.some_of(len(splits.test)))
+
+
 def stages(after: keras.Model, first: int | None, config: Config) -> list[tuple[int, int]]:
     """Return, for each stage, the number of the first layer of `after` that trains and the number of epochs."""
     head = (len(after.layers), 0 if config.fits_ridge else config.epochs)
@@ -346,7 +353,7 @@ def run(config: Config) -> finished_run.Result:
         freezing.unfreeze(after, 0, config.batch_norm)
     record.begin(
         backbone, model, splits, stages(after, first, config),
-        network=after, at={len(after.layers): behind["head"], 0: behind["fine_tuning"]},
+        network=after, at={len(after.layers): behind["head"], 0: behind["fine_tuning"]}, further=passes(splits, config),
         unfreeze_from=None if first is None else backbone.model.layers[first].name,
         head="ridge" if config.fits_ridge else "dense",
     )  # fmt: skip

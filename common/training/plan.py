@@ -90,6 +90,7 @@ def of_items(
     at: dict[int, list] | None = None,
     unfreeze: Callable[[int], None] | None = None,
     loss: Any = "categorical_crossentropy",
+    further: int = 0,
 ) -> Plan:
     """Plan a run on photos or clips. This trains the model on noise, so it cannot be used afterwards.
 
@@ -105,6 +106,7 @@ def of_items(
         unfreeze: a function of a stage's first layer that freezes the network as that stage does; default: all layers
             from there on train.
         loss: the loss of the training.
+        further: how often items pass the network besides, for baselines and tests.
     """
     network = network or backbone.model
     counts = {side: len(getattr(data, side)) for side in sample_list.SPLIT_NAMES}
@@ -137,7 +139,8 @@ def of_items(
     missing = max(part.missing for part in parts)
     if missing:
         steps.insert(0, Step(f"frozen network, {missing:,} times", 0, 0, missing * (reading + forward)))
-    steps.append(Step("evaluation, report", 0, 0, FINISHING_SECONDS + FINISHING_PASSES * (reading + forward)))
+    finishing = FINISHING_SECONDS + (FINISHING_PASSES + further) * (reading + forward)
+    steps.append(Step("evaluation, report", 0, 0, finishing))
 
     trains = max([step.trains for step in steps])
     sides = ", ".join(f"{counts[side]:,} {side}" for side in sample_list.SPLIT_NAMES)

@@ -149,6 +149,7 @@ class Recorder(Generic[ConfigType]):
         at: dict[int, list] | None = None,
         unfreeze: Callable[[int], None] | None = None,
         loss: Any = "categorical_crossentropy",
+        further: int = 0,
         **resolved: Any,
     ) -> None:
         """Write config.json, with defaults that are now known; with `--dry-run` print the plan and stop the program.
@@ -158,7 +159,7 @@ class Recorder(Generic[ConfigType]):
             model: the classifier on it, its layers frozen as in the stage that trains most.
             splits: the items.
             stages: for each stage, the number of the first layer that trains and the likely number of epochs.
-            network, turns, at, unfreeze, loss: as for `plan.of_items`.
+            network, turns, at, unfreeze, loss, further: as for `plan.of_items`.
             resolved: further settings that are known now.
 
         Raises:
@@ -170,7 +171,7 @@ class Recorder(Generic[ConfigType]):
         self.say_if_untrained()
         if self.config.dry_run:
             self.print_plan(
-                plan.of_items(model, backbone, splits, self.config, stages, network, turns, at, unfreeze, loss)
+                plan.of_items(model, backbone, splits, self.config, stages, network, turns, at, unfreeze, loss, further)
             )
         self.write_config(backbone=backbone.name, weights=backbone.weights, image_size=backbone.image_size, **resolved)
 
