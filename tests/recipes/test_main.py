@@ -31,12 +31,18 @@ def test_splits_are_made_before_a_network_is_known(recipe):
     """So they cannot depend on it, and two networks are compared on the same test items."""
     tree = ast.parse((ROOT / "recipes" / f"{recipe}.py").read_text(encoding="utf-8"))
     made = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    run = made.get("prepare", made["run"])  # several runs of a comparison are prepared alike
-    calls = sorted((node for node in ast.walk(run) if isinstance(node, ast.Call)), key=lambda node: node.lineno)
-    names = [ast.unparse(call.func) for call in calls]
+    # Runs that are also trials of a comparison are prepared by a function of their own.
+    called = [names_of_calls(made[name]) for name in ("run", "prepare") if name in made]
+    names = next(each for each in called if LOADS & set(each))
     splits = [name in LOADS for name in names]
-    networks = [name in ("backbones.choose", "tuning.open_preset") for name in names]
+    networks = [name in ("backbones.choose", "tuning.open_preset", "choose_detector") for name in names]
     assert splits.index(True) < (networks.index(True) if True in networks else len(names))
+
+
+def names_of_calls(function):
+    """What a function calls, in the order of its lines."""
+    calls = sorted((node for node in ast.walk(function) if isinstance(node, ast.Call)), key=lambda node: node.lineno)
+    return [ast.unparse(call.func) for call in calls]
 
 
 def recipes(*arguments):
