@@ -5,7 +5,7 @@ import pytest
 # Recipes whose copy and notebook have little that others have not: `make long` leaves them out.
 MUCH_LIKE_OTHERS = {
     "choose_backbone", "domain_adaptation", "from_scratch", "gradual_unfreezing", "legal_text", "linear_probe",
-    "partial_unfreezing", "text_domains",
+    "partial_unfreezing", "skin_lesions", "text_domains",
 }  # fmt: skip
 
 
