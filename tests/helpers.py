@@ -43,6 +43,18 @@ def latest_run(config, recipe):
     return max((config.out / recipe.__name__.rpartition(".")[2]).iterdir(), key=os.path.getctime)
 
 
+def interrupted_and_resumed(recipe, config, module, function):
+    """Run a recipe until it calls a function of a module, go on with --resume, and return the result."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(module, function, stop)
+        recipe.run(config)
+    return recipe.run(recipe.Config(resume=latest_run(config, recipe)))
+
+
 def mutated(content, other, chance, head):
     """One to ten byte flips, cuts, insertions and swaps of the header with another file's.
 

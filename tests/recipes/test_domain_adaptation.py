@@ -199,18 +199,11 @@ def test_a_column_tells_the_domains_apart_and_several_make_a_table(photos, tmp_p
     assert header.split()[-2:] == ["mist", "dusk"] and lines[lines.index(header) + 1].startswith("none")
 
 
-def stopped(*_):
-    raise KeyboardInterrupt
-
-
-def test_an_interrupted_run_goes_on_with_its_own_settings(photos, tmp_path, monkeypatch, short):
+def test_an_interrupted_run_goes_on_with_its_own_settings(photos, tmp_path, short):
     config = settings(photos, tmp_path, method="standardise", seed=3)
     whole = domain_adaptation.run(config)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(domain_training, "measure", stopped)
-        domain_adaptation.run(dataclasses.replace(config, out=tmp_path / "killed"))
-    begun = domain_adaptation.Config(out=tmp_path / "killed")
-    resumed = domain_adaptation.run(domain_adaptation.Config(resume=helpers.latest_run(begun, domain_adaptation)))
+    killed = dataclasses.replace(config, out=tmp_path / "killed")
+    resumed = helpers.interrupted_and_resumed(domain_adaptation, killed, domain_training, "measure")
     without = ("seconds",)
     rows = [[{name: value for name, value in row.items() if name not in without}
              for row in result.results["domains"]["rows"]] for result in (whole, resumed)]  # fmt: skip

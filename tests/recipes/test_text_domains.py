@@ -168,18 +168,11 @@ def test_texts_without_labels_have_no_test(reviews, bert, tmp_path):
     assert found["verdict"][0].startswith("No document of loose has a label")
 
 
-def stopped(*_):
-    raise KeyboardInterrupt
-
-
-def test_an_interrupted_run_goes_on_with_its_own_settings(reviews, bert, tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_with_its_own_settings(reviews, bert, tmp_path):
     config = settings(reviews, bert, tmp_path, method="coral", seed=3)
     whole = text_domains.run(config)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(domain_training, "measure", stopped)
-        text_domains.run(dataclasses.replace(config, out=tmp_path / "killed"))
-    begun = text_domains.Config(out=tmp_path / "killed")
-    resumed = text_domains.run(text_domains.Config(resume=helpers.latest_run(begun, text_domains)))
+    killed = dataclasses.replace(config, out=tmp_path / "killed")
+    resumed = helpers.interrupted_and_resumed(text_domains, killed, domain_training, "measure")
     assert whole.results["test"] == resumed.results["test"]
     assert rows_of(whole.directory / "predictions.csv") == rows_of(resumed.directory / "predictions.csv")
 
